@@ -1,0 +1,1 @@
+//! Boxes: where they come from, how they are unpacked, and the library.

@@ -1,0 +1,3 @@
+//! The machine file.
+
+pub mod spec;

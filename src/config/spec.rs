@@ -1,0 +1,402 @@
+//! The model of a machine: the only thing that the rest of the program knows of a machine file.
+//!
+//! `toml.rs` (and later the reader of Ruby files) fills it; nobody else makes one. It serialises to what `vbox-rs config
+//! --json` prints, with the keys of the machine file.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A machine file, resolved: every machine has inherited the top level.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Project {
+    /// The machine file, absolute.
+    pub file: PathBuf,
+    /// The directory it lies in; relative paths of the file start here.
+    pub root: PathBuf,
+    /// In the order of the file; `default` alone where the file names none.
+    pub machines: Vec<MachineSpec>,
+}
+
+/// One machine as it should be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MachineSpec {
+    /// Its name in the project.
+    pub name: String,
+    /// Commands for one machine take this one when none is named.
+    pub primary: bool,
+    /// Whether a plain `up` starts it.
+    pub autostart: bool,
+    /// Machines that must be ready before this one starts.
+    pub depends_on: Vec<String>,
+    /// Name, URL or path of the box.
+    #[serde(rename = "box")]
+    pub box_name: Option<String>,
+    /// Constraints as RubyGems writes them (`~> 12.0`).
+    pub box_version: Option<String>,
+    /// Where to fetch the box from when the library does not have it.
+    pub box_url: Option<String>,
+    /// `sha256:…` or `sha512:…` of what `box_url` (or `box`, where it is a URL or path) delivers.
+    pub box_checksum: Option<String>,
+    /// `amd64`, `arm64`, …; the host's where left out.
+    pub box_architecture: Option<String>,
+    /// Host name inside of the guest; the box's own where left out.
+    pub hostname: Option<String>,
+    /// Virtual processors; the box's default, else 1, where left out.
+    pub cpus: Option<u32>,
+    /// Memory in MiB; the box's default, else 1024, where left out.
+    pub memory: Option<u64>,
+    /// Size of the first disk in bytes; the image's own where left out.
+    pub disk: Option<u64>,
+    /// The hypervisor; chosen automatically where left out.
+    pub provider: Option<ProviderKind>,
+    /// Seconds until a machine that does not answer counts as failed.
+    pub boot_timeout: u64,
+    /// Seconds that a guest has to shut itself down.
+    pub graceful_halt_timeout: u64,
+    /// Shown after `up`.
+    pub post_up_message: Option<String>,
+    /// First and last port from which free ones are chosen.
+    pub usable_port_range: (u16, u16),
+    /// Ports of the guest that are reachable on the host.
+    #[serde(rename = "forwarded_port")]
+    pub forwarded_ports: Vec<ForwardedPort>,
+    /// Networks between machines and host.
+    #[serde(rename = "private_network")]
+    pub private_networks: Vec<PrivateNetwork>,
+    /// The host's own network.
+    #[serde(rename = "public_network")]
+    pub public_networks: Vec<PublicNetwork>,
+    /// Folders of the host that appear in the guest, without the disabled ones.
+    #[serde(rename = "synced_folder")]
+    pub synced_folders: Vec<SyncedFolder>,
+    /// What is run in the new machine, in order.
+    #[serde(rename = "provision")]
+    pub provisioners: Vec<Provisioner>,
+    /// How we log in.
+    pub ssh: SshSpec,
+    /// What only one hypervisor knows.
+    pub provider_options: ProviderOptions,
+}
+
+/// A hypervisor backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProviderKind {
+    /// Plain QEMU: no daemon, no root.
+    Qemu,
+    /// libvirt.
+    Libvirt,
+    /// VirtualBox.
+    Virtualbox,
+}
+
+impl ProviderKind {
+    /// All, in the order in which they are tried.
+    pub const ALL: &[Self] = &[Self::Qemu, Self::Libvirt, Self::Virtualbox];
+
+    /// As written in machine files and boxes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Libvirt => "libvirt",
+            Self::Virtualbox => "virtualbox",
+        }
+    }
+}
+
+impl std::fmt::Display for ProviderKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Transport protocol of a forwarded port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// A port of the guest that is reachable on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForwardedPort {
+    /// Port in the guest.
+    pub guest: u16,
+    /// Port on the host; a free one is chosen where left out.
+    pub host: Option<u16>,
+    /// Address on the host that listens.
+    pub host_ip: IpAddr,
+    /// `tcp` or `udp`.
+    pub protocol: Protocol,
+    /// Take a free port when `host` is taken.
+    pub auto_correct: bool,
+    /// A name of your own.
+    pub id: Option<String>,
+}
+
+/// A network between machines and host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PrivateNetwork {
+    /// Fixed address of the guest; by DHCP where left out.
+    pub ip: Option<IpAddr>,
+    /// Length of the network's prefix.
+    pub prefix: Option<u8>,
+    /// The network's name.
+    pub name: Option<String>,
+}
+
+/// A bridge to the host's own network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PublicNetwork {
+    /// The host's interface.
+    pub bridge: Option<String>,
+    /// Fixed address of the guest; by DHCP where left out.
+    pub ip: Option<IpAddr>,
+}
+
+/// How a folder gets into the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FolderType {
+    /// Copied, one way, by rsync or tar.
+    #[default]
+    Rsync,
+    /// virtio-fs.
+    Virtiofs,
+    /// 9p over virtio.
+    #[serde(rename = "9p")]
+    NineP,
+    /// NFS.
+    Nfs,
+    /// SMB.
+    Smb,
+    /// VirtualBox's shared folders.
+    Virtualbox,
+}
+
+impl std::fmt::Display for FolderType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Rsync => "rsync",
+            Self::Virtiofs => "virtiofs",
+            Self::NineP => "9p",
+            Self::Nfs => "nfs",
+            Self::Smb => "smb",
+            Self::Virtualbox => "virtualbox",
+        })
+    }
+}
+
+/// A folder of the host that appears in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SyncedFolder {
+    /// Absolute path on the host.
+    pub host: PathBuf,
+    /// Absolute path in the guest.
+    pub guest: String,
+    /// How it gets there.
+    #[serde(rename = "type")]
+    pub kind: FolderType,
+    /// Create the host's folder when it is missing.
+    pub create: bool,
+    /// Owner in the guest; the login user where left out.
+    pub owner: Option<String>,
+    /// Group in the guest; the login user's where left out.
+    pub group: Option<String>,
+    /// Patterns as rsync's `--exclude`, besides those that are always left out.
+    pub exclude: Vec<String>,
+    /// More arguments for rsync; the default ones where left out.
+    pub args: Option<Vec<String>>,
+}
+
+/// When a provisioner runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RunPolicy {
+    /// On the first `up` only.
+    #[default]
+    Once,
+    /// On every `up` and `reload`.
+    Always,
+    /// Only when named by `--provision-with`.
+    Never,
+}
+
+/// Something that is done in the new machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Provisioner {
+    /// For messages and `--provision-with`; `shell-1`, `file-2`, … where left out.
+    pub name: String,
+    /// When it runs.
+    pub run: RunPolicy,
+    /// What it does.
+    #[serde(flatten)]
+    pub kind: ProvisionerKind,
+}
+
+/// What a provisioner does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ProvisionerKind {
+    /// Runs a script in the guest.
+    Shell(ShellProvisioner),
+    /// Copies a file or folder into the guest.
+    File {
+        /// Absolute path on the host.
+        source: PathBuf,
+        /// Path in the guest; relative ones start in the login user's home.
+        destination: String,
+    },
+}
+
+impl ProvisionerKind {
+    /// As written in machine files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Shell(_) => "shell",
+            Self::File { .. } => "file",
+        }
+    }
+}
+
+/// Runs a script in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShellProvisioner {
+    /// Where the script comes from.
+    #[serde(flatten)]
+    pub script: Script,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its environment, in order.
+    pub env: Vec<(String, String)>,
+    /// Run as root.
+    pub privileged: bool,
+    /// Reboot the guest afterwards and wait for it.
+    pub reboot: bool,
+    /// Do not show what it prints.
+    pub sensitive: bool,
+}
+
+/// Where a script comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Script {
+    /// Its text.
+    Inline(String),
+    /// A file on the host, absolute.
+    Path(PathBuf),
+    /// Fetched by the host.
+    Url(String),
+}
+
+/// How we log in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SshSpec {
+    /// Login name; the box's where left out (`vagrant`).
+    pub username: Option<String>,
+    /// Keys to try first instead of Vagrant's public one, absolute paths.
+    pub private_key_path: Vec<PathBuf>,
+    /// Replace the box's key with one of the machine's own.
+    pub insert_key: bool,
+    /// Port of the guest's sshd.
+    pub guest_port: u16,
+    /// Port on the host; chosen from `usable_port_range` where left out.
+    pub port: Option<u16>,
+    /// Pass the user's agent on.
+    pub forward_agent: bool,
+    /// Pass X11 on.
+    pub forward_x11: bool,
+    /// Send keep-alive messages.
+    pub keep_alive: bool,
+    /// Seconds to establish one connection.
+    pub connect_timeout: u64,
+    /// More lines for the OpenSSH client (`-o`).
+    pub extra_args: Vec<String>,
+}
+
+impl Default for SshSpec {
+    fn default() -> Self {
+        Self {
+            username: None,
+            private_key_path: Vec::new(),
+            insert_key: true,
+            guest_port: 22,
+            port: None,
+            forward_agent: false,
+            forward_x11: false,
+            keep_alive: true,
+            connect_timeout: 15,
+            extra_args: Vec::new(),
+        }
+    }
+}
+
+/// What only one hypervisor knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ProviderOptions {
+    /// For `qemu`.
+    pub qemu: QemuOptions,
+}
+
+/// How instructions of the guest are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Accel {
+    /// Hardware where it really works, else software.
+    #[default]
+    Auto,
+    /// Hardware.
+    Kvm,
+    /// Software emulation.
+    Tcg,
+}
+
+impl std::fmt::Display for Accel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
+}
+
+/// What only QEMU knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct QemuOptions {
+    /// `auto`, `kvm` or `tcg`.
+    pub accel: Accel,
+    /// QEMU's `-machine`; `q35` on x86, `virt` elsewhere, where left out.
+    pub machine: Option<String>,
+    /// QEMU's `-cpu`; `host` with hardware, `max` without, where left out.
+    pub cpu: Option<String>,
+    /// Start the box's kernel directly when the box carries one, without firmware and boot loader.
+    pub direct_boot: bool,
+    /// More arguments, after ours.
+    pub extra_args: Vec<String>,
+}
+
+impl Default for QemuOptions {
+    fn default() -> Self {
+        Self { accel: Accel::Auto, machine: None, cpu: None, direct_boot: true, extra_args: Vec::new() }
+    }
+}

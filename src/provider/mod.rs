@@ -1,0 +1,255 @@
+//! Hypervisor backends behind two small traits. Providers know nothing of machine files, of where boxes come from, or of
+//! SSH. To add one: a folder here, and one arm in [`provider`].
+
+mod error;
+
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::spec::{Protocol, ProviderKind, QemuOptions};
+use crate::progress::Cx;
+use crate::store::MachineId;
+
+pub use error::Error;
+
+/// A hypervisor.
+pub trait Provider: Send + Sync + Debug {
+    /// Which one.
+    fn kind(&self) -> ProviderKind;
+
+    /// What this host offers: never an error, always findings. Starts child processes, so only `doctor` and a first `up`
+    /// ask for it.
+    fn probe(&self) -> HostReport;
+
+    /// What of a plan this provider cannot do, all at once.
+    fn check(&self, plan: &VmPlan) -> Vec<Finding>;
+
+    /// A handle on the virtual machine that lives in `home`. Touches nothing.
+    fn open(&self, home: VmHome) -> Box<dyn Vm>;
+}
+
+/// One virtual machine. The caller holds the machine's lock for everything but `state`, the logs and the console.
+pub trait Vm: Send {
+    /// What it is doing, asked of the hypervisor and the disk, within about half a second; never changes anything.
+    fn state(&mut self) -> Result<VmState, Error>;
+
+    /// Makes or completes what the plan needs on disk. Idempotent; refuses to shrink a disk.
+    fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error>;
+
+    /// Starts it. `keep` are descriptors (of locked files) that the hypervisor's process must hold until it ends.
+    fn start(&mut self, cx: &Cx, plan: &VmPlan, keep: &[BorrowedFd<'_>]) -> Result<(), Error>;
+
+    /// Asks the guest to shut down, as its power button does.
+    fn press_power_button(&mut self) -> Result<(), Error>;
+
+    /// Waits until it has ended; `false` when it still runs after `time`, or as soon as the user cancels.
+    fn wait_until_ended(&mut self, cx: &Cx, time: Duration) -> Result<bool, Error>;
+
+    /// Ends it at once, like pulling the plug. Fine when it does not run.
+    fn kill(&mut self) -> Result<(), Error>;
+
+    /// Stops its processors; memory stays.
+    fn pause(&mut self) -> Result<(), Error>;
+
+    /// Goes on after `pause`.
+    fn unpause(&mut self) -> Result<(), Error>;
+
+    /// Saves memory and devices to disk and ends it. After a failure it runs on.
+    fn save(&mut self, cx: &Cx) -> Result<(), Error>;
+
+    /// Starts from what `save` wrote, with the arguments it had then (but `forwards` anew); the saved state is removed
+    /// only once it runs.
+    fn restore(&mut self, cx: &Cx, forwards: &[Forward], keep: &[BorrowedFd<'_>]) -> Result<(), Error>;
+
+    /// Drops what `save` wrote.
+    fn discard_saved(&mut self) -> Result<(), Error>;
+
+    /// Ends it and removes all that `create`, `start` and `save` made. Idempotent.
+    fn destroy(&mut self, cx: &Cx) -> Result<(), Error>;
+
+    /// Everything the guest wrote to its serial console, across starts.
+    fn console_log(&self) -> PathBuf;
+
+    /// What the hypervisor itself had to say.
+    fn hypervisor_log(&self) -> PathBuf;
+
+    /// A connection to the serial console.
+    fn console(&mut self) -> Result<UnixStream, Error>;
+}
+
+/// Where a virtual machine lives.
+#[derive(Clone, Debug)]
+pub struct VmHome {
+    /// Its identity, which it also carries inside of the hypervisor.
+    pub id: MachineId,
+    /// Its directory, shared with the machine's record: the provider owns the files that its module names.
+    pub dir: PathBuf,
+    /// A short directory for sockets, for when `dir` is too long for a socket's address.
+    pub runtime: PathBuf,
+}
+
+/// What a virtual machine is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VmState {
+    /// It was never created, or is destroyed.
+    Absent,
+    /// Created, not running.
+    Off,
+    /// Running.
+    Running,
+    /// Its processors are stopped, by us or by the hypervisor (`why`: "paused", "io-error", …).
+    Paused {
+        /// The hypervisor's word for the reason.
+        why: String,
+    },
+    /// Memory saved to disk.
+    Saved,
+    /// It should run, but its process is gone.
+    Vanished {
+        /// What is known about the end.
+        why: String,
+    },
+    /// Its process runs but its monitor does not answer.
+    Unresponsive {
+        /// What was tried.
+        why: String,
+    },
+    /// Something it needs is missing.
+    Broken {
+        /// What.
+        why: String,
+    },
+}
+
+impl VmState {
+    /// A word for tables and JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Absent => "not created",
+            Self::Off => "off",
+            Self::Running => "running",
+            Self::Paused { .. } => "paused",
+            Self::Saved => "saved",
+            Self::Vanished { .. } => "vanished",
+            Self::Unresponsive { .. } => "unresponsive",
+            Self::Broken { .. } => "broken",
+        }
+    }
+
+    /// Whether a hypervisor's process exists.
+    pub fn has_process(&self) -> bool {
+        matches!(self, Self::Running | Self::Paused { .. } | Self::Unresponsive { .. })
+    }
+
+    /// What stands behind the word.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Paused { why } | Self::Vanished { why } | Self::Unresponsive { why } | Self::Broken { why } => {
+                Some(why)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a provider is told about a machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VmPlan {
+    /// For process lists: `project/machine`.
+    pub name: String,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory: u64,
+    /// The box's disks, in the order of attachment; the first is the system's.
+    pub disks: Vec<PlannedDisk>,
+    /// How it boots.
+    pub boot: Boot,
+    /// A FAT image with label `CIDATA` that the guest reads on its first boot.
+    pub seed: Option<PathBuf>,
+    /// Host ports.
+    pub forwards: Vec<Forward>,
+    /// What only QEMU knows.
+    pub qemu: QemuOptions,
+}
+
+/// A disk: an overlay on a box's image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedDisk {
+    /// The image in the library.
+    pub backing: PathBuf,
+    /// Its format, as `qemu-img` calls it.
+    pub backing_format: String,
+    /// Virtual size in bytes; the image's own where `None`.
+    pub size: Option<u64>,
+}
+
+/// How a machine boots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Boot {
+    /// Through firmware and boot loader.
+    Disk,
+    /// The hypervisor loads the kernel.
+    Kernel {
+        /// Kernel image.
+        kernel: PathBuf,
+        /// Initial RAM disk.
+        initrd: Option<PathBuf>,
+        /// Kernel command line.
+        cmdline: String,
+    },
+}
+
+/// A port of the host that leads into the guest. The host's side is reserved by the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// Transport.
+    pub protocol: Protocol,
+    /// Address on the host.
+    pub host_ip: IpAddr,
+    /// Port on the host.
+    pub host: u16,
+    /// Port in the guest.
+    pub guest: u16,
+}
+
+/// What a host offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HostReport {
+    /// Whether machines can run at all.
+    pub usable: bool,
+    /// The hypervisor's version, where it has one.
+    pub version: Option<String>,
+    /// One line each.
+    pub findings: Vec<Finding>,
+}
+
+/// Something found about a host or a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// One line.
+    pub text: String,
+    /// The exact command, or words, that mend it.
+    pub fix: Option<String>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Good,
+    /// Works, but could be better.
+    Warning,
+    /// Does not work.
+    Bad,
+}

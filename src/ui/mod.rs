@@ -1,0 +1,1 @@
+//! Progress, tables, messages: the only place that prints.
