@@ -1,1 +1,207 @@
 //! The lifecycle of a machine, its record, and the index of all machines.
+//!
+//! [`Fleet`] is the entrance: it knows where records lie and which machines a command means; the operations on one
+//! machine are functions of the modules named after them.
+
+mod error;
+mod ops;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use error::Error;
+pub use ops::*;
+
+use crate::boxes::Manifest;
+use crate::config::spec::{MachineSpec, Project, ProviderKind};
+use crate::error::Failure;
+use crate::progress::Cx;
+use crate::provider::{Forward, VmState};
+use crate::store::{Dirs, MachineId};
+
+/// All machines of this user.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    dirs: Dirs,
+    wait: bool,
+}
+
+/// Which machines a command means when it names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unnamed {
+    /// All of the project.
+    All,
+    /// All that start by themselves (`autostart`).
+    Autostart,
+    /// The primary one, or the only one.
+    Single,
+}
+
+/// A machine that a command means: it need not exist yet.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name in the project.
+    pub name: String,
+    /// Its project's folder.
+    pub root: PathBuf,
+    /// Its project's machine file.
+    pub file: PathBuf,
+    /// As the machine file wants it; `None` when the file is gone or no longer names it.
+    pub spec: Option<MachineSpec>,
+    /// Known once an `up` has begun.
+    pub id: Option<MachineId>,
+}
+
+/// What `status` and `global-status` tell.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Its id, when it has one.
+    pub id: Option<MachineId>,
+    /// Its name in the project.
+    pub name: String,
+    /// The hypervisor.
+    pub provider: Option<ProviderKind>,
+    /// One word: `VmState::word`, or `damaged` for a record that cannot be read.
+    pub state: String,
+    /// What stands behind the word.
+    pub detail: Option<String>,
+    /// What another command does with it right now (`vbox-rs up` (process 12)).
+    pub busy: Option<String>,
+    /// The project's folder.
+    pub project: Option<PathBuf>,
+    /// Whether the project's folder still has its machine file: `present`, `missing`, or `moved` with a hint in `detail`.
+    pub project_state: &'static str,
+    /// `name@version` of its box.
+    #[serde(rename = "box")]
+    pub box_name: Option<String>,
+    /// Forwarded ports that are open now.
+    pub forwards: Vec<Forward>,
+}
+
+/// How `up` behaves.
+#[derive(Clone, Debug, Default)]
+pub struct UpOptions {
+    /// `--provider`.
+    pub provider: Option<ProviderKind>,
+    /// `--[no-]provision`; `None`: on the first `up` only (and those that run always).
+    pub provision: Option<bool>,
+    /// `--provision-with`: names or types.
+    pub provision_with: Vec<String>,
+    /// `--destroy-on-error`: a machine that this `up` created is removed when it fails.
+    pub destroy_on_error: bool,
+}
+
+/// How `up` (or `resume`, `reload`) ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct UpReport {
+    /// Its id.
+    pub id: MachineId,
+    /// Its name.
+    pub name: String,
+    /// Whether anything was done: `false` for a machine that already ran.
+    pub changed: bool,
+    /// What was done: "created", "started", "resumed", "already running".
+    pub outcome: &'static str,
+    /// Named steps with their times.
+    pub steps: Vec<Step>,
+    /// Forwarded ports, the ssh port first.
+    pub forwards: Vec<Forward>,
+    /// `post_up_message`.
+    pub message: Option<String>,
+}
+
+/// A named step of the last `up`.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub struct Step {
+    /// `box`, `disk`, `start`, `boot`, `login`, `hostname`, `folders`, `provision`.
+    pub name: String,
+    /// Milliseconds.
+    pub ms: u64,
+    /// Whether it failed.
+    pub failed: bool,
+}
+
+/// How `halt` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Halted {
+    /// It was not running.
+    WasOff,
+    /// The guest shut itself down.
+    Gracefully,
+    /// It was stopped by force, as asked.
+    ByForce,
+    /// It did not shut down in time and was stopped by force.
+    TimedOut,
+}
+
+/// Where and how to log in, for `ssh`, `ssh-config`, `rsync` and the like.
+#[derive(Clone, Debug)]
+pub struct SshTarget {
+    /// What our own sessions need.
+    pub login: crate::guest::Login,
+    /// A configuration file for the OpenSSH client, current.
+    pub config: PathBuf,
+    /// The configuration's text.
+    pub config_text: String,
+    /// The host's name in it.
+    pub host: String,
+    /// Pass the agent on.
+    pub forward_agent: bool,
+}
+
+impl Fleet {
+    /// `wait`: wait for other commands that work on the same machine, instead of failing (`--no-wait`).
+    pub fn new(dirs: Dirs, wait: bool) -> Self {
+        Self { dirs, wait }
+    }
+
+    /// Where things lie.
+    pub fn dirs(&self) -> &Dirs {
+        &self.dirs
+    }
+
+    /// Every machine with its real state, oldest first; unreadable records are listed as `damaged`.
+    pub fn survey(&self) -> Result<Vec<Status>, Failure> {
+        todo!()
+    }
+
+    /// The machines that `names` mean: names of the project, `/regex/`, or id prefixes from any directory. No names:
+    /// what `unnamed` says. `project` is `None` outside of any project.
+    pub fn targets(
+        &self,
+        _project: Option<&Project>,
+        _names: &[String],
+        _unnamed: Unnamed,
+    ) -> Result<Vec<Target>, Failure> {
+        todo!()
+    }
+
+    /// Names of machines that use a box.
+    pub fn users_of(&self, _box: &Manifest) -> Result<Vec<String>, Failure> {
+        todo!()
+    }
+
+    /// The real state; changes nothing, waits for nobody.
+    pub fn status(&self, _target: &Target) -> Result<Status, Failure> {
+        todo!()
+    }
+
+    /// Links a moved project folder with the machine again (or one whose `.vbox-rs` was deleted).
+    pub fn adopt(&self, _cx: &Cx, _id: MachineId, _project: &Project, _name: &str) -> Result<(), Failure> {
+        todo!()
+    }
+}
+
+/// What was found of a machine's state, for messages.
+pub fn describe(state: &VmState) -> String {
+    match state.detail() {
+        Some(detail) => format!("{} ({detail})", state.word()),
+        None => state.word().into(),
+    }
+}
+
+/// How long commands wait for the guest to answer when nothing says otherwise.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(300);
