@@ -1,14 +1,256 @@
 //! Why an operation on a machine failed.
 
-use crate::error::{Exit, Explain};
+use std::path::PathBuf;
+
+use crate::config::spec::ProviderKind;
+use crate::error::{Exit, Explain, Failure};
+use crate::store::MachineId;
 
 /// Why an operation on a machine failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {}
+pub enum Error {
+    /// A name that neither the machine file nor the index knows.
+    #[error("no machine is called `{name}`")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// The names of the project, and ids that begin alike.
+        known: Vec<String>,
+    },
+    /// An id prefix that several machines share.
+    #[error("`{prefix}` is the beginning of several machine ids: {}", ids.iter().map(|id| id.short()).collect::<Vec<_>>().join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        prefix: String,
+        /// Whose id begins so.
+        ids: Vec<MachineId>,
+    },
+    /// A pattern that does not parse.
+    #[error("`/{pattern}/` is not a regular expression: {reason}")]
+    Pattern {
+        /// What was asked for.
+        pattern: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A command for one machine in a project with several, none of them primary.
+    #[error("this project has several machines: {}", names.join(", "))]
+    WhichOne {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// No project here, and no name was given.
+    #[error("there is no machine file here or above")]
+    NoProject,
+    /// The machine was never created.
+    #[error("machine `{name}` is not created")]
+    NotCreated {
+        /// Its name.
+        name: String,
+    },
+    /// The state does not allow the command.
+    #[error("machine `{name}` is {state}")]
+    WrongState {
+        /// Its name.
+        name: String,
+        /// What it is doing.
+        state: String,
+        /// What to do.
+        hint: String,
+    },
+    /// `up` needs the machine file, and it is gone or no longer names the machine.
+    #[error("the machine file that describes `{name}` is gone: {}", file.display())]
+    NoSpec {
+        /// Its name.
+        name: String,
+        /// Where the machine file was.
+        file: PathBuf,
+        /// The machine, for `adopt`.
+        id: Option<MachineId>,
+    },
+    /// A folder was copied together with its `.vbox-rs`.
+    #[error("machine `{name}` belongs to {}", owner.display())]
+    BelongsElsewhere {
+        /// Its name.
+        name: String,
+        /// The folder that has it.
+        owner: PathBuf,
+        /// The folder that also claims it.
+        here: PathBuf,
+        /// Its id.
+        id: MachineId,
+    },
+    /// `--provider` differs from the one the machine has.
+    #[error("machine `{name}` was created with {has}, not {wanted}")]
+    OtherProvider {
+        /// Its name.
+        name: String,
+        /// What it has.
+        has: ProviderKind,
+        /// What was asked for.
+        wanted: ProviderKind,
+    },
+    /// A provider of the design that this version does not have.
+    #[error("this version of vbox-rs has no provider `{0}` yet")]
+    NoProvider(ProviderKind),
+    /// The provider cannot do something that would lose the user's work or safety.
+    #[error("provider {provider} cannot do this machine: {problems}")]
+    Unsupported {
+        /// Which.
+        provider: ProviderKind,
+        /// What, joined.
+        problems: String,
+    },
+    /// The machine file names no box.
+    #[error("machine `{name}` has no box")]
+    NoBox {
+        /// Its name.
+        name: String,
+    },
+    /// The box is not in the library, and nothing says where to get it.
+    #[error("box `{name}` is not in the library{}", version.as_ref().map(|v| format!(" in a version that satisfies `{v}`")).unwrap_or_default())]
+    BoxMissing {
+        /// Its name.
+        name: String,
+        /// The constraint.
+        version: Option<String>,
+        /// The command that gets it.
+        hint: String,
+    },
+    /// The box that the machine's disks rest on is no longer complete.
+    #[error("machine `{name}` rests on box {box_name}, which is no longer in the library")]
+    BoxGone {
+        /// Its name.
+        name: String,
+        /// `name@version`.
+        box_name: String,
+    },
+    /// The guest did not come up; the cause follows.
+    #[error("step `{step}` failed")]
+    Boot {
+        /// The named step.
+        step: &'static str,
+        /// Why.
+        #[source]
+        cause: Wrapped,
+        /// The end of the guest's console.
+        console: Vec<String>,
+    },
+    /// The machine's process ended while we waited for its guest.
+    #[error("the machine's process ended while it booted ({why})")]
+    Died {
+        /// What the provider knows.
+        why: String,
+        /// The hypervisor's log.
+        log: PathBuf,
+    },
+    /// A machine that another one depends on did not come up.
+    #[error("not started, because `{0}` failed")]
+    DependencyFailed(String),
+    /// Stopped by the user; what is left.
+    #[error("interrupted; {left}")]
+    Interrupted {
+        /// What is left, and what goes on from it.
+        left: String,
+    },
+    /// No kernel randomness.
+    #[error("cannot make a machine id")]
+    Random(#[source] std::io::Error),
+    /// A command in the guest failed.
+    #[error("{what} failed in the guest with exit code {status}: {output}")]
+    InGuest {
+        /// What was tried.
+        what: &'static str,
+        /// Its exit code.
+        status: i32,
+        /// What it said last.
+        output: String,
+    },
+}
+
+impl Error {
+    /// Wraps what made a step of `up` fail, with the end of the guest's console.
+    pub fn boot(step: &'static str, cause: impl Into<Failure>, console: Vec<String>) -> Self {
+        Self::Boot { step, cause: Wrapped(cause.into()), console }
+    }
+}
 
 impl Explain for Error {
     fn exit(&self) -> Exit {
-        Exit::MachineState
+        match self {
+            Self::NoProject | Self::NoSpec { .. } | Self::NoBox { .. } => Exit::MachineFile,
+            Self::Pattern { .. } | Self::WhichOne { .. } => Exit::Usage,
+            Self::NoProvider(_) | Self::Unsupported { .. } | Self::Died { .. } => Exit::Provider,
+            Self::BoxMissing { .. } | Self::BoxGone { .. } => Exit::BoxNotFound,
+            Self::Boot { cause, .. } => cause.exit(),
+            Self::Interrupted { .. } => Exit::Interrupted,
+            Self::Random(_) => Exit::Io,
+            Self::InGuest { .. } => Exit::Guest,
+            _ => Exit::MachineState,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unknown { known, .. } if known.is_empty() => "`vbox-rs global-status` lists all machines".into(),
+            Self::Unknown { known, .. } => format!("known here: {}", known.join(", ")),
+            Self::Ambiguous { .. } => "type more of the id".into(),
+            Self::Pattern { .. } => "see `vbox-rs help machines`".into(),
+            Self::WhichOne { .. } => "name one, or set `primary = true` for one in the machine file".into(),
+            Self::NoProject => "make one with `vbox-rs init NAME`, or name a machine by its id".into(),
+            Self::NotCreated { name } => format!("create it with `vbox-rs up {name}`"),
+            Self::WrongState { hint, .. } | Self::BoxMissing { hint, .. } => hint.clone(),
+            Self::NoSpec { id: Some(id), .. } => {
+                format!("if the folder was moved, run `vbox-rs adopt {}` in it; or `vbox-rs destroy {0}`", id.short())
+            }
+            Self::NoSpec { .. } => "put it back, or name a machine that it describes".into(),
+            Self::BelongsElsewhere { here, id, .. } => format!(
+                "this folder looks like a copy: remove {} to give it machines of its own, or run `vbox-rs adopt {}` to take the machine over",
+                here.join(".vbox-rs").display(),
+                id.short()
+            ),
+            Self::OtherProvider { name, .. } => {
+                format!("a machine keeps its provider; `vbox-rs destroy {name}` first to change it")
+            }
+            Self::NoProvider(_) => "use `provider = \"qemu\"`, or leave it out".into(),
+            Self::Unsupported { .. } => "`vbox-rs doctor` tells what this host offers".into(),
+            Self::NoBox { .. } => "write `box = \"NAME\"` into the machine file".into(),
+            Self::BoxGone { box_name, .. } => format!("add {box_name} again, or destroy the machine"),
+            Self::Boot { cause, console, .. } => return boot_hint(cause.hint(), console),
+            Self::Died { log, .. } => format!("the hypervisor's own words are in {}", log.display()),
+            Self::DependencyFailed(_) => "mend that one and run `vbox-rs up` again".into(),
+            Self::Interrupted { .. } | Self::Random(_) | Self::InGuest { .. } => return None,
+        })
+    }
+}
+
+fn boot_hint(hint: Option<String>, console: &[String]) -> Option<String> {
+    if console.is_empty() {
+        return hint;
+    }
+    let tail = console.iter().map(|line| format!("    | {line}")).collect::<Vec<_>>().join("\n");
+    Some(format!("{}\nthe end of the guest's console:\n{tail}", hint.unwrap_or_default()))
+}
+
+/// Lets a `Failure` of another module be the cause of one of ours.
+#[derive(Debug)]
+pub struct Wrapped(pub Failure);
+
+impl std::fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Wrapped {}
+
+impl Explain for Wrapped {
+    fn exit(&self) -> Exit {
+        self.0.exit()
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.0.hint()
     }
 }

@@ -3,21 +3,30 @@
 //! [`Fleet`] is the entrance: it knows where records lie and which machines a command means; the operations on one
 //! machine are functions of the modules named after them.
 
+mod access;
 mod error;
+mod link;
 mod ops;
+mod parallel;
+mod plan;
+mod record;
+mod select;
+mod settle;
+mod status;
+mod stop;
+mod up;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use access::{console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
-pub use ops::*;
+pub use ops::{Fared, provision, reload, resume, sync_folders, up};
+pub use stop::{destroy, halt, suspend};
 
-use crate::boxes::Manifest;
-use crate::config::spec::{MachineSpec, Project, ProviderKind};
-use crate::error::Failure;
-use crate::progress::Cx;
+use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::provider::{Forward, VmState};
 use crate::store::{Dirs, MachineId};
 
@@ -123,6 +132,12 @@ pub struct Step {
     pub failed: bool,
 }
 
+impl Step {
+    fn new(name: &str, took: Duration, failed: bool) -> Self {
+        Self { name: name.into(), ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX), failed }
+    }
+}
+
 /// How `halt` ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -162,37 +177,6 @@ impl Fleet {
     pub fn dirs(&self) -> &Dirs {
         &self.dirs
     }
-
-    /// Every machine with its real state, oldest first; unreadable records are listed as `damaged`.
-    pub fn survey(&self) -> Result<Vec<Status>, Failure> {
-        todo!()
-    }
-
-    /// The machines that `names` mean: names of the project, `/regex/`, or id prefixes from any directory. No names:
-    /// what `unnamed` says. `project` is `None` outside of any project.
-    pub fn targets(
-        &self,
-        _project: Option<&Project>,
-        _names: &[String],
-        _unnamed: Unnamed,
-    ) -> Result<Vec<Target>, Failure> {
-        todo!()
-    }
-
-    /// Names of machines that use a box.
-    pub fn users_of(&self, _box: &Manifest) -> Result<Vec<String>, Failure> {
-        todo!()
-    }
-
-    /// The real state; changes nothing, waits for nobody.
-    pub fn status(&self, _target: &Target) -> Result<Status, Failure> {
-        todo!()
-    }
-
-    /// Links a moved project folder with the machine again (or one whose `.vbox-rs` was deleted).
-    pub fn adopt(&self, _cx: &Cx, _id: MachineId, _project: &Project, _name: &str) -> Result<(), Failure> {
-        todo!()
-    }
 }
 
 /// What was found of a machine's state, for messages.
@@ -205,3 +189,12 @@ pub fn describe(state: &VmState) -> String {
 
 /// How long commands wait for the guest to answer when nothing says otherwise.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(300);
+
+/// Log files of a machine.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    /// All the guest wrote to its serial console.
+    pub console: PathBuf,
+    /// What the hypervisor had to say.
+    pub hypervisor: PathBuf,
+}

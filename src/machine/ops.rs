@@ -1,92 +1,85 @@
-//! The operations.
+//! Operations that are made of others.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use super::{Fleet, Halted, SshTarget, Step, Target, UpOptions, UpReport};
-use crate::config::spec::Project;
+use super::parallel::{self, Need, Room};
+use super::settle;
+use super::stop::halt_locked;
+use super::up::up_one;
+use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan};
 use crate::error::Failure;
 use crate::progress::Cx;
+use crate::provider::VmState;
+use crate::provision;
 
 /// How one of several machines fared.
 pub type Fared<T> = (String, Result<T, Failure>);
 
 /// Brings machines up, as parallel as dependencies, memory and cores allow (`parallel`), and says how each fared, in the
 /// order of `targets`.
-pub fn up(
-    _cx: &Cx,
-    _fleet: &Fleet,
-    _project: Option<&Project>,
-    _targets: &[Target],
-    _options: &UpOptions,
-    _parallel: bool,
-) -> Vec<Fared<UpReport>> {
-    todo!()
-}
-/// Stops a machine. `force`: pull the plug.
-pub fn halt(_cx: &Cx, _fleet: &Fleet, _target: &Target, _force: bool) -> Result<Halted, Failure> {
-    todo!()
-}
-/// `halt`, then `up` with the machine file as it is now.
-pub fn reload(
-    _cx: &Cx,
-    _fleet: &Fleet,
-    _target: &Target,
-    _force: bool,
-    _options: &UpOptions,
-) -> Result<UpReport, Failure> {
-    todo!()
-}
-/// Saves to disk (or only stops the processors, `pause`). `false`: was not running.
-pub fn suspend(_cx: &Cx, _fleet: &Fleet, _target: &Target, _pause: bool) -> Result<bool, Failure> {
-    todo!()
-}
-/// Goes on after `suspend`.
-pub fn resume(_cx: &Cx, _fleet: &Fleet, _target: &Target, _options: &UpOptions) -> Result<UpReport, Failure> {
-    todo!()
-}
-/// Removes a machine and all that belongs to it. `false`: there was none. `graceful`: let the guest shut down first.
-pub fn destroy(_cx: &Cx, _fleet: &Fleet, _target: &Target, _graceful: bool) -> Result<bool, Failure> {
-    todo!()
-}
-/// Runs provisioners in a running machine.
-pub fn provision(_cx: &Cx, _fleet: &Fleet, _target: &Target, _with: &[String]) -> Result<(), Failure> {
-    todo!()
-}
-/// Copies the synced folders (type rsync) again.
-pub fn sync_folders(_cx: &Cx, _fleet: &Fleet, _target: &Target) -> Result<(), Failure> {
-    todo!()
-}
-/// Where and how to log in; an error that says what to do when the machine does not run.
-pub fn ssh_target(_fleet: &Fleet, _target: &Target) -> Result<SshTarget, Failure> {
-    todo!()
-}
-/// Copies a file or folder into the guest.
-pub fn upload(_cx: &Cx, _fleet: &Fleet, _target: &Target, _from: &Path, _to: Option<&str>) -> Result<String, Failure> {
-    todo!()
-}
-/// Waits until the guest answers (ssh login works).
-pub fn wait(_cx: &Cx, _fleet: &Fleet, _target: &Target, _time: Duration) -> Result<(), Failure> {
-    todo!()
-}
-/// A connection to the serial console.
-pub fn console(_fleet: &Fleet, _target: &Target) -> Result<std::os::unix::net::UnixStream, Failure> {
-    todo!()
-}
-/// The log files: the guest's console, the hypervisor's own.
-pub fn logs(_fleet: &Fleet, _target: &Target) -> Result<Logs, Failure> {
-    todo!()
-}
-/// Steps of the last `up`, with its time (seconds since 1970).
-pub fn timings(_fleet: &Fleet, _target: &Target) -> Result<Option<(u64, Vec<Step>)>, Failure> {
-    todo!()
+pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, parallel: bool) -> Vec<Fared<UpReport>> {
+    let room = if parallel { Room::of_host() } else { Room::single() };
+    let need = |target: &Target| Need { memory: target.spec.as_ref().map_or(0, plan::memory) };
+    parallel::run(cx, targets, room, &need, &|target| up_one(cx, fleet, target, options))
 }
 
-/// Log files of a machine.
-#[derive(Clone, Debug)]
-pub struct Logs {
-    /// All the guest wrote to its serial console.
-    pub console: PathBuf,
-    /// What the hypervisor had to say.
-    pub hypervisor: PathBuf,
+/// `halt`, then `up` with the machine file as it is now.
+pub fn reload(
+    cx: &Cx,
+    fleet: &Fleet,
+    target: &Target,
+    force: bool,
+    options: &UpOptions,
+) -> Result<UpReport, Failure> {
+    {
+        let cx = &cx.for_machine(&target.name);
+        let (dir, record) = fleet.existing(target)?;
+        let _lock = fleet.lock(cx, record.id, &target.name, "reload")?;
+        let (_, mut record) = fleet.existing(target)?;
+        halt_locked(cx, fleet, &dir, &mut record, force)?;
+    }
+    up_one(cx, fleet, target, options)
+}
+
+/// Goes on after `suspend`.
+pub fn resume(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> Result<UpReport, Failure> {
+    let (_, record) = fleet.existing(target)?;
+    match fleet.vm(&record)?.state()? {
+        VmState::Saved | VmState::Paused { .. } | VmState::Running => {}
+        state => {
+            return Err(Error::WrongState {
+                state: describe(&state),
+                hint: format!("only a suspended machine can be resumed; start it with `vbox-rs up {}`", record.name),
+                name: record.name,
+            }
+            .into());
+        }
+    }
+    let options = UpOptions { provision: options.provision.or(Some(false)), ..options.clone() };
+    up_one(cx, fleet, target, &options)
+}
+
+/// Runs provisioners in a running machine: all that would run on a first `up`, or those that `with` names.
+pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Result<(), Failure> {
+    let cx = &cx.for_machine(&target.name);
+    let (dir, record) = fleet.existing(target)?;
+    let _lock = fleet.lock(cx, record.id, &target.name, "provision")?;
+    let (_, mut record) = fleet.existing(target)?;
+    let spec = super::up::wanted(target)?;
+    let chosen = provision::select(&spec.provisioners, record.provisioned, Some(true), with)?;
+    let session = access::session(cx, fleet, &record)?;
+    settle::provision_all(cx, fleet, &record, spec, session, &chosen)?;
+    if with.is_empty() && !record.provisioned {
+        record.provisioned = true;
+        dir.write(&record)?;
+    }
+    Ok(())
+}
+
+/// Copies the synced folders (type rsync) again.
+pub fn sync_folders(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(), Failure> {
+    let cx = &cx.for_machine(&target.name);
+    let (_, record) = fleet.existing(target)?;
+    let _lock = fleet.lock(cx, record.id, &target.name, "rsync")?;
+    let spec = super::up::wanted(target)?;
+    let mut session = access::session(cx, fleet, &record)?;
+    settle::sync(cx, fleet, &record, &mut session, spec)
 }

@@ -58,10 +58,17 @@ impl Lock {
 
     /// Takes the lock if nobody has it.
     pub fn try_exclusive(path: &Path, purpose: &str) -> Result<Option<Self>, Error> {
+        let mut tries = 0;
         loop {
             let file = open(path)?;
             match file.try_lock() {
                 Ok(()) => {}
+                // A reader that asks `is_held` has it for microseconds.
+                Err(TryLockError::WouldBlock) if tries < 3 => {
+                    tries += 1;
+                    std::thread::sleep(Duration::from_millis(3));
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
             }

@@ -7,7 +7,7 @@ mod lock;
 
 pub use dirs::{Dirs, create_private};
 pub use file::{Record, read_bounded, read_record, remove_dir, remove_file, sync_dir, write_atomic, write_record};
-pub use id::MachineId;
+pub use id::{BadId, MachineId};
 pub use lock::{Holder, Lock};
 
 use std::io;

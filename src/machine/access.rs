@@ -1,0 +1,138 @@
+//! Getting into a machine: logging in, the OpenSSH client's configuration, uploads, console and logs.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::record::{KeyInUse, MachineRecord};
+use super::{Error, Fleet, Logs, SshTarget, Step, Target, describe};
+use crate::error::Failure;
+use crate::guest::{self, Endpoint, HostKey, Login, Session, keys, openssh, wait};
+use crate::progress::Cx;
+use crate::provider::{Vm, VmState};
+use crate::store;
+
+/// How many lines of the guest's console a failure shows.
+const CONSOLE_TAIL: usize = 15;
+
+/// Bytes of the console log that are looked at for them.
+const CONSOLE_TAIL_BYTES: u64 = 16 << 10;
+
+/// What our own sessions need to log in.
+pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Failure> {
+    let dir = fleet.dirs().machine(record.id).join("ssh");
+    let keys = match record.key {
+        KeyInUse::Own => vec![dir.join("id_ed25519")],
+        KeyInUse::Box if !record.ssh.private_key_path.is_empty() => record.ssh.private_key_path.clone(),
+        // A kill between the guest's taking our key and our recording it leaves both possible.
+        KeyInUse::Box => vec![keys::insecure(&dir)?, dir.join("id_ed25519")],
+    };
+    let port = record.forwards.first().map_or(0, |forward| forward.host);
+    Ok(Login {
+        endpoint: Endpoint { host: "127.0.0.1".into(), port, user: record.user.clone() },
+        keys: keys.into_iter().filter(|key| key.exists()).collect(),
+        host_key: record.host_key.clone().map_or(HostKey::FirstContact, HostKey::Pinned),
+        timeout: Duration::from_secs(record.ssh.connect_timeout),
+        keep_alive: record.ssh.keep_alive,
+    })
+}
+
+/// Waits until the guest lets us in, for at most `time`; notices at once when the machine's process ends.
+pub(super) fn await_login(
+    cx: &Cx,
+    fleet: &Fleet,
+    record: &MachineRecord,
+    vm: &mut dyn Vm,
+    time: Duration,
+) -> Result<Session, Failure> {
+    let login = login(fleet, record)?;
+    let console = vm.console_log();
+    let mut alive = || !matches!(vm.wait_until_ended(cx, Duration::ZERO), Ok(true));
+    let result = wait::for_ssh(cx, &login, &mut alive, time);
+    result.map_err(|error| match error {
+        guest::Error::Interrupted(interrupted) => interrupted.into(),
+        guest::Error::Died => {
+            let why = vm.state().map_or_else(|e| Failure::from(e).chain(), |state| describe(&state));
+            Error::boot("boot", Error::Died { why, log: vm.hypervisor_log() }, tail(&console)).into()
+        }
+        error => Error::boot("boot", error, tail(&console)).into(),
+    })
+}
+
+fn tail(console: &Path) -> Vec<String> {
+    guest::tail(console, CONSOLE_TAIL, CONSOLE_TAIL_BYTES).unwrap_or_default()
+}
+
+/// A session with a machine that runs.
+pub(super) fn session(cx: &Cx, fleet: &Fleet, record: &MachineRecord) -> Result<Session, Failure> {
+    running(fleet, record)?;
+    Ok(Session::open(cx, &login(fleet, record)?)?)
+}
+
+/// Where and how to log in; an error that says what to do when the machine does not run.
+pub fn ssh_target(fleet: &Fleet, target: &Target) -> Result<SshTarget, Failure> {
+    let (_, record) = fleet.existing(target)?;
+    running(fleet, &record)?;
+    let login = login(fleet, &record)?;
+    let config = openssh_config(fleet, &record, &login, &record.name)?;
+    let path = fleet.dirs().machine(record.id).join("ssh/config");
+    let text = config.text()?;
+    if store::read_bounded(&path, 1 << 20)?.is_none_or(|old| old != text.as_bytes()) {
+        store::write_atomic(&path, text.as_bytes(), 0o600)?;
+    }
+    Ok(SshTarget { host: record.name.clone(), config: path, config_text: text, forward_agent: record.ssh.forward_agent, login })
+}
+
+/// The machine must run.
+pub(super) fn running(fleet: &Fleet, record: &MachineRecord) -> Result<(), Failure> {
+    let hint = match fleet.vm(record)?.state()? {
+        VmState::Running => return Ok(()),
+        VmState::Paused { .. } | VmState::Saved => format!("`vbox-rs resume {}` lets it go on", record.name),
+        VmState::Unresponsive { .. } | VmState::Broken { .. } => "`vbox-rs status` tells more".into(),
+        _ => format!("start it with `vbox-rs up {}`", record.name),
+    };
+    let state = describe(&fleet.vm(record)?.state()?);
+    Err(Error::WrongState { name: record.name.clone(), state, hint }.into())
+}
+
+/// Copies a file or folder into the guest; returns where it went.
+pub fn upload(cx: &Cx, fleet: &Fleet, target: &Target, from: &Path, to: Option<&str>) -> Result<String, Failure> {
+    let cx = &cx.for_machine(&target.name);
+    let (_, record) = fleet.existing(target)?;
+    let mut session = session(cx, fleet, &record)?;
+    let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let to = to.map_or(name, Into::into);
+    Ok(crate::provision::copy(cx, &mut session, from, &to)?)
+}
+
+/// Waits until the guest answers (ssh login works).
+pub fn wait(cx: &Cx, fleet: &Fleet, target: &Target, time: Duration) -> Result<(), Failure> {
+    let cx = &cx.for_machine(&target.name);
+    let (_, record) = fleet.existing(target)?;
+    running(fleet, &record)?;
+    let mut vm = fleet.vm(&record)?;
+    await_login(cx, fleet, &record, vm.as_mut(), time).map(drop)
+}
+
+/// A connection to the serial console.
+pub fn console(fleet: &Fleet, target: &Target) -> Result<UnixStream, Failure> {
+    let (_, record) = fleet.existing(target)?;
+    let mut vm = fleet.vm(&record)?;
+    if !vm.state()?.has_process() {
+        running(fleet, &record)?;
+    }
+    Ok(vm.console()?)
+}
+
+/// The log files: the guest's console, the hypervisor's own.
+pub fn logs(fleet: &Fleet, target: &Target) -> Result<Logs, Failure> {
+    let (_, record) = fleet.existing(target)?;
+    let vm = fleet.vm(&record)?;
+    Ok(Logs { console: vm.console_log(), hypervisor: vm.hypervisor_log() })
+}
+
+/// Steps of the last `up`, with its time (seconds since 1970).
+pub fn timings(fleet: &Fleet, target: &Target) -> Result<Option<(u64, Vec<Step>)>, Failure> {
+    let (dir, _) = fleet.existing(target)?;
+    Ok(dir.read_timings()?.map(|timings| (timings.at, timings.steps)))
+}

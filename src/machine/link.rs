@@ -1,0 +1,111 @@
+//! `.vbox-rs/machines/NAME` in a project's folder: the id of its machine.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::store::{BadId, Error, MachineId, read_bounded, remove_file};
+
+const FOLDER: &str = ".vbox-rs";
+
+/// The ids of one project's machines.
+#[derive(Clone, Copy, Debug)]
+pub struct Links<'a> {
+    root: &'a Path,
+}
+
+impl<'a> Links<'a> {
+    /// Of the project in `root`.
+    pub fn new(root: &'a Path) -> Self {
+        Self { root }
+    }
+
+    /// The id that `name` has here. A file with anything but an id in it counts as none: the index finds the machine.
+    pub fn get(self, name: &str) -> Result<Option<MachineId>, Error> {
+        Ok(self.read(name)?.and_then(Result::ok))
+    }
+
+    /// Gives `name` the id `id`, unless it has one: of two processes that do this at once both get the winner's.
+    pub fn claim(self, name: &str, id: MachineId) -> Result<MachineId, Error> {
+        let path = self.path(name);
+        loop {
+            match self.read(name)? {
+                Some(Ok(id)) => return Ok(id),
+                Some(Err(_)) => remove_file(&path)?,
+                None => match self.write(&path, id, false) {
+                    Ok(()) => return Ok(id),
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(e) => return Err(Error::io("write", path, e)),
+                },
+            }
+        }
+    }
+
+    /// Gives `name` the id `id`, whatever it had.
+    pub fn set(self, name: &str, id: MachineId) -> Result<(), Error> {
+        let path = self.path(name);
+        self.write(&path, id, true).map_err(|e| Error::io("write", path, e))
+    }
+
+    /// Removes the id of `name`, if it is `id`, and the folder when it was the last.
+    pub fn remove(self, name: &str, id: MachineId) -> Result<(), Error> {
+        if self.get(name)? == Some(id) {
+            remove_file(&self.path(name))?;
+        }
+        // Not empty, or not there: both are fine.
+        drop(fs::remove_dir(self.root.join(FOLDER).join("machines")));
+        drop(fs::remove_dir(self.root.join(FOLDER)));
+        Ok(())
+    }
+
+    fn read(self, name: &str) -> Result<Option<Result<MachineId, BadId>>, Error> {
+        let Some(text) = read_bounded(&self.path(name), 4096)? else { return Ok(None) };
+        Ok(Some(String::from_utf8_lossy(&text).trim().parse()))
+    }
+
+    fn write(self, path: &Path, id: MachineId, replace: bool) -> io::Result<()> {
+        let dir = self.root.join(FOLDER).join("machines");
+        DirBuilder::new().recursive(true).create(&dir)?;
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&dir)?;
+        writeln!(file, "{id}")?;
+        file.as_file().sync_all()?;
+        if replace {
+            file.persist(path)?;
+        } else {
+            file.persist_noclobber(path)?;
+        }
+        Ok(())
+    }
+
+    fn path(self, name: &str) -> PathBuf {
+        self.root.join(FOLDER).join("machines").join(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_claim_wins_and_removal_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let links = Links::new(dir.path());
+        let (a, b) = (MachineId::random().unwrap(), MachineId::random().unwrap());
+        assert_eq!(links.get("web").unwrap(), None);
+        assert_eq!(links.claim("web", a).unwrap(), a);
+        assert_eq!(links.claim("web", b).unwrap(), a);
+        links.remove("web", b).unwrap();
+        assert_eq!(links.get("web").unwrap(), Some(a), "somebody else's id stays");
+        links.remove("web", a).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_cut_short_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join(".vbox-rs/machines")).unwrap();
+        fs::write(dir.path().join(".vbox-rs/machines/web"), "12ab").unwrap();
+        let id = MachineId::random().unwrap();
+        assert_eq!(Links::new(dir.path()).claim("web", id).unwrap(), id);
+    }
+}

@@ -1,0 +1,96 @@
+//! From the machine file and the box to what a provider is told.
+
+use std::path::PathBuf;
+
+use super::record::MachineRecord;
+use super::status::backend;
+use super::{Error, Fleet, Target};
+use crate::boxes::{AddRequest, BoxHold, Installed, Library, Manifest, Query, build};
+use crate::config::spec::{FolderType, MachineSpec, ProviderKind};
+use crate::error::Failure;
+use crate::progress::Cx;
+use crate::provider::{Boot, Level, PlannedDisk, VmPlan};
+
+/// Memory in MiB where neither machine file nor box says: enough for a server distribution with a compiler.
+const DEFAULT_MEMORY: u64 = 1024;
+
+/// Processors where neither machine file nor box says.
+const DEFAULT_CPUS: u32 = 2;
+
+/// Login name where neither machine file nor box says: Vagrant's convention.
+const DEFAULT_USER: &str = "vagrant";
+
+/// Who logs in.
+pub(super) fn user(spec: &MachineSpec, manifest: &Manifest) -> String {
+    spec.ssh.username.clone().or_else(|| manifest.user.clone()).unwrap_or_else(|| DEFAULT_USER.into())
+}
+
+/// `ssh-ed25519 AAAA… comment` without the comment: how a guest shows it.
+pub(super) fn without_comment(key: &str) -> String {
+    key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// Memory in MiB that a machine of `spec` gets.
+pub(super) fn memory(spec: &MachineSpec) -> u64 {
+    spec.memory.unwrap_or(DEFAULT_MEMORY)
+}
+
+/// What the provider is told; the ports come later.
+pub(super) fn vm_plan(record: &MachineRecord, spec: &MachineSpec, installed: &Installed, seed: Option<PathBuf>) -> VmPlan {
+    let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let disks = installed.manifest.disks.iter().zip(installed.disk_paths()).enumerate();
+    let boot = installed.direct_boot().filter(|_| spec.provider_options.qemu.direct_boot);
+    VmPlan {
+        name: format!("{project}/{}", record.name),
+        cpus: spec.cpus.unwrap_or(DEFAULT_CPUS),
+        memory: memory(spec),
+        disks: disks
+            .map(|(i, (disk, backing))| PlannedDisk {
+                backing,
+                backing_format: disk.format.to_string(),
+                size: spec.disk.filter(|_| i == 0),
+            })
+            .collect(),
+        boot: boot.map_or(Boot::Disk, |boot| Boot::Kernel {
+            kernel: boot.kernel,
+            initrd: boot.initrd,
+            cmdline: boot.cmdline,
+        }),
+        seed,
+        forwards: Vec::new(),
+        qemu: spec.provider_options.qemu.clone(),
+    }
+}
+
+/// Names what the provider cannot do yet. Goes on where nothing is lost by it (a network less), refuses where something
+/// would be (changes in a folder that never come back).
+pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
+    let lost: Vec<_> = spec
+        .synced_folders
+        .iter()
+        .filter(|folder| folder.kind != FolderType::Rsync)
+        .map(|folder| format!("synced_folder `{}` of type {}", folder.guest, folder.kind))
+        .collect();
+    if !lost.is_empty() {
+        let problems = format!("{}; use type \"rsync\" (one way) or leave the folder out", lost.join(", "));
+        return Err(Error::Unsupported { provider: kind, problems });
+    }
+    for network in &spec.private_networks {
+        let ip = network.ip.map(|ip| format!(" {ip}")).unwrap_or_default();
+        cx.warn(format!("provider {kind} has no private_network{ip} yet; going on without it, forwarded ports work"));
+    }
+    if !spec.public_networks.is_empty() {
+        cx.warn(format!("provider {kind} has no public_network yet; going on without it, forwarded ports work"));
+    }
+    Ok(())
+}
+
+/// Asks the provider what of the plan it cannot do.
+pub(super) fn refuse_findings(cx: &Cx, kind: ProviderKind, plan: &VmPlan) -> Result<(), Error> {
+    let findings = backend(kind)?.check(plan);
+    for finding in findings.iter().filter(|finding| finding.level == Level::Warning) {
+        cx.warn(finding.text.clone());
+    }
+    let bad: Vec<_> = findings.into_iter().filter(|finding| finding.level == Level::Bad).map(|f| f.text).collect();
+    if bad.is_empty() { Ok(()) } else { Err(Error::Unsupported { provider: kind, problems: bad.join("; ") }) }
+}

@@ -1,0 +1,217 @@
+//! `halt`, `suspend`, `destroy`.
+
+use std::time::{Duration, Instant};
+
+use super::access;
+use super::link::Links;
+use super::record::{Intent, MachineDir, MachineRecord};
+use super::{Error, Fleet, Halted, Target, describe};
+use crate::error::Failure;
+use crate::guest::Session;
+use crate::network::Ports;
+use crate::progress::Cx;
+use crate::provider::{Vm, VmState};
+use crate::store::{Lock, MachineId};
+
+/// How long a guest may ignore its power button before it is asked from the inside.
+const BUTTON_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Stops a machine. `force`: pull the plug.
+pub fn halt(cx: &Cx, fleet: &Fleet, target: &Target, force: bool) -> Result<Halted, Failure> {
+    let cx = &cx.for_machine(&target.name);
+    let (dir, _) = fleet.existing(target)?;
+    let id = target.id.ok_or_else(|| Error::NotCreated { name: target.name.clone() })?;
+    let _lock = fleet.lock(cx, id, &target.name, "halt")?;
+    let (_, mut record) = fleet.existing(target)?;
+    halt_locked(cx, fleet, &dir, &mut record, force)
+}
+
+/// `halt` for callers that hold the machine's lock.
+pub(super) fn halt_locked(
+    cx: &Cx,
+    fleet: &Fleet,
+    dir: &MachineDir,
+    record: &mut MachineRecord,
+    force: bool,
+) -> Result<Halted, Failure> {
+    let mut vm = fleet.vm(record)?;
+    let state = vm.state()?;
+    let halted = if state.has_process() {
+        record.intent = Some(Intent::Halt);
+        dir.write(record)?;
+        let halted = end(cx, fleet, vm.as_mut(), record, &state, force).map_err(|e| left_running(e, record))?;
+        record.ready = false;
+        halted
+    } else {
+        if state == VmState::Saved {
+            cx.note("its saved memory is dropped, because `halt` means off");
+            vm.discard_saved()?;
+        }
+        Halted::WasOff
+    };
+    // A start that was cut short has nothing left to go on from; a creation has.
+    if record.intent != Some(Intent::Create) {
+        record.intent = None;
+    }
+    dir.write(record)?;
+    Ok(halted)
+}
+
+/// Power button, then the guest's own `shutdown`, then the plug.
+fn end(
+    cx: &Cx,
+    fleet: &Fleet,
+    vm: &mut dyn Vm,
+    record: &MachineRecord,
+    state: &VmState,
+    force: bool,
+) -> Result<Halted, Failure> {
+    if force || matches!(state, VmState::Unresponsive { .. }) {
+        vm.kill()?;
+        return Ok(Halted::ByForce);
+    }
+    if matches!(state, VmState::Paused { .. }) {
+        vm.unpause()?;
+    }
+    let patience = Duration::from_secs(record.graceful_halt_timeout);
+    let began = Instant::now();
+    let left = || patience.saturating_sub(began.elapsed());
+    cx.waiting("the guest to shut down");
+    vm.press_power_button()?;
+    if wait(cx, vm, BUTTON_PATIENCE.min(patience / 2))? {
+        return Ok(Halted::Gracefully);
+    }
+    cx.waiting("the guest to shut down (asked over ssh)");
+    if let Ok(mut session) = session(cx, fleet, record, left()) {
+        // The connection often dies before the answer comes: what counts is whether the machine ends.
+        drop(session.output(cx, crate::guest::setup::SHUTDOWN));
+    }
+    cx.check()?;
+    if wait(cx, vm, left())? {
+        return Ok(Halted::Gracefully);
+    }
+    cx.warn(format!("did not shut down within {} s; stopped by force", record.graceful_halt_timeout));
+    vm.kill()?;
+    Ok(Halted::TimedOut)
+}
+
+fn wait(cx: &Cx, vm: &mut dyn Vm, time: Duration) -> Result<bool, Failure> {
+    let ended = vm.wait_until_ended(cx, time)?;
+    if !ended {
+        cx.check()?;
+    }
+    Ok(ended)
+}
+
+fn session(cx: &Cx, fleet: &Fleet, record: &MachineRecord, time: Duration) -> Result<Session, Failure> {
+    let mut login = access::login(fleet, record)?;
+    login.timeout = login.timeout.min(time);
+    Ok(Session::open(cx, &login)?)
+}
+
+fn left_running(error: Failure, record: &MachineRecord) -> Failure {
+    if error.exit() != crate::error::Exit::Interrupted {
+        return error;
+    }
+    let left = format!(
+        "machine `{}` was asked to shut down and may still do so; `vbox-rs status` tells, `vbox-rs halt` goes on",
+        record.name
+    );
+    Error::Interrupted { left }.into()
+}
+
+/// Saves to disk (or only stops the processors, `pause`). `false`: was not running.
+pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<bool, Failure> {
+    let cx = &cx.for_machine(&target.name);
+    fleet.existing(target)?;
+    let id = target.id.ok_or_else(|| Error::NotCreated { name: target.name.clone() })?;
+    let _lock = fleet.lock(cx, id, &target.name, "suspend")?;
+    let (dir, mut record) = fleet.existing(target)?;
+    let mut vm = fleet.vm(&record)?;
+    match vm.state()? {
+        VmState::Running => {}
+        VmState::Paused { .. } if pause => return Ok(false),
+        VmState::Paused { .. } => {}
+        VmState::Off | VmState::Absent | VmState::Saved | VmState::Vanished { .. } => return Ok(false),
+        state => {
+            return Err(Error::WrongState {
+                name: record.name,
+                state: describe(&state),
+                hint: "stop it with `vbox-rs halt --force`".into(),
+            }
+            .into());
+        }
+    }
+    if pause {
+        vm.pause()?;
+        return Ok(true);
+    }
+    record.intent = Some(Intent::Suspend);
+    dir.write(&record)?;
+    let saved = vm.save(cx);
+    record.intent = None;
+    dir.write(&record)?;
+    saved?;
+    Ok(true)
+}
+
+/// Removes a machine and all that belongs to it. `false`: there was none. `graceful`: let the guest shut down first.
+pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Result<bool, Failure> {
+    let cx = &cx.for_machine(&target.name);
+    let Some(id) = target.id else { return Ok(false) };
+    let lock = fleet.lock(cx, id, &target.name, "destroy")?;
+    let dir = MachineDir::new(fleet.dirs(), id);
+    let Some(mut record) = dir.read()? else {
+        // Nothing but the id, from an `up` or a `destroy` that was cut short.
+        Links::new(&target.root).remove(&target.name, id)?;
+        dir.clear()?;
+        dir.remove(lock)?;
+        return Ok(false);
+    };
+    if graceful {
+        halt_locked(cx, fleet, &dir, &mut record, false)?;
+    }
+    remove(cx, fleet, &dir, record, lock)?;
+    Ok(true)
+}
+
+/// The order is such that a machine is in the index until nothing of it is left.
+pub(super) fn remove(
+    cx: &Cx,
+    fleet: &Fleet,
+    dir: &MachineDir,
+    mut record: MachineRecord,
+    lock: Lock,
+) -> Result<(), Failure> {
+    record.intent = Some(Intent::Destroy);
+    dir.write(&record)?;
+    cx.waiting("the machine to be removed");
+    fleet.vm(&record)?.destroy(cx)?;
+    let ports = Ports(fleet.dirs());
+    for forward in &record.forwards {
+        ports.forget(forward.protocol, forward.host)?;
+    }
+    if record.root.is_dir() {
+        Links::new(&record.root).remove(&record.name, record.id)?;
+    }
+    dir.clear()?;
+    dir.remove(lock)?;
+    sweep(fleet);
+    Ok(())
+}
+
+/// Removes folders of machines that hold nothing but a lock that nobody has: what a kill in the last two lines of
+/// `remove` leaves.
+fn sweep(fleet: &Fleet) {
+    let Ok(entries) = fleet.dirs().machines().read_dir() else { return };
+    for id in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<MachineId>().ok()) {
+        let dir = MachineDir::new(fleet.dirs(), id);
+        let only_lock = dir.path().read_dir().is_ok_and(|mut all| all.all(|e| e.is_ok_and(|e| e.path() == dir.lock())));
+        if only_lock && let Ok(Some(lock)) = Lock::try_exclusive(&dir.lock(), "destroy") {
+            // An `up` may have written its record since we looked: `remove` then leaves the folder, and here we let go.
+            if matches!(dir.read(), Ok(None)) {
+                drop(dir.remove(lock));
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! `up`: from whatever a machine is to running and set up, in named steps.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use super::link::Links;
+use super::record::{BoxUse, Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
+use super::settle::Settle;
+use super::status::backend;
+use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, plan, stop};
+use crate::boxes::Installed;
+use crate::config::spec::{MachineSpec, ProviderKind};
+use crate::error::{Exit, Failure};
+use crate::guest::{Session, keys, seed};
+use crate::network::{self, Planned, Ports, Wishes, plan_forwards};
+use crate::progress::Cx;
+use crate::provider::{self, Vm, VmPlan, VmState};
+use crate::store::{Lock, MachineId};
+
+/// How often a start is tried again when somebody took one of our ports between our letting go of it and the
+/// hypervisor's taking it.
+const PORT_RACES: u32 = 5;
+
+/// Brings one machine up.
+pub(super) fn up_one(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> Result<UpReport, Failure> {
+    let cx = &cx.for_machine(&target.name);
+    let spec = wanted(target)?;
+    let (id, lock) = claim(cx, fleet, target)?;
+    let dir = MachineDir::new(fleet.dirs(), id);
+    let mut up = Up { cx, fleet, target, spec, options, dir, steps: Vec::new() };
+    let existed = up.dir.read()?;
+    let was_new = existed.is_none();
+    let result = match existed {
+        None => up.create(id),
+        Some(record) => up.go_on(record),
+    };
+    match result {
+        Ok(report) => Ok(report),
+        Err(error) => Err(up.failed(error, was_new, lock)),
+    }
+}
+
+/// The machine file's view of the machine.
+pub(super) fn wanted(target: &Target) -> Result<&MachineSpec, Error> {
+    target.spec.as_ref().ok_or_else(|| Error::NoSpec {
+        name: target.name.clone(),
+        file: target.file.clone(),
+        id: target.id,
+    })
+}
+
+/// The machine's id, and its lock. While we wait for the lock the machine may be destroyed and lose its id: then it gets
+/// a new one.
+fn claim(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(MachineId, Lock), Failure> {
+    let links = Links::new(&target.root);
+    loop {
+        let id = match target.id {
+            Some(id) if MachineDir::new(fleet.dirs(), id).read()?.is_some() => id,
+            _ => MachineId::random().map_err(Error::Random)?,
+        };
+        let id = links.claim(&target.name, id)?;
+        let lock = fleet.lock(cx, id, &target.name, "up")?;
+        if links.get(&target.name)? == Some(id) {
+            return Ok((id, lock));
+        }
+        MachineDir::new(fleet.dirs(), id).remove(lock)?;
+    }
+}
+
+/// One `up` under way.
+struct Up<'a> {
+    cx: &'a Cx,
+    fleet: &'a Fleet,
+    target: &'a Target,
+    spec: &'a MachineSpec,
+    options: &'a UpOptions,
+    dir: MachineDir,
+    steps: Vec<Step>,
+}
+
+impl Up<'_> {
+    fn create(&mut self, id: MachineId) -> Result<UpReport, Failure> {
+        let kind = self.options.provider.or(self.spec.provider).unwrap_or(ProviderKind::Qemu);
+        backend(kind)?;
+        plan::refuse_losses(self.cx, kind, self.spec)?;
+        let (installed, hold) = self.step("box", |up| plan::ensure_box(up.cx, up.fleet, up.target, up.spec))?;
+        let record = MachineRecord {
+            id,
+            name: self.target.name.clone(),
+            root: self.target.root.clone(),
+            file: self.target.file.clone(),
+            provider: kind,
+            box_use: BoxUse::of(&installed.manifest),
+            created: now(),
+            intent: Some(Intent::Create),
+            ready: false,
+            provisioned: false,
+            user: plan::user(self.spec, &installed.manifest),
+            host_key: None,
+            key: KeyInUse::Box,
+            hostname: None,
+            grown_to: None,
+            forwards: Vec::new(),
+            ssh: self.spec.ssh.clone(),
+            graceful_halt_timeout: self.spec.graceful_halt_timeout,
+        };
+        self.dir.write(&record)?;
+        drop(hold);
+        self.boot(record, &installed, "created")
+    }
+
+    fn go_on(&mut self, mut record: MachineRecord) -> Result<UpReport, Failure> {
+        if let Some(wanted) = self.options.provider.filter(|wanted| *wanted != record.provider) {
+            return Err(Error::OtherProvider { name: record.name, has: record.provider, wanted }.into());
+        }
+        self.relink(&mut record)?;
+        let mut vm = self.fleet.vm(&record)?;
+        match vm.state()? {
+            VmState::Running => self.running(record, vm.as_mut(), "already running"),
+            VmState::Paused { why } => {
+                vm.unpause()?;
+                if why != "paused" {
+                    self.cx.warn(format!("the hypervisor had paused it ({why}); it runs again"));
+                }
+                self.running(record, vm.as_mut(), "resumed")
+            }
+            VmState::Saved => self.restore(record, vm.as_mut()),
+            VmState::Off | VmState::Absent => self.restart(record),
+            VmState::Vanished { why } => {
+                self.cx.note(format!("it was not shut down: {why}; starting it again"));
+                self.restart(record)
+            }
+            state => Err(Error::WrongState {
+                name: record.name,
+                state: describe(&state),
+                hint: "`vbox-rs halt --force` or `vbox-rs destroy` ends it".into(),
+            }
+            .into()),
+        }
+    }
+
+    /// The project's folder was moved, or renamed its machine file: the record follows.
+    fn relink(&self, record: &mut MachineRecord) -> Result<(), Failure> {
+        if record.root != self.target.root {
+            self.cx.note(format!("the project moved here from {}; linked again", record.root.display()));
+        }
+        record.root.clone_from(&self.target.root);
+        record.file.clone_from(&self.target.file);
+        Ok(())
+    }
+
+    fn running(&mut self, mut record: MachineRecord, vm: &mut dyn Vm, outcome: &'static str) -> Result<UpReport, Failure> {
+        let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
+        if record.ready && record.intent.is_none() && !settle.has_work(&record)? {
+            return Ok(self.report(&record, outcome, outcome != "already running"));
+        }
+        let outcome = if record.ready { outcome } else { "started" };
+        let session = self.login(&mut record, vm)?;
+        self.settle(record, session, outcome)
+    }
+
+    fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
+        plan::refuse_losses(self.cx, record.provider, self.spec)?;
+        let installed = plan::installed_box(self.fleet, &record)?;
+        if self.spec.box_name.as_ref().is_some_and(|wanted| plan::differs(wanted, &record)) {
+            self.cx.note(format!(
+                "the machine file now says box {}, but this machine rests on {}; `vbox-rs destroy` and `up` to change it",
+                self.spec.box_name.as_deref().unwrap_or_default(),
+                record.box_use.name
+            ));
+        }
+        let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };
+        self.boot(record, &installed, outcome)
+    }
+
+    fn restore(&mut self, mut record: MachineRecord, vm: &mut dyn Vm) -> Result<UpReport, Failure> {
+        let planned = self.plan_ports(&record)?;
+        record.forwards = planned.list();
+        self.dir.write(&record)?;
+        self.step("restore", |up| Ok(vm.restore(up.cx, &planned.list(), &inherited(&planned))?))?;
+        let session = self.login(&mut record, vm)?;
+        self.settle(record, session, "resumed")
+    }
+
+    fn boot(&mut self, mut record: MachineRecord, installed: &Installed, outcome: &'static str) -> Result<UpReport, Failure> {
+        record.ready = false;
+        record.ssh = self.spec.ssh.clone();
+        record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
+        let mut vm = self.fleet.vm(&record)?;
+        let mut plan = self.step("disk", |up| up.make_disks(&mut record, installed, vm.as_mut()))?;
+        self.step("start", |up| up.start(&mut record, vm.as_mut(), &mut plan))?;
+        let session = self.login(&mut record, vm.as_mut())?;
+        self.settle(record, session, outcome)
+    }
+
+    /// Keys, seed and overlay, and the plan of the machine without its ports.
+    fn make_disks(&self, record: &mut MachineRecord, installed: &Installed, vm: &mut dyn Vm) -> Result<VmPlan, Failure> {
+        let key = keys::ensure(&self.dir.ssh(), "id_ed25519", &format!("vbox-rs {}", record.id.short()))?;
+        let seeded = installed.manifest.seed;
+        if seeded && !self.dir.seed().exists() {
+            let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", &format!("vbox-rs {}", record.id.short()))?;
+            seed::write(
+                &self.dir.seed(),
+                &seed::Seed {
+                    instance_id: &record.id.to_string(),
+                    hostname: self.spec.hostname.as_deref(),
+                    user: &record.user,
+                    authorized_key: &key.public,
+                    host_key: Some(&host_key),
+                },
+            )?;
+            record.hostname.clone_from(&self.spec.hostname);
+        }
+        if seeded {
+            record.key = KeyInUse::Own;
+            if record.host_key.is_none() {
+                let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", "")?;
+                record.host_key = Some(plan::without_comment(&host_key.public));
+            }
+        }
+        let seed = seeded.then(|| self.dir.seed());
+        let plan = plan::vm_plan(record, self.spec, installed, seed);
+        plan::refuse_findings(self.cx, record.provider, &plan)?;
+        vm.create(self.cx, &plan)?;
+        Ok(plan)
+    }
+
+    fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {
+        let mut races = 0;
+        loop {
+            let planned = self.plan_ports(record)?;
+            plan.forwards = planned.list();
+            record.forwards = planned.list();
+            record.intent = Some(Intent::Start);
+            self.dir.write(record)?;
+            match vm.start(self.cx, plan, &inherited(&planned)) {
+                Ok(()) => return Ok(()),
+                Err(provider::Error::PortTaken { .. }) if races < PORT_RACES => races += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn plan_ports(&self, record: &MachineRecord) -> Result<Planned, network::Error> {
+        let owner = format!("machine `{}` ({})", record.name, record.id.short());
+        plan_forwards(self.cx, Ports(self.fleet.dirs()), &Wishes::of(self.spec, &record.forwards, &owner))
+    }
+
+    /// Waits until the guest lets us in.
+    fn login(&mut self, record: &mut MachineRecord, vm: &mut dyn Vm) -> Result<Session, Failure> {
+        let time = Duration::from_secs(self.spec.boot_timeout);
+        let session = self.step("boot", |up| access::await_login(up.cx, up.fleet, record, vm, time))?;
+        record.host_key = Some(session.host_key().to_owned());
+        self.dir.write(record)?;
+        Ok(session)
+    }
+
+    fn settle(&mut self, mut record: MachineRecord, session: Session, outcome: &'static str) -> Result<UpReport, Failure> {
+        let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
+        let done = settle.run(self.cx, &mut record, session, &mut self.steps);
+        self.dir.write_timings(&Timings { at: now(), steps: self.steps.clone() })?;
+        done?;
+        Ok(self.report(&record, outcome, true))
+    }
+
+    fn report(&self, record: &MachineRecord, outcome: &'static str, changed: bool) -> UpReport {
+        UpReport {
+            id: record.id,
+            name: record.name.clone(),
+            changed,
+            outcome,
+            steps: self.steps.clone(),
+            forwards: record.forwards.clone(),
+            message: self.spec.post_up_message.clone(),
+        }
+    }
+
+    fn step<T>(&mut self, name: &'static str, work: impl FnOnce(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.cx.check()?;
+        let (took, result) = self.cx.step(name, || work(self));
+        self.steps.push(Step::new(name, took, result.is_err()));
+        result
+    }
+
+    /// What is left after a failure, and `--destroy-on-error`.
+    fn failed(&self, error: Failure, was_new: bool, lock: Lock) -> Failure {
+        if !self.steps.is_empty() {
+            // The failure matters more than its times.
+            drop(self.dir.write_timings(&Timings { at: now(), steps: self.steps.clone() }));
+        }
+        let record = self.dir.read().ok().flatten();
+        if let (true, true, Some(record)) = (was_new, self.options.destroy_on_error, record.clone()) {
+            self.cx.note("removing the machine, because of --destroy-on-error");
+            return match stop::remove(&self.cx.uninterrupted(), self.fleet, &self.dir, record, lock) {
+                Ok(()) => error,
+                Err(another) => another,
+            };
+        }
+        if record.is_none() && was_new {
+            // Nothing was made: the id goes too.
+            if let Some(id) = Links::new(&self.target.root).get(&self.target.name).ok().flatten() {
+                drop(Links::new(&self.target.root).remove(&self.target.name, id));
+                drop(self.dir.clear());
+                drop(self.dir.remove(lock));
+            }
+        }
+        if error.exit() == Exit::Interrupted { self.interrupted(record) } else { error }
+    }
+
+    fn interrupted(&self, record: Option<MachineRecord>) -> Failure {
+        let name = &self.target.name;
+        let state = record.as_ref().and_then(|record| self.fleet.vm(record).ok()?.state().ok());
+        let left = match (record, state) {
+            (None, _) => "nothing was created".to_owned(),
+            (Some(record), Some(VmState::Running)) => {
+                let how = match (record.ready, record.provisioned) {
+                    (false, _) => "runs, but is not set up yet",
+                    (true, false) => "runs, but is not provisioned",
+                    (true, true) => "runs",
+                };
+                format!("machine `{name}` {how}; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
+            }
+            (Some(_), _) => {
+                format!("machine `{name}` is created but does not run; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
+            }
+        };
+        Error::Interrupted { left }.into()
+    }
+}
+
+fn inherited(planned: &Planned) -> Vec<BorrowedFd<'_>> {
+    planned.forwards.iter().map(|(_, reservation)| reservation.file().as_fd()).collect()
+}

@@ -1,0 +1,91 @@
+//! Boxes of other people, guests that do not answer, disks that grow, scripts that fail.
+
+use std::fs::{self, File};
+use std::process::Command;
+
+use crate::world::{World, demo_box};
+
+/// A box as Vagrant users publish them: no kernel beside it, no seed, Vagrant's public key inside.
+fn add_plain_box(world: &World) {
+    let folder = world.folder("plain");
+    let run = |program: &str, args: &[&str]| {
+        let status = Command::new(program).current_dir(&folder).args(args).status().unwrap();
+        assert!(status.success(), "{program} {args:?}");
+    };
+    run("tar", &["-xzf", demo_box().unwrap().to_str().unwrap(), "box.img"]);
+    fs::write(folder.join("metadata.json"), r#"{"provider":"libvirt","format":"qcow2","virtual_size":8}"#).unwrap();
+    run("tar", &["-cf", "plain.box", "metadata.json", "box.img"]);
+    fs::remove_file(folder.join("box.img")).unwrap();
+    world.run(&["box", "add", "../plain/plain.box", "--name", "acme/plain"]).ok();
+    fs::remove_file(folder.join("plain.box")).unwrap();
+}
+
+#[test]
+fn a_box_of_another_publisher_gets_a_key_of_its_own_and_a_larger_disk() {
+    if demo_box().is_none() {
+        return;
+    }
+    let world = World::empty();
+    add_plain_box(&world);
+    world.machine_file(
+        "box = \"acme/plain\"\nhostname = \"grown\"\ncpus = 1\nmemory = \"768 MiB\"\ndisk = \"12 GiB\"\n[[provision]]\ntype = \
+         \"shell\"\nprivileged = false\nargs = [\"two words\", \"$HOME\"]\nenv = { GREETING = \"it's me\" }\ninline = \
+         'echo \"as $(id -un): $GREETING, $1, $2\"'\n[[provision]]\nname = \"breaks\"\ntype = \"shell\"\ninline = \"echo \
+         before; echo the reason >&2; exit 42\"\n[[provision]]\nname = \"never-reached\"\ntype = \"shell\"\ninline = \
+         \"echo unreachable\"\n",
+    );
+    let ran = world.run(&["up"]).fails(12, &["breaks", "42", "the reason"]);
+    let all = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(all.contains("as vagrant: it's me, two words, $HOME"), "{all}");
+    assert!(!all.contains("unreachable"), "{all}");
+    assert_eq!(world.state("default"), "running", "a failing script loses nothing");
+
+    let seen = world.run(&["ssh", "-c", "hostname; nproc; df --output=size -BG / | tail -1; cat .ssh/authorized_keys"]).ok().stdout;
+    let lines: Vec<_> = seen.lines().map(str::trim).collect();
+    assert_eq!(&lines[..2], ["grown", "1"]);
+    let size: u32 = lines[2].trim_end_matches('G').parse().unwrap();
+    assert!((11..=12).contains(&size), "the file system has {size} GiB");
+    assert!(lines[3..].iter().all(|key| key.starts_with("ssh-ed25519") && !key.contains("vagrant insecure")), "{seen}");
+
+    // A host key that changed behind our back is a clear error, for us and for OpenSSH.
+    world.run(&["ssh", "-c", "sudo rm /etc/ssh/ssh_host_*; sudo ssh-keygen -qA; sudo systemctl restart ssh"]);
+    world.run(&["exec", "--", "true"]).fails(11, &["host key"]);
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_guest_that_never_answers_is_described() {
+    if demo_box().is_none() {
+        return;
+    }
+    let world = World::empty();
+    let image = world.project.join("empty.img");
+    File::create(&image).unwrap().set_len(4 << 20).unwrap();
+    world.run(&["box", "add", "empty.img", "--name", "empty"]).ok();
+    world.machine_file("box = \"empty\"\nboot_timeout = 3\n");
+    world.run(&["up"]).fails(10, &["ssh", "3 s"]);
+    assert_eq!(world.state("default"), "running");
+    world.run(&["halt", "-f"]).ok();
+    world.run(&["up", "--destroy-on-error"]).fails(10, &["3 s"]);
+    assert_eq!(world.state("default"), "running", "only a machine that this `up` made is removed");
+    world.run(&["destroy", "-f"]).ok();
+    world.run(&["up", "--destroy-on-error"]).fails(10, &["3 s"]);
+    assert_eq!(world.state("default"), "not created");
+    world.assert_nothing_left();
+}
+
+#[test]
+fn what_a_provider_cannot_do_is_named() {
+    let Some(world) = World::with_demo() else { return };
+    world.machine_file("box = \"demo\"\n[[synced_folder]]\nhost = \".\"\nguest = \"/srv\"\ntype = \"nfs\"\n");
+    world.run(&["up"]).fails(8, &["nfs", "/srv", "rsync"]);
+    world.assert_nothing_left();
+    world.machine_file("box = \"demo\"\nprovider = \"virtualbox\"\n");
+    world.run(&["up"]).fails(8, &["virtualbox"]);
+    world.machine_file("box = \"nobody/has-this\"\n");
+    world.run(&["up"]).fails(4, &["nobody/has-this"]);
+    world.machine_file("box = \"demo\"\nbox_version = \"> 9999\"\n");
+    world.run(&["up"]).fails(4, &["demo", "> 9999"]);
+    world.assert_nothing_left();
+}

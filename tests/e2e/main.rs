@@ -1,0 +1,10 @@
+//! Real machines: each test boots a real Debian under QEMU and asserts what a user would see.
+//!
+//! They find the demo box by `VBOX_RS_TEST_BOX` (`make test` builds it and sets it) and say so when they are skipped.
+
+mod faults;
+mod guest;
+mod lifecycle;
+mod outside;
+mod several;
+mod world;

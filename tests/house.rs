@@ -1,0 +1,109 @@
+//! The house stands: arrows run down only (`ARCHITECTURE.md`).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Floors from the ground up. A module may use its own floor's foundations and everything below, never a neighbour of
+/// the same floor unless it is listed in `NEIGHBOURS`, never anything above.
+const FLOORS: &[&[&str]] = &[
+    &["error", "progress", "sys"],
+    &["store"],
+    &["config"],
+    &["provider", "boxes", "guest", "network"],
+    &["provision", "folders"],
+    &["machine"],
+    &["ui"],
+    &["cli"],
+];
+
+/// On the ground floor everybody knows each other.
+const NEIGHBOURS: &[(&str, &str)] = &[("progress", "error")];
+
+/// Who else may know `config`: only its model.
+const MODEL_ONLY: &[&str] = &["provider", "guest", "network", "provision", "folders"];
+
+fn floor(module: &str) -> usize {
+    FLOORS.iter().position(|floor| floor.contains(&module)).unwrap_or_else(|| panic!("`{module}` has no floor"))
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The modules that `text` names as `crate::…`, with the rest of the path.
+fn used(text: &str) -> BTreeSet<(String, String)> {
+    let mut all = BTreeSet::new();
+    for rest in text.split("crate::").skip(1) {
+        if let Some(list) = rest.strip_prefix('{') {
+            let list = &list[..list.find(';').unwrap_or(list.len())];
+            all.extend(list.split(',').map(|item| split(item.trim_start())));
+        } else {
+            all.insert(split(rest));
+        }
+    }
+    all
+}
+
+fn split(path: &str) -> (String, String) {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let module = word(path);
+    let rest = path[module.len()..].strip_prefix("::").map(word).unwrap_or_default();
+    (module, rest)
+}
+
+#[test]
+fn arrows_run_down_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut wrong = Vec::new();
+    for file in files {
+        let inside = file.strip_prefix(&root).unwrap();
+        let module = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        if matches!(module, "main" | "lib") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        for (target, rest) in used(&text) {
+            if target == module || !FLOORS.iter().any(|floor| floor.contains(&target.as_str())) {
+                continue;
+            }
+            let down = floor(&target) < floor(module) || NEIGHBOURS.contains(&(module, &target));
+            let model = target != "config" || !MODEL_ONLY.contains(&module) || rest == "spec";
+            if !down || !model {
+                wrong.push(format!("{} uses crate::{target}::{rest}", inside.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_below_ui_and_cli_prints_or_exits() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut wrong = Vec::new();
+    for file in files {
+        let inside = file.strip_prefix(&root).unwrap();
+        if inside.starts_with("ui") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for word in ["println!", "print!(", "eprintln!", "eprint!(", "process::exit", "dbg!"] {
+            if code.contains(word) && !(inside == Path::new("main.rs") && word == "process::exit") {
+                wrong.push(format!("{} has {word}", inside.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
