@@ -1,0 +1,44 @@
+//! `make bench`: vbox-rs against the bare tools, taken in turn in one run. Writes `benches/report.md` and `.json`.
+//!
+//! `VBOX_RS_TEST_BOX` names the demo box. `VBOX_RS_BENCH_ROUNDS` (5) is the number of slow rounds, quick ones are five
+//! times as many. `VBOX_RS_BENCH_ONLY` names parts: boot, quick, ssh, add, parallel.
+
+mod parts;
+mod server;
+mod stats;
+mod tool;
+
+use std::path::Path;
+
+fn main() {
+    // `cargo bench` passes flags of the harness that we do not have; `cargo test --benches` must not bench.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return;
+    }
+    let Some(demo) = std::env::var_os("VBOX_RS_TEST_BOX") else {
+        println!("VBOX_RS_TEST_BOX names no box; run `make bench`");
+        return;
+    };
+    let rounds = std::env::var("VBOX_RS_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
+    let only = std::env::var("VBOX_RS_BENCH_ONLY").unwrap_or_default();
+    let wanted = |part: &str| only.is_empty() || only.split(',').any(|one| one == part);
+    let world = tool::World::new(Path::new(&demo));
+    let mut rows = Vec::new();
+    if wanted("boot") {
+        rows.extend(parts::boot(&world, rounds));
+    }
+    if wanted("quick") {
+        rows.extend(parts::quick(&world, rounds * 5));
+    }
+    if wanted("ssh") {
+        rows.push(parts::ssh(&world, rounds * 4));
+    }
+    if wanted("add") {
+        rows.push(parts::add(&world, rounds));
+    }
+    if wanted("parallel") {
+        rows.push(parts::parallel(&world, rounds.min(3)));
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    stats::report(&folder, &rows);
+}
