@@ -15,6 +15,8 @@ use super::{check, size};
 /// What one level says.
 #[derive(Clone, Debug, Default)]
 pub struct Layer {
+    /// Whether `box` is written, be it right or wrong.
+    pub has_box: bool,
     pub autostart: Option<bool>,
     pub box_name: Option<String>,
     pub box_version: Option<String>,
@@ -118,6 +120,7 @@ pub fn plain<T>(value: Option<Spanned<T>>) -> Option<T> {
 pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
     let box_source = |text: &str| check::box_source(text, paths);
     Layer {
+        has_box: table.has("box"),
         box_name: plain(table.parsed("box", box_source)),
         box_version: plain(table.parsed("box_version", check::version_constraint)),
         box_url: plain(table.parsed("box_url", |text| check::box_url(text, paths))),

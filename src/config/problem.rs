@@ -86,11 +86,14 @@ impl Problem {
         if self.labels.is_empty() {
             group = group.element(Origin::path(&self.source.name));
         } else {
-            let snippet = Snippet::source(&self.source.text).path(&self.source.name);
+            let (window, line) = self.window();
+            let shown = self.source.text.get(window.clone()).unwrap_or_default();
+            let snippet = Snippet::source(shown).path(&self.source.name).line_start(line);
             group = group.element(snippet.annotations(self.labels.iter().enumerate().map(|(index, label)| {
                 let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
                 let text = Some(label.text.as_str()).filter(|text| !text.is_empty());
-                kind.span(whole_characters(&self.source.text, &label.span)).label(text)
+                let span = whole_characters(&self.source.text, &label.span);
+                kind.span(span.start - window.start..span.end - window.start).label(text)
             })));
         }
         if let Some(help) = &self.help {
@@ -98,6 +101,16 @@ impl Problem {
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    }
+
+    /// The lines from the first label to the last, and the number of the first: all that the renderer needs to look at.
+    fn window(&self) -> (Range<usize>, usize) {
+        let text = &self.source.text;
+        let spans = self.labels.iter().map(|label| whole_characters(text, &label.span));
+        let (start, end) = spans.fold((text.len(), 0), |(start, end), span| (start.min(span.start), end.max(span.end)));
+        let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let to = text[end..].find('\n').map_or(text.len(), |at| end + at);
+        (from..to, text[..from].matches('\n').count() + 1)
     }
 }
 

@@ -58,7 +58,7 @@ fn check_boxes(machines: &[Machine], reader: &Reader) {
     if reader.is_incomplete() {
         return;
     }
-    for machine in machines.iter().filter(|machine| machine.layer.box_name.is_none()) {
+    for machine in machines.iter().filter(|machine| !machine.layer.has_box) {
         let help = "write `box = \"debian/bookworm64\"`, or the URL or path of a box";
         let note = match &machine.span {
             Some(span) => reader.error(format!("machine `{}` has no box", machine.name)).at(span.clone(), ""),

@@ -39,6 +39,7 @@ impl Layer {
     pub fn overlaid(&self, above: Self) -> Self {
         let below = self.clone();
         Self {
+            has_box: above.has_box || below.has_box,
             autostart: above.autostart.or(below.autostart),
             box_version: inherited_with_box(&above, above.box_version.clone(), below.box_version),
             box_url: inherited_with_box(&above, above.box_url.clone(), below.box_url),
@@ -67,7 +68,7 @@ impl Layer {
 
 /// Version, URL and checksum belong to the box they were written for: a machine with another box has its own or none.
 fn inherited_with_box<T>(above: &Layer, own: Option<T>, inherited: Option<T>) -> Option<T> {
-    own.or_else(|| inherited.filter(|_| above.box_name.is_none()))
+    own.or_else(|| inherited.filter(|_| !above.has_box))
 }
 
 impl SshLayer {
