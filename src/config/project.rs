@@ -142,6 +142,7 @@ struct Claim<'m> {
     protocol: Protocol,
     port: u16,
     moves: bool,
+    is_ssh: bool,
     span: Range<usize>,
 }
 
@@ -164,6 +165,7 @@ fn claims(machine: &Machine) -> impl Iterator<Item = Claim<'_>> {
             protocol: port.protocol,
             port: port.host?,
             moves: port.auto_correct,
+            is_ssh: false,
             span: forward.span(),
         })
     });
@@ -173,6 +175,7 @@ fn claims(machine: &Machine) -> impl Iterator<Item = Claim<'_>> {
         protocol: Protocol::Tcp,
         port: *port.get_ref(),
         moves: false,
+        is_ssh: true,
         span: port.span(),
     };
     forwarded.chain(machine.layer.ssh.port.as_ref().map(ssh))
@@ -192,17 +195,22 @@ fn check_ports(machines: &[Machine], reader: &Reader) {
 
 fn tell_ports(first: &Claim<'_>, second: &Claim<'_>, reader: &Reader) {
     let port = format!("{} port {} of the host", second.protocol, second.port);
+    let help = if second.is_ssh {
+        "choose another port, or leave it out for any free one"
+    } else {
+        "choose another port, leave `host` out for any free one, or set `auto_correct = true`"
+    };
+    if first.span == second.span {
+        // Without names: however many machines inherit it, it is one problem.
+        let note = reader.error(format!("{port} is used by several machines"));
+        return note.at(second.span.clone(), "every machine inherits this").help(help).push();
+    }
     let message = if first.machine == second.machine {
         format!("{port} is used twice by machine `{}`", first.machine)
     } else {
         format!("{port} is used by the machines `{}` and `{}`", first.machine, second.machine)
     };
-    let note = reader.error(message);
-    let help = "choose another port, leave `host` out for any free one, or set `auto_correct = true`";
-    if first.span == second.span {
-        note.at(second.span.clone(), "every machine inherits this").help(help).push();
-    } else {
-        let who = |claim: &Claim<'_>| format!("for `{}`", claim.machine);
-        note.at(second.span.clone(), who(second)).at(first.span.clone(), who(first)).help(help).push();
-    }
+    let who = |claim: &Claim<'_>| format!("for `{}`", claim.machine);
+    let note = reader.error(message).help(help);
+    note.at(second.span.clone(), who(second)).at(first.span.clone(), who(first)).push();
 }

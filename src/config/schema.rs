@@ -16,7 +16,13 @@ use super::spec::{Accel, FolderType, Protocol, ProviderKind, RunPolicy};
 pub fn schema() -> Value {
     let settings = SchemaSettings::draft07().with_transform(RecursiveTransform(without_null));
     let mut schema = settings.into_generator().into_root_schema_for::<MachineFile>();
-    schema.insert("title".into(), "Machine file of vbox-rs".into());
+    let mut first = |key: &str, value: Value| {
+        schema.remove(key);
+        let rest = std::mem::take(schema.ensure_object());
+        *schema.ensure_object() = std::iter::once((key.to_owned(), value)).chain(rest).collect();
+    };
+    first("title", "Machine file of vbox-rs".into());
+    first("$schema", "http://json-schema.org/draft-07/schema#".into());
     schema.to_value()
 }
 
