@@ -187,10 +187,8 @@ pub(super) fn remove(
     dir.write(&record)?;
     cx.waiting("the machine to be removed");
     fleet.vm(&record)?.destroy(cx)?;
-    let ports = Ports(fleet.dirs());
-    for forward in &record.forwards {
-        ports.forget(forward.protocol, forward.host)?;
-    }
+    // All that nobody holds, because a kill may have come before the record knew of a port.
+    Ports(fleet.dirs()).sweep()?;
     if record.root.is_dir() {
         Links::new(&record.root).remove(&record.name, record.id)?;
     }
