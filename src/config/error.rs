@@ -46,7 +46,7 @@ pub enum Error {
         file: PathBuf,
     },
     /// Read, and not usable.
-    #[error("{} has {}\n\n{rendered}\n", file.display(), counted(problems))]
+    #[error("{} has {}\n\n{rendered}", file.display(), counted(problems))]
     Invalid {
         /// The file.
         file: PathBuf,

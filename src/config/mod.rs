@@ -53,27 +53,30 @@ pub fn load(file: &Path) -> Result<(Project, Vec<Problem>), Error> {
     let bytes = find::read(&file)?;
     let text = String::from_utf8(bytes).map_err(|source| error::not_utf8(&file, &source))?;
     let root = file.parent().unwrap_or(Path::new("/"));
-    read_text(&text, &file, root, |named| !named.path.exists())
+    let here = std::env::current_dir().unwrap_or_default();
+    let shown = file.strip_prefix(here).unwrap_or(&file).display().to_string();
+    read_text(Source { name: shown, text }, &file, root, |named| !named.path.exists())
 }
 
 /// Reads the text of a machine file `file` whose relative paths start at `root`, without looking at the disk: files of
 /// the host that it names are not looked for.
 pub fn parse(text: &str, file: &Path, root: &Path) -> Result<(Project, Vec<Problem>), Error> {
-    read_text(text, file, root, |_| false)
+    let source = Source { name: file.display().to_string(), text: text.to_owned() };
+    read_text(source, file, root, |_| false)
 }
 
 fn read_text(
-    text: &str,
+    source: Source,
     file: &Path,
     root: &Path,
     missing: impl Fn(&HostFile) -> bool,
 ) -> Result<(Project, Vec<Problem>), Error> {
-    let source = Arc::new(Source { name: file.display().to_string(), text: text.to_owned() });
-    let (tables, syntax) = DeTable::parse_recoverable(text);
-    if !syntax.is_empty() && find::looks_like_ruby(text) {
+    let source = Arc::new(source);
+    let (tables, syntax) = DeTable::parse_recoverable(&source.text);
+    if !syntax.is_empty() && find::looks_like_ruby(&source.text) {
         return Err(Error::Ruby { file: file.to_owned() });
     }
-    let mut reader = Reader::new(source);
+    let mut reader = Reader::new(Arc::clone(&source));
     reader.syntax(syntax);
     let paths = Paths { root, home: std::env::home_dir().filter(|home| home.is_absolute()), named: Vec::new().into() };
     let machines = machines(&reader, tables.get_ref(), &paths);

@@ -1,5 +1,6 @@
 //! What is wrong with a machine file, with the lines that show it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -82,22 +83,23 @@ impl Problem {
             Level::Error => Title::ERROR,
             Level::Warning => Title::WARNING,
         };
-        let mut group = Group::with_title(level.primary_title(&self.message));
+        let name: String = self.source.name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+        let mut group = Group::with_title(level.primary_title(harmless(&self.message)));
         if self.labels.is_empty() {
-            group = group.element(Origin::path(&self.source.name));
+            group = group.element(Origin::path(name));
         } else {
             let (window, line) = self.window();
-            let shown = self.source.text.get(window.clone()).unwrap_or_default();
-            let snippet = Snippet::source(shown).path(&self.source.name).line_start(line);
+            let shown = harmless(self.source.text.get(window.clone()).unwrap_or_default());
+            let snippet = Snippet::source(shown).path(name).line_start(line);
             group = group.element(snippet.annotations(self.labels.iter().enumerate().map(|(index, label)| {
                 let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-                let text = Some(label.text.as_str()).filter(|text| !text.is_empty());
+                let text = Some(harmless(&label.text)).filter(|text| !text.is_empty());
                 let span = whole_characters(&self.source.text, &label.span);
                 kind.span(span.start - window.start..span.end - window.start).label(text)
             })));
         }
         if let Some(help) = &self.help {
-            group = group.element(Title::HELP.message(help));
+            group = group.element(Title::HELP.message(harmless(help)));
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         renderer.decor_style(DecorStyle::Ascii).render(&[group])
@@ -132,6 +134,13 @@ impl Serialize for Problem {
 /// All problems, one under the other with an empty line between them.
 pub fn render(problems: &[Problem], colour: bool) -> String {
     problems.iter().map(|problem| problem.render(colour)).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The renderer shows ESC and its like as symbols, but lets the control characters U+0080 to U+009F through, and some
+/// terminals obey those. The substitute is as long in UTF-8, so that places stay.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| matches!(c, '\u{80}'..='\u{9f}');
+    if text.contains(steers) { text.replace(steers, "\u{bf}").into() } else { text.into() }
 }
 
 /// The renderer wants spans within the text and at the edges of characters; a parser's span is a claim.

@@ -220,8 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_name_is_quoted_so_that_the_file_says_just_it(name in "[a-z/][^\\p{Cc}\\s]{0,30}") {
-            prop_assume!(!name.starts_with(['/', '.', '~']));
+        fn any_name_is_quoted_so_that_the_file_says_just_it(name in "[a-z][^\\p{Cc}\\s]{0,30}") {
             let text = render(&Request { box_name: Some(&name), ..Request::default() }).unwrap();
             let value: toml::Table = text.parse().unwrap();
             prop_assert_eq!(value["box"].as_str(), Some(&*name));

@@ -292,9 +292,28 @@ fn problems_look_like_those_of_rustc() {
     assert_eq!(
         error.to_string(),
         "/p/Vagrantfile has 1 error\n\nerror: unknown key `cpu` in the file\n --> /p/Vagrantfile:2:1\n  |\n2 | cpu = 2\n  | ^^^\n  \
-         |\n  = help: did you mean `cpus`?\n"
+         |\n  = help: did you mean `cpus`?"
     );
     assert_eq!(error.exit(), Exit::MachineFile);
+}
+
+#[test]
+fn what_a_file_contains_cannot_steer_the_terminal() {
+    for text in [
+        "box = \"\u{1b}[31m\"",
+        "\"\\u001b[31m\\u202e\" = 1",
+        "[machines.\"\\u001b[2J\"]",
+        "box = '\u{202e}'\ncpus = '\u{9b}1'",
+    ] {
+        let Err(Error::Invalid { rendered, .. }) = read(text) else { panic!("{text:?}") };
+        assert!(!rendered.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{rendered:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_moves_no_place() {
+    let Err(Error::Invalid { rendered, .. }) = read("\u{feff}box = 'a'\ncpu = 1") else { panic!() };
+    assert!(rendered.contains("2 | cpu = 1\n  | ^^^"), "{rendered}");
 }
 
 #[test]
