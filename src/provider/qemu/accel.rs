@@ -74,11 +74,10 @@ pub fn decide(wanted: Accel, overridden: Option<&str>, facts: &Facts) -> Result<
     };
     match (wanted, facts.obstacle()) {
         (Accel::Tcg, _) => Ok((Engine::Tcg, None)),
-        (_, None) => Ok((Engine::Kvm, None)),
         (Accel::Auto, Some(reason)) => Ok((Engine::Tcg, Some(reason))),
         // Whoever asks for KVM by name may try a device that we would not choose, but not one that does not open.
         (Accel::Kvm, Some(reason)) if facts.device.is_err() => Err(Error::NoKvm { reason }),
-        (Accel::Kvm, Some(_)) => Ok((Engine::Kvm, None)),
+        _ => Ok((Engine::Kvm, None)),
     }
 }
 

@@ -299,7 +299,7 @@ mod tests {
     fn a_boot_through_firmware() {
         snapbox::assert_data_eq!(
             text(Arch::X86_64, Engine::Tcg, &plan(), None),
-            snapbox::str![[r#"
+            snapbox::str![[r"
 -nodefaults
 -no-user-config
 -uuid 00112233-4455-4677-8899-aabbccddeeff
@@ -326,8 +326,7 @@ mod tests {
 -device virtio-blk-pci,drive=disk0,id=blk0,bootindex=0
 -netdev user,id=net0,hostfwd=tcp:127.0.0.1:2200-:22,hostfwd=udp:0.0.0.0:5353-:53
 -device virtio-net-pci,netdev=net0,id=nic0,mac=52:54:00:dd:ee:ff,romfile=
-"#]]
-            .raw()
+"]]
         );
     }
 

@@ -98,7 +98,7 @@ impl Launch<'_> {
         drop((listeners, lock));
         match stream.and_then(|stream| Qmp::open(stream, cx, READY)) {
             Ok(qmp) => Ok(qmp),
-            Err(error) => Err(self.failed(started, error)),
+            Err(error) => Err(self.failed(&started, error)),
         }
     }
 
@@ -117,7 +117,7 @@ impl Launch<'_> {
     }
 
     /// Why the monitor never answered. No process is left behind.
-    fn failed(&self, started: Started, error: qmp::Error) -> Error {
+    fn failed(&self, started: &Started, error: qmp::Error) -> Error {
         if error.is_closed() {
             let status = started.ended.recv_timeout(BURIAL);
             let text = tail(&self.files.log(), self.log_from, LOG_TAIL);

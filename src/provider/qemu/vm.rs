@@ -86,9 +86,7 @@ impl QemuVm {
         let cx = Cx::silent();
         if let Some(process) = self.process()? {
             let stuck = |source| Error::WillNotEnd { pid: process.pid(), source };
-            // The answer does not matter: a process that has quit gives none.
-            let _ = polite.then(|| self.connect(&cx, QUIT / 4)?.execute("quit", Value::Null).map_err(Error::from));
-            let grace = if polite { QUIT } else { Duration::ZERO };
+            let grace = if polite && self.quits(&cx) { QUIT } else { Duration::ZERO };
             if !process.wait(&cx, grace).map_err(|e| stuck(Some(e)))? {
                 process.kill().map_err(|e| stuck(Some(e)))?;
                 if !process.wait(&cx, KILL).map_err(|e| stuck(Some(e)))? {
@@ -98,6 +96,16 @@ impl QemuVm {
         }
         // The end was asked for: nothing to tell of later.
         Ok(store::remove_file(&self.files.pid())?)
+    }
+
+    /// Whether the process was told to quit, or is about to end anyway.
+    fn quits(&self, cx: &Cx) -> bool {
+        let told = self.connect(cx, QUIT / 4).and_then(|mut qmp| Ok(qmp.execute("quit", Value::Null)?));
+        match told {
+            Ok(_) => true,
+            Err(Error::Monitor(error)) => error.is_closed(),
+            Err(_) => false,
+        }
     }
 
     fn engine(plan: &VmPlan) -> Result<(Engine, Option<String>), Error> {
@@ -259,6 +267,7 @@ impl Vm for QemuVm {
         let mut qmp = self.monitor(cx, "suspend")?;
         let status = qmp.status()?;
         if self.files.saved().exists() && status != "running" {
+            drop(qmp);
             return self.end(true);
         }
         let Some((mut record, start)) = record::read(&self.files)?.and_then(|record| {
@@ -280,7 +289,11 @@ impl Vm for QemuVm {
         qmp.set_cx(&Cx::silent());
         qmp.execute("stop", Value::Null)?;
         let written = saved::write(&mut qmp, cx, &self.files, way).and_then(|()| saved::commit(&self.files));
-        let Err(error) = written else { return self.end(true) };
+        let Err(error) = written else {
+            // The monitor talks to one client at a time.
+            drop(qmp);
+            return self.end(true);
+        };
         saved::abandon(&mut qmp, &self.files)?;
         saved::consume(&self.files)?;
         if status != "paused" {
