@@ -123,6 +123,14 @@ pub enum Error {
     /// The monitor is not understood or does not answer.
     #[error("QEMU's monitor does not work")]
     Monitor(#[source] qmp::Error),
+    /// The monitor refused a command.
+    #[error("QEMU refuses `{command}`: {message}")]
+    Refused {
+        /// The command.
+        command: String,
+        /// What it said.
+        message: String,
+    },
     /// The hypervisor's process lives (it holds its lock), but cannot be found.
     #[error("the machine's QEMU holds {}, but no process carries its id", lock.display())]
     ProcessHidden {
@@ -171,6 +179,7 @@ impl From<qmp::Error> for Error {
     fn from(error: qmp::Error) -> Self {
         match error {
             qmp::Error::Interrupted(interrupted) => Self::Interrupted(interrupted),
+            qmp::Error::Refused { command, text: message } => Self::Refused { command, message },
             error => Self::Monitor(error),
         }
     }
@@ -211,7 +220,7 @@ impl Explain for Error {
                 Some("`vbox-rs halt --force` ends the machine; its hypervisor's log may say more".into())
             }
             Self::Migration { action: "restore", .. } => {
-                Some("the saved state is kept; `vbox-rs up` can start the machine afresh once it is discarded".into())
+                Some("the saved state is kept: try again, or `vbox-rs halt` to give it up".into())
             }
             Self::Store(error) => error.hint(),
             _ => None,

@@ -13,6 +13,7 @@ use super::files::Files;
 use super::host;
 use crate::provider::PlannedDisk;
 use crate::store;
+use crate::sys;
 
 /// The fields of version 2 (`docs/interop/qcow2.txt`), which later versions begin with too.
 const HEADER: usize = 72;
@@ -72,7 +73,8 @@ pub fn ensure(files: &Files, index: usize, disk: &PlannedDisk) -> Result<(), Err
     if !backing.exists() {
         return Err(Error::FileMissing { what: "the box's image", path: backing });
     }
-    let new = files.new_disk(index);
+    // A name of this process alone: what an earlier one left, killed, may not have let go of its file yet.
+    let new = files.new_disk(index, std::process::id());
     let format = disk.backing_format.as_ref();
     let create: [&OsStr; 9] = [
         "create".as_ref(),
@@ -129,6 +131,7 @@ fn qemu_img(verb: &str, args: &[&OsStr]) -> Result<(), Error> {
     let mut command = Command::new(&program);
     // A group of its own: Ctrl-C must not cut it in the middle of a resize. It takes some milliseconds.
     command.args(args).stdin(Stdio::null()).process_group(0);
+    sys::die_with_parent(&mut command);
     let program = format!("qemu-img {verb}");
     let output = command.output().map_err(|source| Error::Run { program: program.clone(), source })?;
     if output.status.success() {

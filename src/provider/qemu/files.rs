@@ -70,9 +70,9 @@ impl Files {
         self.0.join(format!("disk{index}.qcow2"))
     }
 
-    /// An overlay that is not complete.
-    pub fn new_disk(&self, index: usize) -> PathBuf {
-        self.0.join(format!("disk{index}.new"))
+    /// An overlay that the process `pid` has not completed.
+    pub fn new_disk(&self, index: usize, pid: u32) -> PathBuf {
+        self.0.join(format!("disk{index}.{pid}.new"))
     }
 
     /// Memory and devices of a machine that does not run.
@@ -82,7 +82,7 @@ impl Files {
 
     /// A saved state that is not complete.
     pub fn new_saved(&self) -> PathBuf {
-        self.0.join("saved-state.new")
+        self.0.join("saved-state.part")
     }
 
     /// A saved state whose machine may have run on since: of no use, for the disk may have changed.
@@ -108,6 +108,12 @@ impl Files {
         Ok(found.into_iter().map(|(_, path)| path).collect())
     }
 
+    /// Removes overlays that nobody will complete.
+    pub fn remove_half_disks(&self) -> Result<(), store::Error> {
+        let half = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "new");
+        self.existing()?.iter().filter(|path| half(path)).try_for_each(|path| store::remove_file(path))
+    }
+
     /// Opens a log for appending, after putting a long one aside as `….old`.
     pub fn open_log(path: &Path) -> Result<File, store::Error> {
         let old = path.with_extension("log.old");
@@ -123,12 +129,13 @@ impl Files {
 /// Whether a name is one of ours, and when it is removed.
 fn rank(name: &str) -> Option<u8> {
     let disk = name.strip_prefix("disk").and_then(|rest| rest.strip_suffix(".qcow2").or(rest.strip_suffix(".new")));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match name {
-        "saved-state" | "saved-state.new" | "saved-state.used" | "qmp.sock" | "status.sock" | "console.sock"
+        "saved-state" | "saved-state.part" | "saved-state.used" | "qmp.sock" | "status.sock" | "console.sock"
         | "console.log" | "console.log.old" | "qemu.log" | "qemu.log.old" | "qemu.pid" => Some(0),
         "qemu.json" => Some(1),
         "qemu.lock" => Some(2),
-        _ => disk.filter(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).map(|_| 0),
+        _ => disk.filter(|numbers| numbers.split('.').all(digits)).map(|_| 0),
     }
 }
 
@@ -154,7 +161,16 @@ mod tests {
     #[test]
     fn only_our_files_are_ours_and_the_lock_comes_last() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["machine.json", "lock", "qemu.lock", "disk0.qcow2", "disk.qcow2", "disk0x.qcow2", "qemu.json"] {
+        for name in [
+            "machine.json",
+            "lock",
+            "qemu.lock",
+            "disk0.qcow2",
+            "disk.qcow2",
+            "disk0x.qcow2",
+            "disk1.77.new",
+            "qemu.json",
+        ] {
             fs::write(dir.path().join(name), "").unwrap();
         }
         let names: Vec<_> = Files::new(dir.path())
@@ -163,7 +179,7 @@ mod tests {
             .iter()
             .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
             .collect();
-        assert_eq!(names, ["disk0.qcow2", "qemu.json", "qemu.lock"]);
+        assert_eq!(names, ["disk0.qcow2", "disk1.77.new", "qemu.json", "qemu.lock"]);
         assert!(Files::new(&dir.path().join("gone")).existing().unwrap().is_empty());
     }
 

@@ -14,22 +14,21 @@ use crate::config::spec::Accel;
 /// Makes and grows disks.
 pub const QEMU_IMG: &str = "qemu-img";
 
-/// Where programs lie that are not on every user's `PATH`; the last is Red Hat's place for its only QEMU.
-const MORE_PLACES: &[&str] = &["/usr/local/bin", "/usr/bin", "/usr/libexec"];
+/// Red Hat's only QEMU lies on nobody's `PATH`.
+const RED_HAT: &str = "/usr/libexec/qemu-kvm";
 
 /// The QEMU of this host's architecture.
 pub fn qemu() -> Result<(Arch, PathBuf), Error> {
     let arch = Arch::host().ok_or(Error::Architecture(env::consts::ARCH))?;
     let name = format!("qemu-system-{}", arch.name());
-    let found = find(&name).or_else(|| find("qemu-kvm"));
+    let found = find(&name).or_else(|| Some(PathBuf::from(RED_HAT)).filter(|file| is_program(file)));
     found.map(|path| (arch, path)).ok_or_else(|| missing(&name))
 }
 
-/// A program on the `PATH`, or where distributions hide it.
+/// A program on the `PATH`.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let more = MORE_PLACES.iter().map(PathBuf::from);
-    let dirs = env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(more);
+    let dirs = env::split_paths(&path).filter(|dir| dir.is_absolute());
     dirs.map(|dir| dir.join(name)).find(|file| is_program(file))
 }
 

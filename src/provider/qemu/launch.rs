@@ -68,11 +68,6 @@ pub fn lock(cx: &Cx, files: &Files) -> Result<Option<Lock>, Error> {
     }
 }
 
-/// The program, found before anything is written.
-pub fn program() -> Result<(Arch, PathBuf), Error> {
-    host::qemu()
-}
-
 /// A process that was just started.
 struct Started {
     process: Process,
@@ -118,6 +113,12 @@ impl Launch<'_> {
 
     /// Why the monitor never answered. No process is left behind.
     fn failed(&self, started: &Started, error: qmp::Error) -> Error {
+        let told = self.ended_early(started, error);
+        // What is told now is no death to tell of later.
+        store::remove_file(&self.files.pid()).map_or_else(Into::into, |()| told)
+    }
+
+    fn ended_early(&self, started: &Started, error: qmp::Error) -> Error {
         if error.is_closed() {
             let status = started.ended.recv_timeout(BURIAL);
             let text = tail(&self.files.log(), self.log_from, LOG_TAIL);
@@ -132,10 +133,6 @@ impl Launch<'_> {
             return Error::WillNotEnd { pid: started.process.pid(), source: Some(source) };
         }
         let _ = started.ended.recv_timeout(BURIAL);
-        // Our own kill is no death to tell of later.
-        if let Err(error) = store::remove_file(&self.files.pid()) {
-            return error.into();
-        }
         match error {
             qmp::Error::Timeout { .. } => Error::Timeout { what: "get ready", limit: READY },
             other => other.into(),

@@ -81,7 +81,7 @@ pub fn describe(qmp: &mut Qmp, files: &Files, plan: &VmPlan, engine: Engine) -> 
     Ok(Saved { plan: plan.clone(), machine: machine.into(), qemu: qmp.version().to_string(), engine, way })
 }
 
-/// Writes memory and devices of a stopped machine to `saved-state.new`, complete and synced.
+/// Writes memory and devices of a stopped machine to `saved-state.part`, complete and synced.
 pub fn write(qmp: &mut Qmp, cx: &Cx, files: &Files, way: Way) -> Result<(), Error> {
     let path = files.new_saved();
     store::remove_file(&path)?;

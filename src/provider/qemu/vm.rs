@@ -16,7 +16,7 @@ use super::launch::{self, Launch};
 use super::process::Process;
 use super::qmp::{self, Qmp};
 use super::record::{self, QemuRecord, Start};
-use super::{saved, socket, state};
+use super::{host, saved, socket, state};
 use crate::progress::Cx;
 use crate::store::{self, Lock};
 
@@ -180,13 +180,15 @@ impl Vm for QemuVm {
         store::create_private(&self.home.dir)?;
         let old = record::read(&self.files)?;
         let created = old.as_ref().is_some_and(|record| record.created);
+        let made = old.filter(|_| created).map_or(0, |record| record.plan.disks.len());
         if !created {
             record::write(&self.files, &QemuRecord { plan: plan.clone(), created, start: None, saved: None })?;
         }
+        self.files.remove_half_disks()?;
         for (index, planned) in plan.disks.iter().enumerate() {
             cx.check()?;
             let path = self.files.disk(index);
-            if created && !path.exists() {
+            if index < made && !path.exists() {
                 return Err(Error::FileMissing { what: "the disk", path });
             }
             disk::ensure(&self.files, index, planned)?;
@@ -210,7 +212,7 @@ impl Vm for QemuVm {
         if findings.iter().any(|finding| finding.level == Level::Bad) {
             return Err(Error::Plan(findings));
         }
-        let program = launch::program()?;
+        let program = host::qemu()?;
         let (engine, reason) = Self::engine(plan)?;
         self.require_files(plan)?;
         let running = Error::State { action: "start", state: "running already", hint: "`vbox-rs status` shows it" };
@@ -320,7 +322,7 @@ impl Vm for QemuVm {
         if let (Engine::Kvm, Some(reason)) = (saved.engine, Facts::gather().obstacle()) {
             return Err(Error::NoKvm { reason });
         }
-        let program = launch::program()?;
+        let program = host::qemu()?;
         self.require_files(&plan)?;
         let running = Error::State { action: "resume", state: "running already", hint: "`vbox-rs status` shows it" };
         let lock = launch::lock(cx, &self.files)?.ok_or(running)?;
