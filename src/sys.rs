@@ -1,13 +1,15 @@
 //! The one module with `unsafe` in it: what must happen between `fork` and `exec`.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 /// Starts `command` in a session of its own, so that neither Ctrl-C nor the end of our terminal reaches it, and lets it
-/// keep the descriptors `keep` (every other one of ours is close-on-exec).
+/// keep the descriptors `keep` and no other.
 pub fn spawn_detached(command: &mut Command, keep: &[BorrowedFd<'_>]) -> io::Result<Child> {
+    close_inherited_on_exec()?;
     let keep: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
     let prepare = move || {
         rustix::process::setsid()?;
@@ -25,4 +27,34 @@ pub fn spawn_detached(command: &mut Command, keep: &[BorrowedFd<'_>]) -> io::Res
         command.pre_exec(prepare);
     }
     command.spawn()
+}
+
+/// Lets `command` die when the thread that spawns it does: for short work on a file that must not go on behind the back
+/// of the next command, when this one is killed.
+pub fn die_with_parent(command: &mut Command) {
+    let prepare = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
+    // SAFETY: `prctl` is a bare system call; nothing is allocated and no lock is taken.
+    #[expect(unsafe_code, reason = "std has no other way to run code in the child")]
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
+/// Marks what our own parent left open (ours are marked at birth): a pipe or lock of a shell or build job must not stay
+/// open as long as a detached process lives.
+fn close_inherited_on_exec() -> io::Result<()> {
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()) else { continue };
+        if number <= 2 {
+            continue;
+        }
+        // SAFETY: the number is used for two calls that change nothing but this one flag. Where another thread closed
+        // the descriptor meanwhile the calls fail; where the number was taken anew, the flag is set already.
+        #[expect(unsafe_code, reason = "descriptors that we did not open have no owner to borrow from")]
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        if rustix::io::fcntl_getfd(fd).is_ok_and(|flags| !flags.contains(rustix::io::FdFlags::CLOEXEC)) {
+            let _ = rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC);
+        }
+    }
+    Ok(())
 }
