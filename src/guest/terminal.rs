@@ -100,7 +100,7 @@ impl<'a> Raw<'a> {
 impl Drop for Raw<'_> {
     fn drop(&mut self) {
         // What was typed and not read is the shell's; drain first so that nothing is shown in the wrong mode.
-        drop(tcsetattr(self.terminal, OptionalActions::Drain, &self.before));
+        let _ = tcsetattr(self.terminal, OptionalActions::Drain, &self.before);
     }
 }
 
