@@ -151,7 +151,7 @@ impl Ports<'_> {
         Ok(())
     }
 
-    fn path(&self, protocol: Protocol, port: u16) -> PathBuf {
+    fn path(self, protocol: Protocol, port: u16) -> PathBuf {
         self.0.ports().join(format!("{protocol}-{port}"))
     }
 }
