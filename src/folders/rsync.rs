@@ -146,7 +146,7 @@ pub fn run(cx: &Cx, args: &[OsString], label: &str, guest: &str) -> Result<Stats
                 cx.note("some files vanished while they were copied");
                 Ok(stats)
             }
-            status => Err(Error::Rsync { guest: guest.into(), status, said: Vec::from(tail).join("; ") }),
+            code => Err(Error::Rsync { guest: guest.into(), status: code, said: Vec::from(tail).join("; ") }),
         }
     })
 }

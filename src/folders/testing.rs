@@ -1,7 +1,7 @@
 //! A guest for tests: a shell on this host, in a folder of its own.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -28,16 +28,17 @@ fn is_user(name: &str) -> bool {
         && !name.starts_with('-')
 }
 
-/// Reads a file from standard input. A destination that is a folder, or ends with a slash, gets the file under its own
-/// name. It appears all at once.
-pub fn file_command(source: &Path, destination: &str, mode: u32) -> String {
+/// Reads a file of `size` bytes from standard input. A destination that is a folder, or ends with a slash, gets the file under its own
+/// name. It appears whole or not at all.
+pub fn file_command(source: &Path, destination: &str, mode: u32, size: u64) -> String {
     let name = quote(&source.file_name().unwrap_or_default().to_string_lossy());
     let path = guest_path(destination);
     let folder = if destination.ends_with('/') || destination.is_empty() { ":" } else { "[ -d \"$t\" ]" };
     posix(&format!(
         "t={path}; if {folder}; then t=${{t%/}}/{name}; fi; p=${{t%/*}}; mkdir -p -- \"${{p:-/}}\" && \
          n=$(mktemp \"$t.XXXXXX\") || exit 1; trap 'rm -f \"$n\"' EXIT; trap 'exit 129' HUP INT TERM PIPE; \
-         cat >\"$n\" && chmod {:o} \"$n\" && mv -f -- \"$n\" \"$t\"",
+         cat >\"$n\" && {{ [ $(wc -c <\"$n\") -eq {size} ] || \
+         {{ echo 'the file changed or was cut off while it was copied' >&2; exit 1; }}; }} && chmod {:o} \"$n\" && mv -f -- \"$n\" \"$t\"",
         mode & 0o777
     ))
 }

@@ -70,7 +70,7 @@ fn run_shell<R: Remote>(
         script = clean;
     }
     let input = shell::input(shell, &script);
-    execute(cx, remote, name, shell::command(shell.privileged), &mut &input[..], shell.sensitive)
+    execute(cx, remote, name, shell::command(shell.privileged, script.len()), &mut &input[..], shell.sensitive)
 }
 
 fn read_script(name: &str, path: &Path) -> Result<Vec<u8>, Error> {
@@ -118,12 +118,14 @@ fn copy(cx: &Cx, remote: &mut dyn Remote, name: &str, source: &Path, destination
         return copy_folder(cx, remote, name, source, destination);
     }
     let (file, metadata) = open(source).map_err(unreadable)?;
-    let mut reader = Counted { file, done: 0, transfer: cx.transfer(destination, Some(metadata.len())), failed: None };
-    let command = file::file_command(source, destination, file::mode(&metadata));
-    execute(cx, remote, name, command, &mut reader, false)?;
+    let size = metadata.len();
+    let transfer = cx.transfer(destination, Some(size));
+    let mut reader = Counted { file: file.take(size), done: 0, transfer, failed: None };
+    let command = file::file_command(source, destination, file::mode(&metadata), size);
+    let result = execute(cx, remote, name, command, &mut reader, false);
     match reader.failed {
         Some(error) => Err(unreadable(error)),
-        None => Ok(()),
+        None => result,
     }
 }
 
@@ -146,7 +148,7 @@ fn copy_folder(cx: &Cx, remote: &mut dyn Remote, name: &str, source: &Path, dest
 
 /// A file that tells how far it has been read.
 struct Counted {
-    file: File,
+    file: io::Take<File>,
     done: u64,
     transfer: Transfer,
     failed: Option<io::Error>,

@@ -39,10 +39,10 @@ fn by_name<'a>(all: &'a [Provisioner], names: &[String]) -> Result<Vec<&'a Provi
         }
         return Err(Error::Unknown { name: name.clone(), known });
     }
-    let named = |p: &Provisioner| {
+    let chosen = |p: &Provisioner| {
         names.contains(&p.name) || p.run != RunPolicy::Never && names.iter().any(|name| name == p.kind.name())
     };
-    Ok(all.iter().filter(|p| named(p)).collect())
+    Ok(all.iter().filter(|p| chosen(p)).collect())
 }
 
 #[cfg(test)]
