@@ -124,7 +124,7 @@ pub fn prepare(cx: &Cx, remote: &mut dyn Remote, guest: &str, script: &str) -> R
 pub struct Removal {
     /// Everything but directories.
     pub others: Vec<Vec<u8>>,
-    /// Directories, the deepest first. Those that are not empty by then stay.
+    /// Directories, children before their parents. Those that are not empty by then stay.
     pub dirs: Vec<Vec<u8>>,
 }
 
@@ -139,7 +139,8 @@ pub fn removal(entries: &[Entry], content: &Content, rules: &Rules) -> Removal {
         paths.iter().filter(|path| gone(path, is_dir)).cloned().collect()
     };
     let mut dirs = pick(&content.dirs, true);
-    dirs.sort_by_key(|path| std::cmp::Reverse(path.iter().filter(|byte| **byte == b'/').count()));
+    // A directory sorts before what lies in it.
+    dirs.sort_unstable_by(|a, b| b.cmp(a));
     Removal { others: pick(&content.others, false), dirs }
 }
 
@@ -216,7 +217,7 @@ mod tests {
         let rules = Rules::new(&["*.log".into(), "node_modules/".into()]);
         let removal = removal(&entries, &content, &rules);
         assert_eq!(removal.others, list(&["gone/a", "gone/deep/b", "was-file"]));
-        assert_eq!(removal.dirs, list(&["gone/deep", "gone", "was-dir"]));
+        assert_eq!(removal.dirs, list(&["was-dir", "gone/deep", "gone"]));
     }
 
     proptest! {

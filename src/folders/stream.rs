@@ -159,8 +159,8 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 fn padding(size: u64) -> usize {
-    // Less than a block, so it fits.
-    (size.next_multiple_of(BLOCK as u64) - size) as usize
+    let unit = BLOCK as u64;
+    usize::try_from(size.next_multiple_of(unit) - size).unwrap_or_default()
 }
 
 fn headers(entry: &Entry, size: u64, owner: (u64, u64)) -> Vec<u8> {

@@ -37,27 +37,26 @@ pub fn input(shell: &ShellProvisioner, script: &[u8]) -> Vec<u8> {
 }
 
 fn stage(shell: &ShellProvisioner, script: &[u8]) -> String {
-    let mut stage = String::from("f=${0%/*}/script\n");
-    for (name, value) in &shell.env {
-        stage.push_str(&format!("export {name}={}\n", word(value)));
-    }
-    let args: String = shell.args.iter().map(|arg| format!(" {}", word(arg))).collect();
-    let last = match runner(script) {
-        Runner::Itself => format!("exec \"$f\"{args}"),
+    let mut lines = vec!["f=${0%/*}/script".to_owned()];
+    lines.extend(shell.env.iter().map(|(name, value)| format!("export {name}={}", word(value))));
+    let file_and_args: Vec<String> =
+        ["\"$f\"".to_owned()].into_iter().chain(shell.args.iter().map(|arg| word(arg))).collect();
+    let run = file_and_args.join(" ");
+    lines.push(match runner(script) {
+        Runner::Itself => format!("exec {run}"),
         Runner::Interpreter(words) => {
             let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
-            format!("exec {} \"$f\"{args}", words.join(" "))
+            format!("exec {} {run}", words.join(" "))
         }
-        Runner::Shell => {
-            format!("if command -v bash >/dev/null 2>&1; then exec bash \"$f\"{args}; fi; exec sh \"$f\"{args}")
-        }
-    };
-    stage + &last + "\n"
+        Runner::Shell => format!("if command -v bash >/dev/null 2>&1; then exec bash {run}; fi; exec sh {run}"),
+    });
+    lines.push(String::new());
+    lines.join("\n")
 }
 
 /// Quotes, and keeps the divider from standing on a line of its own in a value of several lines.
 fn word(text: &str) -> String {
-    quote(text).replace(DIVIDER, "X")
+    quote(text).replace(DIVIDER, "#''vbox-rs-script")
 }
 
 /// Who runs a script.
