@@ -1,4 +1,33 @@
 //! Boxes: where they come from, how they are unpacked, and the library.
+//!
+//! [`Library::add`] is one pass: bytes arrive (and are kept in the cache until the box is there, and hashed), are
+//! decompressed and untarred, and each disk is hashed and written, all at the same time. Nothing from a box is trusted.
 
-/// Placeholder until the library lands.
-pub struct Manifest;
+mod add;
+mod archive;
+mod blocks;
+mod checksum;
+mod disk;
+mod error;
+pub mod fetch;
+mod incoming;
+mod library;
+mod manifest;
+mod metadata;
+mod name;
+pub mod qcow2;
+mod receive;
+mod source;
+mod sweep;
+mod version;
+
+pub use add::AddRequest;
+pub use checksum::{BadChecksum, Checksum};
+pub use error::{Error, Refusal};
+pub use library::{BoxHold, Damaged, Library, Listing, Query, Removed};
+pub use manifest::{DirectBoot, Installed, Manifest, StoredDisk, StoredKernel};
+pub use receive::Limits;
+pub use version::{BadRequirement, BadVersion, Requirement, Version};
+
+/// Providers whose boxes we run, as `metadata.json` names them.
+pub const PROVIDERS: &[&str] = &["libvirt", "qemu"];

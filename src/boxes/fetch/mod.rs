@@ -1,0 +1,178 @@
+//! Downloads: resumed after a cut, within a run and across runs, and passed on while they arrive.
+
+mod body;
+mod part;
+
+use std::time::Duration;
+
+pub(super) use body::{Download, Outcome};
+pub(super) use part::Part;
+
+use crate::error::{Exit, Explain};
+use crate::progress::Interrupted;
+
+/// Patience with servers.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// To establish a connection.
+    pub connect: Duration,
+    /// Without a byte; there is no bound for a whole download.
+    pub stall: Duration,
+    /// Attempts without progress between them.
+    pub tries: u32,
+    /// Before the second attempt; doubled before each further one.
+    pub backoff: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            stall: Duration::from_secs(60),
+            tries: 5,
+            backoff: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Redirects that are followed, as curl and browsers do in practice.
+const MAX_REDIRECTS: usize = 10;
+
+/// Why a download failed. URLs are shown without their secrets.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The HTTP client could not be made.
+    #[error("cannot prepare a download")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No answer.
+    #[error("cannot download {url} (tried {tries} times)")]
+    Connect {
+        /// From where.
+        url: String,
+        /// How often it was tried.
+        tries: u32,
+        /// What went wrong.
+        source: reqwest::Error,
+    },
+    /// The server answered with an error.
+    #[error("cannot download {url}: the server answered {status} {reason}")]
+    Status {
+        /// From where.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// Its words.
+        reason: &'static str,
+    },
+    /// Too many redirects.
+    #[error("cannot download {url}: more than {MAX_REDIRECTS} redirects")]
+    Redirects {
+        /// From where.
+        url: String,
+    },
+    /// A redirect from https to http.
+    #[error("cannot download {url}: the server redirects to {to}, which is not encrypted")]
+    Downgrade {
+        /// From where.
+        url: String,
+        /// To where.
+        to: String,
+    },
+    /// A redirect to something that is not HTTP.
+    #[error("cannot download {url}: it cannot be redirected to {to}")]
+    Elsewhere {
+        /// From where.
+        url: String,
+        /// To where.
+        to: String,
+    },
+    /// The connection ended early, again and again.
+    #[error("the download of {url} was cut off at {got} of {expected} bytes (tried {tries} times)")]
+    Cut {
+        /// From where.
+        url: String,
+        /// Bytes that arrived.
+        got: u64,
+        /// Bytes that were announced, or `unknown`.
+        expected: String,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// No byte for too long.
+    #[error("the download of {url} stalled: no data for {} seconds, at {got} bytes", patience.as_secs_f32())]
+    Stalled {
+        /// From where.
+        url: String,
+        /// How long we waited.
+        patience: Duration,
+        /// Bytes that arrived.
+        got: u64,
+    },
+    /// It is another file than before, each time.
+    #[error("{url} changed while it was being downloaded")]
+    Changed {
+        /// From where.
+        url: String,
+    },
+    /// Larger than any box.
+    #[error("{url} has {size} bytes or more; {limit} are accepted")]
+    TooLarge {
+        /// From where.
+        url: String,
+        /// Its size, at least.
+        size: u64,
+        /// The bound.
+        limit: u64,
+    },
+    /// The user stopped it.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl Error {
+    /// Whether trying again may help.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Cut { .. } | Self::Stalled { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=504),
+            _ => false,
+        }
+    }
+
+    /// Whether what has arrived is worth keeping for the next run.
+    pub(super) fn keeps_part(&self) -> bool {
+        self.is_passing() || matches!(self, Self::Interrupted(_))
+    }
+}
+
+impl Explain for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Status { status: 404 | 410, .. } => Exit::BoxNotFound,
+            Self::TooLarge { .. } => Exit::BoxRefused,
+            Self::Interrupted(_) => Exit::Interrupted,
+            _ => Exit::Network,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Status { status: 404 | 410, .. } => "check the URL: there is no such file on this server",
+            Self::Status { status: 401 | 403 | 407, .. } => "it wants a login; put it in the URL (https://USER:PASSWORD@…)",
+            Self::Status { status: 500.., .. } => "the server has a problem; try again later",
+            Self::Status { .. } => "check the URL, or fetch the file by other means and add it from there",
+            Self::Connect { .. } => "check the URL and the network (a proxy is taken from HTTPS_PROXY); then try again",
+            Self::Cut { .. } | Self::Stalled { .. } => {
+                "run the same command again: where the server allows it, the download goes on where it ended"
+            }
+            Self::Redirects { .. } | Self::Elsewhere { .. } => "the server is misconfigured; ask for the file's final URL",
+            Self::Downgrade { .. } => "ask for the file's final URL; give an http:// one only with `--checksum`",
+            Self::Changed { .. } => "it is being replaced at this moment; try again later",
+            Self::TooLarge { .. } => "nothing was kept; do not trust this source",
+            Self::Client(_) => "check the certificates of this system (package ca-certificates)",
+            Self::Interrupted(_) => return None,
+        };
+        Some(text.into())
+    }
+}

@@ -1,0 +1,161 @@
+//! What the library knows of a box.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::checksum::is_sha256;
+use super::version::Version;
+use crate::store::Record;
+
+/// A box version for one provider and architecture. Immutable: `--force` writes another one in its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its name.
+    pub name: String,
+    /// Its version; `0` where it names none.
+    pub version: Version,
+    /// `libvirt` or `qemu`.
+    pub provider: String,
+    /// `amd64`, `arm64`, …; unknown for most boxes.
+    pub architecture: Option<String>,
+    /// Its disks, in the order of attachment.
+    pub disks: Vec<StoredDisk>,
+    /// A kernel that can be started without firmware and boot loader.
+    pub boot: Option<StoredKernel>,
+    /// Whether it reads our seed on its first boot.
+    pub seed: bool,
+    /// Who logs in, where it is not `vagrant`.
+    pub user: Option<String>,
+    /// File or URL that it came from, without secrets.
+    pub source: String,
+    /// SHA-256 of the whole source's name: tells two URLs apart that differ in what is not shown.
+    pub source_id: String,
+    /// What the source was checked against.
+    pub checksum: Option<String>,
+    /// When it was added, in seconds since 1970.
+    pub added_at: u64,
+    /// Its `info.json`.
+    pub info: Option<Map<String, Value>>,
+}
+
+impl Record for Manifest {
+    const FORMAT: u32 = 1;
+}
+
+/// A disk image in the library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredDisk {
+    /// Names the file.
+    #[serde(deserialize_with = "sha256")]
+    pub sha256: String,
+    /// `qcow2` or `raw`, as QEMU calls them.
+    pub format: String,
+    /// What the guest sees, in bytes.
+    pub virtual_size: u64,
+    /// The file's size in bytes.
+    pub size: u64,
+}
+
+/// A kernel in the library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredKernel {
+    /// Names the kernel's file.
+    #[serde(deserialize_with = "sha256")]
+    pub kernel: String,
+    /// Names the initial RAM disk's file.
+    #[serde(deserialize_with = "optional_sha256")]
+    pub initrd: Option<String>,
+    /// Kernel command line.
+    pub cmdline: String,
+}
+
+/// Digests become file names, so nothing else may stand there.
+fn sha256<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    if is_sha256(&text) { Ok(text) } else { Err(serde::de::Error::custom("a digest is not 64 hexadecimal digits")) }
+}
+
+fn optional_sha256<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text: Option<String> = Option::deserialize(from)?;
+    match text {
+        Some(text) if !is_sha256(&text) => Err(serde::de::Error::custom("a digest is not 64 hexadecimal digits")),
+        text => Ok(text),
+    }
+}
+
+impl StoredDisk {
+    /// Its file's name in the library.
+    pub(super) fn file_name(&self) -> String {
+        let ending = if self.format == "qcow2" { "qcow2" } else { "img" };
+        format!("{}.{ending}", self.sha256)
+    }
+}
+
+impl StoredKernel {
+    pub(super) fn kernel_name(&self) -> String {
+        format!("{}.kernel", self.kernel)
+    }
+
+    pub(super) fn initrd_name(&self) -> Option<String> {
+        self.initrd.as_ref().map(|digest| format!("{digest}.initrd"))
+    }
+}
+
+impl Manifest {
+    /// Names of all files of the library that it needs.
+    pub(super) fn files(&self) -> Vec<String> {
+        let boot = self.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten();
+        self.disks.iter().map(StoredDisk::file_name).chain(boot).collect()
+    }
+}
+
+/// A box in the library.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Installed {
+    /// What is known of it.
+    pub manifest: Manifest,
+    /// The manifest's file.
+    pub(super) path: PathBuf,
+    /// Where disks and kernels lie.
+    pub(super) disks: PathBuf,
+}
+
+/// How a box is started without firmware and boot loader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectBoot {
+    /// Kernel image.
+    pub kernel: PathBuf,
+    /// Initial RAM disk.
+    pub initrd: Option<PathBuf>,
+    /// Kernel command line.
+    pub cmdline: String,
+}
+
+impl Installed {
+    /// Its disk images, in the order of attachment.
+    pub fn disk_paths(&self) -> Vec<PathBuf> {
+        self.manifest.disks.iter().map(|disk| self.disks.join(disk.file_name())).collect()
+    }
+
+    /// Its kernel, where it brings one.
+    pub fn direct_boot(&self) -> Option<DirectBoot> {
+        let boot = self.manifest.boot.as_ref()?;
+        Some(DirectBoot {
+            kernel: self.disks.join(boot.kernel_name()),
+            initrd: boot.initrd_name().map(|name| self.disks.join(name)),
+            cmdline: boot.cmdline.clone(),
+        })
+    }
+
+    /// The file that its manifest lies in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of its files; boxes may share them.
+    pub fn size(&self) -> u64 {
+        self.manifest.disks.iter().map(|disk| disk.size).sum()
+    }
+}
