@@ -6,9 +6,11 @@
 
 use super::Error;
 
-/// Bytes before the partition: where every tool of today begins the first one.
-pub(super) const OFFSET: u64 = 1 << 20;
 const SECTOR: usize = 512;
+/// The partition's first sector, at one MiB: where every tool of today begins the first one.
+const FIRST: u16 = 2048;
+/// Bytes before the partition.
+pub(super) const OFFSET: u64 = FIRST as u64 * SECTOR as u64;
 const GIB: u64 = 1 << 30;
 /// Bytes of the first sector that belong to the boot loader.
 const BOOT_CODE: usize = 440;
@@ -26,7 +28,7 @@ pub(super) fn head(boot: &[u8], core: &[u8], signature: [u8; 4], disk_gib: u32) 
     if boot.len() != SECTOR {
         return Err(unexpected("GRUB's boot.img", "it does not have 512 bytes"));
     }
-    if core.len() < SECTOR || core.len() > OFFSET as usize - SECTOR {
+    if core.len() < SECTOR || core.len() > SECTOR * usize::from(FIRST - 1) {
         return Err(unexpected("GRUB's core.img", "it does not fit between the partition table and the partition"));
     }
     if core[BLOCK_LIST..BLOCK_LIST + 8] != 2u64.to_le_bytes() {
@@ -47,7 +49,7 @@ pub(super) fn head(boot: &[u8], core: &[u8], signature: [u8; 4], disk_gib: u32) 
 /// An active Linux partition. Its addresses by cylinder are the largest there are: "see the sector numbers".
 fn partition(sectors: u32) -> Vec<u8> {
     let mut entry = vec![0x80, 0xfe, 0xff, 0xff, 0x83, 0xfe, 0xff, 0xff];
-    entry.extend(((OFFSET / SECTOR as u64) as u32).to_le_bytes());
+    entry.extend(u32::from(FIRST).to_le_bytes());
     entry.extend(sectors.to_le_bytes());
     entry
 }

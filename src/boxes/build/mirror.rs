@@ -72,7 +72,9 @@ impl Mirror {
     pub fn sources(&self, suite: &str) -> String {
         let Self { archive, security } = self;
         let line = |address: &str, suite: &str| format!("deb [signed-by={KEYRING}] {address} {suite} main\n");
-        line(archive, suite) + &line(archive, &format!("{suite}-updates")) + &line(security, &format!("{suite}-security"))
+        line(archive, suite)
+            + &line(archive, &format!("{suite}-updates"))
+            + &line(security, &format!("{suite}-security"))
     }
 }
 

@@ -18,7 +18,6 @@ pub use tools::Tool;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{Read, Write as _};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -209,10 +208,7 @@ impl Site {
     fn bootloader(&self, cx: &Cx) -> Result<(), Error> {
         cx.waiting("grub-mkimage");
         let uuid = self.recipe.root_uuid();
-        self.write(
-            "early.cfg",
-            format!("search.fs_uuid {uuid} root\nset prefix=($root)/boot/grub\n").as_bytes(),
-        )?;
+        self.write("early.cfg", format!("search.fs_uuid {uuid} root\nset prefix=($root)/boot/grub\n").as_bytes())?;
         let mut command = self.workshop.command("grub-mkimage");
         command.args(["-O", "i386-pc", "-o", "core.img", "-c", "early.cfg", "-p", "/boot/grub"]);
         command.args(["biosdisk", "part_msdos", "ext2", "search_fs_uuid", "normal", "linux"]);
@@ -347,6 +343,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     #[test]

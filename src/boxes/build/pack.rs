@@ -98,7 +98,8 @@ mod tests {
         }
         assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(&one).unwrap()));
-        let names: Vec<_> = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
+        let names: Vec<_> =
+            archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
         assert_eq!(names, [Path::new("metadata.json"), Path::new("box.img")]);
     }
 

@@ -195,7 +195,9 @@ pub(super) fn clear(dir: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    if let Some(mount) = mounts.lines().filter_map(|line| line.split(' ').nth(4)).find(|at| Path::new(at).starts_with(dir)) {
+    if let Some(mount) =
+        mounts.lines().filter_map(|line| line.split(' ').nth(4)).find(|at| Path::new(at).starts_with(dir))
+    {
         let problem = format!("{mount} is mounted in it; unmount it first");
         return Err(Error::Unexpected { what: "what a former build left", problem });
     }
