@@ -6,6 +6,7 @@
 mod add;
 mod archive;
 mod blocks;
+pub mod build;
 mod checksum;
 mod disk;
 mod error;

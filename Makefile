@@ -1,0 +1,33 @@
+# What people type; each line does its work in scripts/.
+.PHONY: help demo test check bench doc install-tools
+
+help:
+	@echo 'make demo           the whole tour with a real machine, in a temporary folder'
+	@echo 'make test           everything: checks, unit tests, real machines (installs what is missing)'
+	@echo 'make check          what needs no machine, while you work'
+	@echo 'make bench          the measurements'
+	@echo 'make doc            the documentation of the code'
+	@echo 'make install-tools  only what the others would install'
+
+demo:
+	scripts/demo.sh
+
+test:
+	scripts/test.sh
+
+check:
+	cargo fmt --all --check
+	cargo clippy --all-targets -- -D warnings
+	cargo nextest run --profile fast
+
+bench:
+	scripts/setup.sh build run box
+	cargo build --release --locked
+	VBOX_RS_TEST_BOX=$$(scripts/box.sh "$$PWD/target/release/vbox-rs") cargo bench --locked
+
+doc:
+	cargo doc --no-deps
+
+install-tools:
+	scripts/setup.sh
+	scripts/tools.sh nextest deny

@@ -1,0 +1,42 @@
+//! Builds boxes for real, with Debian's packages from the mirror: a minute each. `VBOX_RS_TEST_BUILD` names the recipes
+//! (`make test` sets it); `VBOX_RS_TEST_BUILD_INTO` keeps what was built.
+
+use std::path::{Path, PathBuf};
+
+use vbox_rs::boxes::build::{BuildRequest, Built, build};
+use vbox_rs::error::Failure;
+use vbox_rs::progress::Cx;
+
+fn build_in(dir: &Path, recipe: &str, file: &str) -> Built {
+    let request = BuildRequest {
+        recipe: recipe.into(),
+        output: dir.join(file),
+        mirror: None,
+        // Blanks and quotes in the path must not matter to the programs that are run.
+        work_dir: dir.join("work 'here'"),
+    };
+    build(&Cx::silent(), &request).unwrap_or_else(|error| panic!("{}", Failure::from(error)))
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn the_same_recipe_and_packages_give_the_same_files() {
+    let temporary = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = std::env::var_os("VBOX_RS_TEST_BUILD_INTO").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    for recipe in std::env::var("VBOX_RS_TEST_BUILD").unwrap_or_default().split_whitespace() {
+        let flat = recipe.replace('/', "-");
+        let first = build_in(&dir, recipe, &format!("{flat}.box"));
+        let second = build_in(&dir, recipe, "second.box");
+        assert_eq!(first.files_sha256, second.files_sha256);
+        assert_eq!(first.version, second.version);
+        assert_eq!(names_in(&dir), [&format!("{flat}.box"), "second.box", "work 'here'"]);
+        assert_eq!(names_in(&dir.join("work 'here'")), [format!("{flat}.lock"), format!("{flat}.log")]);
+        std::fs::remove_file(&second.path).unwrap();
+    }
+}
