@@ -69,7 +69,7 @@ fn object(machine: Option<&str>, now: SystemTime, fields: Value) -> Value {
     let mut object = Map::new();
     let time = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     if let Value::Object(mut fields) = fields {
-        object.insert("type".into(), fields.remove("type").unwrap_or_default());
+        object.insert("type".into(), fields.shift_remove("type").unwrap_or_default());
         object.insert("time_ms".into(), u64::try_from(time.as_millis()).unwrap_or(u64::MAX).into());
         object.insert("machine".into(), machine.into());
         object.extend(fields);

@@ -188,20 +188,39 @@ impl Ui {
         self.tell(&format!("{} {line}", paint(WARNING, "warning:", self.color_err)));
     }
 
-    /// The failure that ends the command: message and causes in one line, then what to do.
-    pub fn fail(&self, failure: &Failure) {
-        self.fail_with(failure, None);
+    /// Lines that are laid out already (problems of a machine file with their carets), on stderr even with `--quiet`.
+    pub fn block(&self, lines: &str) {
+        self.tell(&safe_lines(lines, self.color_err));
     }
 
-    /// As `fail`, for one of several machines.
+    /// Whether stderr shows colours.
+    pub fn colors(&self) -> bool {
+        self.color_err
+    }
+
+    /// The failure that ends the command: message and causes in one line, then what to do. `machine` where there are
+    /// several.
     pub fn fail_with(&self, failure: &Failure, machine: Option<&str>) {
         if failure.exit() == Exit::Ok {
             return;
         }
         self.tell(&error_text(failure, machine, self.color_err));
+        self.print_error(&error_json(failure, machine, &failure.chain()));
+    }
+
+    /// The failure as the last JSON object, with `problems` beside it, when its text for people is told already by
+    /// `block`.
+    pub fn fail_with_problems<T: Serialize>(&self, failure: &Failure, problems: &[T]) {
+        let chain = failure.chain();
+        let mut object = error_json(failure, None, chain.lines().next().unwrap_or_default());
+        object["problems"] = serde_json::to_value(problems).unwrap_or_default();
+        self.print_error(&object);
+    }
+
+    fn print_error(&self, object: &serde_json::Value) {
         if self.settings.json {
             // When nobody reads any more there is nobody to tell either.
-            let _ = self.print(&format!("{}\n", error_json(failure, machine)));
+            let _ = self.print(&format!("{object}\n"));
         }
     }
 
@@ -254,16 +273,10 @@ fn paint(style: Style, text: &str, on: bool) -> String {
     if on { format!("{style}{text}{style:#}") } else { text.into() }
 }
 
-/// `error: web: message: cause`, then `  hint: …`. A message of several lines (problems of a machine file with their
-/// carets) stands as it is.
+/// `error: web: message: cause`, then `  hint: …`.
 fn error_text(failure: &Failure, machine: Option<&str>, colors: bool) -> String {
-    let chain = safe_lines(&failure.chain(), colors);
-    let mut text = if chain.contains('\n') {
-        chain.trim_end().to_owned()
-    } else {
-        let machine = machine.map(|name| format!("{name}: ")).unwrap_or_default();
-        format!("{} {machine}{chain}", paint(BAD, "error:", colors))
-    };
+    let machine = machine.map(|name| format!("{name}: ")).unwrap_or_default();
+    let mut text = format!("{} {machine}{}", paint(BAD, "error:", colors), safe_lines(&failure.chain(), colors));
     if let Some(hint) = failure.hint() {
         let mut prefix = paint(STRONG, "  hint:", colors);
         for line in hint.lines() {
@@ -281,12 +294,12 @@ fn safe_lines(message: &str, colors: bool) -> String {
     message.lines().map(|line| text::neutral(line, colors)).collect::<Vec<_>>().join("\n")
 }
 
-fn error_json(failure: &Failure, machine: Option<&str>) -> serde_json::Value {
+fn error_json(failure: &Failure, machine: Option<&str>, message: &str) -> serde_json::Value {
     serde_json::json!({
         "type": "error",
         "machine": machine,
         "exit": failure.exit().code(),
-        "message": safe_lines(&failure.chain(), false),
+        "message": safe_lines(message, false),
         "hint": failure.hint(),
     })
 }
@@ -324,7 +337,7 @@ mod tests {
     #[test]
     fn an_error_is_a_json_object_too() {
         assert_eq!(
-            error_json(&failure(), None).to_string(),
+            error_json(&failure(), None, &failure().chain()).to_string(),
             r#"{"type":"error","machine":null,"exit":6,"message":"cannot read the box: unexpected end","hint":"fetch it again:\nvbox-rs box add --force x"}"#
         );
     }
