@@ -1,3 +1,131 @@
 //! The machine file.
+//!
+//! [`find`] it, [`load`] it: the result is a [`spec::Project`] and warnings, or an [`Error`] that shows every problem of
+//! the file at once. The reader works on the parser's tables with their places (`read.rs`), one function for each section
+//! (`layer.rs`, `sections.rs`), then lays machines over the top level (`resolve.rs`) and checks what concerns several of
+//! them (`project.rs`). [`parse`] does all of it without touching the disk.
 
+mod check;
+mod error;
+mod find;
+mod layer;
+mod nearest;
+mod problem;
+mod project;
+mod read;
+mod resolve;
+mod resolved;
+pub mod schema;
+mod sections;
+pub mod size;
 pub mod spec;
+pub mod template;
+
+pub use error::Error;
+pub use find::{NAMES, find};
+pub use problem::{Label, Level, Problem, Source, render};
+pub use resolved::to_toml;
+pub use schema::schema;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use self::layer::{HostFile, Layer, Paths};
+use self::read::{Reader, Table};
+use self::resolve::Machine;
+use self::spec::Project;
+
+/// No machine file is larger; a larger file is something else.
+pub const LIMIT: u64 = 1 << 20;
+
+/// The machine's name where the file names none.
+const DEFAULT: &str = "default";
+
+/// Reads a machine file. The problems beside a project are warnings.
+pub fn load(file: &Path) -> Result<(Project, Vec<Problem>), Error> {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
+    let bytes = find::read(&file)?;
+    let text = String::from_utf8(bytes).map_err(|source| error::not_utf8(&file, &source))?;
+    let root = file.parent().unwrap_or(Path::new("/"));
+    read_text(&text, &file, root, |named| !named.path.exists())
+}
+
+/// Reads the text of a machine file `file` whose relative paths start at `root`, without looking at the disk: files of
+/// the host that it names are not looked for.
+pub fn parse(text: &str, file: &Path, root: &Path) -> Result<(Project, Vec<Problem>), Error> {
+    read_text(text, file, root, |_| false)
+}
+
+fn read_text(
+    text: &str,
+    file: &Path,
+    root: &Path,
+    missing: impl Fn(&HostFile) -> bool,
+) -> Result<(Project, Vec<Problem>), Error> {
+    let source = Arc::new(Source { name: file.display().to_string(), text: text.to_owned() });
+    let (tables, syntax) = DeTable::parse_recoverable(text);
+    if !syntax.is_empty() && find::looks_like_ruby(text) {
+        return Err(Error::Ruby { file: file.to_owned() });
+    }
+    let mut reader = Reader::new(source);
+    reader.syntax(syntax);
+    let paths = Paths { root, home: std::env::home_dir().filter(|home| home.is_absolute()), named: Vec::new().into() };
+    let machines = machines(&reader, tables.get_ref(), &paths);
+    project::check(&machines, &reader);
+    for named in paths.named.take().iter().filter(|named| missing(named)) {
+        tell_missing(named, &reader);
+    }
+    let machines = machines.iter().map(|machine| resolve::spec(machine, root, &reader)).collect();
+    let project = Project { file: file.to_owned(), root: root.to_owned(), machines };
+    let problems = reader.into_problems();
+    if problems.iter().any(|problem| problem.level == Level::Error) {
+        let rendered = render(&problems, false);
+        return Err(Error::Invalid { file: file.to_owned(), problems, rendered });
+    }
+    Ok((project, problems))
+}
+
+/// Only a warning: `status`, `halt` and `destroy` must not fail because a script is gone.
+fn tell_missing(named: &HostFile, reader: &Reader) {
+    let note = reader.warning(format!("{} `{}` does not exist", named.what, named.path.display()));
+    note.at(named.span.clone(), "").help("relative paths start at the machine file's directory").push();
+}
+
+fn machines(reader: &Reader, file: &DeTable<'_>, paths: &Paths<'_>) -> Vec<Machine> {
+    let mut file = Table::new(reader, file);
+    let top = layer::read(&mut file, paths);
+    resolve::check_folders(&top, reader);
+    let tables = file.named_tables("machines");
+    for key in ["primary", "depends_on"] {
+        if let Some(span) = file.key_span(key) {
+            let note = reader.error(format!("`{key}` belongs to one machine")).at(span, "");
+            note.help("write it below `[machines.NAME]`").push();
+            let _ = file.value(key);
+        }
+    }
+    file.finish();
+    if tables.is_empty() {
+        return vec![Machine { name: DEFAULT.into(), layer: top, ..Machine::default() }];
+    }
+    tables.into_iter().map(|(name, table)| machine(&name, table, &top, paths)).collect()
+}
+
+fn machine(name: &Spanned<String>, mut table: Table<'_, '_>, top: &Layer, paths: &Paths<'_>) -> Machine {
+    let reader = table.reader();
+    if let Err(wrong) = check::machine_name(name.get_ref()) {
+        reader.error(format!("bad name of a machine: `{}`", name.get_ref())).at(name.span(), wrong).push();
+    }
+    let layer = layer::read(&mut table, paths);
+    resolve::check_folders(&layer, reader);
+    let primary = table.boolean("primary");
+    let depends_on = table.strings("depends_on").unwrap_or_default();
+    table.finish();
+    let name_text = name.get_ref().clone();
+    Machine { name: name_text, span: Some(name.span()), primary, depends_on, layer: top.overlaid(layer) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! What is wrong with a machine file, with the lines that show it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level as Title, Origin, Renderer, Snippet};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+/// The text of a machine file and the name that problems are shown under.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// As shown: the path of the file.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used, but probably does not do what was meant.
+    Warning,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+/// A place in the file and what is to be said about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Bytes of the text.
+    pub span: Range<usize>,
+    /// Shown behind the carets; may be empty.
+    pub text: String,
+}
+
+/// Something wrong in a machine file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is.
+    pub level: Level,
+    /// One line, with the names of keys and values in back quotes.
+    pub message: String,
+    /// The place itself first, then others that explain it. Empty for what concerns the whole file.
+    pub labels: Vec<Label>,
+    /// What to write instead.
+    pub help: Option<String>,
+    source: Arc<Source>,
+}
+
+impl Problem {
+    pub(super) fn new(source: &Arc<Source>, level: Level, message: String) -> Self {
+        Self { level, message, labels: Vec::new(), help: None, source: Arc::clone(source) }
+    }
+
+    /// The file, as shown.
+    pub fn file(&self) -> &str {
+        &self.source.name
+    }
+
+    /// Line and column (in characters) of the place, both from 1.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        let start = self.labels.first()?.span.start;
+        let before = self.source.text.get(..start)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+    }
+
+    /// The problem as rustc would show it, with colours where `colour`; without a newline at the end.
+    pub fn render(&self, colour: bool) -> String {
+        let level = match self.level {
+            Level::Error => Title::ERROR,
+            Level::Warning => Title::WARNING,
+        };
+        let mut group = Group::with_title(level.primary_title(&self.message));
+        if self.labels.is_empty() {
+            group = group.element(Origin::path(&self.source.name));
+        } else {
+            let (window, line) = self.window();
+            let shown = self.source.text.get(window.clone()).unwrap_or_default();
+            let snippet = Snippet::source(shown).path(&self.source.name).line_start(line);
+            group = group.element(snippet.annotations(self.labels.iter().enumerate().map(|(index, label)| {
+                let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
+                let text = Some(label.text.as_str()).filter(|text| !text.is_empty());
+                let span = whole_characters(&self.source.text, &label.span);
+                kind.span(span.start - window.start..span.end - window.start).label(text)
+            })));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Title::HELP.message(help));
+        }
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        renderer.decor_style(DecorStyle::Ascii).render(&[group])
+    }
+
+    /// The lines from the first label to the last, and the number of the first: all that the renderer needs to look at.
+    fn window(&self) -> (Range<usize>, usize) {
+        let text = &self.source.text;
+        let spans = self.labels.iter().map(|label| whole_characters(text, &label.span));
+        let (start, end) = spans.fold((text.len(), 0), |(start, end), span| (start.min(span.start), end.max(span.end)));
+        let from = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let to = text[end..].find('\n').map_or(text.len(), |at| end + at);
+        (from..to, text[..from].matches('\n').count() + 1)
+    }
+}
+
+/// For `validate --json`.
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let position = self.position();
+        let mut map = serializer.serialize_struct("Problem", 6)?;
+        map.serialize_field("level", &self.level.to_string())?;
+        map.serialize_field("message", &self.message)?;
+        map.serialize_field("file", self.file())?;
+        map.serialize_field("line", &position.map(|(line, _)| line))?;
+        map.serialize_field("column", &position.map(|(_, column)| column))?;
+        map.serialize_field("help", &self.help)?;
+        map.end()
+    }
+}
+
+/// All problems, one under the other with an empty line between them.
+pub fn render(problems: &[Problem], colour: bool) -> String {
+    problems.iter().map(|problem| problem.render(colour)).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The renderer wants spans within the text and at the edges of characters; a parser's span is a claim.
+fn whole_characters(text: &str, span: &Range<usize>) -> Range<usize> {
+    let edge = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let start = edge(span.start);
+    start..edge(span.end).max(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str, spans: &[Range<usize>]) -> Problem {
+        let source = Arc::new(Source { name: "Vagrantfile".into(), text: text.into() });
+        let mut problem = Problem::new(&source, Level::Error, "unknown key `cpu`".into());
+        problem.labels = spans.iter().map(|span| Label { span: span.clone(), text: "here".into() }).collect();
+        problem.help = Some("did you mean `cpus`?".into());
+        problem
+    }
+
+    #[test]
+    fn a_problem_looks_like_one_of_rustc() {
+        let problem = problem("box = \"a\"\ncpu = 2\n", std::slice::from_ref(&(10..13)));
+        assert_eq!(
+            problem.render(false),
+            "error: unknown key `cpu`\n --> Vagrantfile:2:1\n  |\n2 | cpu = 2\n  | ^^^ here\n  |\n  = help: did you mean `cpus`?"
+        );
+        assert!(problem.render(true).contains("\u{1b}["));
+        assert_eq!(
+            serde_json::to_value(&problem).unwrap(),
+            serde_json::json!({"level": "error", "message": "unknown key `cpu`", "file": "Vagrantfile", "line": 2,
+                               "column": 1, "help": "did you mean `cpus`?"})
+        );
+    }
+
+    #[test]
+    fn a_problem_of_the_whole_file_names_the_file_only() {
+        let text = problem("", &[]).render(false);
+        assert!(text.contains("--> Vagrantfile") && !text.contains('|'), "{text}");
+    }
+
+    #[test]
+    fn spans_outside_of_the_text_or_inside_of_a_character_do_no_harm() {
+        for span in [0..99, 1..2, 99..100, 4..3] {
+            assert!(problem("äöü", &[span]).render(false).starts_with("error: unknown key"));
+        }
+    }
+}

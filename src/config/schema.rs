@@ -1,0 +1,306 @@
+//! The keys of a machine file as types, for the JSON Schema that editors use. `vagrantfile.schema.json` is made from
+//! them; tests keep the file current and these keys the same as those that the reader knows.
+//!
+//! The reader does not use these types: it needs places of values and must not stop at the first problem.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::spec::{Accel, FolderType, Protocol, ProviderKind, RunPolicy};
+
+/// The JSON Schema of machine files (draft 7, which every editor's TOML support knows).
+pub fn schema() -> serde_json::Value {
+    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<MachineFile>();
+    schema.insert("title".into(), "Machine file of vbox-rs".into());
+    schema.to_value()
+}
+
+/// A machine file of vbox-rs (`Vagrantfile` or `Vagrantfile.toml`): what machines a project has.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MachineFile {
+    /// What all machines have in common, or the only machine.
+    #[serde(flatten)]
+    pub keys: MachineKeys,
+    /// Several machines by name: each inherits the top level. Lists append to the inherited ones, everything else
+    /// overrides.
+    #[serde(default)]
+    pub machines: BTreeMap<String, Machine>,
+}
+
+/// One of several machines.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// What the top level has too.
+    #[serde(flatten)]
+    pub keys: MachineKeys,
+    /// Commands for one machine take this one when none is named. At most one machine is primary.
+    #[serde(default)]
+    pub primary: bool,
+    /// Machines that must be ready before this one starts.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+}
+
+/// The keys that the top level and every machine have.
+#[derive(JsonSchema)]
+pub struct MachineKeys {
+    /// Name (`debian/bookworm64`), URL or path (.box, .qcow2, .img, .vmdk) of the box.
+    pub r#box: Option<String>,
+    /// Constraints on the box's version, separated by commas: `=`, `!=`, `>`, `<`, `>=`, `<=`, `~>`. For instance
+    /// `~> 12.0`.
+    pub box_version: Option<String>,
+    /// URL or path to fetch the box from when the library does not have it.
+    pub box_url: Option<String>,
+    /// `sha256:…` or `sha512:…` of the file that is fetched.
+    pub box_checksum: Option<String>,
+    /// `amd64`, `arm64`, …, or `auto`. Default: the host's.
+    pub box_architecture: Option<String>,
+    /// Host name inside of the guest (RFC 1123). Default: the box's own.
+    pub hostname: Option<String>,
+    /// Virtual processors. Default: the box's, else 1.
+    #[schemars(range(min = 1, max = 1024))]
+    pub cpus: Option<u32>,
+    /// Memory: MiB as a number, or a string with a unit such as `2 GiB`. Default: the box's, else 1024.
+    pub memory: Option<Size>,
+    /// Size of the first disk: MiB as a number, or a string with a unit such as `20 GiB`. It grows disk, partition and
+    /// file system; it cannot shrink them. Default: the box's own size.
+    pub disk: Option<Size>,
+    /// The hypervisor. Default: chosen automatically.
+    pub provider: Option<ProviderKind>,
+    /// Whether a plain `up` starts the machine. Default: true.
+    pub autostart: Option<bool>,
+    /// Seconds until a machine that does not answer counts as failed. Default: 300.
+    #[schemars(range(min = 1, max = 86400))]
+    pub boot_timeout: Option<u64>,
+    /// Seconds that the guest has to shut itself down. Default: 60.
+    #[schemars(range(min = 1, max = 86400))]
+    pub graceful_halt_timeout: Option<u64>,
+    /// Shown after `up`.
+    pub post_up_message: Option<String>,
+    /// First and last port from which free ones are chosen. Default: `[2200, 2250]`.
+    #[schemars(with = "Option<[Port; 2]>")]
+    pub usable_port_range: Option<[Port; 2]>,
+    /// Ports of the guest that are reachable on the host.
+    #[serde(default)]
+    pub forwarded_port: Vec<ForwardedPort>,
+    /// Networks between machines and host.
+    #[serde(default)]
+    pub private_network: Vec<PrivateNetwork>,
+    /// Bridges to the host's own network.
+    #[serde(default)]
+    pub public_network: Vec<PublicNetwork>,
+    /// Folders of the host that appear in the guest. The machine file's directory appears as `/vagrant` by itself.
+    #[serde(default)]
+    pub synced_folder: Vec<SyncedFolder>,
+    /// What is run in the new machine, in order.
+    #[serde(default)]
+    pub provision: Vec<Provisioner>,
+    /// How vbox-rs logs in.
+    pub ssh: Option<Ssh>,
+    /// What only one hypervisor knows.
+    pub provider_options: Option<ProviderOptions>,
+}
+
+/// A port of the guest that is reachable on the host.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardedPort {
+    /// Port in the guest.
+    pub guest: Port,
+    /// Port on the host. Default: a free one is chosen and shown.
+    pub host: Option<Port>,
+    /// Address on the host that listens. Default: 127.0.0.1; `0.0.0.0` is reachable from other computers.
+    pub host_ip: Option<std::net::IpAddr>,
+    /// Default: tcp.
+    pub protocol: Option<Protocol>,
+    /// Take a free port when `host` is taken. Default: false.
+    pub auto_correct: Option<bool>,
+    /// A name of your own.
+    pub id: Option<String>,
+}
+
+/// A network between machines and host.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateNetwork {
+    /// Fixed address of the guest. Default: by DHCP.
+    pub ip: Option<std::net::IpAddr>,
+    /// Length of the network's prefix: 24 is what others write as 255.255.255.0.
+    #[schemars(range(min = 1, max = 128))]
+    pub prefix: Option<u8>,
+    /// The network's name.
+    pub name: Option<String>,
+}
+
+/// A bridge to the host's own network.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublicNetwork {
+    /// The host's interface.
+    pub bridge: Option<String>,
+    /// Fixed address of the guest. Default: by DHCP.
+    pub ip: Option<std::net::IpAddr>,
+}
+
+/// A folder of the host that appears in the guest.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncedFolder {
+    /// Path on the host; relative ones start at the machine file's directory, `~/` at your home. Needed unless
+    /// `disabled`.
+    pub host: Option<String>,
+    /// Absolute path in the guest. The same place as an inherited folder's replaces that folder.
+    pub guest: String,
+    /// How it gets there. Default: rsync.
+    pub r#type: Option<FolderType>,
+    /// Switches off an inherited folder, or the default one (`/vagrant`). Default: false.
+    pub disabled: Option<bool>,
+    /// Create the host's folder when it is missing. Default: false.
+    pub create: Option<bool>,
+    /// Owner in the guest. Default: the login user.
+    pub owner: Option<String>,
+    /// Group in the guest. Default: the login user's.
+    pub group: Option<String>,
+    /// Patterns as of rsync's `--exclude`, besides `.git/`, `.vbox-rs/` and `.vagrant/`.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Arguments for rsync instead of the default ones.
+    pub args: Option<Vec<String>>,
+}
+
+/// Something that is done in the new machine.
+#[derive(JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Provisioner {
+    /// Runs a script in the guest. It has exactly one of `inline`, `path` and `url`.
+    Shell {
+        /// For messages and `--provision-with`. Default: `shell-1`, `shell-2`, … by its place.
+        name: Option<String>,
+        /// `once`: on the first `up`; `always`: on every `up` and `reload`; `never`: only when named by
+        /// `--provision-with`. Default: once.
+        run: Option<RunPolicy>,
+        /// The script's text.
+        inline: Option<String>,
+        /// A script on the host.
+        path: Option<String>,
+        /// A script that the host fetches.
+        url: Option<String>,
+        /// Its arguments.
+        #[serde(default)]
+        args: Vec<String>,
+        /// Its environment.
+        #[serde(default)]
+        env: BTreeMap<String, EnvValue>,
+        /// Run as root. Default: true.
+        privileged: Option<bool>,
+        /// Reboot the guest afterwards and wait for it. Default: false.
+        reboot: Option<bool>,
+        /// Do not show what it prints. Default: false.
+        sensitive: Option<bool>,
+    },
+    /// Copies a file or folder into the guest.
+    File {
+        /// For messages and `--provision-with`. Default: `file-1`, `file-2`, … by its place.
+        name: Option<String>,
+        /// `once`: on the first `up`; `always`: on every `up` and `reload`; `never`: only when named by
+        /// `--provision-with`. Default: once.
+        run: Option<RunPolicy>,
+        /// File or folder on the host.
+        source: String,
+        /// Path in the guest; relative ones start in the login user's home.
+        destination: String,
+    },
+}
+
+/// The value of a variable; numbers and booleans are taken as they are written.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+pub enum EnvValue {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(i64),
+    /// `true` or `false`.
+    Boolean(bool),
+}
+
+/// How vbox-rs logs in.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ssh {
+    /// Login name. Default: the box's (`vagrant`).
+    pub username: Option<String>,
+    /// Keys to try first instead of Vagrant's public one.
+    #[serde(default)]
+    pub private_key_path: Vec<String>,
+    /// Replace the box's key with one of the machine's own. Default: true.
+    pub insert_key: Option<bool>,
+    /// Port of the guest's sshd. Default: 22.
+    pub guest_port: Option<Port>,
+    /// Port on the host. Default: chosen from `usable_port_range`.
+    pub port: Option<Port>,
+    /// Pass your SSH agent on. Default: false.
+    pub forward_agent: Option<bool>,
+    /// Pass X11 on. Default: false.
+    pub forward_x11: Option<bool>,
+    /// Send keep-alive messages. Default: true.
+    pub keep_alive: Option<bool>,
+    /// Seconds to establish one connection. Default: 15.
+    #[schemars(range(min = 1, max = 3600))]
+    pub connect_timeout: Option<u64>,
+    /// More arguments for the OpenSSH client.
+    #[serde(default)]
+    pub extra_args: Vec<String>,
+}
+
+/// What only one hypervisor knows.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderOptions {
+    /// For `qemu`.
+    pub qemu: Option<Qemu>,
+}
+
+/// What only QEMU knows.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Qemu {
+    /// How the guest's instructions are run. Default: auto.
+    pub accel: Option<Accel>,
+    /// QEMU's `-machine`. Default: `q35` on x86, `virt` elsewhere.
+    pub machine: Option<String>,
+    /// QEMU's `-cpu`. Default: `host` with hardware acceleration, `max` without.
+    pub cpu: Option<String>,
+    /// Start the box's kernel directly when the box carries one, without firmware and boot loader. Default: true.
+    pub direct_boot: Option<bool>,
+    /// More arguments, after ours.
+    #[serde(default)]
+    pub extra_args: Vec<String>,
+}
+
+/// A TCP or UDP port.
+#[derive(JsonSchema)]
+pub struct Port(#[schemars(range(min = 1, max = 65535))] pub u16);
+
+/// MiB as a number, or a string with a unit (powers of 1024).
+pub struct Size;
+
+impl JsonSchema for Size {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "MiB as a number, or a string with a unit (powers of 1024): \"512 MiB\", \"2 GiB\", \"1.5T\".",
+            "anyOf": [
+                { "type": "integer", "minimum": 1 },
+                { "type": "string", "pattern": "^\\s*[0-9]+(\\.[0-9]+)?\\s*([kKmMgGtT]([iI]?[bB])?|[bB])?\\s*$" }
+            ]
+        })
+    }
+}
