@@ -2,6 +2,7 @@
 //! SSH. To add one: a folder here, and one arm in [`provider`].
 
 mod error;
+mod qemu;
 
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -17,6 +18,14 @@ use crate::progress::Cx;
 use crate::store::MachineId;
 
 pub use error::Error;
+
+/// The provider of a kind, where this program has one.
+pub fn provider(kind: ProviderKind) -> Option<&'static dyn Provider> {
+    match kind {
+        ProviderKind::Qemu => Some(&qemu::Qemu),
+        ProviderKind::Libvirt | ProviderKind::Virtualbox => None,
+    }
+}
 
 /// A hypervisor.
 pub trait Provider: Send + Sync + Debug {

@@ -1,0 +1,191 @@
+//! Overlays: copy-on-write disks on a box's image.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::super::Error;
+use super::files::Files;
+use super::host;
+use crate::provider::PlannedDisk;
+use crate::store;
+
+/// The fields of version 2 (`docs/interop/qcow2.txt`), which later versions begin with too.
+const HEADER: usize = 72;
+
+/// A longer path is not one of ours; the format allows 1023.
+const NAME_LIMIT: u64 = 4096;
+
+/// What the head of a qcow2 file says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Overlay {
+    /// Virtual size in bytes.
+    pub size: u64,
+    /// The image below it.
+    pub backing: Option<PathBuf>,
+}
+
+impl Overlay {
+    /// Reads the head of a file; `None` when there is no file.
+    pub fn read(path: &Path) -> Result<Option<Self>, Error> {
+        let damaged = |why| Error::DiskDamaged { path: path.into(), why };
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(store::Error::io("read", path, e).into()),
+        };
+        let mut head = [0; HEADER];
+        file.read_exact(&mut head).map_err(|_| damaged("it is shorter than a qcow2 header"))?;
+        if &head[..4] != b"QFI\xfb" {
+            return Err(damaged("it is not a qcow2 image"));
+        }
+        let (at, length) = (long(&head, 8), u64::from(word(&head, 16)));
+        let mut name = vec![0; usize::try_from(length.min(NAME_LIMIT)).unwrap_or_default()];
+        if at != 0 {
+            let read = std::os::unix::fs::FileExt::read_exact_at(&file, &mut name, at);
+            read.map_err(|_| damaged("the name of its backing file is cut off"))?;
+        }
+        let backing = (at != 0).then(|| PathBuf::from(OsString::from_vec(name)));
+        Ok(Some(Self { size: long(&head, 24), backing }))
+    }
+}
+
+fn word(bytes: &[u8; HEADER], at: usize) -> u32 {
+    bytes[at..at + 4].iter().fold(0, |number, &byte| number << 8 | u32::from(byte))
+}
+
+fn long(bytes: &[u8; HEADER], at: usize) -> u64 {
+    u64::from(word(bytes, at)) << 32 | u64::from(word(bytes, at + 4))
+}
+
+/// Makes the overlay unless it is there. A crash leaves no half overlay under the final name.
+pub fn ensure(files: &Files, index: usize, disk: &PlannedDisk) -> Result<(), Error> {
+    let path = files.disk(index);
+    if path.exists() {
+        return Ok(());
+    }
+    let backing = std::path::absolute(&disk.backing).map_err(|e| store::Error::io("find", &disk.backing, e))?;
+    if !backing.exists() {
+        return Err(Error::FileMissing { what: "the box's image", path: backing });
+    }
+    let new = files.new_disk(index);
+    let format = disk.backing_format.as_ref();
+    let create: [&OsStr; 9] = [
+        "create".as_ref(),
+        "-q".as_ref(),
+        "-f".as_ref(),
+        "qcow2".as_ref(),
+        "-F".as_ref(),
+        format,
+        "-b".as_ref(),
+        backing.as_os_str(),
+        new.as_os_str(),
+    ];
+    qemu_img("create", &create)?;
+    if let (Some(to), Some(Overlay { size: from, .. })) = (disk.size, Overlay::read(&new)?) {
+        check_shrink(&path, from, to)?;
+        if to > from {
+            resize(&new, to)?;
+        }
+    }
+    let finish = || -> io::Result<()> {
+        File::open(&new)?.sync_all()?;
+        fs::rename(&new, &path)
+    };
+    finish().map_err(|e| store::Error::io("write", &path, e))?;
+    Ok(store::sync_dir(files.dir())?)
+}
+
+/// Whether an existing overlay must grow for the plan; refuses to shrink it.
+pub fn must_grow(files: &Files, index: usize, disk: &PlannedDisk) -> Result<bool, Error> {
+    let path = files.disk(index);
+    match (disk.size, Overlay::read(&path)?) {
+        (Some(to), Some(Overlay { size: from, .. })) => {
+            check_shrink(&path, from, to)?;
+            Ok(to > from)
+        }
+        _ => Ok(false),
+    }
+}
+
+fn check_shrink(path: &Path, from: u64, to: u64) -> Result<(), Error> {
+    if to < from { Err(Error::Shrink { path: path.into(), from, to }) } else { Ok(()) }
+}
+
+/// Grows the overlay at `path`.
+pub fn resize(path: &Path, size: u64) -> Result<(), Error> {
+    let size = size.to_string();
+    let words: [&OsStr; 6] =
+        ["resize".as_ref(), "-q".as_ref(), "-f".as_ref(), "qcow2".as_ref(), path.as_os_str(), size.as_ref()];
+    qemu_img("resize", &words)
+}
+
+fn qemu_img(verb: &str, args: &[&OsStr]) -> Result<(), Error> {
+    let program = host::find(host::QEMU_IMG).ok_or_else(|| host::missing(host::QEMU_IMG))?;
+    let mut command = Command::new(&program);
+    // A group of its own: Ctrl-C must not cut it in the middle of a resize. It takes some milliseconds.
+    command.args(args).stdin(Stdio::null()).process_group(0);
+    let program = format!("qemu-img {verb}");
+    let output = command.output().map_err(|source| Error::Run { program: program.clone(), source })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let message = text.trim().trim_start_matches("qemu-img: ").chars().take(2000).collect();
+    Err(Error::Tool { program, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(size: u64, backing: &str) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        bytes[..4].copy_from_slice(b"QFI\xfb");
+        bytes[24..32].copy_from_slice(&size.to_be_bytes());
+        if !backing.is_empty() {
+            bytes[8..16].copy_from_slice(&(HEADER as u64).to_be_bytes());
+            bytes[16..20].copy_from_slice(&u32::try_from(backing.len()).unwrap().to_be_bytes());
+        }
+        bytes.extend_from_slice(backing.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn the_head_tells_size_and_backing_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        assert_eq!(Overlay::read(&path).unwrap(), None);
+        for (bytes, expected) in [
+            (header(5 << 30, "/b/x.qcow2"), Ok(Overlay { size: 5 << 30, backing: Some("/b/x.qcow2".into()) })),
+            (header(1, ""), Ok(Overlay { size: 1, backing: None })),
+            (b"QFI".to_vec(), Err("shorter")),
+            (vec![0; 100], Err("not a qcow2")),
+            (header(1, "/b/x")[..HEADER + 2].to_vec(), Err("cut off")),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            match (Overlay::read(&path), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, Some(expected)),
+                (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_grows_and_never_shrinks() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        fs::write(files.disk(0), header(2 << 30, "/b")).unwrap();
+        let planned = |size| PlannedDisk { backing: "/b".into(), backing_format: "raw".into(), size };
+        assert!(!must_grow(&files, 0, &planned(None)).unwrap());
+        assert!(!must_grow(&files, 0, &planned(Some(2 << 30))).unwrap());
+        assert!(must_grow(&files, 0, &planned(Some(3 << 30))).unwrap());
+        let error = must_grow(&files, 0, &planned(Some(1 << 30))).unwrap_err().to_string();
+        assert!(error.ends_with("has 2 GiB and cannot shrink to 1 GiB"), "{error}");
+    }
+}

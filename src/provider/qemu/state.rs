@@ -1,0 +1,163 @@
+//! What a machine is doing. Queries only: nothing here changes a file or a process, and nothing starts one.
+
+use std::time::Duration;
+
+use super::super::{Error, VmState};
+use super::disk::Overlay;
+use super::files::{Files, tail};
+use super::qmp::{self, Qmp};
+use super::record::{self, QemuRecord, Start};
+use super::socket;
+use crate::error::Failure;
+use crate::progress::Cx;
+use crate::store::Lock;
+
+/// How long the monitor may take to answer a query.
+const LIMIT: Duration = Duration::from_millis(250);
+
+/// As much of QEMU's log as may hold its last words.
+const LOG_TAIL: u64 = 8 << 10;
+
+/// The state, from the record, the lock that the process holds, the monitor, and the disks.
+pub fn state(files: &Files) -> Result<VmState, Error> {
+    if Lock::is_held(&files.lock()) {
+        match query(files) {
+            Ok(status) => return Ok(word(status, files.saved().exists())),
+            // It may have ended while we asked.
+            Err(error) if Lock::is_held(&files.lock()) => {
+                return Ok(VmState::Unresponsive { why: Failure::from(Error::Monitor(error)).chain() });
+            }
+            Err(_) => {}
+        }
+    }
+    let Some(record) = record::read(files)? else {
+        return Ok(if files.disk(0).exists() {
+            VmState::Broken { why: format!("its record {} is missing", files.record().display()) }
+        } else {
+            VmState::Absent
+        });
+    };
+    if !record.created {
+        return Ok(VmState::Absent);
+    }
+    if let Some(why) = lost(files, &record)? {
+        return Ok(VmState::Broken { why });
+    }
+    if record.saved.is_some() && files.saved().exists() {
+        return Ok(VmState::Saved);
+    }
+    Ok(death(files, record.start.as_ref()).map_or(VmState::Off, |why| VmState::Vanished { why }))
+}
+
+fn query(files: &Files) -> Result<String, qmp::Error> {
+    let stream = socket::connect(&files.status())?;
+    Qmp::open(stream, &Cx::silent(), LIMIT)?.status()
+}
+
+fn word(status: String, saved: bool) -> VmState {
+    match status.as_str() {
+        "running" => VmState::Running,
+        // A save was cut off after its last step, or a restore before it: the machine has not run since the save, so
+        // what is on disk counts and the process is a left-over.
+        _ if saved => VmState::Saved,
+        _ => VmState::Paused { why: status },
+    }
+}
+
+/// What is wrong with the disks.
+fn lost(files: &Files, record: &QemuRecord) -> Result<Option<String>, Error> {
+    for index in 0..record.plan.disks.len() {
+        let path = files.disk(index);
+        let backing = match Overlay::read(&path) {
+            Ok(Some(overlay)) => overlay.backing,
+            Ok(None) => return Ok(Some(format!("its disk {} is missing", path.display()))),
+            Err(error @ Error::DiskDamaged { .. }) => return Ok(Some(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        if let Some(backing) = backing.filter(|backing| !backing.exists()) {
+            return Ok(Some(format!("the box's image {} is missing", backing.display())));
+        }
+    }
+    Ok(None)
+}
+
+/// How the process ended, when it did not end in order. It removes its pid file when it does.
+fn death(files: &Files, start: Option<&Start>) -> Option<String> {
+    let start = start?;
+    let log = tail(&files.log(), start.log_from, LOG_TAIL);
+    let last = log.lines().rev().find(|line| !line.trim().is_empty()).map(strip_prefix);
+    if !files.pid().exists() {
+        // A signal ends QEMU in order, but nobody asked the guest.
+        return last.filter(|line| line.contains("terminating on signal")).map(|line| format!("QEMU: {line}"));
+    }
+    let how = if start.boot_id == record::boot_id() { "its process was killed" } else { "the host rebooted" };
+    Some(last.map_or_else(|| how.into(), |line| format!("{how}; QEMU's last words: {line}")))
+}
+
+/// A line of QEMU without time and program (`2026-11-22T19:38:55.656828Z qemu-system-x86_64: `).
+pub fn strip_prefix(line: &str) -> String {
+    let words = match line.split_once(' ') {
+        Some((time, rest)) if time.ends_with('Z') && time.starts_with(|c: char| c.is_ascii_digit()) => rest,
+        _ => line,
+    };
+    let text = match words.split_once(": ") {
+        Some((program, rest)) if program.contains("qemu") && !program.contains(' ') => rest,
+        _ => words,
+    };
+    text.trim().chars().filter(|c| !c.is_control()).take(500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::provider::qemu::accel::Engine;
+
+    #[test]
+    fn lines_of_qemu_lose_time_and_program() {
+        for (line, text) in [
+            ("2026-11-22T19:38:55.656828Z qemu-system-x86_64: terminating on signal 15", "terminating on signal 15"),
+            ("qemu-system-x86_64: -netdev user: Could not", "-netdev user: Could not"),
+            ("KVM internal error. Suberror: 1", "KVM internal error. Suberror: 1"),
+            ("", ""),
+        ] {
+            assert_eq!(strip_prefix(line), text);
+        }
+    }
+
+    #[test]
+    fn an_end_in_order_a_signal_a_kill_and_a_reboot_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        let start = |boot_id: &str| Start { boot_id: boot_id.into(), log_from: 4, engine: Engine::Tcg };
+        let here = start(&record::boot_id());
+        fs::write(files.log(), "old\n").unwrap();
+        assert_eq!(death(&files, None), None);
+        assert_eq!(death(&files, Some(&here)), None);
+        fs::write(files.log(), "old\nqemu-system-x86_64: terminating on signal 15 from pid 1 (init)\n").unwrap();
+        let signal = death(&files, Some(&here)).unwrap();
+        assert_eq!(signal, "QEMU: terminating on signal 15 from pid 1 (init)");
+        fs::write(files.log(), "old\n").unwrap();
+        fs::write(files.pid(), "1").unwrap();
+        assert_eq!(death(&files, Some(&here)).unwrap(), "its process was killed");
+        assert_eq!(death(&files, Some(&start("another"))).unwrap(), "the host rebooted");
+    }
+
+    #[test]
+    fn the_monitors_words_become_states() {
+        assert_eq!(word("running".into(), true), VmState::Running);
+        assert_eq!(word("io-error".into(), false), VmState::Paused { why: "io-error".into() });
+        assert_eq!(word("postmigrate".into(), false), VmState::Paused { why: "postmigrate".into() });
+        assert_eq!(word("postmigrate".into(), true), VmState::Saved);
+        assert_eq!(word("inmigrate".into(), true), VmState::Saved);
+    }
+
+    #[test]
+    fn a_machine_that_was_never_created_is_absent_and_nothing_appears_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(&dir.path().join("m"));
+        assert_eq!(state(&files).unwrap(), VmState::Absent);
+        assert!(!files.dir().exists());
+    }
+}
