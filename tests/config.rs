@@ -17,7 +17,7 @@ fn repository(file: &str) -> PathBuf {
 /// The part of the schema that `$ref`, `anyOf` with null, and `allOf` around one schema stand for.
 fn target<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
     if let Some(path) = schema["$ref"].as_str() {
-        return target(root, root.pointer(path.trim_start_matches('#')).expect("a known definition"));
+        return target(root, root.pointer(path.trim_start_matches('#')).unwrap_or_else(|| panic!("no {path}")));
     }
     let choices = schema["anyOf"].as_array().or_else(|| schema["allOf"].as_array());
     match choices.and_then(|choices| choices.iter().find(|choice| choice["type"] != "null")) {
@@ -30,7 +30,7 @@ fn collect(root: &Value, name: &str, schema: &Value, keys: &mut Keys) {
     let schema = target(root, schema);
     if let Some(variants) = schema["oneOf"].as_array() {
         for variant in variants.iter().filter(|variant| variant["properties"].is_object()) {
-            let kind = variant["properties"]["type"]["const"].as_str().expect("a tagged variant");
+            let kind = variant["properties"]["type"]["const"].as_str().unwrap_or_else(|| panic!("no tag: {variant}"));
             collect(root, &format!("{name} of type {kind}"), variant, keys);
         }
         return;
@@ -61,8 +61,10 @@ fn reader_keys(text: &str) -> BTreeSet<String> {
     let Err(Error::Invalid { problems, .. }) = config::parse(text, Path::new("/p/Vagrantfile"), Path::new("/p")) else {
         panic!("accepted: {text}")
     };
-    let problem = problems.iter().find(|problem| problem.message.starts_with("unknown key `zzzzzz`")).expect(text);
-    let known = problem.help.as_deref().and_then(|help| help.strip_prefix("known keys: ")).expect("a list of keys");
+    let problem = problems.iter().find(|problem| problem.message.starts_with("unknown key `zzzzzz`"));
+    let Some(known) = problem.and_then(|problem| problem.help.as_deref()?.strip_prefix("known keys: ")) else {
+        panic!("no list of keys for {text}: {problem:?}")
+    };
     known.split(", ").map(str::to_owned).collect()
 }
 
@@ -119,7 +121,7 @@ fn every_key_of_the_schema_has_a_description() {
 
 /// The example with every commented-out value in use: lines that start with `#` and neither space nor `:`.
 fn whole_example() -> String {
-    let text = fs::read_to_string(repository("Vagrantfile.example")).unwrap();
+    let text = fs::read_to_string(repository("Vagrantfile.example")).unwrap_or_else(|e| panic!("{e}"));
     let used = |line: &str| match line.strip_prefix('#') {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => format!("{rest}\n"),
         _ => format!("{line}\n"),

@@ -29,7 +29,10 @@ pub fn box_url(text: &str, paths: &Paths<'_>) -> Result<String, Complaint> {
     if let Some((scheme, _)) = text.split_once("://") {
         return match scheme {
             "http" | "https" | "file" => Ok(text.to_owned()),
-            _ => Err(Complaint::from(format!("`{scheme}` URLs are not supported")).help("use https, http, file or a path")),
+            _ => {
+                Err(Complaint::from(format!("`{scheme}` URLs are not supported"))
+                    .help("use https, http, file or a path"))
+            }
         };
     }
     path_text(paths, text)
@@ -80,7 +83,9 @@ pub fn architecture(text: &str) -> Result<Option<String>, Complaint> {
         "x86_64" | "x64" => Ok(Some("amd64".into())),
         "aarch64" => Ok(Some("arm64".into())),
         _ if !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => Ok(Some(text.into())),
-        _ => Err(Complaint::from("not an architecture").help("for instance `amd64`, `arm64`, or `auto` for the host's")),
+        _ => {
+            Err(Complaint::from("not an architecture").help("for instance `amd64`, `arm64`, or `auto` for the host's"))
+        }
     }
 }
 

@@ -64,9 +64,9 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { .. } => {
-                Some("`vbox-rs init` writes one here; or go to the project's directory, or name it by VBOX_RS_CWD".into())
-            }
+            Self::NotFound { .. } => Some(
+                "`vbox-rs init` writes one here; or go to the project's directory, or name it by VBOX_RS_CWD".into(),
+            ),
             Self::Unreadable { source, file } => crate::store::io_hint(source, file),
             Self::TooLarge { .. } => Some("move it away and write a new one by `vbox-rs init`".into()),
             Self::NotUtf8 { .. } => Some("save it as UTF-8".into()),

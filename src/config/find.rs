@@ -46,7 +46,8 @@ pub fn read(file: &Path) -> Result<Vec<u8>, Error> {
 /// Whether a text that is no TOML is one of Vagrant's machine files.
 pub fn looks_like_ruby(text: &str) -> bool {
     text.lines().map(str::trim_start).any(|line| {
-        let code = ["Vagrant.configure", "Vagrant::", "Vagrant.require_", "Vagrant.has_plugin", "require \"", "require '"];
+        let code =
+            ["Vagrant.configure", "Vagrant::", "Vagrant.require_", "Vagrant.has_plugin", "require \"", "require '"];
         let comment = line.starts_with('#') && (line.contains("mode: ruby") || line.contains("ft=ruby"));
         comment || code.iter().any(|start| line.starts_with(start)) || line.starts_with("require_relative ")
     })

@@ -130,15 +130,17 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
         cpus: plain(table.integer("cpus", 1..=1024)),
         memory: size(table, "memory", 16),
         disk: size(table, "disk", 1024).map(|mib| mib * size::MIB),
-        provider: plain(table.choice("provider", &ProviderKind::ALL.iter().map(|k| (k.name(), *k)).collect::<Vec<_>>())),
+        provider: plain(
+            table.choice("provider", &ProviderKind::ALL.iter().map(|k| (k.name(), *k)).collect::<Vec<_>>()),
+        ),
         autostart: plain(table.boolean("autostart")),
         boot_timeout: plain(table.integer("boot_timeout", 1..=86_400)),
         graceful_halt_timeout: plain(table.integer("graceful_halt_timeout", 1..=86_400)),
         post_up_message: plain(table.string("post_up_message")),
         usable_port_range: port_range(table),
         forwarded_ports: each(table, "forwarded_port", sections::forwarded_port),
-        private_networks: each(table, "private_network", sections::private_network),
-        public_networks: each(table, "public_network", sections::public_network),
+        private_networks: each(table, "private_network", |table| Some(sections::private_network(table))),
+        public_networks: each(table, "public_network", |table| Some(sections::public_network(table))),
         folders: each(table, "synced_folder", |table| sections::synced_folder(table, paths)),
         provisioners: each(table, "provision", |table| sections::provisioner(table, paths)),
         ssh: table.table("ssh").map(|table| sections::ssh(table, paths)).unwrap_or_default(),
@@ -147,11 +149,7 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
 }
 
 /// Reads every `[[key]]`.
-fn each<'r, 'i, T>(
-    table: &mut Table<'r, 'i>,
-    key: &'static str,
-    read: impl Fn(Table<'r, 'i>) -> Option<T>,
-) -> Vec<T> {
+fn each<'r, 'i, T>(table: &mut Table<'r, 'i>, key: &'static str, read: impl Fn(Table<'r, 'i>) -> Option<T>) -> Vec<T> {
     table.tables(key).into_iter().filter_map(read).collect()
 }
 

@@ -41,6 +41,9 @@ use self::spec::Project;
 /// No machine file is larger; a larger file is something else.
 pub const LIMIT: u64 = 1 << 20;
 
+/// No project has more machines; what is checked among them takes the square of their number.
+const MOST_MACHINES: usize = 1000;
+
 /// The machine's name where the file names none.
 const DEFAULT: &str = "default";
 
@@ -110,7 +113,11 @@ fn machines(reader: &Reader, file: &DeTable<'_>, paths: &Paths<'_>) -> Vec<Machi
     if tables.is_empty() {
         return vec![Machine { name: DEFAULT.into(), layer: top, ..Machine::default() }];
     }
-    tables.into_iter().map(|(name, table)| machine(&name, table, &top, paths)).collect()
+    if let Some((name, _)) = tables.get(MOST_MACHINES) {
+        let note = reader.error(format!("more than {MOST_MACHINES} machines"));
+        note.at(name.span(), "").help("divide them among several projects").push();
+    }
+    tables.into_iter().take(MOST_MACHINES).map(|(name, table)| machine(&name, table, &top, paths)).collect()
 }
 
 fn machine(name: &Spanned<String>, mut table: Table<'_, '_>, top: &Layer, paths: &Paths<'_>) -> Machine {

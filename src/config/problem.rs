@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn spans_outside_of_the_text_or_inside_of_a_character_do_no_harm() {
-        for span in [0..99, 1..2, 99..100, 4..3] {
+        for span in [0..99, 1..2, 99..100] {
             assert!(problem("äöü", &[span]).render(false).starts_with("error: unknown key"));
         }
     }

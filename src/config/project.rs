@@ -1,6 +1,7 @@
 //! Questions about a whole project, and the checks of what no machine can see alone.
 
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 
 use toml::Spanned;
@@ -27,18 +28,19 @@ impl Project {
     /// The machines in groups: those of one group may start at the same time, once all before it are ready. Within a
     /// group they are in the order of the file.
     pub fn start_order(&self) -> Vec<Vec<&MachineSpec>> {
+        let names: BTreeSet<&str> = self.machines.iter().map(|machine| machine.name.as_str()).collect();
+        let mut ready = BTreeSet::new();
         let mut left: Vec<&MachineSpec> = self.machines.iter().collect();
         let mut groups = Vec::new();
         while !left.is_empty() {
-            let waits = |machine: &MachineSpec| {
-                machine.depends_on.iter().any(|name| left.iter().any(|other| other.name == *name))
-            };
-            let (later, now): (Vec<_>, Vec<_>) = left.iter().copied().partition(|machine| waits(machine));
+            let waits = |name: &String| names.contains(name.as_str()) && !ready.contains(name.as_str());
+            let (later, now): (Vec<_>, Vec<_>) = left.into_iter().partition(|m| m.depends_on.iter().any(waits));
             if now.is_empty() {
                 // A cycle, which `load` refuses: rather start them all than none.
                 groups.push(later);
                 break;
             }
+            ready.extend(now.iter().map(|machine| machine.name.as_str()));
             groups.push(now);
             left = later;
         }
@@ -117,7 +119,9 @@ fn check_cycles(machines: &[Machine], reader: &Reader) {
         }
         let cycle = path.iter().position(|(seen, _)| *seen == at).map_or(&[][..], |from| &path[from..]);
         tell_cycle(cycle, machines, reader);
-        path.iter().for_each(|(seen, _)| told[*seen] = true);
+        for (seen, _) in path {
+            told[seen] = true;
+        }
     }
 }
 
@@ -125,9 +129,9 @@ fn tell_cycle(cycle: &[(usize, Range<usize>)], machines: &[Machine], reader: &Re
     let Some((first, _)) = cycle.first() else { return };
     let names: Vec<_> = cycle.iter().map(|(at, _)| at).chain([first]).map(|&at| machines[at].name.as_str()).collect();
     let note = reader.error(format!("machines wait for each other: {}", names.join(" -> ")));
-    let note = cycle.iter().fold(note, |note, (at, span)| {
-        note.at(span.clone(), format!("`{}` waits for this one", machines[*at].name))
-    });
+    let note = cycle
+        .iter()
+        .fold(note, |note, (at, span)| note.at(span.clone(), format!("`{}` waits for this one", machines[*at].name)));
     note.help("remove one of them from `depends_on`").push();
 }
 
@@ -138,6 +142,7 @@ struct Claim<'m> {
     protocol: Protocol,
     port: u16,
     moves: bool,
+    is_ssh: bool,
     span: Range<usize>,
 }
 
@@ -160,22 +165,24 @@ fn claims(machine: &Machine) -> impl Iterator<Item = Claim<'_>> {
             protocol: port.protocol,
             port: port.host?,
             moves: port.auto_correct,
+            is_ssh: false,
             span: forward.span(),
         })
     });
     let ssh = |port: &Spanned<u16>| Claim {
         machine: &machine.name,
-        ip: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         protocol: Protocol::Tcp,
         port: *port.get_ref(),
         moves: false,
+        is_ssh: true,
         span: port.span(),
     };
     forwarded.chain(machine.layer.ssh.port.as_ref().map(ssh))
 }
 
 fn check_ports(machines: &[Machine], reader: &Reader) {
-    let mut by_port: std::collections::BTreeMap<u16, Vec<Claim<'_>>> = std::collections::BTreeMap::new();
+    let mut by_port: BTreeMap<u16, Vec<Claim<'_>>> = BTreeMap::new();
     for claim in machines.iter().flat_map(claims) {
         let others = by_port.entry(claim.port).or_default();
         // The first one is enough: one problem for each claim too many.
@@ -188,17 +195,22 @@ fn check_ports(machines: &[Machine], reader: &Reader) {
 
 fn tell_ports(first: &Claim<'_>, second: &Claim<'_>, reader: &Reader) {
     let port = format!("{} port {} of the host", second.protocol, second.port);
+    let help = if second.is_ssh {
+        "choose another port, or leave it out for any free one"
+    } else {
+        "choose another port, leave `host` out for any free one, or set `auto_correct = true`"
+    };
+    if first.span == second.span {
+        // Without names: however many machines inherit it, it is one problem.
+        let note = reader.error(format!("{port} is used by several machines"));
+        return note.at(second.span.clone(), "every machine inherits this").help(help).push();
+    }
     let message = if first.machine == second.machine {
         format!("{port} is used twice by machine `{}`", first.machine)
     } else {
         format!("{port} is used by the machines `{}` and `{}`", first.machine, second.machine)
     };
-    let note = reader.error(message);
-    let help = "choose another port, leave `host` out for any free one, or set `auto_correct = true`";
-    if first.span == second.span {
-        note.at(second.span.clone(), "every machine inherits this").help(help).push();
-    } else {
-        let who = |claim: &Claim<'_>| format!("for `{}`", claim.machine);
-        note.at(second.span.clone(), who(second)).at(first.span.clone(), who(first)).help(help).push();
-    }
+    let who = |claim: &Claim<'_>| format!("for `{}`", claim.machine);
+    let note = reader.error(message).help(help);
+    note.at(second.span.clone(), who(second)).at(first.span.clone(), who(first)).push();
 }

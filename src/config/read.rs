@@ -131,7 +131,8 @@ impl Note<'_> {
     /// Files the problem, unless the syntax of its line is broken.
     pub fn push(self) {
         let Self { reader, problem } = self;
-        let broken = |span: &Range<usize>| reader.broken.iter().any(|line| span.start < line.end && span.end > line.start);
+        let broken =
+            |span: &Range<usize>| reader.broken.iter().any(|line| span.start < line.end && span.end > line.start);
         if !problem.labels.first().is_some_and(|label| broken(&label.span)) {
             reader.file(problem);
         }
@@ -151,7 +152,7 @@ fn syntax_message(message: &str, text: &str) -> String {
 /// One table of the file. Every key that is asked for is known; [`Table::finish`] complains about the others.
 pub struct Table<'r, 'i> {
     reader: &'r Reader,
-    table: &'r DeTable<'i>,
+    values: &'r DeTable<'i>,
     span: Range<usize>,
     /// `machines.web`; empty for the file itself.
     path: String,
@@ -163,7 +164,7 @@ pub struct Table<'r, 'i> {
 impl<'r, 'i> Table<'r, 'i> {
     /// The file itself.
     pub fn new(reader: &'r Reader, file: &'r DeTable<'i>) -> Self {
-        Self { reader, table: file, span: 0..0, path: String::new(), name: "the file".into(), known: Vec::new() }
+        Self { reader, values: file, span: 0..0, path: String::new(), name: "the file".into(), known: Vec::new() }
     }
 
     pub fn reader(&self) -> &'r Reader {
@@ -178,17 +179,17 @@ impl<'r, 'i> Table<'r, 'i> {
     /// The value of `key`, which is known from now on.
     pub fn value(&mut self, key: &'static str) -> Option<&'r Spanned<DeValue<'i>>> {
         self.known.push(key);
-        self.table.get(key)
+        self.values.get(key)
     }
 
     /// Whether `key` is written, without knowing it.
     pub fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
+        self.values.contains_key(key)
     }
 
     /// Where `key` is written, without knowing it.
     pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
-        self.table.get_key_value(key).map(|(key, _)| key.span())
+        self.values.get_key_value(key).map(|(key, _)| key.span())
     }
 
     /// Any string.
@@ -301,7 +302,7 @@ impl<'r, 'i> Table<'r, 'i> {
     /// All keys and values, in the order of the file.
     pub fn entries(&self) -> Vec<(Spanned<String>, &'r Spanned<DeValue<'i>>)> {
         let mut entries: Vec<_> = self
-            .table
+            .values
             .iter()
             .map(|(key, value)| (Spanned::new(key.span(), key.get_ref().clone().into_owned()), value))
             .collect();
@@ -403,7 +404,7 @@ impl<'r, 'i> Table<'r, 'i> {
             self.wrong_type(key, value, &format!("a table, written `{name}`"));
             return None;
         };
-        Some(Self { reader: self.reader, table, span: value.span(), path, name, known: Vec::new() })
+        Some(Self { reader: self.reader, values: table, span: value.span(), path, name, known: Vec::new() })
     }
 }
 
@@ -434,9 +435,8 @@ fn elsewhere(key: &str) -> Option<&'static str> {
         "rsync__args" => "args",
         "network" => "private_network",
         "insecure_key" => "insert_key",
-        "host_port" => "host",
-        "guest_path" => "guest",
-        "host_path" => "host",
+        "host_port" | "host_path" => "host",
+        "guest_port" | "guest_path" => "guest",
         "after" | "needs" => "depends_on",
         _ => return None,
     })

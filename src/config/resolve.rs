@@ -154,7 +154,11 @@ pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
         graceful_halt_timeout: layer.graceful_halt_timeout.unwrap_or(HALT_TIMEOUT),
         post_up_message: layer.post_up_message.clone(),
         usable_port_range: layer.usable_port_range.unwrap_or(PORT_RANGE),
-        forwarded_ports: layer.forwarded_ports.iter().map(|port| port.get_ref().clone()).collect::<Vec<ForwardedPort>>(),
+        forwarded_ports: layer
+            .forwarded_ports
+            .iter()
+            .map(|port| port.get_ref().clone())
+            .collect::<Vec<ForwardedPort>>(),
         private_networks: layer.private_networks.clone(),
         public_networks: layer.public_networks.clone(),
         synced_folders: folders(&layer.folders, root),
@@ -177,10 +181,10 @@ fn depends_on(machine: &Machine) -> Vec<String> {
 /// The default folder, then the file's: the last one for a place in the guest counts.
 fn folders(written: &[Folder], root: &Path) -> Vec<SyncedFolder> {
     let mut folders = vec![(default_folder(root), false)];
-    for Folder { folder, disabled, .. } in written {
-        match folders.iter_mut().find(|(other, _)| other.guest == folder.guest) {
-            Some(place) => *place = (folder.clone(), *disabled),
-            None => folders.push((folder.clone(), *disabled)),
+    for Folder { spec, disabled, .. } in written {
+        match folders.iter_mut().find(|(other, _)| other.guest == spec.guest) {
+            Some(place) => *place = (spec.clone(), *disabled),
+            None => folders.push((spec.clone(), *disabled)),
         }
     }
     folders.into_iter().filter(|(_, disabled)| !disabled).map(|(folder, _)| folder).collect()
@@ -207,7 +211,10 @@ fn provisioners(written: &[UnnamedProvisioner], reader: &Reader) -> Vec<Provisio
         if let Some(first) = named.iter().position(|other| other.name == name) {
             let note = reader.error(format!("two provisioners are named `{name}`"));
             let first = written.get(first).map_or(0..0, |first| first.span.clone());
-            note.at(one.span.clone(), "").at(first, "the first").help("`--provision-with` needs different names").push();
+            note.at(one.span.clone(), "")
+                .at(first, "the first")
+                .help("`--provision-with` needs different names")
+                .push();
         }
         named.push(Provisioner { name, run: one.run, kind: one.kind.clone() });
     }
@@ -217,8 +224,8 @@ fn provisioners(written: &[UnnamedProvisioner], reader: &Reader) -> Vec<Provisio
 /// Two folders for one place in the guest, written on one level: surely a slip.
 pub fn check_folders(layer: &Layer, reader: &Reader) {
     for (index, one) in layer.folders.iter().enumerate() {
-        if let Some(first) = layer.folders.iter().take(index).find(|first| first.folder.guest == one.folder.guest) {
-            let note = reader.error(format!("two synced folders for `{}`", one.folder.guest));
+        if let Some(first) = layer.folders.iter().take(index).find(|first| first.spec.guest == one.spec.guest) {
+            let note = reader.error(format!("two synced folders for `{}`", one.spec.guest));
             note.at(one.span.clone(), "").at(first.span.clone(), "the first").push();
         }
     }

@@ -58,7 +58,10 @@ fn table(text: &mut String, path: &str, keys: &Map<String, Value>) {
         Value::Array(items) => items.first().is_some_and(Value::is_object),
         _ => false,
     };
-    let _ = writeln!(text, "\n[{path}]");
+    // A table of tables needs no header of its own.
+    if !keys.values().all(is_table) || keys.is_empty() {
+        let _ = writeln!(text, "\n[{path}]");
+    }
     values(text, keys.iter().filter(|(_, value)| !is_table(value)));
     for (name, value) in keys.iter().filter(|(_, value)| is_table(value)) {
         let path = format!("{path}.{}", key(name));

@@ -6,15 +6,47 @@
 use std::collections::BTreeMap;
 
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
 
 use super::spec::{Accel, FolderType, Protocol, ProviderKind, RunPolicy};
 
 /// The JSON Schema of machine files (draft 7, which every editor's TOML support knows).
-pub fn schema() -> serde_json::Value {
-    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<MachineFile>();
-    schema.insert("title".into(), "Machine file of vbox-rs".into());
+pub fn schema() -> Value {
+    let settings = SchemaSettings::draft07().with_transform(RecursiveTransform(without_null));
+    let mut schema = settings.into_generator().into_root_schema_for::<MachineFile>();
+    let mut first = |key: &str, value: Value| {
+        schema.remove(key);
+        let rest = std::mem::take(schema.ensure_object());
+        *schema.ensure_object() = std::iter::once((key.to_owned(), value)).chain(rest).collect();
+    };
+    first("title", "Machine file of vbox-rs".into());
+    first("$schema", "http://json-schema.org/draft-07/schema#".into());
     schema.to_value()
+}
+
+/// TOML has no null: a key that may be left out has the type that it has when it is there.
+fn without_null(schema: &mut Schema) {
+    let Some(schema) = schema.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = &types[..] {
+            let only = only.clone();
+            schema.insert("type".into(), only);
+        }
+    }
+    if let Some(Value::Array(values)) = schema.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
+        choices.retain(|choice| choice["type"] != "null");
+        if choices.len() == 1 {
+            // Draft 7 ignores what stands beside a `$ref`, but not what stands beside `allOf`.
+            let only = schema.shift_remove("anyOf").unwrap_or_default();
+            schema.insert("allOf".into(), only);
+        }
+    }
 }
 
 /// A machine file of vbox-rs (`Vagrantfile` or `Vagrantfile.toml`): what machines a project has.

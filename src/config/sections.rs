@@ -17,7 +17,7 @@ use super::spec::{
 /// A synced folder that may be there only to switch an inherited one off.
 #[derive(Clone, Debug)]
 pub struct Folder {
-    pub folder: SyncedFolder,
+    pub spec: SyncedFolder,
     pub disabled: bool,
     pub span: Range<usize>,
 }
@@ -59,7 +59,7 @@ pub fn forwarded_port(mut table: Table<'_, '_>) -> Option<Spanned<ForwardedPort>
     Some(Spanned::new(span, port))
 }
 
-pub fn private_network(mut table: Table<'_, '_>) -> Option<PrivateNetwork> {
+pub fn private_network(mut table: Table<'_, '_>) -> PrivateNetwork {
     let ip = table.parsed("ip", check::ip);
     let longest = if ip.as_ref().is_some_and(|ip| ip.get_ref().is_ipv6()) { 128 } else { 32 };
     let prefix = table.integer("prefix", 1..=longest);
@@ -68,14 +68,14 @@ pub fn private_network(mut table: Table<'_, '_>) -> Option<PrivateNetwork> {
     }
     let name = table.parsed("name", check::word);
     table.finish();
-    Some(PrivateNetwork { ip: plain(ip), prefix: plain(prefix), name: plain(name) })
+    PrivateNetwork { ip: plain(ip), prefix: plain(prefix), name: plain(name) }
 }
 
-pub fn public_network(mut table: Table<'_, '_>) -> Option<PublicNetwork> {
+pub fn public_network(mut table: Table<'_, '_>) -> PublicNetwork {
     let bridge = table.parsed("bridge", check::word);
     let ip = table.parsed("ip", check::ip);
     table.finish();
-    Some(PublicNetwork { bridge: plain(bridge), ip: plain(ip) })
+    PublicNetwork { bridge: plain(bridge), ip: plain(ip) }
 }
 
 const FOLDER_TYPES: &[(&str, FolderType)] = &[
@@ -108,8 +108,8 @@ pub fn synced_folder(mut table: Table<'_, '_>, paths: &Paths<'_>) -> Option<Fold
     let has_host = table.has("host");
     table.finish();
     let host = if disabled && !has_host { paths.root.to_owned() } else { host?.into_inner() };
-    let folder = SyncedFolder { host, guest: guest?.into_inner(), kind, create, owner, group, exclude, args };
-    Some(Folder { folder, disabled, span })
+    let spec = SyncedFolder { host, guest: guest?.into_inner(), kind, create, owner, group, exclude, args };
+    Some(Folder { spec, disabled, span })
 }
 
 pub fn provisioner(mut table: Table<'_, '_>, paths: &Paths<'_>) -> Option<UnnamedProvisioner> {
@@ -143,7 +143,7 @@ fn file(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<ProvisionerKind>
 fn shell(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<ProvisionerKind> {
     let script = script(table, paths);
     let args = table.strings("args").unwrap_or_default().into_iter().map(Spanned::into_inner).collect();
-    let env = table.table("env").map(environment).unwrap_or_default();
+    let env = table.table("env").map(|table| environment(&table)).unwrap_or_default();
     let privileged = plain(table.boolean("privileged")).unwrap_or(true);
     let reboot = plain(table.boolean("reboot")).unwrap_or_default();
     let sensitive = plain(table.boolean("sensitive")).unwrap_or_default();
@@ -177,7 +177,7 @@ fn script(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<Script> {
 }
 
 /// `env = { NAME = "value" }`; numbers and booleans are taken as they are written.
-fn environment(table: Table<'_, '_>) -> Vec<(String, String)> {
+fn environment(table: &Table<'_, '_>) -> Vec<(String, String)> {
     let mut variables = Vec::new();
     for (name, value) in table.entries() {
         if !check::variable(name.get_ref()) {
@@ -207,7 +207,7 @@ pub fn ssh(mut table: Table<'_, '_>, paths: &Paths<'_>) -> SshLayer {
     let keys = table.strings("private_key_path").unwrap_or_default();
     let layer = SshLayer {
         username: plain(table.parsed("username", check::word)),
-        private_key_path: keys.into_iter().filter_map(|key| key_path(&table, key, paths)).collect(),
+        private_key_path: keys.iter().filter_map(|key| key_path(&table, key, paths)).collect(),
         insert_key: plain(table.boolean("insert_key")),
         guest_port: plain(table.integer("guest_port", PORTS)),
         port: table.integer("port", PORTS),
@@ -221,7 +221,7 @@ pub fn ssh(mut table: Table<'_, '_>, paths: &Paths<'_>) -> SshLayer {
     layer
 }
 
-fn key_path(table: &Table<'_, '_>, key: Spanned<String>, paths: &Paths<'_>) -> Option<std::path::PathBuf> {
+fn key_path(table: &Table<'_, '_>, key: &Spanned<String>, paths: &Paths<'_>) -> Option<std::path::PathBuf> {
     match paths.resolve(key.get_ref()) {
         Ok(path) => {
             paths.expect("private key", &Spanned::new(key.span(), path.clone()));

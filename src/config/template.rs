@@ -3,6 +3,7 @@
 //! A template is a machine file in which `{{box}}` stands for the value of `box` (and for the lines `box_version` and
 //! `box_url`, where they are wanted). The ones that come with the program lie in `templates/`.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -108,7 +109,7 @@ pub fn render(request: &Request<'_>) -> Result<String, Error> {
     let mut value = quoted(request.box_name.unwrap_or(DEFAULT_BOX));
     for (key, line) in [("box_version", request.box_version), ("box_url", request.box_url)] {
         if let Some(line) = line {
-            value.push_str(&format!("\n{key} = {}", quoted(line)));
+            let _ = write!(value, "\n{key} = {}", quoted(line));
         }
     }
     let text = if request.minimal { without_comments(&template) } else { template };
@@ -127,8 +128,7 @@ fn text(request: &Request<'_>) -> Result<String, Error> {
         Err(store::Error::Io { source, .. }) => return Err(Error::Unreadable { file: file.into(), source }),
         Err(_) => return Err(Error::Unusable { file: file.into(), why: format!("larger than {LIMIT} bytes") }),
     };
-    let text =
-        String::from_utf8(bytes).map_err(|_| Error::Unusable { file: file.into(), why: "not UTF-8".into() })?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::Unusable { file: file.into(), why: "not UTF-8".into() })?;
     let names_box = request.box_name.or(request.box_version).or(request.box_url).is_some();
     if names_box && !text.contains(PLACEHOLDER) {
         return Err(Error::NoPlace { file: file.into() });
@@ -186,8 +186,13 @@ mod tests {
     fn the_default_template_without_comments_is_one_line() {
         let text = render(&Request { minimal: true, ..Request::default() }).unwrap();
         assert_eq!(text, "box = \"debian/bookworm64\"\n");
-        let request =
-            Request { box_name: Some("a/b"), box_version: Some("~> 1.0"), box_url: Some("https://x/y"), minimal: true, template: None };
+        let request = Request {
+            box_name: Some("a/b"),
+            box_version: Some("~> 1.0"),
+            box_url: Some("https://x/y"),
+            minimal: true,
+            template: None,
+        };
         let text = render(&request).unwrap();
         assert_eq!(text, "box = \"a/b\"\nbox_version = \"~> 1.0\"\nbox_url = \"https://x/y\"\n");
     }

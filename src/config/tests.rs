@@ -80,7 +80,11 @@ fn machines_inherit_lists_and_override_values() {
     );
     let (web, db) = (project.machine("web").unwrap(), project.machine("db").unwrap());
     assert_eq!((web.cpus, db.cpus), (Some(2), Some(1)));
-    assert_eq!((web.box_version.as_deref(), db.box_version.as_deref()), (Some("1"), None), "the version is another box's");
+    assert_eq!(
+        (web.box_version.as_deref(), db.box_version.as_deref()),
+        (Some("1"), None),
+        "the version is another box's"
+    );
     assert_eq!((web.ssh.username.as_deref(), db.ssh.username.as_deref()), (Some("you"), Some("me")));
     assert!(web.ssh.forward_agent && web.autostart && !db.autostart);
     let names: Vec<_> = web.provisioners.iter().map(|p| p.name.as_str()).collect();
@@ -201,7 +205,10 @@ fn single_mistakes_are_told_at_their_line() {
             "box = 'a'\n[machines.a]\nprimary = true\n[machines.b]\nprimary = true",
             vec!["5: two machines are primary: `a` and `b`"],
         ),
-        ("box = 'a'\n[machines.a]\ndepends_on = ['dc']\n[machines.db]", vec!["3: `a` depends on `dc`, which is no machine"]),
+        (
+            "box = 'a'\n[machines.a]\ndepends_on = ['dc']\n[machines.db]",
+            vec!["3: `a` depends on `dc`, which is no machine"],
+        ),
         ("box = 'a'\n[provider_options.vmware]", vec!["2: unknown key `vmware` in [provider_options]"]),
         ("box = 'a'\n[provider_options.qemu]\nacel = 'kvm'", vec!["3: unknown key `acel` in [provider_options.qemu]"]),
     ] {
@@ -226,7 +233,13 @@ fn a_host_port_used_twice_shows_both_lines() {
     };
     assert_eq!(two("host = 80", "host = 80"), ["7: tcp port 80 of the host is used twice by machine `default`"]);
     assert_eq!(two("host = 80", "host = 80\nhost_ip = '0.0.0.0'").len(), 1);
-    for fine in ["host = 81", "host = 80\nprotocol = 'udp'", "host = 80\nhost_ip = '127.0.0.2'", "host = 80\nauto_correct = true", ""] {
+    for fine in [
+        "host = 81",
+        "host = 80\nprotocol = 'udp'",
+        "host = 80\nhost_ip = '127.0.0.2'",
+        "host = 80\nauto_correct = true",
+        "",
+    ] {
         assert_eq!(two("host = 80", fine).len(), 0, "{fine}");
     }
     let text = "box = 'a'\n[machines.web]\n[[machines.web.forwarded_port]]\nguest = 80\nhost = 8080\n\
@@ -236,13 +249,7 @@ fn a_host_port_used_twice_shows_both_lines() {
     assert!(rendered.contains("5 | host = 8080") && rendered.contains("9 | host = 8080"), "{rendered}");
     assert!(rendered.contains("---- for `web`") && rendered.contains("^^^^ for `db`"), "{rendered}");
     let inherited = "box = 'a'\n[ssh]\nport = 2222\n[machines.a]\n[machines.b]\n[machines.c]\n";
-    assert_eq!(
-        told(inherited),
-        [
-            "3: tcp port 2222 of the host is used by the machines `a` and `b`",
-            "3: tcp port 2222 of the host is used by the machines `a` and `c`"
-        ]
-    );
+    assert_eq!(told(inherited), ["3: tcp port 2222 of the host is used by several machines"]);
 }
 
 #[test]
@@ -273,7 +280,10 @@ fn syntax_errors_are_told_together_and_blame_nothing_else() {
     let open = "box = 'a'\nx = [1, 2\nhostname = 'a'\ncpus = 3\n";
     let Err(Error::Invalid { problems, .. }) = read(open) else { panic!() };
     assert!(problems.len() <= 2, "{problems:?}");
-    assert_eq!(super::tests::told("box = debian/bookworm64"), ["1: `debian/bookworm64` is not a value: strings need quotes"]);
+    assert_eq!(
+        super::tests::told("box = debian/bookworm64"),
+        ["1: `debian/bookworm64` is not a value: strings need quotes"]
+    );
 }
 
 #[test]
@@ -289,11 +299,14 @@ fn problems_look_like_those_of_rustc() {
 
 #[test]
 fn a_ruby_file_is_named_as_such_and_toml_that_speaks_of_ruby_is_not() {
-    let ruby = "# -*- mode: ruby -*-\n\nVagrant.configure(\"2\") do |config|\n  config.vm.box = \"debian/bookworm64\"\nend\n";
+    let ruby =
+        "# -*- mode: ruby -*-\n\nVagrant.configure(\"2\") do |config|\n  config.vm.box = \"debian/bookworm64\"\nend\n";
     let Err(error @ Error::Ruby { .. }) = read(ruby) else { panic!() };
     assert_eq!(error.to_string(), "/p/Vagrantfile is written in Ruby, and Ruby machine files come later");
     assert!(error.hint().unwrap().contains("Vagrantfile.toml"));
-    project("# Vagrant.configure was the old one (mode: ruby)\nbox = 'a'\npost_up_message = '''\nVagrant.configure\n'''");
+    project(
+        "# Vagrant.configure was the old one (mode: ruby)\nbox = 'a'\npost_up_message = '''\nVagrant.configure\n'''",
+    );
     assert!(matches!(read("Vagrant = 1\nbox ="), Err(Error::Invalid { .. })));
 }
 
@@ -336,7 +349,7 @@ fn what_is_no_machine_file_is_refused() {
     std::fs::write(&file, b"box = 'a'\n\xff\xfe").unwrap();
     let error = load(&file).unwrap_err();
     assert!(error.to_string().ends_with("is not UTF-8: line 2 has a byte that cannot be"), "{error}");
-    std::fs::write(&file, vec![b'#'; LIMIT as usize + 1]).unwrap();
+    std::fs::write(&file, "#".repeat(1 + (1 << 20))).unwrap();
     assert!(matches!(load(&file), Err(Error::TooLarge { .. })));
     assert!(matches!(load(Path::new("/dev/zero")), Err(Error::Unreadable { .. })));
     std::fs::write(&file, "\u{feff}box = 'a'\r\ncpus = 2\r\n").unwrap();
@@ -359,8 +372,10 @@ fn a_hostile_file_costs_a_bounded_number_of_problems() {
     let text = (0..20_000).fold(String::new(), |text, n| format!("{text}k{n}=1\n"));
     let Err(Error::Invalid { problems, .. }) = read(&text) else { panic!() };
     assert_eq!(problems.len(), 100);
-    let text: String = (0..3000).map(|n| format!("[machines.m{n}]\ndepends_on=['m{}']\n", (n + 1) % 3000)).collect();
+    let text =
+        (0..1000).fold(String::new(), |text, n| format!("{text}[machines.m{n}]\ndepends_on=['m{}']\n", (n + 1) % 1000));
     assert_eq!(told(&format!("box='a'\n{text}")).len(), 1);
+    assert_eq!(told(&format!("box='a'\n{text}[machines.z]\n"))[1..], ["2002: more than 1000 machines"]);
 }
 
 #[test]
