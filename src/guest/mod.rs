@@ -1,7 +1,26 @@
 //! What we do inside of the guest: keys, seed, SSH, readiness.
 
-mod error;
-mod session;
+pub mod console;
+pub mod identity;
+pub mod keys;
+pub mod openssh;
+pub mod seed;
+pub mod setup;
+pub mod shell;
+pub mod wait;
 
-pub use error::Error;
-pub use session::{Endpoint, GuestCommand, HostKey, Login, Output, Session, quote};
+mod connect;
+mod error;
+mod key_text;
+mod login;
+mod quoting;
+mod session;
+mod tail;
+mod terminal;
+mod upload;
+
+pub use error::{Answer, Error};
+pub use login::{Endpoint, HostKey, Login, Stage};
+pub use quoting::quote;
+pub use session::{GuestCommand, Output, Session};
+pub use tail::{clean, tail};

@@ -1,0 +1,251 @@
+//! From the start of a machine to the first login, as early as it is possible.
+//!
+//! QEMU's user-mode network takes a connection at once and only then asks the guest. A connection that was begun before
+//! the guest's network is up stays dead for seconds, until that network repeats its SYN; a fresh one is answered at once.
+//! A guest whose kernel is up but whose ssh server is not closes the connection at once. So fresh connections are begun
+//! all the time, and the first one that brings a banner goes on to the login.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+
+use super::connect::{self, SLICE};
+use super::error::Answer;
+use super::login::{self, Login, Stage};
+use super::{Error, Session};
+use crate::progress::Cx;
+
+/// Between two fresh connections while nothing answers.
+const FRESH: Duration = Duration::from_millis(50);
+
+/// Between a connection that was closed and the next one.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Between two logins that the guest refused: each costs it a key exchange.
+const RETRY: Duration = Duration::from_millis(150);
+
+/// How long refused keys may be a matter of booting: `pam_nologin` ("System is booting up"), keys not installed yet.
+const BOOTING: Duration = Duration::from_secs(15);
+
+/// The least bound of one attempt; a guest under emulation is slow while it boots.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// Waits until `login` succeeds, at most `deadline`. `alive` says whether the hypervisor's process still runs; it is
+/// asked about every 50 ms.
+///
+/// Four ways to fail: [`Error::ProcessDied`], [`Error::WrongKey`], [`Error::NoSshd`], [`Error::BootTimeout`]; besides
+/// those that no waiting mends ([`Error::HostKeyChanged`], [`Error::Key`]).
+pub fn for_ssh(cx: &Cx, login: &Login, alive: &mut dyn FnMut() -> bool, deadline: Duration) -> Result<Session, Error> {
+    let endpoint = &login.endpoint;
+    let address = connect::resolve(&endpoint.host, endpoint.port)
+        .map_err(|source| Error::Unreachable { endpoint: endpoint.clone(), source })?;
+    let mut wait = Wait::new(cx, login, alive, deadline);
+    let mut refused_since = None;
+    loop {
+        let socket = wait.banner(address)?;
+        match wait.log_in(socket) {
+            Ok(session) => return Ok(session),
+            Err(e @ Error::WrongKey { .. }) => {
+                let since = *refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= BOOTING {
+                    return Err(e);
+                }
+                wait.refusal = Some(e);
+            }
+            Err(e) if e.is_passing() => wait.refusal = None,
+            Err(e) => return Err(e),
+        }
+        wait.pause(RETRY)?;
+    }
+}
+
+struct Wait<'a> {
+    cx: &'a Cx,
+    login: &'a Login,
+    alive: &'a mut dyn FnMut() -> bool,
+    began: Instant,
+    deadline: Duration,
+    /// What we wait for now.
+    stage: Stage,
+    /// The furthest that any attempt got.
+    reached: Stage,
+    answer: Answer,
+    /// The last login was refused with this.
+    refusal: Option<Error>,
+    /// How many connections were begun.
+    begun: u32,
+}
+
+impl<'a> Wait<'a> {
+    fn new(cx: &'a Cx, login: &'a Login, alive: &'a mut dyn FnMut() -> bool, deadline: Duration) -> Self {
+        cx.waiting(Stage::Port.to_string());
+        Self {
+            cx,
+            login,
+            alive,
+            began: Instant::now(),
+            deadline,
+            stage: Stage::Port,
+            reached: Stage::Port,
+            answer: Answer::Closed,
+            refusal: None,
+            begun: 0,
+        }
+    }
+
+    fn tell(&mut self, stage: Stage) {
+        if self.stage != stage {
+            self.cx.waiting(stage.to_string());
+            self.stage = stage;
+        }
+        self.reached = self.reached.max(stage);
+    }
+
+    fn go_on(&mut self) -> Result<(), Error> {
+        self.cx.check()?;
+        if !(self.alive)() {
+            return Err(Error::ProcessDied { stage: self.stage });
+        }
+        if self.began.elapsed() < self.deadline {
+            return Ok(());
+        }
+        let (endpoint, waited) = (self.login.endpoint.clone(), self.deadline);
+        Err(match self.refusal.take() {
+            Some(refusal) => refusal,
+            None if self.reached > Stage::Banner => Error::BootTimeout { endpoint, waited, stage: self.reached },
+            None => Error::NoSshd { endpoint, waited, answer: self.answer },
+        })
+    }
+
+    fn pause(&mut self, time: Duration) -> Result<(), Error> {
+        let until = Instant::now() + time;
+        loop {
+            self.go_on()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.cx.sleep(left.min(SLICE))?;
+        }
+    }
+
+    /// A connection whose banner lies ready to be read.
+    fn banner(&mut self, address: SocketAddr) -> Result<TcpStream, Error> {
+        let mut probes: Vec<Probe> = Vec::new();
+        let mut next = Instant::now();
+        loop {
+            self.go_on()?;
+            let now = Instant::now();
+            probes.retain(|probe| now < probe.until);
+            if now >= next {
+                next = now + FRESH;
+                self.begun = self.begun.wrapping_add(1);
+                probes.extend(Probe::begin(address, now + lifetime(self.begun)));
+            }
+            let mut fds: Vec<_> = probes.iter().map(Probe::poll).collect();
+            let time = next.saturating_duration_since(now);
+            let ready = connect::wait(&mut fds, time);
+            if fds.is_empty() {
+                self.cx.sleep(time)?;
+            }
+            drop(fds);
+            for index in ready.into_iter().rev() {
+                match probes[index].look() {
+                    Look::Waiting => self.tell(Stage::Banner),
+                    Look::Banner => return Ok(probes.swap_remove(index).stream),
+                    Look::Closed { stood } => {
+                        probes.swap_remove(index);
+                        self.answer = if stood { Answer::Refused } else { self.answer };
+                        next = next.min(Instant::now() + AGAIN);
+                    }
+                }
+            }
+            if self.reached == Stage::Banner && self.answer == Answer::Closed {
+                self.answer = Answer::Silent;
+            }
+        }
+    }
+
+    fn log_in(&mut self, socket: TcpStream) -> Result<Session, Error> {
+        let login = self.login;
+        let until = Instant::now() + login.timeout.max(ATTEMPT);
+        let this = std::cell::RefCell::new(self);
+        let mut go_on = || {
+            let mut this = this.borrow_mut();
+            this.go_on()?;
+            if Instant::now() < until {
+                return Ok(());
+            }
+            Err(Error::LoginTimeout { endpoint: login.endpoint.clone(), stage: this.stage, limit: login.timeout })
+        };
+        let mut tell = |stage| this.borrow_mut().tell(stage);
+        Ok(Session::logged_in(login::log_in(socket, login, &mut go_on, &mut tell)?, login))
+    }
+}
+
+/// How long the connection `number` may stay without an answer.
+///
+/// Every second one lives for two intervals, every fourth for four, and so on: about one of each age is there at any
+/// time. So few are open, there is always a fresh one, and a guest that takes seconds to answer still gets them.
+fn lifetime(number: u32) -> Duration {
+    FRESH * 2 * 2u32.pow(number.trailing_zeros().min(7))
+}
+
+/// A connection that may bring a banner.
+struct Probe {
+    stream: TcpStream,
+    until: Instant,
+    stands: bool,
+}
+
+enum Look {
+    /// Nothing came yet.
+    Waiting,
+    /// Something can be read.
+    Banner,
+    /// It is over; whether it had stood before.
+    Closed { stood: bool },
+}
+
+impl Probe {
+    fn begin(address: SocketAddr, until: Instant) -> Option<Self> {
+        connect::begin(address).ok().map(|stream| Self { stream, until, stands: false })
+    }
+
+    fn poll(&self) -> PollFd<'_> {
+        PollFd::new(&self.stream, if self.stands { PollFlags::IN } else { PollFlags::OUT })
+    }
+
+    fn look(&mut self) -> Look {
+        if !self.stands && connect::settled(&self.stream).is_err() {
+            return Look::Closed { stood: false };
+        }
+        self.stands = true;
+        match connect::peek(&self.stream, &mut [0; 4]) {
+            Ok([]) => Look::Closed { stood: true },
+            Ok(_) => Look::Banner,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Look::Waiting,
+            Err(_) => Look::Closed { stood: true },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_connections_are_open_and_one_of_them_is_old() {
+        let open_at = |now: u32| {
+            let age = |number: &u32| FRESH * (now - number);
+            (1..=now).filter(|number| age(number) < lifetime(*number)).map(|number| now - number).collect::<Vec<_>>()
+        };
+        for now in 300..600 {
+            let ages = open_at(now);
+            assert!(ages.len() <= 10, "{ages:?}");
+            assert!(ages.contains(&0), "always a fresh one");
+            assert!(ages.iter().any(|age| FRESH * *age >= Duration::from_secs(3)), "{ages:?}");
+        }
+    }
+}
