@@ -4,8 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::thread;
 
-use super::Error;
-use super::Global;
+use super::{Error, Global};
 use crate::config;
 use crate::config::spec::Project;
 use crate::error::{Exit, Failure};
@@ -138,6 +137,15 @@ impl App {
             let running: Vec<_> = targets.iter().map(|target| scope.spawn(move || one(target))).collect();
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume(panic))).collect()
         })
+    }
+
+    /// Ends a command that has nothing to report but who is done: `done` names what was done.
+    pub(super) fn finish<T>(&self, done: &str, fared: &[Fared<T>]) -> Result<u8, Failure> {
+        if self.ui.json() {
+            let fine: Vec<&str> = fared.iter().filter(|(_, r)| r.is_ok()).map(|(name, _)| name.as_str()).collect();
+            self.ui.print_result(done, &fine)?;
+        }
+        Ok(self.conclude(fared))
     }
 
     /// Tells who failed and why. The code is the first failure's.

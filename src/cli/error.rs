@@ -54,9 +54,6 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The serial console broke.
-    #[error("the connection to the console broke")]
-    Console(#[source] io::Error),
     /// The machine has no forward of this port.
     #[error("port {guest} of machine `{name}` is not forwarded")]
     NotForwarded {
@@ -85,6 +82,25 @@ pub enum Error {
     /// This host cannot run machines.
     #[error("no provider is usable on this computer")]
     NoProvider,
+    /// Something that only the OpenSSH client can do.
+    #[error("there is no OpenSSH client, and --plain and arguments for it need one")]
+    NoClient,
+    /// A box that is not in the library.
+    #[error("no box named `{name}`{}", version.as_ref().map(|v| format!(" with version `{v}`")).unwrap_or_default())]
+    NoBox {
+        /// Its name.
+        name: String,
+        /// The version asked for.
+        version: Option<String>,
+    },
+    /// Several boxes of that name.
+    #[error("there are several boxes named `{name}`: {}", list(versions))]
+    SeveralBoxes {
+        /// The name.
+        name: String,
+        /// Version and provider of each.
+        versions: Vec<String>,
+    },
     /// An id that is none.
     #[error("no machine has the id `{id}`")]
     NoId {
@@ -105,9 +121,12 @@ fn not_one(asked: &str, names: &[String]) -> String {
 impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoDirectory(_) | Self::File { .. } | Self::Console(_) => Exit::Io,
-            Self::NotOne { .. } | Self::NoTopic { .. } | Self::Exists { .. } => Exit::Usage,
-            Self::Refused | Self::Run { .. } => Exit::Failure,
+            Self::NoDirectory(_) | Self::File { .. } => Exit::Io,
+            Self::NotOne { .. } | Self::NoTopic { .. } | Self::Exists { .. } | Self::SeveralBoxes { .. } => {
+                Exit::Usage
+            },
+            Self::Refused | Self::Run { .. } | Self::NoClient => Exit::Failure,
+            Self::NoBox { .. } => Exit::BoxNotFound,
             Self::NotForwarded { .. } => Exit::Port,
             Self::NotRunning { .. } | Self::NoTimings { .. } | Self::NoId { .. } => Exit::MachineState,
             Self::ProviderFindings | Self::NoProvider => Exit::Provider,
@@ -126,8 +145,11 @@ impl Explain for Error {
             Self::NotForwarded { name, .. } => format!("`vbox-rs port {name}` lists what is forwarded"),
             Self::NotRunning { name, .. } | Self::NoTimings { name } => format!("`vbox-rs up {name}` starts it"),
             Self::NoProvider => "mend what is marked above, then run `vbox-rs doctor` again".into(),
+            Self::NoClient => "sudo apt-get install openssh-client".into(),
+            Self::NoBox { .. } => "`vbox-rs box list` lists the boxes on this computer".into(),
+            Self::SeveralBoxes { .. } => "say which with --box-version and --provider, or --all".into(),
             Self::NoId { .. } => "`vbox-rs global-status` lists all machines with their ids".into(),
-            Self::Refused | Self::Console(_) | Self::ProviderFindings => return None,
+            Self::Refused | Self::ProviderFindings => return None,
         })
     }
 }

@@ -34,6 +34,6 @@ impl Exec {
         let target = machine::ssh_target(&fleet, &target)?;
         let line = self.command.iter().map(|word| guest::quote(word)).collect::<Vec<_>>().join(" ");
         let tty = terminal(app, self.tty, true);
-        hand_over(app, &target, Order { command: Some(line), tty, ..Order::default() })
+        hand_over(&target, Order { command: Some(line), tty, ..Order::default() })
     }
 }

@@ -5,10 +5,13 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::{App, Done, Error};
+use super::{Done, Error};
 use crate::error::Failure;
-use crate::guest;
+use crate::guest::openssh::{self, Invocation};
+use crate::guest::shell::{self, Stdio};
+use crate::guest::Session;
 use crate::machine::SshTarget;
+use crate::progress::Cx;
 
 /// What to do in the guest.
 #[derive(Debug, Default)]
@@ -24,10 +27,10 @@ pub(super) struct Order {
 }
 
 /// Replaces this process by the OpenSSH client, or does the same over our own connection when there is none.
-pub(super) fn hand_over(app: &App, target: &SshTarget, order: Order) -> Done {
-    match guest::openssh::client() {
+pub(super) fn hand_over(target: &SshTarget, order: Order) -> Done {
+    match openssh::client() {
         Some(client) => Err(exec(&client, &arguments(target, order))),
-        None => without_client(app, target, order),
+        None => without_client(target, &order),
     }
 }
 
@@ -38,22 +41,14 @@ fn exec(client: &Path, arguments: &[OsString]) -> Failure {
 }
 
 fn arguments(target: &SshTarget, order: Order) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = Vec::new();
-    let host = if order.plain {
+    let tty = if order.command.is_some() { order.tty } else { None };
+    let mut arguments = if order.plain {
         let endpoint = &target.login.endpoint;
-        arguments.extend(["-p".into(), endpoint.port.to_string().into()]);
-        &endpoint.host
+        vec!["-p".into(), endpoint.port.to_string().into(), endpoint.host.clone().into()]
     } else {
-        arguments.extend(["-F".into(), target.config.clone().into_os_string()]);
-        &target.host
+        openssh::arguments(&target.config, &target.host, &Invocation { tty, ..Invocation::default() })
     };
-    arguments.extend(match order.tty {
-        // Twice: also when our own stdin is no terminal.
-        Some(true) => vec!["-tt".into()],
-        Some(false) => vec!["-T".into()],
-        None => vec![],
-    });
-    arguments.push(host.into());
+    // Behind the host, as Vagrant has it: `-- ls` is a command, and the client takes options there too.
     arguments.extend(order.extra);
     if let Some(command) = order.command {
         arguments.extend(["--".into(), command.into()]);
@@ -61,13 +56,18 @@ fn arguments(target: &SshTarget, order: Order) -> Vec<OsString> {
     arguments
 }
 
-fn without_client(app: &App, target: &SshTarget, order: Order) -> Done {
+fn without_client(target: &SshTarget, order: &Order) -> Done {
     if order.plain || !order.extra.is_empty() {
         return Err(Error::NoClient.into());
     }
-    let tty = order.tty.unwrap_or_else(|| order.command.is_none() && app.ui.interactive());
-    let _hold = tty.then(crate::ui::hold);
-    let code = guest::shell::run(&app.ui.cx(), target, order.command.as_deref(), tty)?;
+    // The session has ears of its own, and Ctrl-C is the guest's.
+    let cx = Cx::silent();
+    let mut session = Session::open(&cx, &target.login)?;
+    let stdio = Stdio::inherited();
+    let code = match &order.command {
+        Some(line) => shell::command(&cx, &mut session, stdio, line, order.tty.unwrap_or(false))?,
+        None => shell::interactive(&cx, &mut session, stdio)?,
+    };
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
@@ -100,7 +100,7 @@ mod tests {
         let cases = [
             (Order::default(), "-F /h/ssh/config web"),
             (Order { command: command("uname -a"), tty: Some(false), ..Order::default() }, "-F /h/ssh/config -T web -- uname -a"),
-            (Order { command: command("top"), tty: Some(true), ..Order::default() }, "-F /h/ssh/config -tt web -- top"),
+            (Order { command: command("top"), tty: Some(true), ..Order::default() }, "-F /h/ssh/config -t web -- top"),
             (Order { extra: vec!["-L".into(), "1:x:2".into()], ..Order::default() }, "-F /h/ssh/config web -L 1:x:2"),
             (Order { plain: true, ..Order::default() }, "-p 2200 127.0.0.1"),
         ];

@@ -41,7 +41,7 @@ impl Ssh {
         let target = app.target(&fleet, self.machine.name.as_deref())?;
         let target = machine::ssh_target(&fleet, &target)?;
         let tty = terminal(app, self.tty, self.command.is_some());
-        hand_over(app, &target, Order { command: self.command, tty, extra: self.args, plain: self.plain })
+        hand_over(&target, Order { command: self.command, tty, extra: self.args, plain: self.plain })
     }
 }
 

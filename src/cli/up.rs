@@ -2,12 +2,11 @@
 
 use clap::Args;
 
-use super::App;
-use super::Done;
 use super::args::{Machines, Parallel, Provisioning, provider};
+use super::{App, Done};
 use crate::config::spec::ProviderKind;
-use crate::machine::{self, Fared, UpOptions, UpReport};
-use crate::machine::{Target, Unnamed};
+use crate::machine::{self, Fared, Target, Unnamed, UpOptions, UpReport};
+use crate::ui::text;
 
 /// Make machines and start them
 ///
@@ -68,7 +67,6 @@ pub(super) fn tell(app: &App, targets: &[Target], fared: &[Fared<UpReport>]) -> 
 }
 
 fn lines(report: &UpReport, several: bool) -> Vec<String> {
-    use crate::ui::text;
     let time: u64 = report.steps.iter().map(|step| step.ms).sum();
     let time = match time {
         0 => String::new(),

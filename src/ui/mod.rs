@@ -19,9 +19,7 @@ use std::sync::{Arc, OnceLock};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-pub use signals::{Hold, hold};
 pub use table::Table;
-pub use terminal::RawMode;
 
 use crate::error::{Exit, Explain, Failure};
 use crate::progress::{Cancel, Cx, Silent, Sink};

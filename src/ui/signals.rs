@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -11,25 +10,6 @@ use signal_hook::iterator::Signals;
 use super::steps::Steps;
 use crate::error::Exit;
 use crate::progress::{Cancel, Event, Sink};
-
-/// Somebody else has the terminal: Ctrl-C is meant for them.
-static HELD: AtomicBool = AtomicBool::new(false);
-
-/// While it lives Ctrl-C is left to the guest (`ssh` without an OpenSSH client).
-#[derive(Debug)]
-pub struct Hold(());
-
-/// Leaves Ctrl-C alone until the returned value is dropped.
-pub fn hold() -> Hold {
-    HELD.store(true, Ordering::SeqCst);
-    Hold(())
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        HELD.store(false, Ordering::SeqCst);
-    }
-}
 
 /// What a signal leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,10 +35,7 @@ pub(super) fn listen(cancel: Cancel, steps: Arc<Steps>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let hear = move || {
         let mut count = 0;
-        for signal in signals.forever() {
-            if signal == SIGINT && HELD.load(Ordering::SeqCst) {
-                continue;
-            }
+        for _ in signals.forever() {
             count += 1;
             match answer(count) {
                 Answer::Stop => {

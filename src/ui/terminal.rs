@@ -1,11 +1,6 @@
 //! What the terminal can do.
 
 use std::env;
-use std::io::{self, IsTerminal};
-
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-
-use super::Error;
 
 /// What the environment says about colours (no-color.org, bixense.com/clicolors).
 #[derive(Clone, Debug, Default)]
@@ -29,35 +24,6 @@ impl ColorEnv {
 /// A terminal that moves no cursor, or a CI system that only looks like one.
 pub(super) fn is_dumb() -> bool {
     env::var_os("TERM").is_some_and(|term| term == "dumb") || env::var_os("CI").is_some_and(|ci| !ci.is_empty())
-}
-
-/// Stdin without line editing, echo and signals, until dropped.
-#[derive(Debug)]
-pub struct RawMode {
-    before: Option<Termios>,
-}
-
-impl RawMode {
-    /// Nothing is changed when stdin is no terminal.
-    pub fn enter() -> Result<Self, Error> {
-        let stdin = io::stdin();
-        if !stdin.is_terminal() {
-            return Ok(Self { before: None });
-        }
-        let before = tcgetattr(&stdin).map_err(|e| Error::Terminal(e.into()))?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(&stdin, OptionalActions::Now, &raw).map_err(|e| Error::Terminal(e.into()))?;
-        Ok(Self { before: Some(before) })
-    }
-}
-
-impl Drop for RawMode {
-    fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, before);
-        }
-    }
 }
 
 #[cfg(test)]
