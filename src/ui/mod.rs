@@ -1,1 +1,350 @@
 //! Progress, tables, messages: the only place that prints.
+//!
+//! Data goes to stdout, everything else to stderr. A reader that closes the pipe (`| head`) has what it wanted: that is
+//! success.
+
+mod json;
+mod lines;
+mod live;
+mod prompt;
+mod signals;
+mod steps;
+mod table;
+mod terminal;
+pub mod text;
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+pub use table::Table;
+
+use crate::error::{Exit, Explain, Failure};
+use crate::progress::{Cancel, Cx, Silent, Sink};
+
+/// Something good.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// Something to look at.
+pub const WARNING: Style = AnsiColor::Yellow.on_default();
+/// Something bad.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Headings and names.
+pub const STRONG: Style = Style::new().bold();
+/// What matters less.
+pub const FAINT: Style = Style::new().dimmed();
+
+/// Why the user could not be told or asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nobody reads our output any more.
+    #[error("the reader of our output has gone")]
+    Closed,
+    /// Our output cannot be written.
+    #[error("cannot write to standard output")]
+    Write(#[source] io::Error),
+    /// The terminal does not do what is needed of it.
+    #[error("cannot use the terminal")]
+    Terminal(#[source] io::Error),
+    /// A question, but nobody to answer it.
+    #[error("{question} needs an answer, and standard input is not a terminal")]
+    Unanswered {
+        /// What would be done.
+        question: String,
+        /// The flag that answers yes.
+        flag: &'static str,
+    },
+}
+
+impl Explain for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Closed => Exit::Ok,
+            Self::Write(_) | Self::Terminal(_) => Exit::Io,
+            Self::Unanswered { .. } => Exit::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unanswered { flag, .. } => Some(format!("use {flag} to go on without a question")),
+            _ => None,
+        }
+    }
+}
+
+/// How the user wants to be told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// `--json`: machine-readable data and events.
+    pub json: bool,
+    /// `--quiet`: only data, warnings and errors.
+    pub quiet: bool,
+    /// `--[no-]color`; `None`: as environment and terminal say.
+    pub color: Option<bool>,
+    /// `--no-tty`: no bars, no questions.
+    pub no_tty: bool,
+}
+
+/// Whom we talk to.
+pub struct Ui {
+    settings: Settings,
+    color_out: bool,
+    color_err: bool,
+    session: OnceLock<Session>,
+}
+
+/// What only commands that work need: a sink, and ears for Ctrl-C.
+struct Session {
+    cx: Cx,
+    live: Option<Arc<live::Live>>,
+}
+
+impl Ui {
+    /// Looks at terminal and environment; starts nothing.
+    pub fn new(settings: Settings) -> Self {
+        let env = terminal::ColorEnv::read();
+        Self {
+            settings,
+            color_out: settings.color.unwrap_or_else(|| env.wanted(io::stdout().is_terminal())),
+            color_err: settings.color.unwrap_or_else(|| env.wanted(io::stderr().is_terminal())),
+            session: OnceLock::new(),
+        }
+    }
+
+    /// Whether the user wants JSON.
+    pub fn json(&self) -> bool {
+        self.settings.json
+    }
+
+    /// Whether stdout and stdin are a person's terminal.
+    pub fn interactive(&self) -> bool {
+        !self.settings.no_tty && io::stdin().is_terminal() && io::stdout().is_terminal()
+    }
+
+    /// The context for a command that works: shows progress, and from now on Ctrl-C asks to stop at a safe point.
+    pub fn cx(&self) -> Cx {
+        self.session.get_or_init(|| self.open_session()).cx.clone()
+    }
+
+    fn open_session(&self) -> Session {
+        let bars = io::stderr().is_terminal() && !self.settings.no_tty && !terminal::is_dumb();
+        let mut live = None;
+        let sink: Arc<dyn Sink> = if self.settings.json {
+            Arc::new(json::Json::new(Box::new(io::stdout())))
+        } else if bars && !self.settings.quiet {
+            let sink = Arc::new(live::Live::new(self.color_err));
+            live = Some(sink.clone());
+            sink
+        } else {
+            Arc::new(lines::Lines::new(Box::new(io::stderr()), self.color_err, self.settings.quiet))
+        };
+        let steps = Arc::new(steps::Steps::new(sink));
+        let cancel = Cancel::default();
+        // Without ears Ctrl-C ends us at once, which every command survives.
+        if signals::listen(cancel.clone(), steps.clone()).is_err() {
+            return Session { cx: Cx::new(Arc::new(Silent), cancel), live };
+        }
+        Session { cx: Cx::new(steps, cancel), live }
+    }
+
+    /// Data for stdout. `text` ends with a line end where it should.
+    pub fn print(&self, text: &str) -> Result<(), Error> {
+        self.aside(|| {
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(closed_or)
+        })
+    }
+
+    /// One JSON document for stdout.
+    pub fn print_json<T: Serialize>(&self, document: &T) -> Result<(), Error> {
+        let mut text = serde_json::to_string_pretty(document).map_err(|e| Error::Write(e.into()))?;
+        text.push('\n');
+        self.print(&text)
+    }
+
+    /// The last event of a command that tells events: `{"type":"result", …}`.
+    pub fn print_result<T: Serialize>(&self, key: &str, value: &T) -> Result<(), Error> {
+        let value = serde_json::to_value(value).map_err(|e| Error::Write(e.into()))?;
+        let mut event = serde_json::Map::new();
+        event.insert("type".into(), "result".into());
+        event.insert(key.into(), value);
+        self.print(&format!("{}\n", serde_json::Value::Object(event)))
+    }
+
+    /// A line for people, on stderr; not with `--quiet` or `--json`.
+    pub fn say(&self, line: &str) {
+        if !self.settings.quiet && !self.settings.json {
+            self.tell(line);
+        }
+    }
+
+    /// A line that even `--quiet` does not hide, on stderr.
+    pub fn warn(&self, line: &str) {
+        self.tell(&format!("{} {line}", paint(WARNING, "warning:", self.color_err)));
+    }
+
+    /// Lines that are laid out already (problems of a machine file with their carets), on stderr even with `--quiet`.
+    pub fn block(&self, lines: &str) {
+        self.tell(&safe_lines(lines, self.color_err));
+    }
+
+    /// Whether stderr shows colours.
+    pub fn colors(&self) -> bool {
+        self.color_err
+    }
+
+    /// The failure that ends the command: message and causes in one line, then what to do. `machine` where there are
+    /// several.
+    pub fn fail_with(&self, failure: &Failure, machine: Option<&str>) {
+        if failure.exit() == Exit::Ok {
+            return;
+        }
+        self.tell(&error_text(failure, machine, self.color_err));
+        self.print_error(&error_json(failure, machine, &failure.chain()));
+    }
+
+    /// The failure as the last JSON object, with `problems` beside it, when its text for people is told already by
+    /// `block`.
+    pub fn fail_with_problems<T: Serialize>(&self, failure: &Failure, problems: &[T]) {
+        let chain = failure.chain();
+        let mut object = error_json(failure, None, chain.lines().next().unwrap_or_default());
+        object["problems"] = serde_json::to_value(problems).unwrap_or_default();
+        self.print_error(&object);
+    }
+
+    fn print_error(&self, object: &serde_json::Value) {
+        if self.settings.json {
+            // When nobody reads any more there is nobody to tell either.
+            let _ = self.print(&format!("{object}\n"));
+        }
+    }
+
+    /// `text` in `style` when stdout shows colours.
+    pub fn paint(&self, style: Style, text: &str) -> String {
+        paint(style, text, self.color_out)
+    }
+
+    /// Text that nobody vouches for, safe for stdout.
+    pub fn neutral<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
+        text::neutral(text, self.color_out)
+    }
+
+    /// Asks y/N on the terminal. `question` without its question mark; `flag` is what answers yes without asking.
+    pub fn confirm(&self, question: &str, flag: &'static str) -> Result<bool, Error> {
+        if self.settings.no_tty || self.settings.json || !io::stdin().is_terminal() {
+            return Err(Error::Unanswered { question: question.into(), flag });
+        }
+        self.aside(|| prompt::confirm(question, &mut io::stdin().lock(), &mut io::stderr().lock()))
+    }
+
+    fn tell(&self, line: &str) {
+        self.aside(|| {
+            // Nothing is left to tell it to when stderr is gone.
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        });
+    }
+
+    /// Prints beside the bars, not into them.
+    fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match self.session.get().and_then(|session| session.live.as_ref()) {
+            Some(live) => live.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Ui {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ui").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+fn closed_or(error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::BrokenPipe { Error::Closed } else { Error::Write(error) }
+}
+
+/// `text` in `style` when `on`.
+fn paint(style: Style, text: &str, on: bool) -> String {
+    if on { format!("{style}{text}{style:#}") } else { text.into() }
+}
+
+/// `error: web: message: cause`, then `  hint: …`.
+fn error_text(failure: &Failure, machine: Option<&str>, colors: bool) -> String {
+    let machine = machine.map(|name| format!("{name}: ")).unwrap_or_default();
+    let mut text = format!("{} {machine}{}", paint(BAD, "error:", colors), safe_lines(&failure.chain(), colors));
+    if let Some(hint) = failure.hint() {
+        let mut prefix = paint(STRONG, "  hint:", colors);
+        for line in hint.lines() {
+            text.push('\n');
+            text.push_str(&prefix);
+            text.push(' ');
+            text.push_str(&text::neutral(line, false));
+            prefix = "       ".into();
+        }
+    }
+    text
+}
+
+fn safe_lines(message: &str, colors: bool) -> String {
+    message.lines().map(|line| text::neutral(line, colors)).collect::<Vec<_>>().join("\n")
+}
+
+fn error_json(failure: &Failure, machine: Option<&str>, message: &str) -> serde_json::Value {
+    serde_json::json!({
+        "type": "error",
+        "machine": machine,
+        "exit": failure.exit().code(),
+        "message": safe_lines(message, false),
+        "hint": failure.hint(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read the \x1b[2Jbox")]
+    struct Broken(#[source] io::Error);
+
+    impl Explain for Broken {
+        fn exit(&self) -> Exit {
+            Exit::BoxRefused
+        }
+
+        fn hint(&self) -> Option<String> {
+            Some("fetch it again:\nvbox-rs box add --force x".into())
+        }
+    }
+
+    fn failure() -> Failure {
+        Broken(io::Error::other("unexpected end")).into()
+    }
+
+    #[test]
+    fn an_error_names_its_causes_and_what_to_do() {
+        assert_eq!(
+            error_text(&failure(), Some("web"), false),
+            "error: web: cannot read the box: unexpected end\n  hint: fetch it again:\n        vbox-rs box add --force x"
+        );
+    }
+
+    #[test]
+    fn an_error_is_a_json_object_too() {
+        assert_eq!(
+            error_json(&failure(), None, &failure().chain()).to_string(),
+            r#"{"type":"error","machine":null,"exit":6,"message":"cannot read the box: unexpected end","hint":"fetch it again:\nvbox-rs box add --force x"}"#
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_success() {
+        let closed: Failure = closed_or(io::ErrorKind::BrokenPipe.into()).into();
+        assert_eq!(closed.exit(), Exit::Ok);
+        let full: Failure = closed_or(io::ErrorKind::StorageFull.into()).into();
+        assert_eq!(full.exit(), Exit::Io);
+    }
+}

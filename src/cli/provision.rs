@@ -1,0 +1,31 @@
+//! `provision`.
+
+use clap::Args;
+
+use super::args::Machines;
+use super::{App, Done};
+use crate::machine::{self, Unnamed};
+
+/// Run provisioners in running machines
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vbox-rs provision
+  vbox-rs provision web --provision-with packages,file")]
+pub(super) struct Provision {
+    #[command(flatten)]
+    machines: Machines,
+    /// Run only these provisioners, by name or type
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    provision_with: Vec<String>,
+}
+
+impl Provision {
+    pub(super) fn run(&self, app: &App) -> Done {
+        let fleet = app.fleet()?;
+        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
+        let fared = app
+            .each(&targets, false, |cx, target| machine::provision(cx, &fleet, target, &self.provision_with));
+        app.finish("provisioned", &fared)
+    }
+}

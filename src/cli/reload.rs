@@ -1,0 +1,35 @@
+//! `reload`.
+
+use clap::Args;
+
+use super::args::{Machines, Provisioning};
+use super::{App, Done, up};
+use crate::machine::{self, Unnamed};
+
+/// Restart machines with the machine file as it is now
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vbox-rs reload                  after a change of memory, processors or ports
+  vbox-rs reload web --provision  and run the provisioners again")]
+pub(super) struct Reload {
+    #[command(flatten)]
+    machines: Machines,
+    /// Pull the plug instead of asking the guest to shut down
+    #[arg(short, long)]
+    force: bool,
+    #[command(flatten)]
+    provisioning: Provisioning,
+}
+
+impl Reload {
+    pub(super) fn run(&self, app: &App) -> Done {
+        let fleet = app.fleet()?;
+        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
+        let options = self.provisioning.options();
+        // One after the other: a machine may depend on another one.
+        let fared = app
+            .each(&targets, false, |cx, target| machine::reload(cx, &fleet, target, self.force, &options));
+        up::tell(app, &targets, &fared)
+    }
+}

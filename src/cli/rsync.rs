@@ -1,0 +1,26 @@
+//! `rsync`.
+
+use clap::Args;
+
+use super::args::Machines;
+use super::{App, Done};
+use crate::machine::{self, Unnamed};
+
+/// Copy the synced folders into running machines again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  vbox-rs rsync web")]
+pub(super) struct Rsync {
+    #[command(flatten)]
+    machines: Machines,
+}
+
+impl Rsync {
+    pub(super) fn run(&self, app: &App) -> Done {
+        let fleet = app.fleet()?;
+        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
+        let fared = app.each(&targets, true, |cx, target| machine::sync_folders(cx, &fleet, target));
+        app.finish("synced", &fared)
+    }
+}

@@ -1,0 +1,105 @@
+//! `status`.
+
+use clap::Args;
+
+use super::args::Machines;
+use super::{App, Done};
+use crate::error::Failure;
+use crate::machine::{Status as MachineStatus, Unnamed};
+use crate::provider::Forward;
+use crate::ui::{self, Table, Ui};
+
+/// Show what the project's machines are doing
+///
+/// Changes nothing and waits for nobody. The code is 0 whatever the state is.
+#[derive(Debug, Args)]
+#[command(visible_alias = "st", after_help = "\
+Examples:
+  vbox-rs status
+  vbox-rs status web --json")]
+pub(super) struct Status {
+    #[command(flatten)]
+    machines: Machines,
+}
+
+impl Status {
+    pub(super) fn run(&self, app: &App) -> Done {
+        let fleet = app.fleet()?;
+        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
+        let all = targets.iter().map(|target| fleet.status(target)).collect::<Result<Vec<_>, Failure>>()?;
+        if app.ui.json() {
+            app.ui.print_json(&serde_json::json!({ "machines": all }))?;
+            return Ok(0);
+        }
+        let mut table = Table::new(["NAME", "STATE", "PROVIDER", "BOX", "PORTS"]);
+        for status in &all {
+            table.row([
+                status.name.clone(),
+                state(&app.ui, status),
+                status.provider.map_or_else(String::new, |kind| kind.to_string()),
+                status.box_name.clone().unwrap_or_default(),
+                ports(&status.forwards),
+            ]);
+        }
+        app.ui.print(&table.render())?;
+        app.ui.print(&remarks(&app.ui, &all))?;
+        Ok(0)
+    }
+}
+
+/// The state's word in its colour.
+pub(super) fn state(ui: &Ui, status: &MachineStatus) -> String {
+    let style = match status.state.as_str() {
+        "running" => ui::GOOD,
+        "vanished" | "unresponsive" | "broken" | "damaged" => ui::BAD,
+        "paused" | "saved" => ui::WARNING,
+        _ => ui::FAINT,
+    };
+    ui.paint(style, &status.state)
+}
+
+/// What stands behind the words, one line for each machine that has something to tell.
+pub(super) fn remarks(ui: &Ui, all: &[MachineStatus]) -> String {
+    let mut text = String::new();
+    for status in all {
+        let busy = status.busy.as_ref().map(|who| format!("in use by {who}"));
+        for remark in busy.iter().chain(&status.detail) {
+            text.push_str(&format!("{}: {}\n", status.name, ui.neutral(remark)));
+        }
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+/// `8080->80, 127.0.0.2:53->53/udp`: the usual address and protocol are left out.
+pub(super) fn ports(forwards: &[Forward]) -> String {
+    forwards.iter().map(port).collect::<Vec<_>>().join(", ")
+}
+
+fn port(forward: &Forward) -> String {
+    use crate::config::spec::Protocol;
+    let local = forward.host_ip == std::net::Ipv4Addr::LOCALHOST;
+    let host = if local {
+        forward.host.to_string()
+    } else {
+        std::net::SocketAddr::new(forward.host_ip, forward.host).to_string()
+    };
+    let protocol = if forward.protocol == Protocol::Udp { "/udp" } else { "" };
+    format!("{host}->{}{protocol}", forward.guest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::spec::Protocol;
+
+    #[test]
+    fn ports_leave_out_what_is_usual() {
+        let forward = |ip: &str, host, guest, protocol| Forward { protocol, host_ip: ip.parse().unwrap(), host, guest };
+        let forwards = [
+            forward("127.0.0.1", 2200, 22, Protocol::Tcp),
+            forward("0.0.0.0", 53, 53, Protocol::Udp),
+            forward("::1", 8080, 80, Protocol::Tcp),
+        ];
+        assert_eq!(ports(&forwards), "2200->22, 0.0.0.0:53->53/udp, [::1]:8080->80");
+    }
+}

@@ -1,0 +1,33 @@
+//! `wait`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::Machines;
+use super::{App, Done};
+use crate::machine::{self, DEFAULT_WAIT, Unnamed};
+
+/// Wait until machines can be logged in to
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vbox-rs wait web
+  vbox-rs wait --timeout 60 && vbox-rs exec -- systemctl is-system-running")]
+pub(super) struct Wait {
+    #[command(flatten)]
+    machines: Machines,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_WAIT.as_secs())]
+    timeout: u64,
+}
+
+impl Wait {
+    pub(super) fn run(&self, app: &App) -> Done {
+        let fleet = app.fleet()?;
+        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
+        let time = Duration::from_secs(self.timeout);
+        let fared = app.each(&targets, true, |cx, target| machine::wait(cx, &fleet, target, time));
+        app.finish("answers", &fared)
+    }
+}
