@@ -214,7 +214,10 @@ pub enum Error {
 impl Error {
     /// Whether trying again a moment later, while the guest boots, may end well.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::LoginTimeout { .. } | Self::Handshake { .. } | Self::Lost { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::LoginTimeout { .. } | Self::Handshake { .. } | Self::Lost { .. }
+        )
     }
 }
 
@@ -248,7 +251,9 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { .. } => "see `vbox-rs status` for whether the machine runs, and `vbox-rs logs` for what it says".into(),
+            Self::Unreachable { .. } => {
+                "see `vbox-rs status` for whether the machine runs, and `vbox-rs logs` for what it says".into()
+            }
             Self::LoginTimeout { .. } | Self::Handshake { .. } | Self::Lost { .. } => {
                 "see `vbox-rs logs` for what the guest says; `vbox-rs reload` starts it anew".into()
             }
@@ -285,7 +290,9 @@ impl Explain for Error {
                 "see `vbox-rs logs` for how far it booted; raise `boot_timeout` where it is only slow".into()
             }
             Self::Upload { .. } => "check the directory, its owner and the free space in the guest".into(),
-            Self::Step { .. } => "run `vbox-rs ssh` and try by hand; the login user needs sudo without a password".into(),
+            Self::Step { .. } => {
+                "run `vbox-rs ssh` and try by hand; the login user needs sudo without a password".into()
+            }
             Self::ToolsMissing { .. } => "install them in the guest or in the box".into(),
             Self::Unchanged { .. } => "see `vbox-rs console` for what the guest does".into(),
             Self::KeyPair { path, .. } => {

@@ -93,7 +93,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("ssh");
         let pair = ensure(&dir, "id_ed25519", "vbox-rs web").unwrap();
-        assert!(pair.public.starts_with("ssh-ed25519 AAAA") && pair.public.ends_with(" vbox-rs web"), "{}", pair.public);
+        assert!(
+            pair.public.starts_with("ssh-ed25519 AAAA") && pair.public.ends_with(" vbox-rs web"),
+            "{}",
+            pair.public
+        );
         assert_eq!(mode(&pair.private), 0o600);
         let public = dir.join("id_ed25519.pub");
         assert_eq!(fs::read_to_string(&public).unwrap(), format!("{}\n", pair.public));

@@ -104,7 +104,12 @@ const HOST_KEY_TYPES: &[&str] = &[
 ];
 
 /// Exchanges keys, checks the host key, logs in. `tell` hears of every stage.
-pub(super) fn log_in(socket: TcpStream, login: &Login, go_on: GoOn<'_>, tell: &mut dyn FnMut(Stage)) -> Result<Link, Error> {
+pub(super) fn log_in(
+    socket: TcpStream,
+    login: &Login,
+    go_on: GoOn<'_>,
+    tell: &mut dyn FnMut(Stage),
+) -> Result<Link, Error> {
     let failed = |stage| move |source| Error::Handshake { endpoint: login.endpoint.clone(), stage, source };
     tell(Stage::KeyExchange);
     let prepare = || -> Result<ssh2::Session, ssh2::Error> {
@@ -288,7 +293,12 @@ fn openssh_is_plain(text: &str) -> bool {
 }
 
 /// Tries the agent's key that is `wanted` (its wire form), or each of them; `None` when the agent has nothing to try.
-fn with_agent(link: &Link, login: &Login, wanted: Option<&[u8]>, go_on: GoOn<'_>) -> Result<Option<Result<(), ssh2::Error>>, Error> {
+fn with_agent(
+    link: &Link,
+    login: &Login,
+    wanted: Option<&[u8]>,
+    go_on: GoOn<'_>,
+) -> Result<Option<Result<(), ssh2::Error>>, Error> {
     if std::env::var_os("SSH_AUTH_SOCK").is_none() {
         return Ok(None);
     }
