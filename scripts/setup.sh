@@ -23,16 +23,17 @@ install() { apt install --no-install-recommends -y "$@" || { apt update && apt i
 
 # Where qemu-utils comes from the backports, the plain qemu-system-x86 conflicts with it: both from the same source.
 backports() {
-    local suite uri key sources codename=${VERSION_CODENAME:?}
+    local suite uri file key sources codename=${VERSION_CODENAME:?}
     suite=$codename-backports
     # One paragraph for each source that apt knows, whichever way it is written in its files.
     sources=$(apt-get indextargets 'Created-By: Packages')
     if ! grep -qx "Release: $suite" <<<"$sources"; then
-        read -r uri key < <(awk -v suite="$codename" 'BEGIN { RS = ""; FS = "\n" } {
+        read -r uri file < <(awk -v suite="$codename" 'BEGIN { RS = ""; FS = "\n" } {
             split("", of)
             for (i = 1; i <= NF; i++) { at = index($i, ": "); of[substr($i, 1, at - 1)] = substr($i, at + 2) }
-            if (of["Release"] == suite) { print of["Repo-URI"], of["Signed-By"]; exit }
+            if (of["Release"] == suite) { sub(/:[0-9]+$/, "", of["Sourcesentry"]); print of["Repo-URI"], of["Sourcesentry"]; exit }
         }' <<<"$sources")
+        key=$(sed -nE 's/^Signed-By: *([^ ]+).*/\1/p; s/.*signed-by=([^] ]+).*/\1/p' "${file:-/dev/null}" | head -n 1)
         echo "setup: adding the source $suite (${uri:?no source of $codename is known to apt})"
         printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n%s' "$uri" "$suite" "${key:+Signed-By: $key$'\n'}" |
             as_root tee /etc/apt/sources.list.d/vbox-rs-backports.sources >/dev/null
