@@ -46,8 +46,9 @@ command -v cargo >/dev/null || { echo "setup: Rust is missing; get it from https
 command -v apt-get >/dev/null || { echo "setup: no apt-get here; install by hand: ${packages[*]}" >&2 && exit 1; }
 # shellcheck source=/dev/null
 . /etc/os-release
+(($#)) || set -- build run box test
 wanted=()
-for group in "${@:-build run box test}"; do
+for group; do
     missing=()
     for name in ${packages[$group]}; do installed "$name" || missing+=("$name"); done
     ((${#missing[@]} == 0)) || echo "setup: installing ${missing[*]} (${why[$group]})"
