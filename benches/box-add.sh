@@ -4,6 +4,7 @@
 set -eu
 binary=$(realpath "$1") archive=$(realpath "$2") runs=${3:-5}
 work=$(mktemp -d -p "${BENCH_DIR:-/var/tmp}")
+: >"$work/server.log"
 cd "$(dirname "$archive")"
 python3 -u -m http.server --bind 127.0.0.1 0 >"$work/server.log" 2>&1 &
 server=$!
