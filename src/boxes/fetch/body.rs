@@ -370,16 +370,20 @@ enum BadRedirect {
 }
 
 fn judge_redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let to = attempt.url();
-    let was_https = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
-    let bad = match to.scheme() {
-        _ if attempt.previous().len() > MAX_REDIRECTS => BadRedirect::TooMany,
-        "https" => return attempt.follow(),
-        "http" if !was_https => return attempt.follow(),
-        "http" => BadRedirect::Downgrade(shown(to)),
-        _ => BadRedirect::Elsewhere(shown(to)),
-    };
-    attempt.error(bad)
+    match bad_redirect(attempt.previous(), attempt.url()) {
+        Some(bad) => attempt.error(bad),
+        None => attempt.follow(),
+    }
+}
+
+fn bad_redirect(previous: &[Url], to: &Url) -> Option<BadRedirect> {
+    let was_https = previous.last().is_some_and(|url| url.scheme() == "https");
+    match to.scheme() {
+        _ if previous.len() > MAX_REDIRECTS => Some(BadRedirect::TooMany),
+        "http" if was_https => Some(BadRedirect::Downgrade(shown(to))),
+        "http" | "https" => None,
+        _ => Some(BadRedirect::Elsewhere(shown(to))),
+    }
 }
 
 fn connect_error(url: String, error: reqwest::Error, tries: u32) -> Error {
@@ -415,6 +419,18 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirects_are_bounded_and_never_lose_encryption() {
+        let url = |text: &str| text.parse::<Url>().unwrap();
+        let judged = |from: &str, to: &str| bad_redirect(&[url(from)], &url(to)).map(|bad| bad.to_string());
+        assert_eq!(judged("http://a/x", "https://b/x"), None);
+        assert_eq!(judged("https://a/x", "https://b/x"), None);
+        assert_eq!(judged("http://a/x", "http://b/x"), None);
+        assert_eq!(judged("https://a/x", "http://u:p@b/x?k=1").unwrap(), "redirect to http://b/x, which is not encrypted");
+        assert_eq!(judged("https://a/x", "file:///etc/passwd").unwrap(), "redirect to file:///etc/passwd");
+        assert!(matches!(bad_redirect(&vec![url("http://a"); 11], &url("http://a")), Some(BadRedirect::TooMany)));
+    }
 
     #[test]
     fn content_ranges_are_read() {
