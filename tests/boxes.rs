@@ -279,7 +279,10 @@ fn a_bad_box_is_refused_with_the_reason_and_leaves_nothing() {
         (gz(&tar(&[("box.img", &image)])), "no metadata.json"),
         (gz(&tar(&[("metadata.json", b"{"), ("box.img", &image)])), "metadata.json is broken"),
         (gz(&tar(&[("metadata.json", &[b' '; 300_000]), ("box.img", &image)])), "its metadata.json has 262145 bytes"),
-        (gz(&tar(&[("metadata.json", br#"{"provider":"virtualbox"}"#)])), "made for virtualbox; vbox-rs runs boxes for: libvirt, qemu"),
+        (
+            gz(&tar(&[("metadata.json", br#"{"provider":"virtualbox"}"#)])),
+            "made for virtualbox; vbox-rs runs boxes for: libvirt, qemu",
+        ),
         (gz(&tar(&[("metadata.json", disks)])), "2 disks"),
         (gz(&tar(&[("metadata.json", LIBVIRT)])), "does not hold `box.img`"),
         (gz(&tar(&[("metadata.json", LIBVIRT), ("info.json", b"[]"), ("box.img", &image)])), "info.json is broken"),
@@ -530,8 +533,7 @@ fn a_held_box_is_not_removed() {
 #[test]
 fn of_several_who_add_one_box_one_downloads_and_the_others_find_it() {
     let bytes = plain_box(2 << 20);
-    let server =
-        Server::start(move |request, _| Reply::file(request, &bytes, "\"a\"").slow(Duration::from_millis(10)));
+    let server = Server::start(move |request, _| Reply::file(request, &bytes, "\"a\"").slow(Duration::from_millis(10)));
     let home = Home::new();
     let request = request_url(&server, "/x.box");
     let added: Vec<_> = thread::scope(|scope| {
