@@ -115,7 +115,12 @@ impl Library {
         }
         listing.boxes.sort_by(|a, b| {
             let (a, b) = (&a.manifest, &b.manifest);
-            (&a.name, &a.version, &a.provider, &a.architecture).cmp(&(&b.name, &b.version, &b.provider, &b.architecture))
+            (&a.name, &a.version, &a.provider, &a.architecture).cmp(&(
+                &b.name,
+                &b.version,
+                &b.provider,
+                &b.architecture,
+            ))
         });
         Ok(listing)
     }
@@ -249,7 +254,9 @@ fn gone(installed: &Installed) -> Error {
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     match fs::read_dir(dir) {
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
         Err(e) => Err(Error::io("read", dir, e)),
     }
 }

@@ -427,7 +427,10 @@ mod tests {
         assert_eq!(judged("http://a/x", "https://b/x"), None);
         assert_eq!(judged("https://a/x", "https://b/x"), None);
         assert_eq!(judged("http://a/x", "http://b/x"), None);
-        assert_eq!(judged("https://a/x", "http://u:p@b/x?k=1").unwrap(), "redirect to http://b/x, which is not encrypted");
+        assert_eq!(
+            judged("https://a/x", "http://u:p@b/x?k=1").unwrap(),
+            "redirect to http://b/x, which is not encrypted"
+        );
         assert_eq!(judged("https://a/x", "file:///etc/passwd").unwrap(), "redirect to file:///etc/passwd");
         assert!(matches!(bad_redirect(&vec![url("http://a"); 11], &url("http://a")), Some(BadRedirect::TooMany)));
     }
