@@ -1,5 +1,7 @@
 //! Folders and provisioners against a real sshd on this host's loopback, as the login user of the tests.
 
+#![expect(clippy::unwrap_used, reason = "a panic in a test is its message; clippy.toml covers only test functions")]
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
