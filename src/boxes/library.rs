@@ -177,6 +177,12 @@ impl Library {
         }
     }
 
+    /// The box that a machine rests on, from the manifest in its record: the disks stay even when the manifest here is
+    /// gone (see [`Library::remove`]).
+    pub fn resting_on(&self, manifest: Manifest) -> Result<Installed, Error> {
+        Ok(Installed { path: self.manifest_path(&manifest)?, disks: self.disks(), manifest })
+    }
+
     /// All versions of a box in the library, ascending: for messages.
     pub fn versions(&self, name: &str) -> Result<Vec<Version>, Error> {
         let mut listing = Listing::default();

@@ -76,6 +76,16 @@ impl fmt::Display for Source {
     }
 }
 
+/// The name that a box from `source` (file or URL) gets when nobody names it.
+pub fn default_name(source: &str) -> Option<String> {
+    Source::parse(source).ok()?.default_name()
+}
+
+/// A source for messages: without user, password, query and fragment, any of which may be a secret.
+pub fn shown_source(source: &str) -> String {
+    Source::parse(source).map_or_else(|_| without_secrets(source), |source| source.to_string())
+}
+
 /// A URL without its secrets.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();

@@ -8,7 +8,7 @@ use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan};
 use crate::error::Failure;
 use crate::progress::Cx;
 use crate::provider::VmState;
-use crate::provision;
+use crate::provision::{self, Wish};
 
 /// How one of several machines fared.
 pub type Fared<T> = (String, Result<T, Failure>);
@@ -64,7 +64,8 @@ pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Re
     let _lock = fleet.lock(cx, record.id, &target.name, "provision")?;
     let (_, mut record) = fleet.existing(target)?;
     let spec = super::up::wanted(target)?;
-    let chosen = provision::select(&spec.provisioners, record.provisioned, Some(true), with)?;
+    let wish = Wish { provision: Some(true), with: with.to_vec() };
+    let chosen = provision::select(&spec.provisioners, &wish, record.provisioned)?;
     let session = access::session(cx, fleet, &record)?;
     settle::provision_all(cx, fleet, &record, spec, session, &chosen)?;
     if with.is_empty() && !record.provisioned {

@@ -138,7 +138,7 @@ mod tests {
         let target = |(name, depends_on): &(&str, &[&str])| {
             let text = format!("box = \"x\"\n[machines.{name}]\n");
             let file = std::path::Path::new("/p/Vagrantfile");
-            let (project, _) = crate::config::parse(&text, file).unwrap();
+            let (project, _) = crate::config::parse(&text, file, std::path::Path::new("/p")).unwrap();
             let mut spec = project.machines[0].clone();
             spec.depends_on = depends_on.iter().map(|&name| name.into()).collect();
             Target { name: (*name).into(), root: "/p".into(), file: file.into(), spec: Some(spec), id: None }

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use super::record::MachineRecord;
 use super::status::backend;
-use super::{Error, Fleet, Target};
-use crate::boxes::{AddRequest, BoxHold, Installed, Library, Manifest, Query, build};
+use super::Error;
+use crate::boxes::{Installed, Manifest};
 use crate::config::spec::{FolderType, MachineSpec, ProviderKind};
-use crate::error::Failure;
 use crate::progress::Cx;
 use crate::provider::{Boot, Level, PlannedDisk, VmPlan};
 

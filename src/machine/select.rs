@@ -61,7 +61,7 @@ impl Fleet {
     /// `name@version` boxes: names of the machines that use one, for people.
     pub fn users_of(&self, manifest: &Manifest) -> Result<Vec<String>, Failure> {
         let uses = |record: &MachineRecord| {
-            let used = &record.box_use;
+            let used = &record.manifest;
             used.name == manifest.name
                 && used.version == manifest.version
                 && used.provider == manifest.provider

@@ -93,7 +93,7 @@ impl Fleet {
             busy,
             project: Some(record.root.clone()),
             project_state: if record.file.exists() { "present" } else { "missing" },
-            box_name: Some(format!("{}@{}", record.box_use.name, record.box_use.version)),
+            box_name: Some(format!("{}@{}", record.manifest.name, record.manifest.version)),
             forwards: if open { record.forwards.clone() } else { Vec::new() },
         }
     }

@@ -4,11 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::link::Links;
-use super::record::{BoxUse, Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
+use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::Settle;
 use super::status::backend;
-use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, plan, stop};
-use crate::boxes::Installed;
+use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, plan, stop};
+use crate::boxes::{Installed, Library};
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Exit, Failure};
 use crate::guest::{Session, keys, seed};
@@ -83,14 +83,14 @@ impl Up<'_> {
         let kind = self.options.provider.or(self.spec.provider).unwrap_or(ProviderKind::Qemu);
         backend(kind)?;
         plan::refuse_losses(self.cx, kind, self.spec)?;
-        let (installed, hold) = self.step("box", |up| plan::ensure_box(up.cx, up.fleet, up.target, up.spec))?;
+        let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec))?;
         let record = MachineRecord {
             id,
             name: self.target.name.clone(),
             root: self.target.root.clone(),
             file: self.target.file.clone(),
             provider: kind,
-            box_use: BoxUse::of(&installed.manifest),
+            manifest: installed.manifest.clone(),
             created: now(),
             intent: Some(Intent::Create),
             ready: false,
@@ -161,12 +161,12 @@ impl Up<'_> {
 
     fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
         plan::refuse_losses(self.cx, record.provider, self.spec)?;
-        let installed = plan::installed_box(self.fleet, &record)?;
-        if self.spec.box_name.as_ref().is_some_and(|wanted| plan::differs(wanted, &record)) {
+        let installed = Library::new(self.fleet.dirs()).resting_on(record.manifest.clone())?;
+        if self.spec.box_name.as_ref().is_some_and(|wanted| library::differs(wanted, &record.manifest)) {
             self.cx.note(format!(
                 "the machine file now says box {}, but this machine rests on {}; `vbox-rs destroy` and `up` to change it",
                 self.spec.box_name.as_deref().unwrap_or_default(),
-                record.box_use.name
+                record.manifest.name
             ));
         }
         let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };

@@ -2,11 +2,13 @@
 
 mod body;
 mod part;
+mod small;
 
 use std::time::Duration;
 
 pub(super) use body::{Download, Outcome};
 pub(super) use part::Part;
+pub use small::small;
 
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
