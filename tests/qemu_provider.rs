@@ -198,10 +198,11 @@ fn a_kernel_is_started_directly_beside_a_seed() {
     test.vm.create(&Cx::silent(), &plan).unwrap();
     let error = test.vm.start(&Cx::silent(), &plan, &[]).unwrap_err();
     assert!(error.to_string().starts_with("the box's kernel"), "{error}");
-    // As much of a bzImage as QEMU looks at: the header's magic and version (Documentation/arch/x86/boot.rst).
+    // As much of a bzImage as QEMU looks at: the header's magic, version and highest address of an initrd (Documentation/arch/x86/boot.rst).
     let mut kernel = vec![0; 8192];
     kernel[0x1f1] = 4;
     kernel[0x202..0x208].copy_from_slice(b"HdrS\x0c\x02");
+    kernel[0x22c..0x230].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
     fs::write(folder.join("vmlinuz"), kernel).unwrap();
     fs::write(folder.join("initrd,img"), [0; 512]).unwrap();
     fs::write(folder.join("seed,img"), [0; 4096]).unwrap();
