@@ -198,10 +198,14 @@ impl Library {
     pub fn hold(&self, cx: &Cx, installed: &Installed) -> Result<BoxHold, Error> {
         let lock = Lock::shared(cx, &self.lock_path())?;
         match read_record::<Manifest>(&installed.path)? {
-            // `--force` may have put another one in its place; its files are kept then, so it is as good as before.
-            Some(_) => Ok(BoxHold { _lock: lock }),
-            None => Err(gone(installed)),
+            // `--force` may have put another one in its place; its files are kept then, until somebody releases them.
+            Some(_) if self.has_files(&installed.manifest) => Ok(BoxHold { _lock: lock }),
+            _ => Err(gone(installed)),
         }
+    }
+
+    fn has_files(&self, manifest: &Manifest) -> bool {
+        manifest.files().iter().all(|name| self.disks().join(name).is_file())
     }
 
     /// Removes a box. `users` names the machines that use it, and is asked while nobody can [`Library::hold`] it. With
