@@ -63,8 +63,8 @@ Begin:
   vbox-rs ssh                       open a shell in it
   vbox-rs destroy                   remove it
 
-A machine is named by its name in the project, by /regular expression/, or by the beginning of its id
-from any directory. `vbox-rs help exit-codes` and `vbox-rs help machine-file` tell more.")]
+A machine is named by its name in the project, by /regular expression/, or by the beginning of
+its id from any directory. More: `vbox-rs help exit-codes`, `vbox-rs help machine-file`.")]
 struct Cli {
     #[command(flatten)]
     global: Global,

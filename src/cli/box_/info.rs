@@ -44,9 +44,9 @@ fn describe(manifest: &Manifest, users: &[String]) -> String {
     let yes_no = |yes| if yes { "yes" } else { "no" }.to_owned();
     let mut facts = vec![
         ("name", manifest.name.clone()),
-        ("version", manifest.version.clone()),
+        ("version", manifest.version.to_string()),
         ("provider", manifest.provider.clone()),
-        ("architecture", manifest.architecture.clone()),
+        ("architecture", manifest.architecture.clone().unwrap_or_else(|| "unknown".into())),
     ];
     for disk in &manifest.disks {
         let size = text::bytes(disk.size);
