@@ -9,10 +9,13 @@ use crate::ui::{Table, text};
 
 /// List the boxes on this computer
 #[derive(Debug, Args)]
-#[command(visible_alias = "ls", after_help = "\
+#[command(
+    visible_alias = "ls",
+    after_help = "\
 Examples:
   vbox-rs box list
-  vbox-rs box list --json")]
+  vbox-rs box list --json"
+)]
 pub(super) struct List {}
 
 impl List {

@@ -13,10 +13,13 @@ use crate::ui::text;
 ///
 /// A box that machines use stays, unless --force is given: then it leaves the list, and those machines keep its disks.
 #[derive(Debug, Args)]
-#[command(visible_alias = "rm", after_help = "\
+#[command(
+    visible_alias = "rm",
+    after_help = "\
 Examples:
   vbox-rs box remove debian/bookworm64
-  vbox-rs box remove debian/bookworm64 --box-version 12.20260101.0")]
+  vbox-rs box remove debian/bookworm64 --box-version 12.20260101.0"
+)]
 pub(super) struct Remove {
     /// Name of the box
     name: String,
