@@ -11,11 +11,14 @@ use crate::ui::text;
 ///
 /// The machine file and the boxes stay: `up` makes new machines.
 #[derive(Debug, Args)]
-#[command(visible_alias = "rm", after_help = "\
+#[command(
+    visible_alias = "rm",
+    after_help = "\
 Examples:
   vbox-rs destroy              all machines of the project, after a question
   vbox-rs destroy -f web       one, without a question
-  vbox-rs destroy -f 1a2b3c4d  by id, from any directory")]
+  vbox-rs destroy -f 1a2b3c4d  by id, from any directory"
+)]
 pub(super) struct Destroy {
     #[command(flatten)]
     machines: Machines,

@@ -120,7 +120,12 @@ fn tools() -> Vec<Finding> {
         },
     };
     let mut tools = vec![
-        found("ssh", guest::openssh::client(), "`ssh` uses vbox-rs's own client, without your ~/.ssh/config", "openssh-client"),
+        found(
+            "ssh",
+            guest::openssh::client(),
+            "`ssh` uses vbox-rs's own client, without your ~/.ssh/config",
+            "openssh-client",
+        ),
         found("rsync", in_path("rsync"), "synced folders are sent whole every time", "rsync"),
     ];
     let build = "needed only by `box build`";
@@ -131,7 +136,8 @@ fn tools() -> Vec<Finding> {
 }
 
 /// What `box build` runs, and the Debian package that has it.
-const BUILD_TOOLS: [(&str, &str); 3] = [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("qemu-img", "qemu-utils")];
+const BUILD_TOOLS: [(&str, &str); 3] =
+    [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("qemu-img", "qemu-utils")];
 
 fn in_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

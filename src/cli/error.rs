@@ -122,9 +122,7 @@ impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::NoDirectory(_) | Self::File { .. } => Exit::Io,
-            Self::NotOne { .. } | Self::NoTopic { .. } | Self::Exists { .. } | Self::SeveralBoxes { .. } => {
-                Exit::Usage
-            },
+            Self::NotOne { .. } | Self::NoTopic { .. } | Self::Exists { .. } | Self::SeveralBoxes { .. } => Exit::Usage,
             Self::Refused | Self::Run { .. } | Self::NoClient => Exit::Failure,
             Self::NoBox { .. } => Exit::BoxNotFound,
             Self::NotForwarded { .. } => Exit::Port,

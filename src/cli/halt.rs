@@ -10,10 +10,13 @@ use crate::machine::{self, Halted, Unnamed};
 ///
 /// Asks the guest to shut down, and pulls the plug when it has not done so after `graceful_halt_timeout`.
 #[derive(Debug, Args)]
-#[command(visible_alias = "stop", after_help = "\
+#[command(
+    visible_alias = "stop",
+    after_help = "\
 Examples:
   vbox-rs halt        all machines of the project
-  vbox-rs halt -f db  pull the plug of one")]
+  vbox-rs halt -f db  pull the plug of one"
+)]
 pub(super) struct Halt {
     #[command(flatten)]
     machines: Machines,
@@ -30,8 +33,8 @@ impl Halt {
         let (_, mut targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
         // Machines that others depend on were started first.
         targets.reverse();
-        let fared = app
-            .each(&targets, self.parallel.wanted(), |cx, target| machine::halt(cx, &fleet, target, self.force));
+        let fared =
+            app.each(&targets, self.parallel.wanted(), |cx, target| machine::halt(cx, &fleet, target, self.force));
         if app.ui.json() {
             let done: serde_json::Map<_, _> = fared
                 .iter()

@@ -26,7 +26,7 @@ impl Help {
             ["exit-codes"] if app.ui.json() => app.ui.print_json(&codes_json())?,
             ["exit-codes"] => app.ui.print(&codes())?,
             ["machine-file"] => app.ui.print(MACHINE_FILE)?,
-            _ => app.ui.print(&command_help(&self.topic)?)?,
+            _ => return Ok(command_help(&self.topic)),
         }
         Ok(0)
     }
@@ -37,21 +37,21 @@ fn codes() -> String {
     for exit in Exit::ALL {
         table.row([exit.code().to_string(), exit.meaning().into()]);
     }
-    table.render() + "\n`ssh` and `exec` end with the guest command's own code; 255 is the OpenSSH client's own failure.\n"
+    table.render()
+        + "\n`ssh` and `exec` end with the guest command's own code; 255 is the OpenSSH client's own failure.\n"
 }
 
 fn codes_json() -> serde_json::Value {
     Exit::ALL.iter().map(|exit| serde_json::json!({ "code": exit.code(), "meaning": exit.meaning() })).collect()
 }
 
-fn command_help(words: &[String]) -> Result<String, Failure> {
-    let mut root = super::command();
-    root.build();
-    let mut command = &mut root;
-    for word in words {
-        command = command.find_subcommand_mut(word).ok_or_else(|| Error::NoTopic { topic: words.join(" ") })?;
+/// Prints what `COMMAND --help` prints; a word that is no command is answered with the nearest.
+fn command_help(words: &[String]) -> u8 {
+    let args = ["vbox-rs"].into_iter().chain(words.iter().map(String::as_str)).chain(["--help"]);
+    match super::command().try_get_matches_from(args) {
+        Err(told) => super::tell_usage(&told),
+        Ok(_) => Exit::Ok.code(),
     }
-    Ok(command.render_long_help().to_string())
 }
 
 /// `vbox-rs-box-add` for `box add`; aliases are told by the command's own name.
@@ -105,8 +105,10 @@ mod tests {
 
     #[test]
     fn the_guides_machine_file_is_valid() {
-        let text: String =
-            MACHINE_FILE.lines().filter_map(|line| line.strip_prefix("  ")).fold(String::new(), |all, line| all + line + "\n");
+        let text: String = MACHINE_FILE
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .fold(String::new(), |all, line| all + line + "\n");
         // A machine cannot depend on one that the example leaves out.
         let text = text.replace("depends_on = [\"web\"]", "") + "[machines.web]\n";
         let found = crate::config::parse(&text, Path::new("/p/Vagrantfile"), Path::new("/p"));

@@ -70,8 +70,7 @@ fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let failed = |source| Error::File { action: "write", path: path.into(), source };
     let dir = path.parent().unwrap_or(Path::new("/"));
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    let mut file =
-        tempfile::Builder::new().prefix(".new-").permissions(readable).tempfile_in(dir).map_err(failed)?;
+    let mut file = tempfile::Builder::new().prefix(".new-").permissions(readable).tempfile_in(dir).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     let done = if force { file.persist(path) } else { file.persist_noclobber(path) };
     match done {

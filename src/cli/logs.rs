@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn the_tail_begins_at_a_line() {
-        let cases = [("a\nb\nc\n", 2, "b\nc\n"), ("a\nb\nc", 1, "c"), ("a\nb\n", 9, "a\nb\n"), ("a\n", 0, ""), ("", 3, "")];
+        let cases =
+            [("a\nb\nc\n", 2, "b\nc\n"), ("a\nb\nc", 1, "c"), ("a\nb\n", 9, "a\nb\n"), ("a\n", 0, ""), ("", 3, "")];
         for (text, count, expected) in cases {
             assert_eq!(&text[tail_start(text.as_bytes(), count)..], expected, "{text:?} {count}");
         }

@@ -56,15 +56,19 @@ type Done = Result<u8, Failure>;
 /// Machines are described in a machine file, made from boxes that are downloaded once, and reached over SSH.
 #[derive(Debug, Parser)]
 #[command(name = "vbox-rs", version, disable_help_subcommand = true, subcommand_required = true)]
-#[command(arg_required_else_help = true, max_term_width = 100, after_help = "\
+#[command(
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "\
 Begin:
   vbox-rs init debian/bookworm64    write a machine file
   vbox-rs up                        make and start the machine
   vbox-rs ssh                       open a shell in it
   vbox-rs destroy                   remove it
 
-A machine is named by its name in the project, by /regular expression/, or by the beginning of its id
-from any directory. `vbox-rs help exit-codes` and `vbox-rs help machine-file` tell more.")]
+A machine is named by its name in the project, by /regular expression/, or by the beginning of
+its id from any directory. More: `vbox-rs help exit-codes`, `vbox-rs help machine-file`."
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,

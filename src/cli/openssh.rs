@@ -7,9 +7,9 @@ use std::process::Command;
 
 use super::{Done, Error};
 use crate::error::Failure;
+use crate::guest::Session;
 use crate::guest::openssh::{self, Invocation};
 use crate::guest::shell::{self, Stdio};
-use crate::guest::Session;
 use crate::machine::SshTarget;
 use crate::progress::Cx;
 
@@ -99,7 +99,10 @@ mod tests {
         let command = |text: &str| Some(text.to_owned());
         let cases = [
             (Order::default(), "-F /h/ssh/config web"),
-            (Order { command: command("uname -a"), tty: Some(false), ..Order::default() }, "-F /h/ssh/config -T web -- uname -a"),
+            (
+                Order { command: command("uname -a"), tty: Some(false), ..Order::default() },
+                "-F /h/ssh/config -T web -- uname -a",
+            ),
             (Order { command: command("top"), tty: Some(true), ..Order::default() }, "-F /h/ssh/config -t web -- top"),
             (Order { extra: vec!["-L".into(), "1:x:2".into()], ..Order::default() }, "-F /h/ssh/config web -L 1:x:2"),
             (Order { plain: true, ..Order::default() }, "-p 2200 127.0.0.1"),

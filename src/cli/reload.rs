@@ -28,8 +28,7 @@ impl Reload {
         let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
         let options = self.provisioning.options();
         // One after the other: a machine may depend on another one.
-        let fared = app
-            .each(&targets, false, |cx, target| machine::reload(cx, &fleet, target, self.force, &options));
+        let fared = app.each(&targets, false, |cx, target| machine::reload(cx, &fleet, target, self.force, &options));
         up::tell(app, &targets, &fared)
     }
 }

@@ -13,10 +13,13 @@ use crate::ui::{self, Table, Ui};
 ///
 /// Changes nothing and waits for nobody. The code is 0 whatever the state is.
 #[derive(Debug, Args)]
-#[command(visible_alias = "st", after_help = "\
+#[command(
+    visible_alias = "st",
+    after_help = "\
 Examples:
   vbox-rs status
-  vbox-rs status web --json")]
+  vbox-rs status web --json"
+)]
 pub(super) struct Status {
     #[command(flatten)]
     machines: Machines,

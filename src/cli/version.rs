@@ -22,7 +22,8 @@ impl Version {
     pub(super) fn run(&self, app: &App) -> Done {
         let version = env!("CARGO_PKG_VERSION");
         let platform = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-        let providers: Vec<_> = ProviderKind::ALL.iter().copied().filter(|kind| provider::provider(*kind).is_some()).collect();
+        let providers: Vec<_> =
+            ProviderKind::ALL.iter().copied().filter(|kind| provider::provider(*kind).is_some()).collect();
         if app.ui.json() {
             app.ui.print_json(&serde_json::json!({
                 "version": version,

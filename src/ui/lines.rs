@@ -137,12 +137,9 @@ pub(super) fn line(machine: Option<&str>, event: &Event, colors: bool) -> Option
             paint(BAD, &format!("{}{step} failed after {}", headline(machine), text::duration(*took)), colors)
         }
         Event::Note(note) => format!("{}{}", detail(machine), text::neutral(note, colors)),
-        Event::Warning(warning) => format!(
-            "{}{} {}",
-            detail(machine),
-            paint(WARNING, "warning:", colors),
-            text::neutral(warning, colors)
-        ),
+        Event::Warning(warning) => {
+            format!("{}{} {}", detail(machine), paint(WARNING, "warning:", colors), text::neutral(warning, colors))
+        }
         Event::Output { line, .. } => format!("{}{}", detail(machine), text::neutral(line, colors)),
         _ => return None,
     })

@@ -57,9 +57,6 @@ mod tests {
         assert!(table.is_empty());
         table.row(["web".into(), "\x1b[32mrunning\x1b[0m".into(), "8080".into()]);
         table.row(["日本".into(), "off".into(), String::new()]);
-        assert_eq!(
-            table.render(),
-            "NAME  STATE    PORTS\nweb   \x1b[32mrunning\x1b[0m  8080\n日本  off      -\n"
-        );
+        assert_eq!(table.render(), "NAME  STATE    PORTS\nweb   \x1b[32mrunning\x1b[0m  8080\n日本  off      -\n");
     }
 }

@@ -82,7 +82,8 @@ pub fn neutral(text: &str, colors: bool) -> Cow<'_, str> {
 }
 
 fn is_special(c: char) -> bool {
-    c.is_control() && c != '\t' || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() && c != '\t'
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Splits off the escape sequence (ECMA-48) at the start of `text`; one that does not end takes the rest of the line.

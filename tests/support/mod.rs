@@ -1,3 +1,4 @@
 //! What several tests need.
 
 pub mod fault_server;
+pub mod home;

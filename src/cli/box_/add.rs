@@ -29,6 +29,9 @@ pub(super) struct Add {
     /// Which of the box's providers
     #[arg(long, value_parser = provider())]
     provider: Option<ProviderKind>,
+    /// Which architecture it is for (amd64, arm64, …), where the box does not say
+    #[arg(short, long)]
+    architecture: Option<String>,
     /// Replace a box of the same name and version
     #[arg(short, long)]
     force: bool,
@@ -43,6 +46,7 @@ impl Add {
             version: self.box_version.clone(),
             checksum: self.checksum.clone(),
             provider: self.provider.map(|kind| kind.name().into()),
+            architecture: self.architecture.clone(),
             force: self.force,
             ..AddRequest::default()
         };

@@ -8,10 +8,13 @@ use crate::ui::text;
 
 /// Tell all about one box
 #[derive(Debug, Args)]
-#[command(visible_alias = "show", after_help = "\
+#[command(
+    visible_alias = "show",
+    after_help = "\
 Examples:
   vbox-rs box info debian/bookworm64
-  vbox-rs box info debian/bookworm64 --box-version '~> 12.0' --json")]
+  vbox-rs box info debian/bookworm64 --box-version '~> 12.0' --json"
+)]
 pub(super) struct Info {
     /// Name of the box
     name: String,
@@ -24,10 +27,9 @@ impl Info {
     pub(super) fn run(&self, app: &App) -> Done {
         let library = Library::new(&app.dirs()?);
         let query = Query { name: &self.name, version: self.box_version.as_deref(), ..Query::default() };
-        let found = library.find(&query)?.ok_or_else(|| Error::NoBox {
-            name: self.name.clone(),
-            version: self.box_version.clone(),
-        })?;
+        let found = library
+            .find(&query)?
+            .ok_or_else(|| Error::NoBox { name: self.name.clone(), version: self.box_version.clone() })?;
         let users = app.fleet()?.users_of(&found.manifest)?;
         if app.ui.json() {
             app.ui.print_json(&serde_json::json!({ "box": found.manifest, "used_by": users }))?;
@@ -44,9 +46,9 @@ fn describe(manifest: &Manifest, users: &[String]) -> String {
     let yes_no = |yes| if yes { "yes" } else { "no" }.to_owned();
     let mut facts = vec![
         ("name", manifest.name.clone()),
-        ("version", manifest.version.clone()),
+        ("version", manifest.version.to_string()),
         ("provider", manifest.provider.clone()),
-        ("architecture", manifest.architecture.clone()),
+        ("architecture", manifest.architecture.clone().unwrap_or_else(|| "unknown".into())),
     ];
     for disk in &manifest.disks {
         let size = text::bytes(disk.size);

@@ -13,10 +13,14 @@ use super::{App, Done, Error};
 
 /// Manage the boxes on this computer
 #[derive(Debug, Args)]
-#[command(subcommand_required = true, arg_required_else_help = true, after_help = "\
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
 Examples:
   vbox-rs box list
-  vbox-rs box add --name my/box ./my.box")]
+  vbox-rs box add --name my/box ./my.box"
+)]
 pub(super) struct Box {
     #[command(subcommand)]
     command: BoxCommand,

@@ -5,17 +5,21 @@ use std::cell::RefCell;
 use clap::Args;
 
 use super::{App, Done, Error, provider};
-use crate::boxes::{Library, Manifest};
+use crate::boxes::{Library, Manifest, Removed};
 use crate::config::spec::ProviderKind;
+use crate::ui::text;
 
 /// Remove a box from this computer
 ///
-/// A box that machines use stays, unless --force is given: then those machines are lost.
+/// A box that machines use stays, unless --force is given: then it leaves the list, and those machines keep its disks.
 #[derive(Debug, Args)]
-#[command(visible_alias = "rm", after_help = "\
+#[command(
+    visible_alias = "rm",
+    after_help = "\
 Examples:
   vbox-rs box remove debian/bookworm64
-  vbox-rs box remove debian/bookworm64 --box-version 12.20260101.0")]
+  vbox-rs box remove debian/bookworm64 --box-version 12.20260101.0"
+)]
 pub(super) struct Remove {
     /// Name of the box
     name: String,
@@ -28,7 +32,7 @@ pub(super) struct Remove {
     /// All versions
     #[arg(long, conflicts_with = "box_version")]
     all: bool,
-    /// Even when machines use it: they cannot start again
+    /// Even when machines use it: they go on working, new ones cannot be made from it
     #[arg(short, long)]
     force: bool,
 }
@@ -61,8 +65,7 @@ impl Remove {
             if let (Err(_), Some(failure)) = (&result, unknown.take()) {
                 return Err(failure);
             }
-            result?;
-            app.ui.say(&format!("box `{}` {} is removed", self.name, installed.manifest.version));
+            app.ui.say(&outcome(&installed.manifest, &result?));
             removed.push(&installed.manifest.version);
         }
         if app.ui.json() {
@@ -73,7 +76,16 @@ impl Remove {
 
     fn means(&self, manifest: &Manifest) -> bool {
         manifest.name == self.name
-            && self.box_version.as_ref().is_none_or(|version| *version == manifest.version)
+            && self.box_version.as_ref().is_none_or(|version| *version == manifest.version.to_string())
             && self.provider.is_none_or(|kind| kind.name() == manifest.provider)
+    }
+}
+
+fn outcome(manifest: &Manifest, removed: &Removed) -> String {
+    let Manifest { name, version, .. } = manifest;
+    let freed = text::bytes(removed.freed);
+    match &removed.still_used_by[..] {
+        [] => format!("box `{name}` {version} is removed; {freed} are free again"),
+        users => format!("box `{name}` {version} is removed; its disks stay for {}", text::list(users)),
     }
 }

@@ -1,0 +1,276 @@
+//! What a user sees of the command line without any hypervisor.
+
+mod support;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use snapbox::{Assert, Data};
+use support::home::TestHome;
+
+/// Compares with a file of `tests/snapshots/`; `SNAPSHOTS=overwrite` writes it anew.
+fn assert_snapshot(name: &str, text: &str) {
+    let path = format!("{}/tests/snapshots/{name}", env!("CARGO_MANIFEST_DIR"));
+    Assert::new().action_env("SNAPSHOTS").eq(text.to_owned(), Data::read_from(path.as_ref(), None));
+}
+
+/// Every command with its subcommands: `["box", "add"]`.
+fn commands() -> Vec<Vec<String>> {
+    fn collect(command: &clap::Command, path: &[String], all: &mut Vec<Vec<String>>) {
+        for sub in command.get_subcommands() {
+            let path = [path, &[sub.get_name().to_owned()]].concat();
+            collect(sub, &path, all);
+            all.push(path);
+        }
+    }
+    let mut all = Vec::new();
+    collect(&vbox_rs::cli::command(), &[], &mut all);
+    all
+}
+
+#[test]
+fn every_help_is_as_it_was_reviewed() {
+    let home = TestHome::new();
+    for path in commands() {
+        let help = [path.clone(), vec!["--help".into()]].concat();
+        let (code, out, err) = home.run(&help);
+        assert_eq!((code, err.as_str()), (0, ""), "{path:?}");
+        assert_snapshot(&format!("help-{}.txt", path.join("-")), &out);
+        let (code, same, _) = home.run([vec!["help".into()], path.clone()].concat());
+        assert_eq!((code, same), (0, out), "help {path:?}");
+    }
+    let (code, out, _) = home.run(["--help"]);
+    assert_eq!(code, 0);
+    assert_snapshot("help.txt", &out);
+}
+
+#[test]
+fn a_senseless_command_line_is_code_2() {
+    let home = TestHome::new();
+    let cases: [&[&str]; 8] = [
+        &[],
+        &["frobnicate"],
+        &["up", "--provider", "hyperv"],
+        &["exec", "web"],
+        &["port", "--guest", "99999"],
+        &["box"],
+        &["completions", "tcsh"],
+        &["help", "frobnicate"],
+    ];
+    for args in cases {
+        let (code, out, err) = home.run(args);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}");
+        assert!(!err.is_empty(), "{args:?}");
+    }
+    assert!(!home.home().exists(), "nothing was made");
+}
+
+#[test]
+fn a_misspelt_command_is_answered_with_the_nearest() {
+    let (_, _, err) = TestHome::new().run(["statsu"]);
+    assert!(err.contains("'status'"), "{err}");
+}
+
+#[test]
+fn without_a_machine_file_commands_say_how_to_get_one() {
+    let home = TestHome::new();
+    for command in ["up", "status", "halt", "ssh", "ssh-config", "port", "validate", "config", "reload", "timings"] {
+        let (code, out, err) = home.run([command]);
+        assert_eq!((code, out.as_str()), (3, ""), "{command}");
+        assert!(
+            err.starts_with("error: no machine file in [ROOT]/project or any directory above it\n  hint: "),
+            "{err}"
+        );
+        assert!(err.contains("`vbox-rs init`"), "{err}");
+    }
+}
+
+#[test]
+fn an_error_is_a_json_object_with_json() {
+    let (code, out, err) = TestHome::new().run(["status", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, object["type"].as_str(), object["exit"].as_u64()), (3, Some("error"), Some(3)));
+    assert_eq!(object["message"], "no machine file in [ROOT]/project or any directory above it");
+    assert!(object["hint"].is_string());
+    assert!(err.starts_with("error: "), "people are told too");
+}
+
+#[test]
+fn what_init_writes_is_valid() {
+    for template in ["default", "web", "docker", "multi"] {
+        for minimal in [false, true] {
+            let home = TestHome::new();
+            let flags = if minimal { vec!["-m"] } else { vec![] };
+            let (code, _, err) = home.run([vec!["init", "me/box", "--template", template], flags].concat());
+            assert_eq!(code, 0, "{err}");
+            assert_eq!(err, "Vagrantfile is written; `vbox-rs up` makes the machine\n");
+            let (code, out, err) = home.run(["validate", "--ignore-provider"]);
+            assert_eq!((code, err.as_str()), (0, ""), "{template}");
+            assert!(out.starts_with("[ROOT]/project/Vagrantfile is valid: "), "{out}");
+            let (code, out, _) = home.run(["config", "--json"]);
+            let project: serde_json::Value = serde_json::from_str(&out).unwrap();
+            assert_eq!((code, &project["machines"][0]["box"]), (0, &"me/box".into()));
+        }
+    }
+}
+
+#[test]
+fn init_never_overwrites_without_force() {
+    let home = TestHome::new();
+    let file = home.write("Vagrantfile", "mine\n");
+    let (code, _, err) = home.run(["init"]);
+    assert_eq!(code, 2);
+    assert_eq!(
+        err,
+        "error: [ROOT]/project/Vagrantfile exists\n  hint: use --force to overwrite it, or --output to write another file\n"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine\n");
+    assert_eq!(home.run(["init", "--force", "-q"]), (0, String::new(), String::new()));
+    assert_ne!(std::fs::read_to_string(&file).unwrap(), "mine\n");
+    let names: Vec<_> = std::fs::read_dir(home.project()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(names, ["Vagrantfile"], "no temporary file is left");
+}
+
+#[test]
+fn init_writes_to_standard_output() {
+    let home = TestHome::new();
+    let (code, out, _) = home.run(["init", "--output", "-", "-m"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("box = \"debian/bookworm64\""), "{out}");
+    assert!(!home.project().join("Vagrantfile").exists());
+}
+
+#[test]
+fn init_offers_the_nearest_template() {
+    let (code, _, err) = TestHome::new().run(["init", "--template", "wbe"]);
+    assert_eq!((code, err.as_str()), (2, "error: no template named `wbe`\n  hint: did you mean `web`?\n"));
+}
+
+#[test]
+fn problems_of_the_machine_file_are_shown_with_carets_and_all_at_once() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"debian/bookworm64\"\ncpu = 2\nmemory = true\n");
+    for command in ["validate", "up", "status", "config"] {
+        let (code, out, err) = home.run([command]);
+        assert_eq!((code, out.as_str()), (3, ""), "{command}");
+        assert_snapshot("broken-machine-file.txt", &err);
+    }
+    let (code, out, _) = home.run(["validate", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 3);
+    assert_eq!(object["message"], "[ROOT]/project/Vagrantfile has 2 errors");
+    let lines: Vec<_> = object["problems"].as_array().unwrap().iter().map(|problem| problem["line"].as_u64()).collect();
+    assert_eq!(lines, [Some(2), Some(3)]);
+}
+
+#[test]
+fn the_machine_file_is_found_from_below_by_flag_and_by_variable() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"x/y\"\n");
+    let below = home.project().join("a/b");
+    std::fs::create_dir_all(&below).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let found = |command: snapbox::cmd::Command| command.output().unwrap().status.code() == Some(0);
+    assert!(found(home.cmd(["config"]).current_dir(&below)));
+    assert!(!found(home.cmd(["config"]).current_dir(elsewhere.path())));
+    assert!(found(home.cmd(["config"]).current_dir(elsewhere.path()).env("VBOX_RS_CWD", &below)));
+    assert!(found(home.cmd(["config", "-C"]).arg(&below).current_dir(elsewhere.path())));
+}
+
+#[test]
+fn colours_come_only_where_they_are_wanted() {
+    let home = TestHome::new();
+    let colored = |command: snapbox::cmd::Command| command.output().unwrap().stderr.contains(&0x1b);
+    assert!(!colored(home.cmd(["status"])));
+    assert!(colored(home.cmd(["status", "--color"])));
+    assert!(colored(home.cmd(["status"]).env("CLICOLOR_FORCE", "1")));
+    assert!(!colored(home.cmd(["status"]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")));
+    assert!(!colored(home.cmd(["status", "--no-color"]).env("CLICOLOR_FORCE", "1")));
+}
+
+#[test]
+fn completion_scripts_parse() {
+    let home = TestHome::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, script, err) = home.run(["completions", shell]);
+        assert_eq!((code, err.as_str()), (0, ""), "{shell}");
+        assert!(script.contains("global-status") && script.lines().count() > 50, "{shell}");
+        let Ok(mut child) = std::process::Command::new(shell).arg("-n").stdin(Stdio::piped()).spawn() else {
+            assert_ne!(shell, "bash", "bash is everywhere");
+            continue;
+        };
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{shell} -n");
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let home = TestHome::new();
+    let dir = home.project().join("man1");
+    let (code, _, _) = home.run(["man", "--dir", dir.to_str().unwrap()]);
+    assert_eq!(code, 0);
+    for path in commands() {
+        let name = format!("vbox-rs-{}", path.join("-"));
+        let page = std::fs::read_to_string(dir.join(format!("{name}.1"))).unwrap();
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{name}");
+        let (code, printed, _) = home.run([vec!["man".into()], path].concat());
+        assert_eq!((code, printed), (0, page));
+    }
+    assert!(dir.join("vbox-rs.1").exists());
+}
+
+#[test]
+fn the_table_of_exit_codes_is_as_it_was_reviewed() {
+    let (code, out, _) = TestHome::new().run(["help", "exit-codes"]);
+    assert_eq!(code, 0);
+    assert_snapshot("exit-codes.txt", &out);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let home = TestHome::new();
+    for args in [&["help", "exit-codes"][..], &["completions", "bash"], &["--help"], &["man"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = std::process::Command::new(snapbox::cmd::cargo_bin!("vbox-rs"))
+            .args(args)
+            .env("VBOX_RS_HOME", home.home())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{args:?}");
+    }
+}
+
+#[test]
+fn the_version_is_told_in_three_ways() {
+    let home = TestHome::new();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(home.run(["--version"]).1, format!("vbox-rs {version}\n"));
+    assert!(home.run(["version"]).1.starts_with(&format!("vbox-rs {version}")));
+    let object: serde_json::Value = serde_json::from_str(&home.run(["version", "--json"]).1).unwrap();
+    assert_eq!(object["version"], version);
+}
+
+#[test]
+fn an_empty_library_says_how_to_fill_it() {
+    let home = TestHome::new();
+    let said = "there are no boxes; `vbox-rs box add` or `vbox-rs up` fetches one\n";
+    assert_eq!(home.run(["box", "list"]), (0, String::new(), said.into()));
+    assert_eq!(home.run(["box", "list", "--json"]).0, 0);
+    let expected = "error: no box named `x/y`\n  hint: `vbox-rs box list` lists the boxes on this computer\n";
+    assert_eq!(home.run(["box", "info", "x/y"]), (4, String::new(), expected.into()));
+    assert_eq!(home.run(["box", "remove", "x/y"]), (4, String::new(), expected.into()));
+}
+
+#[test]
+fn doctor_reports_in_json_too() {
+    let (_, out, _) = TestHome::new().run(["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(out.split("\n{\"type\":\"error\"").next().unwrap()).unwrap();
+    assert_eq!(report["providers"][0]["provider"], "qemu");
+    assert!(report["usable"].is_boolean());
+    assert!(report["tools"].as_array().is_some_and(|tools| !tools.is_empty()));
+}
