@@ -79,7 +79,11 @@ pub fn ssh_target(fleet: &Fleet, target: &Target) -> Result<SshTarget, Failure> 
 }
 
 /// Writes configuration and known host for the OpenSSH client, where they are not as they should be.
-pub(super) fn openssh_files(fleet: &Fleet, record: &MachineRecord, login: &Login) -> Result<(PathBuf, String), Failure> {
+pub(super) fn openssh_files(
+    fleet: &Fleet,
+    record: &MachineRecord,
+    login: &Login,
+) -> Result<(PathBuf, String), Failure> {
     let dir = fleet.dirs().machine(record.id).join("ssh");
     let known_hosts = dir.join("known_hosts");
     let alias = format!("vbox-rs-{}", record.id);

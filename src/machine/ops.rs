@@ -22,13 +22,7 @@ pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, paral
 }
 
 /// `halt`, then `up` with the machine file as it is now.
-pub fn reload(
-    cx: &Cx,
-    fleet: &Fleet,
-    target: &Target,
-    force: bool,
-    options: &UpOptions,
-) -> Result<UpReport, Failure> {
+pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
     {
         let cx = &cx.for_machine(&target.name);
         let (dir, record) = fleet.existing(target)?;

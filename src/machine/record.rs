@@ -174,7 +174,9 @@ impl MachineDir {
         match std::fs::remove_dir(&self.path) {
             // Somebody else may wait for the lock and have made it anew: then it is theirs.
             Ok(()) => Ok(()),
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty) => {
+                Ok(())
+            }
             Err(e) => Err(store::Error::io("remove", &self.path, e)),
         }
     }

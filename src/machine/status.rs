@@ -43,8 +43,7 @@ impl Fleet {
 
     /// The hypervisor's side of a machine.
     pub(super) fn vm(&self, record: &MachineRecord) -> Result<Box<dyn Vm>, Error> {
-        let home =
-            VmHome { id: record.id, dir: self.dirs.machine(record.id), runtime: self.dirs.runtime(record.id) };
+        let home = VmHome { id: record.id, dir: self.dirs.machine(record.id), runtime: self.dirs.runtime(record.id) };
         Ok(backend(record.provider)?.open(home))
     }
 

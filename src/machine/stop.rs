@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{access, library};
 use super::link::Links;
 use super::record::{Intent, MachineDir, MachineRecord};
 use super::{Error, Fleet, Halted, Target, describe};
+use super::{access, library};
 use crate::error::Failure;
 use crate::guest::Session;
 use crate::network::Ports;

@@ -149,7 +149,12 @@ impl Up<'_> {
         Ok(())
     }
 
-    fn running(&mut self, mut record: MachineRecord, vm: &mut dyn Vm, outcome: &'static str) -> Result<UpReport, Failure> {
+    fn running(
+        &mut self,
+        mut record: MachineRecord,
+        vm: &mut dyn Vm,
+        outcome: &'static str,
+    ) -> Result<UpReport, Failure> {
         let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
         if record.ready && record.intent.is_none() && !settle.has_work(&record)? {
             return Ok(self.report(&record, outcome, outcome != "already running"));
@@ -182,7 +187,12 @@ impl Up<'_> {
         self.settle(record, session, "resumed")
     }
 
-    fn boot(&mut self, mut record: MachineRecord, installed: &Installed, outcome: &'static str) -> Result<UpReport, Failure> {
+    fn boot(
+        &mut self,
+        mut record: MachineRecord,
+        installed: &Installed,
+        outcome: &'static str,
+    ) -> Result<UpReport, Failure> {
         record.ready = false;
         record.ssh = self.spec.ssh.clone();
         record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
@@ -194,7 +204,12 @@ impl Up<'_> {
     }
 
     /// Keys, seed and overlay, and the plan of the machine without its ports.
-    fn make_disks(&self, record: &mut MachineRecord, installed: &Installed, vm: &mut dyn Vm) -> Result<VmPlan, Failure> {
+    fn make_disks(
+        &self,
+        record: &mut MachineRecord,
+        installed: &Installed,
+        vm: &mut dyn Vm,
+    ) -> Result<VmPlan, Failure> {
         let key = keys::ensure(&self.dir.ssh(), "id_ed25519", &format!("vbox-rs {}", record.id.short()))?;
         let seeded = installed.manifest.seed;
         if seeded && !self.dir.seed().exists() {
@@ -255,7 +270,12 @@ impl Up<'_> {
         Ok(session)
     }
 
-    fn settle(&mut self, mut record: MachineRecord, session: Session, outcome: &'static str) -> Result<UpReport, Failure> {
+    fn settle(
+        &mut self,
+        mut record: MachineRecord,
+        session: Session,
+        outcome: &'static str,
+    ) -> Result<UpReport, Failure> {
         let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
         let done = settle.run(self.cx, &mut record, session, &mut self.steps);
         self.dir.write_timings(&Timings { at: now(), steps: self.steps.clone() })?;
@@ -321,7 +341,9 @@ impl Up<'_> {
                 format!("machine `{name}` {how}; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
             }
             (Some(_), _) => {
-                format!("machine `{name}` is created but does not run; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
+                format!(
+                    "machine `{name}` is created but does not run; `vbox-rs up` goes on, `vbox-rs destroy` removes it"
+                )
             }
         };
         Error::Interrupted { left }.into()
