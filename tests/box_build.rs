@@ -1,5 +1,6 @@
 //! Builds boxes for real, with Debian's packages from the mirror: a minute each. `VBOX_RS_TEST_BUILD` names the recipes
 //! (`make test` sets it); `VBOX_RS_TEST_BUILD_INTO` keeps what was built.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test tells")]
 
 use std::path::{Path, PathBuf};
 
@@ -27,8 +28,9 @@ fn names_in(dir: &Path) -> Vec<String> {
 
 #[test]
 fn the_same_recipe_and_packages_give_the_same_files() {
-    let temporary = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let dir = std::env::var_os("VBOX_RS_TEST_BUILD_INTO").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    let kept = std::env::var_os("VBOX_RS_TEST_BUILD_INTO").map(PathBuf::from);
+    let temporary = kept.is_none().then(|| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+    let dir = kept.or_else(|| Some(temporary.as_ref()?.path().to_owned())).unwrap();
     for recipe in std::env::var("VBOX_RS_TEST_BUILD").unwrap_or_default().split_whitespace() {
         let flat = recipe.replace('/', "-");
         let first = build_in(&dir, recipe, &format!("{flat}.box"));

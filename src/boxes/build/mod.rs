@@ -1,7 +1,7 @@
 //! `box build`: Debian boxes from Debian's own packages, with no loop device and no mount, and no root where the host
 //! allows user namespaces.
 //!
-//! `mmdebstrap` installs the packages into a tar file, `mke2fs -d` makes a file system of it, and [`disk`] writes the
+//! [`mmdebstrap`](https://manpages.debian.org/mmdebstrap) installs the packages into a tar file, `mke2fs -d` makes a file system of it, and `disk` writes the
 //! partition table and GRUB before it. What is in a box is data under `boxes/build/` ([`Recipe`]); its README tells why.
 
 mod disk;
