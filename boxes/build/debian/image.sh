@@ -7,6 +7,8 @@ umask 022
 mkdir root
 # The kernel fills /dev; a user namespace could not make its nodes.
 tar --numeric-owner --same-owner --same-permissions --exclude='./dev/*' -xf root.tar -C root
+# As apt itself makes them (42 is _apt on every Debian); mmdebstrap leaves them to root or to _apt, by its mode.
+chown 42:0 root/var/cache/apt/archives/partial root/var/lib/apt/lists/partial
 date=$(cat root/usr/lib/vbox-rs/date)
 find root -newermt "@$date" -exec touch --no-dereference --date="@$date" {} +
 cp --dereference root/vmlinuz vmlinuz

@@ -1,7 +1,7 @@
 //! `box build`: Debian boxes from Debian's own packages, with no loop device and no mount, and no root where the host
 //! allows user namespaces.
 //!
-//! `mmdebstrap` installs the packages into a tar file, `mke2fs -d` makes a file system of it, and [`disk`] writes the
+//! `mmdebstrap` installs the packages into a tar file, `mke2fs -d` makes a file system of it, and `disk` writes the
 //! partition table and GRUB before it. What is in a box is data under `boxes/build/` ([`Recipe`]); its README tells why.
 
 mod disk;
@@ -138,7 +138,6 @@ impl Site {
 
     fn write_inputs(&self, mirror: &Mirror) -> Result<(), Error> {
         self.write("sources.list", mirror.sources(&self.recipe.suite).as_bytes())?;
-        self.write("dpkg.cfg", DPKG_CONF.as_bytes())?;
         self.write("mke2fs.conf", MKE2FS_CONF.as_bytes())?;
         self.write("image.sh", IMAGE_SCRIPT.as_bytes())?;
         let files = assets(self.recipe).map_err(|e| Error::io("write", self.path("files.tar"), e))?;
@@ -155,7 +154,9 @@ impl Site {
         command.arg(if tools::is_root() { "--mode=root" } else { "--mode=unshare" });
         command.arg(format!("--architectures={}", recipe.architecture));
         command.arg(format!("--include={}", recipe.packages.join(",")));
-        command.args(["--aptopt=APT::Install-Recommends \"false\"", "--dpkgopt=dpkg.cfg"]);
+        command.arg("--aptopt=APT::Install-Recommends \"false\"");
+        // Line by line: as an ordinary user mmdebstrap looks for files as somebody who may not enter our directory.
+        command.args(DPKG_CONF.lines().filter(|line| !line.starts_with('#')).map(|line| format!("--dpkgopt={line}")));
         for option in mirror::apt_options(&dump) {
             cx.note(format!("the box keeps the host's setting of apt: {option}"));
             command.arg(format!("--aptopt={option}"));
