@@ -4,6 +4,11 @@
 //! the guest's network is up stays dead for seconds, until that network repeats its SYN; a fresh one is answered at once.
 //! A guest whose kernel is up but whose ssh server is not closes the connection at once. So fresh connections are begun
 //! all the time, and the first one that brings a banner goes on to the login.
+//!
+//! But every connection that an ssh server takes costs it a new process: begun too often, they keep a slow guest from
+//! ever answering one (measured: 47 s under a busy emulator). So the pace follows the guest's: in silence it is a small
+//! part of the time waited already, and once the guest has closed a connection, one that it does not close is its ssh
+//! server's, and gets its time.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -16,11 +21,20 @@ use super::login::{self, Login, Stage};
 use super::{Error, Session};
 use crate::progress::Cx;
 
-/// Between two fresh connections while nothing answers.
+/// The least time between two fresh connections while nothing answers.
 const FRESH: Duration = Duration::from_millis(50);
 
-/// Between a connection that was closed and the next one.
-const AGAIN: Duration = Duration::from_millis(20);
+/// The most.
+const FRESH_MOST: Duration = Duration::from_secs(1);
+
+/// The part of the time waited that we may be late.
+const LATE: u32 = 50;
+
+/// Between a connection that was closed and the next one. Closing costs the guest's kernel next to nothing.
+const AGAIN: Duration = Duration::from_millis(25);
+
+/// How long an ssh server that took a connection is left alone with it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two logins that the guest refused: each costs it a key exchange.
 const RETRY: Duration = Duration::from_millis(150);
@@ -139,9 +153,10 @@ impl<'a> Wait<'a> {
             let now = Instant::now();
             probes.retain(|probe| now < probe.until);
             if now >= next {
-                next = now + FRESH;
+                let pace = pace(self.began.elapsed(), self.answer);
+                next = now + pace;
                 self.begun = self.begun.wrapping_add(1);
-                probes.extend(Probe::begin(address, now + lifetime(self.begun)));
+                probes.extend(Probe::begin(address, now + lifetime(self.begun, pace)));
             }
             let mut fds: Vec<_> = probes.iter().map(Probe::poll).collect();
             let time = next.saturating_duration_since(now);
@@ -184,12 +199,20 @@ impl<'a> Wait<'a> {
     }
 }
 
+/// The time until the next fresh connection, after `waited`.
+fn pace(waited: Duration, answer: Answer) -> Duration {
+    match answer {
+        Answer::Closed | Answer::Silent => (waited / LATE).clamp(FRESH, FRESH_MOST),
+        Answer::Refused => PATIENCE.max(waited / 10),
+    }
+}
+
 /// How long the connection `number` may stay without an answer.
 ///
 /// Every second one lives for two intervals, every fourth for four, and so on: about one of each age is there at any
 /// time. So few are open, there is always a fresh one, and a guest that takes seconds to answer still gets them.
-fn lifetime(number: u32) -> Duration {
-    FRESH * 2 * 2u32.pow(number.trailing_zeros().min(7))
+fn lifetime(number: u32, pace: Duration) -> Duration {
+    pace * 2 * 2u32.pow(number.trailing_zeros().min(7))
 }
 
 /// A connection that may bring a banner.
@@ -239,13 +262,28 @@ mod tests {
     fn few_connections_are_open_and_one_of_them_is_old() {
         let open_at = |now: u32| {
             let age = |number: &u32| FRESH * (now - number);
-            (1..=now).filter(|number| age(number) < lifetime(*number)).map(|number| now - number).collect::<Vec<_>>()
+            let open = (1..=now).filter(|number| age(number) < lifetime(*number, FRESH));
+            open.map(|number| now - number).collect::<Vec<_>>()
         };
         for now in 300..600 {
             let ages = open_at(now);
             assert!(ages.len() <= 10, "{ages:?}");
             assert!(ages.contains(&0), "always a fresh one");
             assert!(ages.iter().any(|age| FRESH * *age >= Duration::from_secs(3)), "{ages:?}");
+        }
+    }
+
+    #[test]
+    fn the_pace_follows_the_guest() {
+        let at = |seconds, answer| pace(Duration::from_secs(seconds), answer).as_millis();
+        for (seconds, answer, pace) in [
+            (0, Answer::Silent, 50),
+            (10, Answer::Silent, 200),
+            (600, Answer::Silent, 1000),
+            (1, Answer::Refused, 2000),
+            (100, Answer::Refused, 10_000),
+        ] {
+            assert_eq!(at(seconds, answer), pace);
         }
     }
 }
