@@ -47,7 +47,7 @@ const LITTLE_SPACE: u64 = 5 << 30;
 impl Doctor {
     #[expect(clippy::unused_self, reason = "every command runs the same way")]
     pub(super) fn run(&self, app: &App) -> Done {
-        let report = examine(&app.dirs()?);
+        let report = examine(&App::dirs()?);
         if app.ui.json() {
             app.ui.print_json(&report)?;
         } else {
@@ -94,7 +94,7 @@ fn examine(dirs: &Dirs) -> Report {
 fn directory(what: &str, path: &Path) -> Finding {
     let there = path.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
     let writable = rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok();
-    let free = rustix::fs::statvfs(there).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize)).unwrap_or(0);
+    let free = rustix::fs::statvfs(there).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
     let text = format!("{what}: {}, {} free", path.display(), text::bytes(free));
     if !writable {
         return Finding {

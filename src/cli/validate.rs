@@ -1,5 +1,7 @@
 //! `validate`.
 
+use std::fmt::Write;
+
 use clap::Args;
 
 use super::{App, Done, Error};
@@ -73,7 +75,7 @@ pub(super) fn told(app: &App, finding: &Finding) -> String {
     };
     let mut text = format!("{} {}", app.ui.paint(style, &format!("{word}:")), app.ui.neutral(&finding.text));
     for line in finding.fix.iter().flat_map(|fix| fix.lines()) {
-        text.push_str(&format!("\n      {}", app.ui.neutral(line)));
+        let _ = write!(text, "\n      {}", app.ui.neutral(line));
     }
     text
 }
