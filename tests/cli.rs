@@ -269,8 +269,39 @@ fn an_empty_library_says_how_to_fill_it() {
 #[test]
 fn doctor_reports_in_json_too() {
     let (_, out, _) = TestHome::new().run(["doctor", "--json"]);
-    let report: serde_json::Value = serde_json::from_str(out.split("\n{\"type\":\"error\"").next().unwrap()).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["providers"][0]["provider"], "qemu");
     assert!(report["usable"].is_boolean());
     assert!(report["tools"].as_array().is_some_and(|tools| !tools.is_empty()));
+}
+
+#[test]
+fn validate_names_a_provider_that_is_not_there_yet() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"x/y\"\nprovider = \"virtualbox\"\n");
+    let (code, out, err) = home.run(["validate"]);
+    assert_eq!(code, 8);
+    assert!(out.starts_with("default: problem: this vbox-rs cannot drive virtualbox yet\n"), "{out}");
+    assert_eq!(err, "error: the machine file asks for what its provider cannot do\n");
+    let (code, out, _) = home.run(["validate", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, report["valid"].as_bool()), (8, Some(false)));
+}
+
+#[test]
+fn a_box_is_added_listed_described_and_removed() {
+    let home = TestHome::new();
+    let image = home.write("disk.img", "");
+    std::fs::File::create(&image).unwrap().set_len(1 << 20).unwrap();
+    let (code, out, err) = home.run(["box", "add", "--name", "me/raw", "--json", "disk.img"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["box"]["name"]), (&"result".into(), &"me/raw".into()));
+    let (code, out, _) = home.run(["box", "list"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("NAME    VERSION  PROVIDER  ARCH  SIZE\nme/raw  0        "), "{out}");
+    let (code, out, err) = home.run(["box", "list", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, err.as_str(), &list["boxes"][0]["name"]), (0, "", &"me/raw".into()));
+    assert_eq!(home.run(["box", "add", "--name", "me/raw", "disk.img"]).0, 1, "it is there");
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::validate::told;
 use super::{App, Done, Error};
 use crate::config::spec::ProviderKind;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::guest;
 use crate::provider::{self, Finding, HostReport, Level};
 use crate::store::Dirs;
@@ -53,7 +53,12 @@ impl Doctor {
         } else {
             show(app, &report)?;
         }
-        if report.usable { Ok(0) } else { Err(Error::NoProvider.into()) }
+        match (report.usable, app.ui.json()) {
+            (true, _) => Ok(0),
+            // The document says it all; a second one would not be one document.
+            (false, true) => Ok(Exit::Provider.code()),
+            (false, false) => Err(Error::NoProvider.into()),
+        }
     }
 }
 

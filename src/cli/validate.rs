@@ -7,6 +7,7 @@ use clap::Args;
 use super::{App, Done, Error};
 use crate::config;
 use crate::config::spec::{MachineSpec, ProviderKind};
+use crate::error::Exit;
 use crate::provider::{self, Boot, Finding, Level, VmPlan};
 use crate::ui;
 
@@ -44,20 +45,18 @@ impl Validate {
                 "problems": warnings,
                 "provider": findings,
             }))?;
-        } else {
-            app.tell_warnings(&warnings);
-            for (machine, finding) in &findings {
-                app.ui.print(&format!("{machine}: {}\n", told(app, finding)))?;
-            }
+            return Ok(if good { 0 } else { Exit::Provider.code() });
+        }
+        app.tell_warnings(&warnings);
+        for (machine, finding) in &findings {
+            app.ui.print(&format!("{machine}: {}\n", told(app, finding)))?;
         }
         if !good {
             return Err(Error::ProviderFindings.into());
         }
-        if !app.ui.json() {
-            let count = project.machines.len();
-            let machines = if count == 1 { "1 machine".into() } else { format!("{count} machines") };
-            app.ui.print(&format!("{} is valid: {machines}\n", project.file.display()))?;
-        }
+        let count = project.machines.len();
+        let machines = if count == 1 { "1 machine".into() } else { format!("{count} machines") };
+        app.ui.print(&format!("{} is valid: {machines}\n", project.file.display()))?;
         Ok(0)
     }
 }
