@@ -289,10 +289,11 @@ fn validate_names_a_provider_that_is_not_there_yet() {
 }
 
 #[test]
-fn a_box_is_added_listed_described_and_removed() {
+fn a_box_is_added_and_listed() {
     let home = TestHome::new();
-    let image = home.write("disk.img", "");
-    std::fs::File::create(&image).unwrap().set_len(1 << 20).unwrap();
+    let mut image = vec![0; 1 << 20];
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::write(home.project().join("disk.img"), image).unwrap();
     let (code, out, err) = home.run(["box", "add", "--name", "me/raw", "--json", "disk.img"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
