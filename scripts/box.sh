@@ -15,6 +15,6 @@ if [[ ! -s $box ]]; then
     rm -f "$dir/$flat"-*.box
     # A home of its own: the user's library is not ours to fill.
     VBOX_RS_HOME=$dir/home "$vbox_rs" box build "$name" --output "$box" </dev/null >&2
-    rm -rf "$dir/home"
+    rm -rf "${dir:?}/home"
 fi
 echo "$box"

@@ -23,11 +23,17 @@ install() { apt install --no-install-recommends -y "$@" || { apt update && apt i
 
 # Where qemu-utils comes from the backports, the plain qemu-system-x86 conflicts with it: both from the same source.
 backports() {
-    local suite uri key codename=${VERSION_CODENAME:?}
+    local suite uri file key sources codename=${VERSION_CODENAME:?}
     suite=$codename-backports
-    if ! apt-get indextargets --format '$(RELEASE)' 'Created-By: Packages' | grep -qx "$suite"; then
-        read -r uri key < <(apt-get indextargets --format '$(REPO_URI) $(SIGNED_BY) $(RELEASE)' 'Created-By: Packages' |
-            awk -v suite="$codename" '$NF == suite { print $1, (NF > 2 ? $2 : ""); exit }')
+    # One paragraph for each source that apt knows, whichever way it is written in its files.
+    sources=$(apt-get indextargets 'Created-By: Packages')
+    if ! grep -qx "Release: $suite" <<<"$sources"; then
+        read -r uri file < <(awk -v suite="$codename" 'BEGIN { RS = ""; FS = "\n" } {
+            split("", of)
+            for (i = 1; i <= NF; i++) { at = index($i, ": "); of[substr($i, 1, at - 1)] = substr($i, at + 2) }
+            if (of["Release"] == suite) { sub(/:[0-9]+$/, "", of["Sourcesentry"]); print of["Repo-URI"], of["Sourcesentry"]; exit }
+        }' <<<"$sources")
+        key=$(sed -nE 's/^Signed-By: *([^ ]+).*/\1/p; s/.*signed-by=([^] ]+).*/\1/p' "${file:-/dev/null}" | head -n 1)
         echo "setup: adding the source $suite (${uri:?no source of $codename is known to apt})"
         printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n%s' "$uri" "$suite" "${key:+Signed-By: $key$'\n'}" |
             as_root tee /etc/apt/sources.list.d/vbox-rs-backports.sources >/dev/null
@@ -38,9 +44,11 @@ backports() {
 
 command -v cargo >/dev/null || { echo "setup: Rust is missing; get it from https://rustup.rs" >&2 && exit 1; }
 command -v apt-get >/dev/null || { echo "setup: no apt-get here; install by hand: ${packages[*]}" >&2 && exit 1; }
+# shellcheck source=/dev/null
 . /etc/os-release
+(($#)) || set -- build run box test
 wanted=()
-for group in "${@:-build run box test}"; do
+for group; do
     missing=()
     for name in ${packages[$group]}; do installed "$name" || missing+=("$name"); done
     ((${#missing[@]} == 0)) || echo "setup: installing ${missing[*]} (${why[$group]})"

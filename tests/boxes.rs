@@ -1,5 +1,7 @@
 //! `box add` and the library from the outside: every bad input, every fault of a server, and what is left behind.
 
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests too: a panic is the message")]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -158,7 +160,9 @@ fn plain_box(size: usize) -> Vec<u8> {
 
 fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
-    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = sha2::Sha256::digest(bytes);
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// The message with its causes, and the exit code.
@@ -278,8 +282,14 @@ fn a_bad_box_is_refused_with_the_reason_and_leaves_nothing() {
         (zeros, "85899345920 are accepted"),
         (gz(&tar(&[("box.img", &image)])), "no metadata.json"),
         (gz(&tar(&[("metadata.json", b"{"), ("box.img", &image)])), "metadata.json is broken"),
-        (gz(&tar(&[("metadata.json", &[b' '; 300_000]), ("box.img", &image)])), "its metadata.json has 262145 bytes"),
-        (gz(&tar(&[("metadata.json", br#"{"provider":"virtualbox"}"#)])), "made for virtualbox; vbox-rs runs boxes for: libvirt, qemu"),
+        (
+            gz(&tar(&[("metadata.json", &vec![b' '; 300_000]), ("box.img", &image)])),
+            "its metadata.json has 262145 bytes",
+        ),
+        (
+            gz(&tar(&[("metadata.json", br#"{"provider":"virtualbox"}"#)])),
+            "made for virtualbox; vbox-rs runs boxes for: libvirt, qemu",
+        ),
         (gz(&tar(&[("metadata.json", disks)])), "2 disks"),
         (gz(&tar(&[("metadata.json", LIBVIRT)])), "does not hold `box.img`"),
         (gz(&tar(&[("metadata.json", LIBVIRT), ("info.json", b"[]"), ("box.img", &image)])), "info.json is broken"),
@@ -343,8 +353,8 @@ fn a_request_that_makes_no_sense_is_refused_before_any_work() {
 #[test]
 fn a_wrong_checksum_keeps_nothing_and_a_right_one_is_recorded() {
     let bytes = plain_box(2 << 20);
-    let served = bytes.clone();
-    let server = Server::start(move |request, _| Reply::file(request, &served, "\"a\""));
+    let content = bytes.clone();
+    let server = Server::start(move |request, _| Reply::file(request, &content, "\"a\""));
     let home = Home::new();
     let file = home.write("x.box", &bytes);
     // A download that ends too early is told by its checksum, not by what the damage looks like.
@@ -416,8 +426,8 @@ fn a_redirect_is_followed_and_names_nothing_new() {
 fn a_cut_download_goes_on_where_it_ended() {
     let bytes = plain_box(6 << 20);
     for etag in ["\"a\"", ""] {
-        let served = bytes.clone();
-        let server = Server::start(move |request, _| Reply::file(request, &served, etag).cut(2 << 20));
+        let content = bytes.clone();
+        let server = Server::start(move |request, _| Reply::file(request, &content, etag).cut(2 << 20));
         let home = Home::new();
         let installed = home.add(&request_url(&server, "/x.box")).unwrap();
         assert_eq!(installed.manifest.disks[0].sha256, sha256(&qcow2(6 << 20)));
@@ -431,9 +441,9 @@ fn a_cut_download_goes_on_where_it_ended() {
 fn a_later_run_goes_on_where_the_former_ended() {
     let bytes = plain_box(6 << 20);
     let home = Home::new();
-    let served = Arc::new(bytes.clone());
+    let content = Arc::new(bytes.clone());
     let is_up = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let (body, up) = (Arc::clone(&served), Arc::clone(&is_up));
+    let (body, up) = (Arc::clone(&content), Arc::clone(&is_up));
     let server = Server::start(move |request, before| match (before, up.load(std::sync::atomic::Ordering::SeqCst)) {
         (0, _) => Reply::file(request, &body, "\"a\"").cut(3 << 20),
         (_, false) => Reply::new(503, ""),
@@ -443,7 +453,7 @@ fn a_later_run_goes_on_where_the_former_ended() {
     assert_eq!(error.exit(), Exit::Network);
     assert_eq!(home.files().iter().filter(|path| path.extension().is_some_and(|e| e == "part")).count(), 1);
     is_up.store(true, std::sync::atomic::Ordering::SeqCst);
-    let checksum = Some(sha256(&served));
+    let checksum = Some(sha256(&content));
     home.add(&AddRequest { checksum, ..request_url(&server, "/x.box") }).unwrap();
     let last = server.requests().pop().unwrap();
     assert_eq!((last.range(), last.header("if-range")), (Some(3 << 20), Some("\"a\"")));
@@ -530,8 +540,7 @@ fn a_held_box_is_not_removed() {
 #[test]
 fn of_several_who_add_one_box_one_downloads_and_the_others_find_it() {
     let bytes = plain_box(2 << 20);
-    let server =
-        Server::start(move |request, _| Reply::file(request, &bytes, "\"a\"").slow(Duration::from_millis(10)));
+    let server = Server::start(move |request, _| Reply::file(request, &bytes, "\"a\"").slow(Duration::from_millis(10)));
     let home = Home::new();
     let request = request_url(&server, "/x.box");
     let added: Vec<_> = thread::scope(|scope| {
@@ -549,8 +558,9 @@ fn of_several_who_add_one_box_one_downloads_and_the_others_find_it() {
 #[test]
 fn an_interrupted_download_is_kept_and_nothing_else() {
     let bytes = plain_box(8 << 20);
-    let served = bytes.clone();
-    let server = Server::start(move |request, _| Reply::file(request, &served, "\"a\"").slow(Duration::from_millis(5)));
+    let content = bytes.clone();
+    let server =
+        Server::start(move |request, _| Reply::file(request, &content, "\"a\"").slow(Duration::from_millis(5)));
     let home = Home::new();
     let cancel = Cancel::default();
     let cx = Cx::new(Arc::new(Silent), cancel.clone());

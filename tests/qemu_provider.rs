@@ -185,6 +185,32 @@ fn the_firmware_is_heard_on_the_console_and_in_its_log() {
 }
 
 #[test]
+fn a_kernel_is_started_directly_beside_a_seed() {
+    let Some(mut test) = TestVm::new() else { return };
+    let mut plan = test.plan();
+    let folder = test.image.parent().unwrap().to_owned();
+    plan.boot = Boot::Kernel {
+        kernel: folder.join("vmlinuz"),
+        initrd: Some(folder.join("initrd,img")),
+        cmdline: "root=/dev/vda1 console=ttyS0,115200".into(),
+    };
+    plan.seed = Some(folder.join("seed,img"));
+    test.vm.create(&Cx::silent(), &plan).unwrap();
+    let error = test.vm.start(&Cx::silent(), &plan, &[]).unwrap_err();
+    assert!(error.to_string().starts_with("the box's kernel"), "{error}");
+    // As much of a bzImage as QEMU looks at: the header's magic, version and highest address of an initrd (Documentation/arch/x86/boot.rst).
+    let mut kernel = vec![0; 8192];
+    kernel[0x1f1] = 4;
+    kernel[0x202..0x208].copy_from_slice(b"HdrS\x0c\x02");
+    kernel[0x22c..0x230].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
+    fs::write(folder.join("vmlinuz"), kernel).unwrap();
+    fs::write(folder.join("initrd,img"), [0; 512]).unwrap();
+    fs::write(folder.join("seed,img"), [0; 4096]).unwrap();
+    test.vm.start(&Cx::silent(), &plan, &[]).unwrap();
+    assert!(test.state().has_process());
+}
+
+#[test]
 fn memory_is_saved_and_restored_with_other_forwards() {
     let Some(mut test) = TestVm::new() else { return };
     test.up();

@@ -91,16 +91,34 @@ impl Bare {
         let mut command = Command::new("qemu-system-x86_64");
         command.args(&self.arguments);
         command.arg("-drive").arg(format!("file={},if=virtio,format=qcow2", disk.display()));
-        command.arg("-drive").arg(format!("file={},if=virtio,format=raw,readonly=on", self.folder.join("seed.img").display()));
-        command.args(["-netdev", &format!("user,id=n,hostfwd=tcp:127.0.0.1:{port}-:22"), "-device", "virtio-net-pci,netdev=n"]);
-        command.args(["-device", "virtio-rng-pci", "-serial"]).arg(format!("file:{}", self.folder.join("console").display()));
+        command
+            .arg("-drive")
+            .arg(format!("file={},if=virtio,format=raw,readonly=on", self.folder.join("seed.img").display()));
+        command.args([
+            "-netdev",
+            &format!("user,id=n,hostfwd=tcp:127.0.0.1:{port}-:22"),
+            "-device",
+            "virtio-net-pci,netdev=n",
+        ]);
+        command
+            .args(["-device", "virtio-rng-pci", "-serial"])
+            .arg(format!("file:{}", self.folder.join("console").display()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     fn ssh(&self, port: u16) -> bool {
         let mut command = Command::new("ssh");
         command.args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
-        command.args(["-o", "LogLevel=QUIET", "-o", "BatchMode=yes", "-o", "ConnectTimeout=1", "-o", "IdentitiesOnly=yes"]);
+        command.args([
+            "-o",
+            "LogLevel=QUIET",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ConnectTimeout=1",
+            "-o",
+            "IdentitiesOnly=yes",
+        ]);
         command.arg("-i").arg(self.folder.join("key")).args(["-p", &port.to_string()]);
         command.arg(format!("{}@127.0.0.1", self.user)).arg("true");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
@@ -126,8 +144,12 @@ pub fn quick(world: &World, rounds: usize) -> Vec<Row> {
             samples.0.push(world.run(args));
         }
     }
-    let rows = commands.iter().zip(samples).map(|((name, args), ours)| {
-        Row { what: (*name).into(), ours, peer: None, bound: 0.010, rss: world.rss(args) }
+    let rows = commands.iter().zip(samples).map(|((name, args), ours)| Row {
+        what: (*name).into(),
+        ours,
+        peer: None,
+        bound: 0.010,
+        rss: world.rss(args),
     });
     let rows = rows.collect();
     remove_copies(world);
@@ -184,7 +206,13 @@ pub fn ssh(world: &World, rounds: usize) -> Row {
         }
     }
     world.run(&["destroy", "-f"]);
-    Row { what: "`ssh -c true`".into(), ours, peer: Some(("ssh -F config host true".into(), peer)), bound: 1.15, rss: None }
+    Row {
+        what: "`ssh -c true`".into(),
+        ours,
+        peer: Some(("ssh -F config host true".into(), peer)),
+        bound: 1.15,
+        rss: None,
+    }
 }
 
 /// `box add` of a 1 GiB qcow2 in a tar.gz over HTTP against two passes by the usual tools.
@@ -195,7 +223,8 @@ pub fn add(world: &World, rounds: usize) -> Row {
         tar -cf - metadata.json box.img | gzip -1 > gib.box && rm box.img";
     timed(Command::new("sh").current_dir(&folder).args(["-ec", make]));
     let url = serve(&folder.join("gib.box"));
-    let peer_script = format!("rm -rf out && mkdir out && curl -fsS '{url}' | gzip -dc | tar x -C out && sha256sum out/box.img");
+    let peer_script =
+        format!("rm -rf out && mkdir out && curl -fsS '{url}' | gzip -dc | tar x -C out && sha256sum out/box.img");
     let (mut ours, mut peer) = (Samples::default(), Samples::default());
     for round in 0..rounds {
         for turn in 0..2 {

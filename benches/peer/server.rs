@@ -40,7 +40,11 @@ fn answer(mut stream: TcpStream, path: &Path) -> io::Result<()> {
     let length = file.metadata()?.len();
     let from: u64 = range.unwrap_or(0).min(length);
     let status = if range.is_some() { "206 Partial Content" } else { "200 OK" };
-    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nAccept-Ranges: bytes\r\nETag: \"bench\"\r\n", length - from)?;
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nAccept-Ranges: bytes\r\nETag: \"bench\"\r\n",
+        length - from
+    )?;
     if range.is_some() {
         write!(stream, "Content-Range: bytes {from}-{}/{length}\r\n", length - 1)?;
     }

@@ -70,7 +70,8 @@ impl Row {
         };
         let peer = self.peer.as_ref().map_or("–".into(), |(name, samples)| format!("{name}: {}", shown(samples)));
         let value = if self.peer.is_some() { format!("{:.3}", self.value()) } else { "–".into() };
-        let bound = if self.peer.is_some() { format!("≤ {}", self.bound) } else { format!("≤ {}", time(self.bound)) };
+        let bound =
+            if self.peer.is_some() { format!("≤ {}", self.bound) } else { format!("≤ {}", time(self.bound)) };
         let verdict = if self.value() <= self.bound { "yes" } else { "no" };
         let rss = self.rss.map_or("–".into(), |kib| format!("{:.1} MiB", kib as f64 / 1024.0));
         format!("| {} | {} | {peer} | {value} | {bound} | {verdict} | {rss} |", self.what, shown(&self.ours))

@@ -103,9 +103,18 @@ impl Library {
     /// Adds a box. When another process is adding the same one, waits for it and returns what it added.
     pub fn add(&self, cx: &Cx, request: &AddRequest) -> Result<Installed, Error> {
         let wanted = request.check()?;
-        let before = self.from_same_source(&wanted)?;
-        let _locks = self.lock_box(cx, &wanted)?;
-        let mut there = self.from_same_source(&wanted)?;
+        let before = self.same_source(&wanted)?;
+        let locks = self.lock_box(cx, &wanted)?;
+        let result = self.add_locked(cx, &wanted, &before);
+        for lock in locks {
+            // An empty file that stays is only untidy.
+            let _ = lock.remove();
+        }
+        result
+    }
+
+    fn add_locked(&self, cx: &Cx, wanted: &Wanted<'_>, before: &[Installed]) -> Result<Installed, Error> {
+        let mut there = self.same_source(wanted)?;
         if let Some(new) = there.iter().position(|installed| !before.contains(installed)) {
             cx.note("another command has added it meanwhile");
             return Ok(there.swap_remove(new));
@@ -116,7 +125,7 @@ impl Library {
         }
         self.sweep(cx)?;
         for _ in 0..ATTEMPTS {
-            if let Some(installed) = self.try_add(cx, &wanted)? {
+            if let Some(installed) = self.try_add(cx, wanted)? {
                 return Ok(installed);
             }
             cx.note(format!("{} changed meanwhile; beginning anew", wanted.source));
@@ -125,7 +134,7 @@ impl Library {
     }
 
     /// Boxes that the request may already have led to.
-    fn from_same_source(&self, wanted: &Wanted<'_>) -> Result<Vec<Installed>, Error> {
+    fn same_source(&self, wanted: &Wanted<'_>) -> Result<Vec<Installed>, Error> {
         let mut boxes = self.list()?.boxes;
         boxes.retain(|installed| {
             let manifest = &installed.manifest;
@@ -139,7 +148,8 @@ impl Library {
     /// One process adds a box at a time. Name before source, everywhere, so no two wait for each other.
     fn lock_box(&self, cx: &Cx, wanted: &Wanted<'_>) -> Result<Vec<Lock>, Error> {
         let by_name = wanted.name.map(|name| sha256_of(&format!("name:{name}")));
-        let what = wanted.name.map_or_else(|| format!("the box from {}", wanted.source), |name| format!("box `{name}`"));
+        let what =
+            wanted.name.map_or_else(|| format!("the box from {}", wanted.source), |name| format!("box `{name}`"));
         let ids = by_name.into_iter().chain([wanted.source_id.clone()]);
         let lock = |id| {
             let path = self.dirs.boxes().join("locks").join(id);
@@ -188,9 +198,11 @@ impl Library {
         }
         create_private(&self.disks())?;
         let files = [Some(received.disk), received.kernel, received.initrd].into_iter().flatten();
-        let places = manifest.disks.iter().map(StoredDisk::file_name).chain(
-            manifest.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten(),
-        );
+        let places = manifest
+            .disks
+            .iter()
+            .map(StoredDisk::file_name)
+            .chain(manifest.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten());
         for (file, place) in files.zip(places) {
             put(&file, &self.disks().join(place))?;
         }
@@ -280,8 +292,8 @@ fn receive(
     let (feed, mut reader) = stream(&pool, cx.cancel().clone());
     let (received, fetched) = thread::scope(|scope| {
         let fetching = scope.spawn(|| fetch(cx, wanted, &pool, part, &mut hasher, feed));
-        let receiver = Receiver { pool: &pool, cancel: cx.cancel(), limits: wanted.limits, into: incoming.dir() };
-        let received = receiver.receive(&mut reader);
+        let unpacking = Receiver { pool: &pool, cancel: cx.cancel(), limits: wanted.limits, into: incoming.dir() };
+        let received = unpacking.receive(&mut reader);
         // A damaged download shows as nonsense first; the checksum tells that it is damage.
         if wanted.checksum.is_some() && received.as_ref().is_err_and(Broken::is_damage) {
             while let Ok(Some(block)) = reader.next_block() {
@@ -291,7 +303,8 @@ fn receive(
         drop(reader);
         (received, fetching.join())
     });
-    let panicked = || Error::io("read", wanted.source.to_string(), std::io::Error::other("the reading thread panicked"));
+    let panicked =
+        || Error::io("read", wanted.source.to_string(), std::io::Error::other("the reading thread panicked"));
     let outcome = fetched.map_err(|_| panicked())??;
     cx.check()?;
     if outcome == Outcome::Changed {

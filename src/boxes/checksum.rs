@@ -47,7 +47,8 @@ impl FromStr for Checksum {
     fn from_str(text: &str) -> Result<Self, BadChecksum> {
         let bad = || BadChecksum(text.chars().filter(|c| !c.is_control()).take(200).collect());
         let trimmed = text.trim();
-        let (named, hex) = trimmed.split_once(':').map_or((None, trimmed), |(name, hex)| (Some(name.trim()), hex.trim()));
+        let (named, hex) =
+            trimmed.split_once(':').map_or((None, trimmed), |(name, hex)| (Some(name.trim()), hex.trim()));
         let fits = |algorithm: &&Algorithm| {
             named.is_none_or(|name| name.eq_ignore_ascii_case(algorithm.name())) && hex.len() == algorithm.digits()
         };
@@ -98,7 +99,11 @@ impl Hasher {
 
 /// Lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// SHA-256 of a short text, as digits: names of files that stand for a URL.

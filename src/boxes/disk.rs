@@ -50,7 +50,7 @@ pub(super) fn write(
         let writer = scope.spawn(move || write_blocks(pool, reader, path));
         let mut size = 0;
         let mut head = Vec::new();
-        let fed = loop {
+        let outcome = loop {
             let block = match pool.fill(from) {
                 Ok(block) => block,
                 Err(error) => break Err(Broken::Read(error)),
@@ -70,7 +70,7 @@ pub(super) fn write(
             }
         };
         // A writer without an end fails too; our own reason is the one that matters then.
-        let ended = fed.map(|()| {
+        let ended = outcome.map(|()| {
             let _ = feed.end();
         });
         let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the writing thread panicked")));
@@ -86,10 +86,10 @@ pub(super) fn write(
 /// The writing thread: returns the SHA-256 of all that came.
 fn write_blocks(pool: &Pool, mut blocks: BlockReader<'_>, path: &Path) -> io::Result<String> {
     let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
-    let syncer = file.try_clone()?;
+    let handle = file.try_clone()?;
     let (bell, rings) = sync_channel(1);
     thread::scope(|scope| {
-        let syncing = scope.spawn(move || sync_when_rung(&syncer, &rings));
+        let syncing = scope.spawn(move || sync_when_rung(&handle, &rings));
         let written = write_sparse(pool, &mut blocks, &file, &bell);
         drop(bell);
         let synced = syncing.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")));

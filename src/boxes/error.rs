@@ -149,7 +149,9 @@ impl Explain for Error {
             Self::Store(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
             Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Checksum(_) => None,
-            Self::Name { .. } | Self::Unnamed { .. } => Some("give it a name with `--name`, such as `me/debian`".into()),
+            Self::Name { .. } | Self::Unnamed { .. } => {
+                Some("give it a name with `--name`, such as `me/debian`".into())
+            }
             Self::Source { .. } => Some("give a file (.box, .qcow2, .img) or an http(s) URL of one".into()),
             Self::NoFile { looks_like_name: true, .. } => {
                 Some("give a file or URL; `vbox-rs box build NAME` builds a box that has a recipe".into())
@@ -160,7 +162,7 @@ impl Explain for Error {
                 "nothing was kept; check the checksum at its publisher, and if it is right, do not trust this source"
                     .into(),
             ),
-            Self::Refused { source, .. } => source.hint(),
+            Self::Refused { source, .. } => Some(source.hint().into()),
             Self::AlreadyThere { name, .. } => {
                 Some(format!("add it again with `--force`, or see it with `vbox-rs box info {name}`"))
             }
@@ -268,15 +270,17 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    fn hint(&self) -> Option<String> {
-        let text = match self {
+    fn hint(&self) -> &'static str {
+        match self {
             Self::NotABox("a web page") => "check the URL: the server answered with a page, perhaps to log in",
             Self::NotABox("a zip archive") => "unpack it and pack it again with `tar czf`",
             Self::NotABox(_) => "give a .box file, a qcow2 image, or a raw image with a boot sector",
             Self::CutOff(_) | Self::Gzip(_) | Self::Tar(_) => {
                 "fetch it again; give `--checksum` if its publisher names one"
             }
-            Self::Provider { .. } => "look for a build of it for libvirt or qemu, or add a cloud image of the same system",
+            Self::Provider { .. } => {
+                "look for a build of it for libvirt or qemu, or add a cloud image of the same system"
+            }
             Self::Architecture { .. } => "add the build for the right architecture",
             Self::Image { source: qcow2::Error::BackingFile(_) | qcow2::Error::DataFile, .. } => {
                 "its author can flatten it: `qemu-img convert -O qcow2 OLD NEW`"
@@ -288,7 +292,6 @@ impl Refusal {
             | Self::Entries(_)
             | Self::TooLarge { .. } => "nothing was kept; do not trust this box, and tell its author",
             _ => "nothing was kept; tell the box's author",
-        };
-        Some(text.into())
+        }
     }
 }

@@ -115,7 +115,12 @@ impl Library {
         }
         listing.boxes.sort_by(|a, b| {
             let (a, b) = (&a.manifest, &b.manifest);
-            (&a.name, &a.version, &a.provider, &a.architecture).cmp(&(&b.name, &b.version, &b.provider, &b.architecture))
+            (&a.name, &a.version, &a.provider, &a.architecture).cmp(&(
+                &b.name,
+                &b.version,
+                &b.provider,
+                &b.architecture,
+            ))
         });
         Ok(listing)
     }
@@ -172,6 +177,12 @@ impl Library {
         }
     }
 
+    /// The box that a machine rests on, from the manifest in its record: the disks stay even when the manifest here is
+    /// gone (see [`Library::remove`]).
+    pub fn resting_on(&self, manifest: Manifest) -> Result<Installed, Error> {
+        Ok(Installed { path: self.manifest_path(&manifest)?, disks: self.disks(), manifest })
+    }
+
     /// All versions of a box in the library, ascending: for messages.
     pub fn versions(&self, name: &str) -> Result<Vec<Version>, Error> {
         let mut listing = Listing::default();
@@ -187,10 +198,14 @@ impl Library {
     pub fn hold(&self, cx: &Cx, installed: &Installed) -> Result<BoxHold, Error> {
         let lock = Lock::shared(cx, &self.lock_path())?;
         match read_record::<Manifest>(&installed.path)? {
-            // `--force` may have put another one in its place; its files are kept then, so it is as good as before.
-            Some(_) => Ok(BoxHold { _lock: lock }),
-            None => Err(gone(installed)),
+            // `--force` may have put another one in its place; its files are kept then, until somebody releases them.
+            Some(_) if self.has_files(&installed.manifest) => Ok(BoxHold { _lock: lock }),
+            _ => Err(gone(installed)),
         }
+    }
+
+    fn has_files(&self, manifest: &Manifest) -> bool {
+        manifest.files().iter().all(|name| self.disks().join(name).is_file())
     }
 
     /// Removes a box. `users` names the machines that use it, and is asked while nobody can [`Library::hold`] it. With
@@ -249,7 +264,9 @@ fn gone(installed: &Installed) -> Error {
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     match fs::read_dir(dir) {
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
         Err(e) => Err(Error::io("read", dir, e)),
     }
 }

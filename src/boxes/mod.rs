@@ -28,6 +28,7 @@ pub use error::{Error, Refusal};
 pub use library::{BoxHold, Damaged, Library, Listing, Query, Removed};
 pub use manifest::{DirectBoot, Installed, Manifest, StoredDisk, StoredKernel};
 pub use receive::Limits;
+pub use source::{default_name, shown_source};
 pub use version::{BadRequirement, BadVersion, Requirement, Version};
 
 /// Providers whose boxes we run, as `metadata.json` names them.

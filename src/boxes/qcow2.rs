@@ -127,7 +127,7 @@ fn check_features(head: &[u8]) -> Result<usize, Error> {
         return Err(Error::Nonsense("refcount width"));
     }
     let length = be32(head, 100)? as usize;
-    if length < V3_LENGTH || length % 8 != 0 {
+    if length < V3_LENGTH || !length.is_multiple_of(8) {
         return Err(Error::Nonsense("header length"));
     }
     if features & INCOMPATIBLE_COMPRESSION != 0 && (length < 112 || !matches!(head.get(104), Some(0 | 1))) {

@@ -128,7 +128,7 @@ impl Receiver<'_> {
         let disk = self.store(from, "the image", None, 0)?;
         let (format, virtual_size) = if qcow2::is_qcow2(&disk.head) {
             ("qcow2", header("the image", &disk.head)?.virtual_size)
-        } else if disk.size % 512 == 0 {
+        } else if disk.size.is_multiple_of(512) {
             ("raw", disk.size)
         } else {
             return Err(Refusal::RawSize(disk.size).into());
@@ -164,21 +164,7 @@ impl Receiver<'_> {
             }
         }
         archive.finish()?;
-        self.assemble(metadata.ok_or(Refusal::NoMetadata)?, info, files)
-    }
-
-    fn assemble(
-        &self,
-        metadata: Metadata,
-        info: Option<Map<String, Value>>,
-        mut files: BTreeMap<String, Written>,
-    ) -> Result<Received, Broken> {
-        let mut part = |name: &str| files.remove(name).ok_or_else(|| Refusal::Missing(name.into()));
-        let disk = part(&metadata.disk)?;
-        let virtual_size = header(&metadata.disk, &disk.head)?.virtual_size;
-        let kernel = metadata.kernel.as_deref().map(&mut part).transpose()?;
-        let initrd = metadata.initrd.as_deref().map(&mut part).transpose()?;
-        Ok(Received { metadata, info, disk, format: "qcow2", virtual_size, kernel, initrd })
+        assemble(metadata.ok_or(Refusal::NoMetadata)?, info, files)
     }
 
     /// Writes a file of the box under a name of our own. An image is judged by its first bytes, before the rest of it is
@@ -202,6 +188,20 @@ impl Receiver<'_> {
         let path = self.into.join(format!("file{index}"));
         disk::write(self.pool, self.cancel, &mut whole, &path, &what, limit)
     }
+}
+
+/// Finds the parts that the metadata names among the files of an archive.
+fn assemble(
+    metadata: Metadata,
+    info: Option<Map<String, Value>>,
+    mut files: BTreeMap<String, Written>,
+) -> Result<Received, Broken> {
+    let mut part = |name: &str| files.remove(name).ok_or_else(|| Refusal::Missing(name.into()));
+    let disk = part(&metadata.disk)?;
+    let virtual_size = header(&metadata.disk, &disk.head)?.virtual_size;
+    let kernel = metadata.kernel.as_deref().map(&mut part).transpose()?;
+    let initrd = metadata.initrd.as_deref().map(&mut part).transpose()?;
+    Ok(Received { metadata, info, disk, format: "qcow2", virtual_size, kernel, initrd })
 }
 
 /// What the archive says of a file.

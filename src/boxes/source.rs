@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
+use super::Error;
 use super::checksum::sha256_of;
 use super::name::printable;
-use super::Error;
 
 /// A file of this computer, or something to download.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,16 @@ impl fmt::Display for Source {
     }
 }
 
+/// The name that a box from `source` (file or URL) gets when nobody names it.
+pub fn default_name(source: &str) -> Option<String> {
+    Source::parse(source).ok()?.default_name()
+}
+
+/// A source for messages: without user, password, query and fragment, any of which may be a secret.
+pub fn shown_source(source: &str) -> String {
+    Source::parse(source).map_or_else(|_| without_secrets(source), |source| source.to_string())
+}
+
 /// A URL without its secrets.
 pub(super) fn shown(url: &Url) -> String {
     let mut url = url.clone();
@@ -141,7 +151,9 @@ mod tests {
     fn secrets_of_a_url_are_never_shown() {
         let source = Source::parse("https://me:hunter2@example.com/a/b.box?token=s3cret#x").unwrap();
         assert_eq!(source.to_string(), "https://example.com/a/b.box");
-        for text in ["ftp://me:hunter2@example.com/b.box?token=s3cret", "https://me:hunter2@:x/?token=s3cret", "file://host/x"] {
+        for text in
+            ["ftp://me:hunter2@example.com/b.box?token=s3cret", "https://me:hunter2@:x/?token=s3cret", "file://host/x"]
+        {
             let message = Source::parse(text).unwrap_err().to_string();
             assert!(!message.contains("hunter2") && !message.contains("s3cret"), "{message}");
         }

@@ -64,7 +64,8 @@ impl Library {
         if !listing.damaged.is_empty() {
             return Ok(0);
         }
-        let mut needed: BTreeSet<String> = listing.boxes.iter().flat_map(|installed| installed.manifest.files()).collect();
+        let mut needed: BTreeSet<String> =
+            listing.boxes.iter().flat_map(|installed| installed.manifest.files()).collect();
         needed.extend(names(&self.kept()));
         let mut freed = 0;
         for name in names(&self.disks()).into_iter().filter(|name| !needed.contains(name)) {

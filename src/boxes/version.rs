@@ -108,8 +108,7 @@ fn is_well_formed(text: &str) -> bool {
         && first.bytes().all(|b| b.is_ascii_digit())
         && parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
         && pre.is_none_or(|pre| {
-            pre.split('.')
-                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+            pre.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
         })
 }
 
@@ -124,9 +123,7 @@ fn split(text: &str) -> Vec<Segment> {
             continue;
         }
         let digits = first.is_ascii_digit();
-        let end = rest
-            .find(|c: char| !c.is_ascii_alphanumeric() || c.is_ascii_digit() != digits)
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() || c.is_ascii_digit() != digits).unwrap_or(rest.len());
         let (run, behind) = rest.split_at(end);
         segments.push(if digits {
             Segment::Number(run.trim_start_matches('0').into())
@@ -289,9 +286,8 @@ mod tests {
 
     #[test]
     fn versions_are_ordered_as_rubygems_does() {
-        let ascending = [
-            "0.9", "1.0.a", "1.0.a.2", "1.0.b1", "1.0-rc1", "1.0.pre", "1.0", "1.0.1", "1.2", "1.10", "12.20260101.0",
-        ];
+        let ascending =
+            ["0.9", "1.0.a", "1.0.a.2", "1.0.b1", "1.0-rc1", "1.0.pre", "1.0", "1.0.1", "1.2", "1.10", "12.20260101.0"];
         for pair in ascending.windows(2) {
             assert!(version(pair[0]) < version(pair[1]), "{pair:?}");
         }
@@ -335,7 +331,8 @@ mod tests {
     }
 
     fn any_version() -> impl Strategy<Value = Version> {
-        "[0-9]{1,3}(\\.([0-9]{1,2}|[a-c]{1,2}|[ab][0-9]|0)){0,4}(-[a-c0-9]{1,2})?".prop_map(|text| text.parse().unwrap())
+        "[0-9]{1,3}(\\.([0-9]{1,2}|[a-c]{1,2}|[ab][0-9]|0)){0,4}(-[a-c0-9]{1,2})?"
+            .prop_map(|text| text.parse().unwrap())
     }
 
     proptest! {

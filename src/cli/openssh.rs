@@ -46,7 +46,11 @@ fn arguments(target: &SshTarget, order: Order) -> Vec<OsString> {
         let endpoint = &target.login.endpoint;
         vec!["-p".into(), endpoint.port.to_string().into(), endpoint.host.clone().into()]
     } else {
-        openssh::arguments(&target.config, &target.host, &Invocation { tty, ..Invocation::default() })
+        openssh::arguments(
+            &target.config,
+            &target.host,
+            &Invocation { tty, extra: &target.extra_args, ..Invocation::default() },
+        )
     };
     // Behind the host, as Vagrant has it: `-- ls` is a command, and the client takes options there too.
     arguments.extend(order.extra);
@@ -90,7 +94,7 @@ mod tests {
             config: "/h/ssh/config".into(),
             config_text: String::new(),
             host: "web".into(),
-            forward_agent: false,
+            extra_args: vec!["Compression=yes".into()],
         }
     }
 
@@ -98,13 +102,19 @@ mod tests {
     fn the_client_gets_our_configuration_and_the_users_arguments() {
         let command = |text: &str| Some(text.to_owned());
         let cases = [
-            (Order::default(), "-F /h/ssh/config web"),
+            (Order::default(), "-F /h/ssh/config -o Compression=yes web"),
             (
                 Order { command: command("uname -a"), tty: Some(false), ..Order::default() },
-                "-F /h/ssh/config -T web -- uname -a",
+                "-F /h/ssh/config -T -o Compression=yes web -- uname -a",
             ),
-            (Order { command: command("top"), tty: Some(true), ..Order::default() }, "-F /h/ssh/config -t web -- top"),
-            (Order { extra: vec!["-L".into(), "1:x:2".into()], ..Order::default() }, "-F /h/ssh/config web -L 1:x:2"),
+            (
+                Order { command: command("top"), tty: Some(true), ..Order::default() },
+                "-F /h/ssh/config -t -o Compression=yes web -- top",
+            ),
+            (
+                Order { extra: vec!["-L".into(), "1:x:2".into()], ..Order::default() },
+                "-F /h/ssh/config -o Compression=yes web -L 1:x:2",
+            ),
             (Order { plain: true, ..Order::default() }, "-p 2200 127.0.0.1"),
         ];
         for (order, expected) in cases {

@@ -40,14 +40,14 @@ pub(super) struct Up {
 impl Up {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (project, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Autostart)?;
+        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Autostart)?;
         let options = UpOptions {
             provider: self.provider,
             destroy_on_error: self.destroy_on_error,
             ..self.provisioning.options()
         };
         let cx = app.ui.cx();
-        let fared = machine::up(&cx, &fleet, project.as_ref(), &targets, &options, self.parallel.wanted());
+        let fared = machine::up(&cx, &fleet, &targets, &options, self.parallel.wanted());
         tell(app, &targets, &fared)
     }
 }

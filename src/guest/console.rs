@@ -50,16 +50,11 @@ pub fn attach(cx: &Cx, console: &UnixStream, stdio: Stdio<'_>) -> Result<Left, E
                 Err(_) => return Ok(Left::Closed),
             }
         }
-        if ready_input(console, &signals, stdio, pending.is_empty()) {
-            match stdio.read(&mut block)? {
-                None => {}
-                Some([]) => return Ok(Left::Asked),
-                Some(typed) => {
-                    if leave.filter(typed, &mut pending) {
-                        return Ok(Left::Asked);
-                    }
-                }
-            }
+        if ready_input(console, &signals, stdio, pending.is_empty())
+            && let Some(typed) = stdio.read(&mut block)?
+            && (typed.is_empty() || leave.filter(typed, &mut pending))
+        {
+            return Ok(Left::Asked);
         }
     }
 }

@@ -31,6 +31,26 @@ impl fmt::Display for Answer {
     }
 }
 
+/// A host key that is not the recorded one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedKey {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// Fingerprint of the recorded key.
+    pub expected: String,
+    /// Fingerprint of the key that was shown.
+    pub shown: String,
+    /// The recorded key in one line, as the machine's `known_hosts` has it.
+    pub recorded: String,
+}
+
+impl fmt::Display for ChangedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, expected, shown, .. } = self;
+        write!(f, "the host key of {endpoint} has changed: expected {expected}, but it shows {shown}")
+    }
+}
+
 /// Why we could not do something in the guest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,17 +84,8 @@ pub enum Error {
         source: ssh2::Error,
     },
     /// The guest shows another host key than the recorded one.
-    #[error("the host key of {endpoint} has changed: expected {expected}, but it shows {shown}")]
-    HostKeyChanged {
-        /// Where.
-        endpoint: Endpoint,
-        /// Fingerprint of the recorded key.
-        expected: String,
-        /// Fingerprint of the key that was shown.
-        shown: String,
-        /// The recorded key in one line, as the machine's `known_hosts` has it.
-        recorded: String,
-    },
+    #[error("{0}")]
+    HostKeyChanged(Box<ChangedKey>),
     /// The guest shows no host key that we can read.
     #[error("{endpoint} shows a host key that cannot be read")]
     HostKeyUnreadable {
@@ -214,7 +225,10 @@ pub enum Error {
 impl Error {
     /// Whether trying again a moment later, while the guest boots, may end well.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::LoginTimeout { .. } | Self::Handshake { .. } | Self::Lost { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::LoginTimeout { .. } | Self::Handshake { .. } | Self::Lost { .. }
+        )
     }
 }
 
@@ -248,14 +262,17 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { .. } => "see `vbox-rs status` for whether the machine runs, and `vbox-rs logs` for what it says".into(),
+            Self::Unreachable { .. } => {
+                "see `vbox-rs status` for whether the machine runs, and `vbox-rs logs` for what it says".into()
+            }
             Self::LoginTimeout { .. } | Self::Handshake { .. } | Self::Lost { .. } => {
                 "see `vbox-rs logs` for what the guest says; `vbox-rs reload` starts it anew".into()
             }
-            Self::HostKeyChanged { recorded, .. } => format!(
+            Self::HostKeyChanged(changed) => format!(
                 "something else may be listening on that port, so nothing was sent to it. If you replaced the guest's \
                  host key yourself, remove this line from the machine's known_hosts (`vbox-rs ssh-config` names the \
-                 file) and run `vbox-rs up`: {recorded}"
+                 file) and run `vbox-rs up`: {}",
+                changed.recorded
             ),
             Self::HostKeyUnreadable { .. } => "see whether an ssh server listens on that port".into(),
             Self::WrongKey { endpoint, .. } => format!(
@@ -285,7 +302,9 @@ impl Explain for Error {
                 "see `vbox-rs logs` for how far it booted; raise `boot_timeout` where it is only slow".into()
             }
             Self::Upload { .. } => "check the directory, its owner and the free space in the guest".into(),
-            Self::Step { .. } => "run `vbox-rs ssh` and try by hand; the login user needs sudo without a password".into(),
+            Self::Step { .. } => {
+                "run `vbox-rs ssh` and try by hand; the login user needs sudo without a password".into()
+            }
             Self::ToolsMissing { .. } => "install them in the guest or in the box".into(),
             Self::Unchanged { .. } => "see `vbox-rs console` for what the guest does".into(),
             Self::KeyPair { path, .. } => {

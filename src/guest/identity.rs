@@ -67,7 +67,8 @@ mod tests {
         assert_eq!(read(), format!("{KEY}\n"));
         let [rsa, ed25519] = INSECURE_PUBLIC;
         // Without an end of its last line, as some boxes have it.
-        std::fs::write(&file, format!("# mine\n{ed25519} vagrant\nfrom=\"*\" {rsa} vagrant insecure public key")).unwrap();
+        std::fs::write(&file, format!("# mine\n{ed25519} vagrant\nfrom=\"*\" {rsa} vagrant insecure public key"))
+            .unwrap();
         for _ in 0..2 {
             assert!(run(home.path(), &add_script(KEY).unwrap()));
         }

@@ -35,7 +35,8 @@ pub(super) fn blob(text: &str) -> Option<Vec<u8>> {
 
 /// `SHA256:…`, as OpenSSH shows it.
 pub(super) fn fingerprint(text: &str) -> String {
-    blob(text).map_or_else(|| "an unreadable key".into(), |blob| format!("SHA256:{}", encode(&Sha256::digest(blob), false)))
+    blob(text)
+        .map_or_else(|| "an unreadable key".into(), |blob| format!("SHA256:{}", encode(&Sha256::digest(blob), false)))
 }
 
 fn encode(bytes: &[u8], pad: bool) -> String {
@@ -83,12 +84,22 @@ mod tests {
     fn a_key_is_read_and_written_as_openssh_does() {
         assert_eq!(normal(&format!("{KEY} a comment\n")).unwrap(), KEY);
         assert_eq!(line(&blob(KEY).unwrap()).unwrap(), KEY);
-        assert_eq!(fingerprint(KEY), ssh_key::PublicKey::from_openssh(KEY).unwrap().fingerprint(ssh_key::HashAlg::Sha256).to_string());
+        assert_eq!(
+            fingerprint(KEY),
+            ssh_key::PublicKey::from_openssh(KEY).unwrap().fingerprint(ssh_key::HashAlg::Sha256).to_string()
+        );
     }
 
     #[test]
     fn what_is_not_one_key_is_refused() {
-        for text in ["", "ssh-ed25519", "ssh-rsa AAAA", "ssh-ed25519 !!!!", &format!("{KEY}\n{KEY}"), &KEY.replacen("ed25519", "dss", 1)] {
+        for text in [
+            "",
+            "ssh-ed25519",
+            "ssh-rsa AAAA",
+            "ssh-ed25519 !!!!",
+            &format!("{KEY}\n{KEY}"),
+            &KEY.replacen("ed25519", "dss", 1),
+        ] {
             assert_eq!(normal(text), None, "{text}");
         }
     }

@@ -36,15 +36,14 @@ const KEY_LIMIT: u64 = 64 << 10;
 pub fn ensure(dir: &Path, name: &str, comment: &str) -> Result<KeyPair, Error> {
     let private = dir.join(name);
     let failed = |source| Error::KeyPair { path: private.clone(), source };
-    let key = match store::read_bounded(&private, KEY_LIMIT)? {
-        Some(text) => PrivateKey::from_openssh(&text).map_err(failed)?,
-        None => {
-            let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(failed)?;
-            key.set_comment(comment);
-            let text = key.to_openssh(LineEnding::LF).map_err(failed)?;
-            store::write_atomic(&private, text.as_bytes(), 0o600)?;
-            key
-        }
+    let key = if let Some(text) = store::read_bounded(&private, KEY_LIMIT)? {
+        PrivateKey::from_openssh(&text).map_err(failed)?
+    } else {
+        let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(failed)?;
+        key.set_comment(comment);
+        let text = key.to_openssh(LineEnding::LF).map_err(failed)?;
+        store::write_atomic(&private, text.as_bytes(), 0o600)?;
+        key
     };
     let public = key.public_key().to_openssh().map_err(failed)?;
     complete(private, public)
@@ -93,7 +92,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().join("ssh");
         let pair = ensure(&dir, "id_ed25519", "vbox-rs web").unwrap();
-        assert!(pair.public.starts_with("ssh-ed25519 AAAA") && pair.public.ends_with(" vbox-rs web"), "{}", pair.public);
+        assert!(
+            pair.public.starts_with("ssh-ed25519 AAAA") && pair.public.ends_with(" vbox-rs web"),
+            "{}",
+            pair.public
+        );
         assert_eq!(mode(&pair.private), 0o600);
         let public = dir.join("id_ed25519.pub");
         assert_eq!(fs::read_to_string(&public).unwrap(), format!("{}\n", pair.public));

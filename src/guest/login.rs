@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use ssh2::{BlockDirections, ErrorCode, MethodType};
 
 use super::connect::{GoOn, SLICE, wait};
+use super::error::ChangedKey;
 use super::{Error, key_text};
 use crate::store;
 
@@ -104,7 +105,12 @@ const HOST_KEY_TYPES: &[&str] = &[
 ];
 
 /// Exchanges keys, checks the host key, logs in. `tell` hears of every stage.
-pub(super) fn log_in(socket: TcpStream, login: &Login, go_on: GoOn<'_>, tell: &mut dyn FnMut(Stage)) -> Result<Link, Error> {
+pub(super) fn log_in(
+    socket: TcpStream,
+    login: &Login,
+    go_on: GoOn<'_>,
+    tell: &mut dyn FnMut(Stage),
+) -> Result<Link, Error> {
     let failed = |stage| move |source| Error::Handshake { endpoint: login.endpoint.clone(), stage, source };
     tell(Stage::KeyExchange);
     let prepare = || -> Result<ssh2::Session, ssh2::Error> {
@@ -177,12 +183,14 @@ fn check_host_key(ssh: &ssh2::Session, login: &Login) -> Result<String, Error> {
         .and_then(|(blob, _)| key_text::line(blob))
         .ok_or_else(|| Error::HostKeyUnreadable { endpoint: endpoint() })?;
     match &login.host_key {
-        HostKey::Pinned(pinned) if key_text::normal(pinned).as_deref() != Some(&shown) => Err(Error::HostKeyChanged {
-            endpoint: endpoint(),
-            expected: key_text::fingerprint(pinned),
-            shown: key_text::fingerprint(&shown),
-            recorded: pinned.trim().into(),
-        }),
+        HostKey::Pinned(pinned) if key_text::normal(pinned).as_deref() != Some(&shown) => {
+            Err(Error::HostKeyChanged(Box::new(ChangedKey {
+                endpoint: endpoint(),
+                expected: key_text::fingerprint(pinned),
+                shown: key_text::fingerprint(&shown),
+                recorded: pinned.trim().into(),
+            })))
+        }
         _ => Ok(shown),
     }
 }
@@ -205,13 +213,13 @@ fn authenticate(link: &Link, login: &Login, go_on: GoOn<'_>) -> Result<(), Error
                 let step = || link.ssh.userauth_pubkey_memory(user, None, &text, None);
                 drive(&link.ssh, &link.socket, go_on, step)?
             }
-            Ok(KeyFile::Encrypted(public)) => match with_agent(link, login, public.as_deref(), go_on)? {
-                Some(attempt) => attempt,
-                None => {
+            Ok(KeyFile::Encrypted(public)) => {
+                let Some(attempt) = with_agent(link, login, public.as_deref(), go_on)? else {
                     unusable = Some((path, "it has a passphrase, and the ssh-agent does not have it".to_owned()));
                     continue;
-                }
-            },
+                };
+                attempt
+            }
             Err(why) => {
                 unusable = Some((path, why));
                 continue;
@@ -223,13 +231,13 @@ fn authenticate(link: &Link, login: &Login, go_on: GoOn<'_>) -> Result<(), Error
             Verdict::Unusable(why) => unusable = Some((path, why)),
         }
     }
-    if login.keys.is_empty() {
-        if let Some(attempt) = with_agent(link, login, None, go_on)? {
-            if matches!(judge(attempt, login)?, Verdict::In) {
-                return Ok(());
-            }
-            tried.push("of the ssh-agent".into());
+    if login.keys.is_empty()
+        && let Some(attempt) = with_agent(link, login, None, go_on)?
+    {
+        if matches!(judge(attempt, login)?, Verdict::In) {
+            return Ok(());
         }
+        tried.push("of the ssh-agent".into());
     }
     match unusable {
         Some((path, why)) if tried.is_empty() => Err(Error::Key { path: path.clone(), why }),
@@ -288,7 +296,12 @@ fn openssh_is_plain(text: &str) -> bool {
 }
 
 /// Tries the agent's key that is `wanted` (its wire form), or each of them; `None` when the agent has nothing to try.
-fn with_agent(link: &Link, login: &Login, wanted: Option<&[u8]>, go_on: GoOn<'_>) -> Result<Option<Result<(), ssh2::Error>>, Error> {
+fn with_agent(
+    link: &Link,
+    login: &Login,
+    wanted: Option<&[u8]>,
+    go_on: GoOn<'_>,
+) -> Result<Option<Result<(), ssh2::Error>>, Error> {
     if std::env::var_os("SSH_AUTH_SOCK").is_none() {
         return Ok(None);
     }

@@ -19,7 +19,7 @@ mod tail;
 mod terminal;
 mod upload;
 
-pub use error::{Answer, Error};
+pub use error::{Answer, ChangedKey, Error};
 pub use login::{Endpoint, HostKey, Login, Stage};
 pub use quoting::quote;
 pub use session::{GuestCommand, Output, Session};

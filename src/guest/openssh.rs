@@ -117,7 +117,8 @@ pub fn client() -> Option<PathBuf> {
 }
 
 fn find_in(path: &std::ffi::OsStr) -> Option<PathBuf> {
-    let runs = |file: &PathBuf| file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
+    let runs =
+        |file: &PathBuf| file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
     std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join("ssh")).find(runs)
 }
 
@@ -203,10 +204,17 @@ Host default
         let file = dir.path().join("config");
         let identity = PathBuf::from("/a b/100%/key");
         std::fs::write(&file, config_text(&config(&endpoint(), &[identity])).unwrap()).unwrap();
-        let output = Command::new(client).arg("-G").args(arguments(&file, "default", &Invocation::default())).output().unwrap();
+        let output =
+            Command::new(client).arg("-G").args(arguments(&file, "default", &Invocation::default())).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        for line in ["port 2200", "user vagrant", "hostkeyalias vbox-rs-1234", "stricthostkeychecking true", "identityfile /a b/100%%/key"] {
+        for line in [
+            "port 2200",
+            "user vagrant",
+            "hostkeyalias vbox-rs-1234",
+            "stricthostkeychecking true",
+            "identityfile /a b/100%%/key",
+        ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
     }
@@ -219,7 +227,10 @@ Host default
             assert!(config_text(&ClientConfig { host, ..good }).is_err(), "{host:?}");
         }
         for known_hosts in ["/a\"b", "/a\nb", "/${HOME}", "/a\\b"] {
-            assert!(config_text(&ClientConfig { known_hosts: Path::new(known_hosts), ..good }).is_err(), "{known_hosts:?}");
+            assert!(
+                config_text(&ClientConfig { known_hosts: Path::new(known_hosts), ..good }).is_err(),
+                "{known_hosts:?}"
+            );
         }
         assert_eq!(known_hosts_line("vm", &format!("{KEY} comment")).unwrap(), format!("vm {KEY}\n"));
         assert!(known_hosts_line("vm", "ssh-rsa").is_err());

@@ -17,9 +17,7 @@ pub(super) fn with_sh(script: &str) -> String {
 /// A command line that runs `script` as root with the guest's `sh`; without a password, or it fails at once.
 pub(super) fn as_root(script: &str) -> String {
     let script = quote(script);
-    with_sh(&format!(
-        "if [ \"$(id -u)\" = 0 ]; then exec sh -c {script}; else exec sudo -n -- sh -c {script}; fi"
-    ))
+    with_sh(&format!("if [ \"$(id -u)\" = 0 ]; then exec sh -c {script}; else exec sudo -n -- sh -c {script}; fi"))
 }
 
 #[cfg(test)]

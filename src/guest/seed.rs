@@ -181,7 +181,8 @@ mod tests {
     use super::*;
     use crate::guest::keys;
 
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN1YdxBpNlzxDqfJyw/QKow1F+wvG9hXGoqiysfJOn5Y vbox-rs: \"web\"";
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN1YdxBpNlzxDqfJyw/QKow1F+wvG9hXGoqiysfJOn5Y vbox-rs: \"web\"";
 
     fn seed(host_key: Option<&KeyPair>) -> Seed<'_> {
         Seed { instance_id: "i-1", hostname: Some("web.example.com"), user: "vagrant", authorized_key: KEY, host_key }

@@ -136,16 +136,15 @@ pub fn boot_id(session: &mut Session, cx: &Cx) -> Result<String, Error> {
 /// Reboots the guest and waits, at most `deadline`, until it is up again: a login to the old boot does not count.
 /// `login` and `alive` are as for [`wait::for_ssh`].
 pub fn reboot(
-    mut session: Session,
+    session: &mut Session,
     cx: &Cx,
     login: &Login,
     alive: &mut dyn FnMut() -> bool,
     deadline: Duration,
 ) -> Result<Session, Error> {
     let began = Instant::now();
-    let before = boot_id(&mut session, cx)?;
-    ask(&mut session, cx, "reboot", "systemctl reboot --no-wall 2>/dev/null || shutdown -r now 2>/dev/null || reboot")?;
-    drop(session);
+    let before = boot_id(session, cx)?;
+    ask(session, cx, "reboot", "systemctl reboot --no-wall 2>/dev/null || shutdown -r now 2>/dev/null || reboot")?;
     loop {
         let left = deadline.saturating_sub(began.elapsed());
         if left.is_zero() {

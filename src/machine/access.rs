@@ -25,7 +25,7 @@ pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Fail
         KeyInUse::Own => vec![dir.join("id_ed25519")],
         KeyInUse::Box if !record.ssh.private_key_path.is_empty() => record.ssh.private_key_path.clone(),
         // A kill between the guest's taking our key and our recording it leaves both possible.
-        KeyInUse::Box => vec![keys::insecure(&dir)?, dir.join("id_ed25519")],
+        KeyInUse::Box => vec![keys::insecure(&dir)?.private, dir.join("id_ed25519")],
     };
     let port = record.forwards.first().map_or(0, |forward| forward.host);
     Ok(Login {
@@ -51,7 +51,7 @@ pub(super) fn await_login(
     let result = wait::for_ssh(cx, &login, &mut alive, time);
     result.map_err(|error| match error {
         guest::Error::Interrupted(interrupted) => interrupted.into(),
-        guest::Error::Died => {
+        guest::Error::ProcessDied { .. } => {
             let why = vm.state().map_or_else(|e| Failure::from(e).chain(), |state| describe(&state));
             Error::boot("boot", Error::Died { why, log: vm.hypervisor_log() }, tail(&console)).into()
         }
@@ -74,13 +74,44 @@ pub fn ssh_target(fleet: &Fleet, target: &Target) -> Result<SshTarget, Failure> 
     let (_, record) = fleet.existing(target)?;
     running(fleet, &record)?;
     let login = login(fleet, &record)?;
-    let config = openssh_config(fleet, &record, &login, &record.name)?;
-    let path = fleet.dirs().machine(record.id).join("ssh/config");
-    let text = config.text()?;
-    if store::read_bounded(&path, 1 << 20)?.is_none_or(|old| old != text.as_bytes()) {
-        store::write_atomic(&path, text.as_bytes(), 0o600)?;
+    let (config, config_text) = openssh_files(fleet, &record, &login)?;
+    Ok(SshTarget { host: record.name, config, config_text, extra_args: record.ssh.extra_args, login })
+}
+
+/// Writes configuration and known host for the OpenSSH client, where they are not as they should be.
+pub(super) fn openssh_files(
+    fleet: &Fleet,
+    record: &MachineRecord,
+    login: &Login,
+) -> Result<(PathBuf, String), Failure> {
+    let dir = fleet.dirs().machine(record.id).join("ssh");
+    let known_hosts = dir.join("known_hosts");
+    let alias = format!("vbox-rs-{}", record.id);
+    if let Some(key) = &record.host_key {
+        refresh(&known_hosts, &openssh::known_hosts_line(&alias, key)?)?;
     }
-    Ok(SshTarget { host: record.name.clone(), config: path, config_text: text, forward_agent: record.ssh.forward_agent, login })
+    let text = openssh::config_text(&openssh::ClientConfig {
+        host: &record.name,
+        endpoint: &login.endpoint,
+        known_hosts: &known_hosts,
+        host_key_alias: &alias,
+        host_key_known: record.host_key.is_some(),
+        identities: &login.keys,
+        forward_agent: record.ssh.forward_agent,
+        forward_x11: record.ssh.forward_x11,
+        keep_alive: record.ssh.keep_alive,
+        connect_timeout: record.ssh.connect_timeout,
+    })?;
+    let config = dir.join("config");
+    refresh(&config, &text)?;
+    Ok((config, text))
+}
+
+fn refresh(path: &Path, text: &str) -> Result<(), store::Error> {
+    if store::read_bounded(path, 1 << 20)?.is_none_or(|old| old != text.as_bytes()) {
+        store::write_atomic(path, text.as_bytes(), 0o600)?;
+    }
+    Ok(())
 }
 
 /// The machine must run.
@@ -102,7 +133,8 @@ pub fn upload(cx: &Cx, fleet: &Fleet, target: &Target, from: &Path, to: Option<&
     let mut session = session(cx, fleet, &record)?;
     let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let to = to.map_or(name, Into::into);
-    Ok(crate::provision::copy(cx, &mut session, from, &to)?)
+    crate::provision::copy(cx, &mut session, "upload", from, &to)?;
+    Ok(to)
 }
 
 /// Waits until the guest answers (ssh login works).

@@ -5,6 +5,7 @@
 
 mod access;
 mod error;
+mod library;
 mod link;
 mod ops;
 mod parallel;
@@ -163,8 +164,8 @@ pub struct SshTarget {
     pub config_text: String,
     /// The host's name in it.
     pub host: String,
-    /// Pass the agent on.
-    pub forward_agent: bool,
+    /// More arguments for the OpenSSH client, from the machine file.
+    pub extra_args: Vec<String>,
 }
 
 impl Fleet {

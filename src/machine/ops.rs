@@ -8,7 +8,7 @@ use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan};
 use crate::error::Failure;
 use crate::progress::Cx;
 use crate::provider::VmState;
-use crate::provision;
+use crate::provision::{self, Wish};
 
 /// How one of several machines fared.
 pub type Fared<T> = (String, Result<T, Failure>);
@@ -22,13 +22,7 @@ pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, paral
 }
 
 /// `halt`, then `up` with the machine file as it is now.
-pub fn reload(
-    cx: &Cx,
-    fleet: &Fleet,
-    target: &Target,
-    force: bool,
-    options: &UpOptions,
-) -> Result<UpReport, Failure> {
+pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
     {
         let cx = &cx.for_machine(&target.name);
         let (dir, record) = fleet.existing(target)?;
@@ -64,7 +58,8 @@ pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Re
     let _lock = fleet.lock(cx, record.id, &target.name, "provision")?;
     let (_, mut record) = fleet.existing(target)?;
     let spec = super::up::wanted(target)?;
-    let chosen = provision::select(&spec.provisioners, record.provisioned, Some(true), with)?;
+    let wish = Wish { provision: Some(true), with: with.to_vec() };
+    let chosen = provision::select(&spec.provisioners, &wish, record.provisioned)?;
     let session = access::session(cx, fleet, &record)?;
     settle::provision_all(cx, fleet, &record, spec, session, &chosen)?;
     if with.is_empty() && !record.provisioned {

@@ -66,7 +66,9 @@ pub(super) fn run<T: Send>(
             let dependencies = dependencies(target, &names);
             let gate = board.lock().unwrap_or_else(PoisonError::into_inner);
             let mut gate = bell
-                .wait_while(gate, |board| !board.failed_any(&dependencies) && !board.may_start(&dependencies, needed, room))
+                .wait_while(gate, |board| {
+                    !board.failed_any(&dependencies) && !board.may_start(&dependencies, needed, room)
+                })
                 .unwrap_or_else(PoisonError::into_inner);
             if let Some(failed) = dependencies.iter().find(|name| gate.done.get(**name) == Some(&false)) {
                 let error = Error::DependencyFailed((*failed).to_owned()).into();
@@ -138,7 +140,7 @@ mod tests {
         let target = |(name, depends_on): &(&str, &[&str])| {
             let text = format!("box = \"x\"\n[machines.{name}]\n");
             let file = std::path::Path::new("/p/Vagrantfile");
-            let (project, _) = crate::config::parse(&text, file).unwrap();
+            let (project, _) = crate::config::parse(&text, file, std::path::Path::new("/p")).unwrap();
             let mut spec = project.machines[0].clone();
             spec.depends_on = depends_on.iter().map(|&name| name.into()).collect();
             Target { name: (*name).into(), root: "/p".into(), file: file.into(), spec: Some(spec), id: None }
@@ -150,10 +152,11 @@ mod tests {
     fn dependencies_come_first_and_a_failure_stops_only_those_behind_it() {
         let targets = targets(&[("app", &["db"]), ("db", &[]), ("bad", &[]), ("behind", &["bad"]), ("free", &[])]);
         let order = Mutex::new(Vec::new());
-        let results = run(&Cx::silent(), &targets, Room { memory: 100, slots: 3 }, &|_| Need { memory: 10 }, &|target| {
-            order.lock().unwrap().push(target.name.clone());
-            if target.name == "bad" { Err(Error::NoProject.into()) } else { Ok(()) }
-        });
+        let results =
+            run(&Cx::silent(), &targets, Room { memory: 100, slots: 3 }, &|_| Need { memory: 10 }, &|target| {
+                order.lock().unwrap().push(target.name.clone());
+                if target.name == "bad" { Err(Error::NoProject.into()) } else { Ok(()) }
+            });
         let order = order.into_inner().unwrap();
         let at = |name: &str| order.iter().position(|n| n == name);
         assert!(at("db") < at("app"), "{order:?}");
@@ -164,7 +167,9 @@ mod tests {
 
     #[test]
     fn memory_and_slots_bound_how_many_run_at_once() {
-        for (room, bound) in [(Room { memory: 25, slots: 9 }, 2), (Room { memory: 999, slots: 3 }, 3), (Room { memory: 1, slots: 9 }, 1)] {
+        for (room, bound) in
+            [(Room { memory: 25, slots: 9 }, 2), (Room { memory: 999, slots: 3 }, 3), (Room { memory: 1, slots: 9 }, 1)]
+        {
             let targets = targets(&[("a", &[]), ("b", &[]), ("c", &[]), ("d", &[]), ("e", &[])]);
             let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
             run(&Cx::silent(), &targets, room, &|_| Need { memory: 10 }, &|_| {

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::Error;
 use super::record::MachineRecord;
 use super::status::backend;
-use super::{Error, Fleet, Target};
-use crate::boxes::{AddRequest, BoxHold, Installed, Library, Manifest, Query, build};
+use crate::boxes::{Installed, Manifest};
 use crate::config::spec::{FolderType, MachineSpec, ProviderKind};
-use crate::error::Failure;
 use crate::progress::Cx;
 use crate::provider::{Boot, Level, PlannedDisk, VmPlan};
 
@@ -36,7 +35,12 @@ pub(super) fn memory(spec: &MachineSpec) -> u64 {
 }
 
 /// What the provider is told; the ports come later.
-pub(super) fn vm_plan(record: &MachineRecord, spec: &MachineSpec, installed: &Installed, seed: Option<PathBuf>) -> VmPlan {
+pub(super) fn vm_plan(
+    record: &MachineRecord,
+    spec: &MachineSpec,
+    installed: &Installed,
+    seed: Option<PathBuf>,
+) -> VmPlan {
     let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let disks = installed.manifest.disks.iter().zip(installed.disk_paths()).enumerate();
     let boot = installed.direct_boot().filter(|_| spec.provider_options.qemu.direct_boot);

@@ -24,9 +24,9 @@ pub struct MachineRecord {
     pub file: PathBuf,
     /// The hypervisor, for all its life.
     pub provider: ProviderKind,
-    /// The box that its disks rest on.
+    /// The box that its disks rest on, as it was then: `box remove --force` takes the library's manifest, not the disks.
     #[serde(rename = "box")]
-    pub box_use: BoxUse,
+    pub manifest: Manifest,
     /// Seconds since 1970.
     pub created: u64,
     /// What was begun and has not ended; `None` between commands.
@@ -93,34 +93,6 @@ pub enum KeyInUse {
     Box,
     /// The machine's own.
     Own,
-}
-
-/// The box that a machine's disks rest on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BoxUse {
-    /// Name.
-    pub name: String,
-    /// Version.
-    pub version: String,
-    /// Provider that the box was made for.
-    pub provider: String,
-    /// Architecture.
-    pub architecture: Option<String>,
-    /// SHA-256 of each disk and of the kernel's files: what must stay in the library.
-    pub files: Vec<String>,
-}
-
-impl BoxUse {
-    /// How a manifest's box is used.
-    pub fn of(manifest: &Manifest) -> Self {
-        Self {
-            name: manifest.name.clone(),
-            version: manifest.version.clone(),
-            provider: manifest.provider.clone(),
-            architecture: manifest.architecture.clone(),
-            files: manifest.files(),
-        }
-    }
 }
 
 /// Where the files of one machine lie.
@@ -202,7 +174,9 @@ impl MachineDir {
         match std::fs::remove_dir(&self.path) {
             // Somebody else may wait for the lock and have made it anew: then it is theirs.
             Ok(()) => Ok(()),
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::DirectoryNotEmpty) => {
+                Ok(())
+            }
             Err(e) => Err(store::Error::io("remove", &self.path, e)),
         }
     }

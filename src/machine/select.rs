@@ -28,9 +28,8 @@ impl Fleet {
             Err(e) => return Err(store::Error::io("read", folder, e)),
         };
         let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<MachineId>().ok());
-        let mut all: Vec<Listed> = ids
-            .filter_map(|id| Some((id, MachineDir::new(&self.dirs, id).read().transpose()?)))
-            .collect();
+        let mut all: Vec<Listed> =
+            ids.filter_map(|id| Some((id, MachineDir::new(&self.dirs, id).read().transpose()?))).collect();
         all.sort_by_key(|(id, record)| (record.as_ref().map_or(0, |record| record.created), *id));
         Ok(all)
     }
@@ -61,7 +60,7 @@ impl Fleet {
     /// `name@version` boxes: names of the machines that use one, for people.
     pub fn users_of(&self, manifest: &Manifest) -> Result<Vec<String>, Failure> {
         let uses = |record: &MachineRecord| {
-            let used = &record.box_use;
+            let used = &record.manifest;
             used.name == manifest.name
                 && used.version == manifest.version
                 && used.provider == manifest.provider
@@ -69,7 +68,11 @@ impl Fleet {
         };
         // A record that cannot be read may use any box, so it is an error here.
         let records = self.index()?.into_iter().map(|(_, record)| record).collect::<Result<Vec<_>, _>>()?;
-        Ok(records.into_iter().filter(uses).map(|r| format!("{} ({}, {})", r.name, r.id.short(), r.root.display())).collect())
+        Ok(records
+            .into_iter()
+            .filter(uses)
+            .map(|r| format!("{} ({}, {})", r.name, r.id.short(), r.root.display()))
+            .collect())
     }
 
     /// Links a moved project folder with the machine again (or one whose `.vbox-rs` was deleted).
@@ -135,7 +138,9 @@ impl Fleet {
             if let (Some(project), false) = (project, matching.is_empty()) {
                 return matching.into_iter().map(|spec| self.target(project, spec)).collect();
             }
-        } else if let Some((project, spec)) = project.and_then(|p| Some((p, p.machines.iter().find(|s| s.name == name)?))) {
+        } else if let Some((project, spec)) =
+            project.and_then(|p| Some((p, p.machines.iter().find(|s| s.name == name)?)))
+        {
             return Ok(vec![self.target(project, spec)?]);
         } else if let Some(target) = self.by_id(name)? {
             return Ok(vec![target]);

@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use super::record::{KeyInUse, MachineDir, MachineRecord};
-use super::{Error, Fleet, Step, UpOptions, access};
+use super::{Fleet, Step, UpOptions, access};
 use crate::config::spec::{MachineSpec, Provisioner};
 use crate::error::Failure;
-use crate::folders;
-use crate::guest::{self, Session, identity, keys, setup};
+use crate::folders::{self, SshFiles};
+use crate::guest::{Session, identity, keys, setup};
 use crate::progress::Cx;
-use crate::provision;
-
-/// How long a guest that reboots for a provisioner may take, beyond the machine's own boot timeout.
-const REBOOT_GRACE: Duration = Duration::from_secs(30);
+use crate::provision::{self, Wish};
 
 /// Sets one guest up.
 pub(super) struct Settle<'a> {
@@ -55,7 +52,7 @@ impl<'a> Settle<'a> {
         self.dir.write(record)?;
         let chosen = self.provisioners(record)?;
         if !chosen.is_empty() {
-            timed(cx, steps, "provision", || self.provision(cx, record, session, &chosen))?;
+            timed(cx, steps, "provision", || provision_all(cx, self.fleet, record, self.spec, session, &chosen))?;
         }
         let all_of_first_up = self.options.provision != Some(false) && self.options.provision_with.is_empty();
         if !record.provisioned && all_of_first_up {
@@ -68,14 +65,12 @@ impl<'a> Settle<'a> {
     /// Replaces the box's key, which the whole world may have, by the machine's own.
     fn take_key(&self, cx: &Cx, record: &mut MachineRecord, mut session: Session) -> Result<Session, Failure> {
         let key = keys::ensure(&self.dir.ssh(), "id_ed25519", &format!("vbox-rs {}", record.id.short()))?;
-        identity::add(cx, &mut session, &key)?;
-        // From here on both keys work, and `login` tries both: a kill loses nothing.
         let mut login = access::login(self.fleet, record)?;
         login.keys = vec![key.private.clone()];
-        let mut session = Session::open(cx, &login)?;
+        // Until the record says so, `login` tries both keys: a kill in between loses nothing.
+        let session = identity::replace_insecure_key(cx, &mut session, &key.public, &login)?;
         record.key = KeyInUse::Own;
         self.dir.write(record)?;
-        identity::remove_insecure(cx, &mut session)?;
         Ok(session)
     }
 
@@ -89,7 +84,7 @@ impl<'a> Settle<'a> {
         let Some(hostname) = self.spec.hostname.as_ref().filter(|name| record.hostname.as_ref() != Some(name)) else {
             return Ok(());
         };
-        timed(cx, steps, "hostname", || Ok(setup::set_hostname(cx, session, hostname)?))?;
+        timed(cx, steps, "hostname", || Ok(setup::set_hostname(session, cx, hostname)?))?;
         record.hostname = Some(hostname.clone());
         Ok(self.dir.write(record)?)
     }
@@ -104,28 +99,14 @@ impl<'a> Settle<'a> {
         let Some(size) = self.spec.disk.filter(|size| record.grown_to.is_none_or(|grown| grown < *size)) else {
             return Ok(());
         };
-        timed(cx, steps, "grow", || Ok(setup::grow_root(cx, session)?))?;
+        timed(cx, steps, "grow", || Ok(setup::grow_root(session, cx)?))?;
         record.grown_to = Some(size);
         Ok(self.dir.write(record)?)
     }
 
     fn provisioners(&self, record: &MachineRecord) -> Result<Vec<&'a Provisioner>, Failure> {
-        Ok(provision::select(
-            &self.spec.provisioners,
-            record.provisioned,
-            self.options.provision,
-            &self.options.provision_with,
-        )?)
-    }
-
-    fn provision(
-        &self,
-        cx: &Cx,
-        record: &MachineRecord,
-        session: Session,
-        chosen: &[&Provisioner],
-    ) -> Result<(), Failure> {
-        provision_all(cx, self.fleet, record, self.spec, session, chosen)
+        let wish = Wish { provision: self.options.provision, with: self.options.provision_with.clone() };
+        Ok(provision::select(&self.spec.provisioners, &wish, record.provisioned)?)
     }
 }
 
@@ -138,9 +119,30 @@ pub(super) fn provision_all(
     mut session: Session,
     chosen: &[&Provisioner],
 ) -> Result<(), Failure> {
-    let time = Duration::from_secs(spec.boot_timeout) + REBOOT_GRACE;
-    let _ = (&mut session, time, fleet, record, chosen, cx);
-    Ok(())
+    let mut helper = Host { fleet, record, spec };
+    Ok(provision::run(cx, &mut session, chosen, &mut helper)?)
+}
+
+/// What provisioners need of the host.
+struct Host<'a> {
+    fleet: &'a Fleet,
+    record: &'a MachineRecord,
+    spec: &'a MachineSpec,
+}
+
+impl provision::Helper<Session> for Host<'_> {
+    fn fetch(&mut self, cx: &Cx, url: &str, limit: u64) -> Result<Vec<u8>, Failure> {
+        Ok(crate::boxes::fetch::small(cx, url, limit)?)
+    }
+
+    fn reboot(&mut self, cx: &Cx, session: &mut Session) -> Result<(), Failure> {
+        let login = access::login(self.fleet, self.record)?;
+        let mut vm = self.fleet.vm(self.record)?;
+        let mut alive = || !matches!(vm.wait_until_ended(cx, Duration::ZERO), Ok(true));
+        let time = Duration::from_secs(self.spec.boot_timeout + self.record.graceful_halt_timeout);
+        *session = setup::reboot(session, cx, &login, &mut alive, time)?;
+        Ok(())
+    }
 }
 
 /// Copies the folders of type rsync.
@@ -151,7 +153,12 @@ pub(super) fn sync(
     session: &mut Session,
     spec: &MachineSpec,
 ) -> Result<(), Failure> {
-    let _ = (cx, fleet, record, session, spec);
+    let login = access::login(fleet, record)?;
+    let (config, _) = access::openssh_files(fleet, record, &login)?;
+    let ssh = SshFiles { config: &config, host: &record.name };
+    for folder in &spec.synced_folders {
+        folders::sync(cx, session, folder, &ssh, &record.user)?;
+    }
     Ok(())
 }
 

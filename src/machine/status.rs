@@ -43,8 +43,7 @@ impl Fleet {
 
     /// The hypervisor's side of a machine.
     pub(super) fn vm(&self, record: &MachineRecord) -> Result<Box<dyn Vm>, Error> {
-        let home =
-            VmHome { id: record.id, dir: self.dirs.machine(record.id), runtime: self.dirs.runtime(record.id) };
+        let home = VmHome { id: record.id, dir: self.dirs.machine(record.id), runtime: self.dirs.runtime(record.id) };
         Ok(backend(record.provider)?.open(home))
     }
 
@@ -93,7 +92,7 @@ impl Fleet {
             busy,
             project: Some(record.root.clone()),
             project_state: if record.file.exists() { "present" } else { "missing" },
-            box_name: Some(format!("{}@{}", record.box_use.name, record.box_use.version)),
+            box_name: Some(format!("{}@{}", record.manifest.name, record.manifest.version)),
             forwards: if open { record.forwards.clone() } else { Vec::new() },
         }
     }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::access;
 use super::link::Links;
 use super::record::{Intent, MachineDir, MachineRecord};
 use super::{Error, Fleet, Halted, Target, describe};
+use super::{access, library};
 use crate::error::Failure;
 use crate::guest::Session;
 use crate::network::Ports;
@@ -84,7 +84,7 @@ fn end(
     cx.waiting("the guest to shut down (asked over ssh)");
     if let Ok(mut session) = session(cx, fleet, record, left()) {
         // The connection often dies before the answer comes: what counts is whether the machine ends.
-        drop(session.output(cx, crate::guest::setup::SHUTDOWN));
+        drop(crate::guest::setup::shut_down(&mut session, cx));
     }
     cx.check()?;
     if wait(cx, vm, left())? {
@@ -195,7 +195,7 @@ pub(super) fn remove(
     dir.clear()?;
     dir.remove(lock)?;
     sweep(fleet);
-    Ok(())
+    library::release(cx, fleet)
 }
 
 /// Removes folders of machines that hold nothing but a lock that nobody has: what a kill in the last two lines of

@@ -4,11 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::link::Links;
-use super::record::{BoxUse, Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
+use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::Settle;
 use super::status::backend;
-use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, plan, stop};
-use crate::boxes::Installed;
+use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, plan, stop};
+use crate::boxes::{Installed, Library};
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Exit, Failure};
 use crate::guest::{Session, keys, seed};
@@ -83,14 +83,14 @@ impl Up<'_> {
         let kind = self.options.provider.or(self.spec.provider).unwrap_or(ProviderKind::Qemu);
         backend(kind)?;
         plan::refuse_losses(self.cx, kind, self.spec)?;
-        let (installed, hold) = self.step("box", |up| plan::ensure_box(up.cx, up.fleet, up.target, up.spec))?;
+        let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec))?;
         let record = MachineRecord {
             id,
             name: self.target.name.clone(),
             root: self.target.root.clone(),
             file: self.target.file.clone(),
             provider: kind,
-            box_use: BoxUse::of(&installed.manifest),
+            manifest: installed.manifest.clone(),
             created: now(),
             intent: Some(Intent::Create),
             ready: false,
@@ -149,7 +149,12 @@ impl Up<'_> {
         Ok(())
     }
 
-    fn running(&mut self, mut record: MachineRecord, vm: &mut dyn Vm, outcome: &'static str) -> Result<UpReport, Failure> {
+    fn running(
+        &mut self,
+        mut record: MachineRecord,
+        vm: &mut dyn Vm,
+        outcome: &'static str,
+    ) -> Result<UpReport, Failure> {
         let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
         if record.ready && record.intent.is_none() && !settle.has_work(&record)? {
             return Ok(self.report(&record, outcome, outcome != "already running"));
@@ -161,12 +166,12 @@ impl Up<'_> {
 
     fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
         plan::refuse_losses(self.cx, record.provider, self.spec)?;
-        let installed = plan::installed_box(self.fleet, &record)?;
-        if self.spec.box_name.as_ref().is_some_and(|wanted| plan::differs(wanted, &record)) {
+        let installed = Library::new(self.fleet.dirs()).resting_on(record.manifest.clone())?;
+        if self.spec.box_name.as_ref().is_some_and(|wanted| library::differs(wanted, &record.manifest)) {
             self.cx.note(format!(
                 "the machine file now says box {}, but this machine rests on {}; `vbox-rs destroy` and `up` to change it",
                 self.spec.box_name.as_deref().unwrap_or_default(),
-                record.box_use.name
+                record.manifest.name
             ));
         }
         let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };
@@ -182,7 +187,12 @@ impl Up<'_> {
         self.settle(record, session, "resumed")
     }
 
-    fn boot(&mut self, mut record: MachineRecord, installed: &Installed, outcome: &'static str) -> Result<UpReport, Failure> {
+    fn boot(
+        &mut self,
+        mut record: MachineRecord,
+        installed: &Installed,
+        outcome: &'static str,
+    ) -> Result<UpReport, Failure> {
         record.ready = false;
         record.ssh = self.spec.ssh.clone();
         record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
@@ -194,7 +204,12 @@ impl Up<'_> {
     }
 
     /// Keys, seed and overlay, and the plan of the machine without its ports.
-    fn make_disks(&self, record: &mut MachineRecord, installed: &Installed, vm: &mut dyn Vm) -> Result<VmPlan, Failure> {
+    fn make_disks(
+        &self,
+        record: &mut MachineRecord,
+        installed: &Installed,
+        vm: &mut dyn Vm,
+    ) -> Result<VmPlan, Failure> {
         let key = keys::ensure(&self.dir.ssh(), "id_ed25519", &format!("vbox-rs {}", record.id.short()))?;
         let seeded = installed.manifest.seed;
         if seeded && !self.dir.seed().exists() {
@@ -255,7 +270,12 @@ impl Up<'_> {
         Ok(session)
     }
 
-    fn settle(&mut self, mut record: MachineRecord, session: Session, outcome: &'static str) -> Result<UpReport, Failure> {
+    fn settle(
+        &mut self,
+        mut record: MachineRecord,
+        session: Session,
+        outcome: &'static str,
+    ) -> Result<UpReport, Failure> {
         let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
         let done = settle.run(self.cx, &mut record, session, &mut self.steps);
         self.dir.write_timings(&Timings { at: now(), steps: self.steps.clone() })?;
@@ -321,7 +341,9 @@ impl Up<'_> {
                 format!("machine `{name}` {how}; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
             }
             (Some(_), _) => {
-                format!("machine `{name}` is created but does not run; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
+                format!(
+                    "machine `{name}` is created but does not run; `vbox-rs up` goes on, `vbox-rs destroy` removes it"
+                )
             }
         };
         Error::Interrupted { left }.into()

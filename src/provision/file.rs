@@ -71,8 +71,8 @@ mod tests {
             ("/etc/x y", "'/etc/x y'"),
             ("~", "\"$HOME\""),
             ("~/a b", "\"$HOME\"/'a b'"),
-            ("a/b", "\"$HOME\"/'a/b'"),
-            ("~bob/x", "~bob/'x'"),
+            ("a/b", "\"$HOME\"/a/b"),
+            ("~bob/x", "~bob/x"),
             ("~$(rm)/x", "\"$HOME\"/'~$(rm)/x'"),
         ] {
             assert_eq!(guest_path(path), word);

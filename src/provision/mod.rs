@@ -11,5 +11,5 @@ mod shell;
 
 pub use error::Error;
 pub use lines::Lines;
-pub use run::{Helper, run};
+pub use run::{Helper, copy, run};
 pub use select::{Wish, select};

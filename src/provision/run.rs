@@ -111,7 +111,8 @@ fn execute(
     }
 }
 
-fn copy(cx: &Cx, remote: &mut dyn Remote, name: &str, source: &Path, destination: &str) -> Result<(), Error> {
+/// Copies a file or folder of the host into the guest, as a file provisioner does; `name` is for messages.
+pub fn copy(cx: &Cx, remote: &mut dyn Remote, name: &str, source: &Path, destination: &str) -> Result<(), Error> {
     let unreadable = |source_error| Error::Read { name: name.into(), path: source.into(), source: source_error };
     let metadata = fs::metadata(source).map_err(unreadable)?;
     if metadata.is_dir() {

@@ -40,7 +40,10 @@ fn a_box_of_another_publisher_gets_a_key_of_its_own_and_a_larger_disk() {
     assert!(!all.contains("unreachable"), "{all}");
     assert_eq!(world.state("default"), "running", "a failing script loses nothing");
 
-    let seen = world.run(&["ssh", "-c", "hostname; nproc; df --output=size -BG / | tail -1; cat .ssh/authorized_keys"]).ok().stdout;
+    let seen = world
+        .run(&["ssh", "-c", "hostname; nproc; df --output=size -BG / | tail -1; cat .ssh/authorized_keys"])
+        .ok()
+        .stdout;
     let lines: Vec<_> = seen.lines().map(str::trim).collect();
     assert_eq!(&lines[..2], ["grown", "1"]);
     let size: u32 = lines[2].trim_end_matches('G').parse().unwrap();

@@ -146,7 +146,8 @@ impl World {
         let mine = |pid: &u32| {
             let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let cmdline = String::from_utf8_lossy(&cmdline).into_owned();
-            cmdline.contains(&home) && cmdline.starts_with("qemu-system") || cmdline.contains("/qemu-system") && cmdline.contains(&home)
+            cmdline.contains(&home) && cmdline.starts_with("qemu-system")
+                || cmdline.contains("/qemu-system") && cmdline.contains(&home)
         };
         let pids = fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().to_str()?.parse().ok());
         pids.filter(mine).collect()

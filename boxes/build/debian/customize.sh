@@ -9,6 +9,7 @@ export SOURCE_DATE_EPOCH
 
 useradd --create-home --shell /bin/bash --user-group vagrant
 # `vagrant`; written out because a fresh salt would make every build another one.
+# shellcheck disable=SC2016 # a hash, not variables
 usermod --password '$6$vboxrs$a/RlSgw880NMwbFe.EKl5OdKDkLKhSA3rkLV7jlRov1zupcpVHLdM3qxnRVUSdYI75piHEkEE6TLWlzHWc5/Y0' vagrant
 usermod --append --groups sudo,adm,systemd-journal vagrant
 install -d -m 700 -o vagrant -g vagrant /home/vagrant/.ssh

@@ -19,5 +19,5 @@ export E2FSPROGS_FAKE_TIME
 mke2fs -q -F -t ext4 -b 4096 -m 1 -L root -U "$1" \
     -E "offset=$2,lazy_itable_init=0,lazy_journal_init=0,nodiscard,hash_seed=$1" -d root disk.raw "$3"
 chmod 644 vmlinuz initrd.img packages files
-echo "$date" >date
+printf "%s\n" "$date" >./date
 rm -rf root

@@ -326,13 +326,13 @@ fn pass(
 }
 
 /// Why a wait ended without a result.
-enum Waited {
+pub(super) enum Waited {
     Interrupted(Interrupted),
     TooLong,
 }
 
 /// Waits for `work`, but not longer than `patience`, and stops when the user wants to.
-async fn patiently<F: Future>(cx: &Cx, patience: Duration, work: F) -> Result<F::Output, Waited> {
+pub(super) async fn patiently<F: Future>(cx: &Cx, patience: Duration, work: F) -> Result<F::Output, Waited> {
     let mut work = pin!(work);
     let began = Instant::now();
     loop {
@@ -347,7 +347,7 @@ async fn patiently<F: Future>(cx: &Cx, patience: Duration, work: F) -> Result<F:
 }
 
 /// A client that sends no more than it must: no referer, no cookies.
-fn client(tuning: &Tuning) -> Result<Client, Error> {
+pub(super) fn client(tuning: &Tuning) -> Result<Client, Error> {
     Client::builder()
         .user_agent(concat!("vbox-rs/", env!("CARGO_PKG_VERSION")))
         .referer(false)
@@ -386,7 +386,7 @@ fn bad_redirect(previous: &[Url], to: &Url) -> Option<BadRedirect> {
     }
 }
 
-fn connect_error(url: String, error: reqwest::Error, tries: u32) -> Error {
+pub(super) fn connect_error(url: String, error: reqwest::Error, tries: u32) -> Error {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = cause {
         match inner.downcast_ref() {
@@ -427,7 +427,10 @@ mod tests {
         assert_eq!(judged("http://a/x", "https://b/x"), None);
         assert_eq!(judged("https://a/x", "https://b/x"), None);
         assert_eq!(judged("http://a/x", "http://b/x"), None);
-        assert_eq!(judged("https://a/x", "http://u:p@b/x?k=1").unwrap(), "redirect to http://b/x, which is not encrypted");
+        assert_eq!(
+            judged("https://a/x", "http://u:p@b/x?k=1").unwrap(),
+            "redirect to http://b/x, which is not encrypted"
+        );
         assert_eq!(judged("https://a/x", "file:///etc/passwd").unwrap(), "redirect to file:///etc/passwd");
         assert!(matches!(bad_redirect(&vec![url("http://a"); 11], &url("http://a")), Some(BadRedirect::TooMany)));
     }

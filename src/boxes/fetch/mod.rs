@@ -2,11 +2,13 @@
 
 mod body;
 mod part;
+mod small;
 
 use std::time::Duration;
 
 pub(super) use body::{Download, Outcome};
 pub(super) use part::Part;
+pub use small::small;
 
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
@@ -159,14 +161,18 @@ impl Explain for Error {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Status { status: 404 | 410, .. } => "check the URL: there is no such file on this server",
-            Self::Status { status: 401 | 403 | 407, .. } => "it wants a login; put it in the URL (https://USER:PASSWORD@…)",
+            Self::Status { status: 401 | 403 | 407, .. } => {
+                "it wants a login; put it in the URL (https://USER:PASSWORD@…)"
+            }
             Self::Status { status: 500.., .. } => "the server has a problem; try again later",
             Self::Status { .. } => "check the URL, or fetch the file by other means and add it from there",
             Self::Connect { .. } => "check the URL and the network (a proxy is taken from HTTPS_PROXY); then try again",
             Self::Cut { .. } | Self::Stalled { .. } => {
                 "run the same command again: where the server allows it, the download goes on where it ended"
             }
-            Self::Redirects { .. } | Self::Elsewhere { .. } => "the server is misconfigured; ask for the file's final URL",
+            Self::Redirects { .. } | Self::Elsewhere { .. } => {
+                "the server is misconfigured; ask for the file's final URL"
+            }
             Self::Downgrade { .. } => "ask for the file's final URL; give an http:// one only with `--checksum`",
             Self::Changed { .. } => "it is being replaced at this moment; try again later",
             Self::TooLarge { .. } => "nothing was kept; do not trust this source",

@@ -138,8 +138,7 @@ impl Part {
     }
 
     fn note(&self, synced: u64) -> Result<(), store::Error> {
-        let record =
-            PartRecord { url: self.url.clone(), validator: self.validator.clone(), boot: boot_id(), synced };
+        let record = PartRecord { url: self.url.clone(), validator: self.validator.clone(), boot: boot_id(), synced };
         write_record(&self.record, &record)
     }
 }

@@ -169,7 +169,9 @@ fn disks(args: &mut Args, input: &Input<'_>) {
                 ("file.filename", path.as_os_str()),
             ],
         );
-        args.put("-device", &format!("virtio-blk-pci,drive={node},id=blk{index},bootindex={index}"));
+        // Index 0 belongs to the loader of a kernel that QEMU starts directly.
+        let order = index + 1;
+        args.put("-device", &format!("virtio-blk-pci,drive={node},id=blk{index},bootindex={order}"));
     }
     if let Some(seed) = &input.plan.seed {
         args.option(
@@ -323,7 +325,7 @@ mod tests {
 -chardev socket,id=console,fd=9,server=on,wait=off,logfile=/home/a,,b/m/console.log,logappend=on
 -serial chardev:console
 -blockdev driver=qcow2,node-name=disk0,discard=unmap,file.driver=file,file.discard=unmap,file.filename=/home/a,,b/m/disk0.qcow2
--device virtio-blk-pci,drive=disk0,id=blk0,bootindex=0
+-device virtio-blk-pci,drive=disk0,id=blk0,bootindex=1
 -netdev user,id=net0,hostfwd=tcp:127.0.0.1:2200-:22,hostfwd=udp:0.0.0.0:5353-:53
 -device virtio-net-pci,netdev=net0,id=nic0,mac=52:54:00:dd:ee:ff,romfile=
 "]]

@@ -57,11 +57,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether QEMU's end of the connection is gone.
+    /// Whether nobody is at the other end (any more).
     pub fn is_closed(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound};
         match self {
             Self::Closed => true,
-            Self::Io(e) => matches!(e.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe),
+            Self::Io(e) => matches!(e.kind(), ConnectionReset | BrokenPipe | ConnectionRefused | NotFound),
             _ => false,
         }
     }

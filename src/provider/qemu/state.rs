@@ -1,6 +1,6 @@
 //! What a machine is doing. Queries only: nothing here changes a file or a process, and nothing starts one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::{Error, VmState};
 use super::disk::Overlay;
@@ -20,15 +20,8 @@ const LOG_TAIL: u64 = 8 << 10;
 
 /// The state, from the record, the lock that the process holds, the monitor, and the disks.
 pub fn state(files: &Files) -> Result<VmState, Error> {
-    if Lock::is_held(&files.lock()) {
-        match query(files) {
-            Ok(status) => return Ok(word(status, files.saved().exists())),
-            // It may have ended while we asked.
-            Err(error) if Lock::is_held(&files.lock()) => {
-                return Ok(VmState::Unresponsive { why: Failure::from(Error::Monitor(error)).chain() });
-            }
-            Err(_) => {}
-        }
+    if let Some(state) = alive(files) {
+        return Ok(state);
     }
     let Some(record) = record::read(files)? else {
         return Ok(if files.disk(0).exists() {
@@ -47,6 +40,20 @@ pub fn state(files: &Files) -> Result<VmState, Error> {
         return Ok(VmState::Saved);
     }
     Ok(death(files, record.start.as_ref()).map_or(VmState::Off, |why| VmState::Vanished { why }))
+}
+
+/// The state of a process that lives; `None` when there is none.
+fn alive(files: &Files) -> Option<VmState> {
+    let began = Instant::now();
+    while Lock::is_held(&files.lock()) {
+        match query(files) {
+            Ok(status) => return Some(word(status, files.saved().exists())),
+            // A process that is ending closes its monitor some milliseconds before it lets go of its lock.
+            Err(error) if error.is_closed() && began.elapsed() < LIMIT => std::thread::sleep(LIMIT / 50),
+            Err(error) => return Some(VmState::Unresponsive { why: Failure::from(Error::Monitor(error)).chain() }),
+        }
+    }
+    None
 }
 
 fn query(files: &Files) -> Result<String, qmp::Error> {
