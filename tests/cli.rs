@@ -306,3 +306,33 @@ fn a_box_is_added_and_listed() {
     assert_eq!((code, err.as_str(), &list["boxes"][0]["name"]), (0, "", &"me/raw".into()));
     assert_eq!(home.run(["box", "add", "--name", "me/raw", "disk.img"]).0, 1, "it is there");
 }
+
+#[test]
+fn a_machine_that_the_file_does_not_name_is_code_7() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"x/y\"\n[machines.web]\n[machines.db]\n");
+    for command in ["status", "halt", "ssh", "port", "logs"] {
+        let (code, out, err) = home.run([command, "wbe"]);
+        assert_eq!((code, out.as_str()), (7, ""), "{command}: {err}");
+        assert!(err.starts_with("error: no machine is called `wbe`\n  hint: "), "{err}");
+    }
+}
+
+#[test]
+fn machines_that_were_never_made_are_listed_and_cost_nothing() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"x/y\"\n[machines.web]\n[machines.db]\n");
+    let (code, out, err) = home.run(["status"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(
+        out.lines().map(|line| line.split_whitespace().next()).collect::<Vec<_>>(),
+        [Some("NAME"), Some("web"), Some("db")]
+    );
+    assert!(out.contains("not created"), "{out}");
+    let (code, out, _) = home.run(["status", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["machines"][1]["state"]), (0, &"not created".into()));
+    assert_eq!(home.run(["destroy"]).0, 0, "no question when there is nothing to lose");
+    assert_eq!(home.run(["global-status"]).1, "");
+    assert!(!home.home().join("machines").exists(), "nothing was made");
+}
