@@ -269,8 +269,70 @@ fn an_empty_library_says_how_to_fill_it() {
 #[test]
 fn doctor_reports_in_json_too() {
     let (_, out, _) = TestHome::new().run(["doctor", "--json"]);
-    let report: serde_json::Value = serde_json::from_str(out.split("\n{\"type\":\"error\"").next().unwrap()).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["providers"][0]["provider"], "qemu");
     assert!(report["usable"].is_boolean());
     assert!(report["tools"].as_array().is_some_and(|tools| !tools.is_empty()));
+}
+
+#[test]
+fn validate_names_a_provider_that_is_not_there_yet() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"x/y\"\nprovider = \"virtualbox\"\n");
+    let (code, out, err) = home.run(["validate"]);
+    assert_eq!(code, 8);
+    assert!(out.starts_with("default: problem: this vbox-rs cannot drive virtualbox yet\n"), "{out}");
+    assert_eq!(err, "error: the machine file asks for what its provider cannot do\n");
+    let (code, out, _) = home.run(["validate", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, report["valid"].as_bool()), (8, Some(false)));
+}
+
+#[test]
+fn a_box_is_added_and_listed() {
+    let home = TestHome::new();
+    let mut image = vec![0; 1 << 20];
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::write(home.project().join("disk.img"), image).unwrap();
+    let (code, out, err) = home.run(["box", "add", "--name", "me/raw", "--json", "disk.img"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["box"]["name"]), (&"result".into(), &"me/raw".into()));
+    let (code, out, _) = home.run(["box", "list"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("NAME    VERSION  PROVIDER  ARCH  SIZE\nme/raw  0        "), "{out}");
+    let (code, out, err) = home.run(["box", "list", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, err.as_str(), &list["boxes"][0]["name"]), (0, "", &"me/raw".into()));
+    assert_eq!(home.run(["box", "add", "--name", "me/raw", "disk.img"]).0, 1, "it is there");
+}
+
+#[test]
+fn a_machine_that_the_file_does_not_name_is_code_7() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"x/y\"\n[machines.web]\n[machines.db]\n");
+    for command in ["status", "halt", "ssh", "port", "logs"] {
+        let (code, out, err) = home.run([command, "wbe"]);
+        assert_eq!((code, out.as_str()), (7, ""), "{command}: {err}");
+        assert!(err.starts_with("error: no machine is called `wbe`\n  hint: "), "{err}");
+    }
+}
+
+#[test]
+fn machines_that_were_never_made_are_listed_and_cost_nothing() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"x/y\"\n[machines.web]\n[machines.db]\n");
+    let (code, out, err) = home.run(["status"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(
+        out.lines().map(|line| line.split_whitespace().next()).collect::<Vec<_>>(),
+        [Some("NAME"), Some("web"), Some("db")]
+    );
+    assert!(out.contains("not created"), "{out}");
+    let (code, out, _) = home.run(["status", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["machines"][1]["state"]), (0, &"not created".into()));
+    assert_eq!(home.run(["destroy"]).0, 0, "no question when there is nothing to lose");
+    assert_eq!(home.run(["global-status"]).1, "");
+    assert!(!home.home().join("machines").exists(), "nothing was made");
 }

@@ -8,8 +8,9 @@ use crate::store::MachineId;
 /// Link a machine with this project again, after the project's folder was moved
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  vbox-rs global-status && vbox-rs adopt 1a2b3c4d")]
+Examples:
+  vbox-rs adopt 1a2b3c4d      `vbox-rs global-status` lists the ids
+  vbox-rs adopt 1a2b3c4d web  under another name")]
 pub(super) struct Adopt {
     /// The machine's id, or its beginning
     id: String,

@@ -1,7 +1,7 @@
 //! What commands share: whom to talk to, where things lie, which machines are meant.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::{Error, Global};
@@ -41,12 +41,13 @@ impl App {
         !self.global.no_wait
     }
 
-    pub(super) fn dirs(&self) -> Result<Dirs, Failure> {
+    /// Where things lie.
+    pub(super) fn dirs() -> Result<Dirs, Failure> {
         Ok(Dirs::from_env()?)
     }
 
     pub(super) fn fleet(&self) -> Result<Fleet, Failure> {
-        Ok(Fleet::new(self.dirs()?, self.waits()))
+        Ok(Fleet::new(Self::dirs()?, self.waits()))
     }
 
     /// Where the search for the machine file begins.
@@ -60,11 +61,11 @@ impl App {
 
     /// The project, and where its machine file lies; what is odd about it is told.
     pub(super) fn project(&self) -> Result<Project, Failure> {
-        self.load(config::find(&self.start()?)?)
+        self.load(&config::find(&self.start()?)?)
     }
 
-    fn load(&self, file: PathBuf) -> Result<Project, Failure> {
-        let (project, warnings) = config::load(&file)?;
+    fn load(&self, file: &Path) -> Result<Project, Failure> {
+        let (project, warnings) = config::load(file)?;
         self.tell_warnings(&warnings);
         Ok(project)
     }
@@ -81,7 +82,7 @@ impl App {
     fn project_for(&self, names: &[String]) -> Result<Option<Project>, Failure> {
         let by_id = !names.is_empty() && names.iter().all(|name| looks_like_id(name));
         match config::find(&self.start()?) {
-            Ok(file) => match self.load(file) {
+            Ok(file) => match self.load(&file) {
                 Ok(project) => Ok(Some(project)),
                 Err(_) if by_id => Ok(None),
                 Err(failure) => Err(failure),

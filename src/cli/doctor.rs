@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::validate::told;
 use super::{App, Done, Error};
 use crate::config::spec::ProviderKind;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::guest;
 use crate::provider::{self, Finding, HostReport, Level};
 use crate::store::Dirs;
@@ -47,13 +47,18 @@ const LITTLE_SPACE: u64 = 5 << 30;
 impl Doctor {
     #[expect(clippy::unused_self, reason = "every command runs the same way")]
     pub(super) fn run(&self, app: &App) -> Done {
-        let report = examine(&app.dirs()?);
+        let report = examine(&App::dirs()?);
         if app.ui.json() {
             app.ui.print_json(&report)?;
         } else {
             show(app, &report)?;
         }
-        if report.usable { Ok(0) } else { Err(Error::NoProvider.into()) }
+        match (report.usable, app.ui.json()) {
+            (true, _) => Ok(0),
+            // The document says it all; a second one would not be one document.
+            (false, true) => Ok(Exit::Provider.code()),
+            (false, false) => Err(Error::NoProvider.into()),
+        }
     }
 }
 
@@ -94,7 +99,7 @@ fn examine(dirs: &Dirs) -> Report {
 fn directory(what: &str, path: &Path) -> Finding {
     let there = path.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
     let writable = rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok();
-    let free = rustix::fs::statvfs(there).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize)).unwrap_or(0);
+    let free = rustix::fs::statvfs(there).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
     let text = format!("{what}: {}, {} free", path.display(), text::bytes(free));
     if !writable {
         return Finding {

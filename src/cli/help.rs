@@ -90,11 +90,19 @@ understood.
   type = \"shell\"
   inline = \"apt-get install -y nginx\"
 
-  [machines.db]                    # several machines: each inherits what stands above
+Several machines: each inherits what stands above. Lists are appended to the inherited ones, everything else overrides.
+
+  box = \"debian/bookworm64\"
+
+  [machines.web]
+  primary = true                   # `vbox-rs ssh` means this one
+
+  [[machines.web.forwarded_port]]
+  guest = 80
+
+  [machines.db]
   memory = \"4 GiB\"
   depends_on = [\"web\"]
-
-Lists are appended to the inherited ones; everything else overrides.
 ";
 
 #[cfg(test)]
@@ -104,15 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_guides_machine_file_is_valid() {
-        let text: String = MACHINE_FILE
-            .lines()
-            .filter_map(|line| line.strip_prefix("  "))
-            .fold(String::new(), |all, line| all + line + "\n");
-        // A machine cannot depend on one that the example leaves out.
-        let text = text.replace("depends_on = [\"web\"]", "") + "[machines.web]\n";
-        let found = crate::config::parse(&text, Path::new("/p/Vagrantfile"), Path::new("/p"));
-        assert!(found.is_ok(), "{}", found.unwrap_err());
+    fn the_guides_machine_files_are_valid() {
+        let (one, several) = MACHINE_FILE.split_once("Several machines").unwrap();
+        for guide in [one, several] {
+            let lines: Vec<_> = guide.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            let found = crate::config::parse(&lines.join("\n"), Path::new("/p/Vagrantfile"), Path::new("/p"));
+            let (project, warnings) = found.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((project.machines[0].box_name.as_deref(), warnings.len()), (Some("debian/bookworm64"), 0));
+        }
     }
 
     #[test]

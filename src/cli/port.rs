@@ -36,8 +36,9 @@ impl Port {
             Some(guest) if wanted.is_empty() => return Err(Error::NotForwarded { name: name.clone(), guest }.into()),
             _ if app.ui.json() => app.ui.print_json(&serde_json::json!({ "machine": name, "forwards": wanted }))?,
             Some(_) => {
-                let ports: String = wanted.iter().map(|forward| format!("{}\n", forward.host)).collect();
-                app.ui.print(&ports)?;
+                for forward in wanted {
+                    app.ui.print(&format!("{}\n", forward.host))?;
+                }
             }
             None => {
                 let mut table = Table::new(["GUEST", "HOST"]);

@@ -1,5 +1,7 @@
 //! `status`.
 
+use std::fmt::Write;
+
 use clap::Args;
 
 use super::args::Machines;
@@ -67,7 +69,7 @@ pub(super) fn remarks(ui: &Ui, all: &[MachineStatus]) -> String {
     for status in all {
         let busy = status.busy.as_ref().map(|who| format!("in use by {who}"));
         for remark in busy.iter().chain(&status.detail) {
-            text.push_str(&format!("{}: {}\n", status.name, ui.neutral(remark)));
+            let _ = writeln!(text, "{}: {}", status.name, ui.neutral(remark));
         }
     }
     if text.is_empty() { text } else { format!("\n{text}") }

@@ -1,10 +1,13 @@
 //! `validate`.
 
+use std::fmt::Write;
+
 use clap::Args;
 
 use super::{App, Done, Error};
 use crate::config;
 use crate::config::spec::{MachineSpec, ProviderKind};
+use crate::error::Exit;
 use crate::provider::{self, Boot, Finding, Level, VmPlan};
 use crate::ui;
 
@@ -42,20 +45,18 @@ impl Validate {
                 "problems": warnings,
                 "provider": findings,
             }))?;
-        } else {
-            app.tell_warnings(&warnings);
-            for (machine, finding) in &findings {
-                app.ui.print(&format!("{machine}: {}\n", told(app, finding)))?;
-            }
+            return Ok(if good { 0 } else { Exit::Provider.code() });
+        }
+        app.tell_warnings(&warnings);
+        for (machine, finding) in &findings {
+            app.ui.print(&format!("{machine}: {}\n", told(app, finding)))?;
         }
         if !good {
             return Err(Error::ProviderFindings.into());
         }
-        if !app.ui.json() {
-            let count = project.machines.len();
-            let machines = if count == 1 { "1 machine".into() } else { format!("{count} machines") };
-            app.ui.print(&format!("{} is valid: {machines}\n", project.file.display()))?;
-        }
+        let count = project.machines.len();
+        let machines = if count == 1 { "1 machine".into() } else { format!("{count} machines") };
+        app.ui.print(&format!("{} is valid: {machines}\n", project.file.display()))?;
         Ok(0)
     }
 }
@@ -73,7 +74,7 @@ pub(super) fn told(app: &App, finding: &Finding) -> String {
     };
     let mut text = format!("{} {}", app.ui.paint(style, &format!("{word}:")), app.ui.neutral(&finding.text));
     for line in finding.fix.iter().flat_map(|fix| fix.lines()) {
-        text.push_str(&format!("\n      {}", app.ui.neutral(line)));
+        let _ = write!(text, "\n      {}", app.ui.neutral(line));
     }
     text
 }

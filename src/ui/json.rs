@@ -35,8 +35,7 @@ impl Sink for Json {
         if !state.is_due(event) {
             return;
         }
-        let Some(fields) = fields(event) else { return };
-        let line = object(machine, SystemTime::now(), fields);
+        let line = object(machine, SystemTime::now(), fields(event));
         // A reader that has gone away must not stop the work.
         let _ = state.out.write_all(format!("{line}\n").as_bytes());
         let _ = state.out.flush();
@@ -77,9 +76,9 @@ fn object(machine: Option<&str>, now: SystemTime, fields: Value) -> Value {
     Value::Object(object)
 }
 
-fn fields(event: &Event) -> Option<Value> {
+fn fields(event: &Event) -> Value {
     let millis = |took: &Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    Some(match event {
+    match event {
         Event::StepStarted { step } => json!({"type": "step-started", "step": step}),
         Event::StepFinished { step, took } => json!({"type": "step-finished", "step": step, "ms": millis(took)}),
         Event::StepFailed { step, took } => json!({"type": "step-failed", "step": step, "ms": millis(took)}),
@@ -97,7 +96,7 @@ fn fields(event: &Event) -> Option<Value> {
             };
             json!({"type": "output", "stream": stream, "line": text::neutral(line, false)})
         }
-    })
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +106,7 @@ mod tests {
     #[test]
     fn an_event_is_one_line_with_type_time_and_machine_first() {
         let event = Event::Output { stream: Stream::Stderr, line: "a\x1b[2Jb".into() };
-        let line = object(Some("web"), UNIX_EPOCH + Duration::from_millis(1500), fields(&event).unwrap());
+        let line = object(Some("web"), UNIX_EPOCH + Duration::from_millis(1500), fields(&event));
         assert_eq!(
             line.to_string(),
             r#"{"type":"output","time_ms":1500,"machine":"web","stream":"stderr","line":"ab"}"#

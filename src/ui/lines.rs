@@ -1,6 +1,7 @@
 //! Progress as plain lines, for pipes, log files and CI.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -107,12 +108,12 @@ impl Moving {
         let rate = u64::try_from(rate).unwrap_or(u64::MAX);
         if let Some(total) = self.total.filter(|total| *total > 0) {
             let percent = u128::from(self.done) * 100 / u128::from(total);
-            line.push_str(&format!(" of {} ({percent} %)", text::bytes(total)));
+            let _ = write!(line, " of {} ({percent} %)", text::bytes(total));
         }
-        line.push_str(&format!(", {}/s", text::bytes(rate)));
+        let _ = write!(line, ", {}/s", text::bytes(rate));
         if let (Some(total), true) = (self.total, rate > 0) {
             let left = Duration::from_secs(total.saturating_sub(self.done) / rate);
-            line.push_str(&format!(", {} left", text::duration(left)));
+            let _ = write!(line, ", {} left", text::duration(left));
         }
         line
     }

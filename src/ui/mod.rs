@@ -22,7 +22,7 @@ use serde::Serialize;
 pub use table::Table;
 
 use crate::error::{Exit, Explain, Failure};
-use crate::progress::{Cancel, Cx, Silent, Sink};
+use crate::progress::{Cancel, Cx, Sink};
 
 /// Something good.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -144,9 +144,7 @@ impl Ui {
         let steps = Arc::new(steps::Steps::new(sink));
         let cancel = Cancel::default();
         // Without ears Ctrl-C ends us at once, which every command survives.
-        if signals::listen(cancel.clone(), steps.clone()).is_err() {
-            return Session { cx: Cx::new(Arc::new(Silent), cancel), live };
-        }
+        drop(signals::listen(cancel.clone(), steps.clone()));
         Session { cx: Cx::new(steps, cancel), live }
     }
 

@@ -39,7 +39,7 @@ pub(super) struct Add {
 
 impl Add {
     pub(super) fn run(&self, app: &App) -> Done {
-        let library = Library::new(&app.dirs()?);
+        let library = Library::new(&App::dirs()?);
         let request = AddRequest {
             source: self.source.clone(),
             name: self.name.clone(),

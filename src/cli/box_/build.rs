@@ -34,7 +34,7 @@ pub(super) struct Build {
 impl Build {
     pub(super) fn run(&self, app: &App) -> Done {
         let Some(recipe) = &self.recipe else { return recipes(app) };
-        let work_dir = app.dirs()?.downloads().with_file_name("build");
+        let work_dir = App::dirs()?.downloads().with_file_name("build");
         let output = match &self.output {
             Some(output) => output.clone(),
             None => work_dir.join(format!("{}.box", recipe.replace('/', "-"))),
@@ -70,7 +70,7 @@ fn add(app: &App, built: &Built) -> Result<(), Failure> {
         force: true,
         ..AddRequest::default()
     };
-    Library::new(&app.dirs()?).add(&app.ui.cx(), &request)?;
+    Library::new(&App::dirs()?).add(&app.ui.cx(), &request)?;
     Ok(store::remove_file(&built.path)?)
 }
 

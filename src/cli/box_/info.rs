@@ -25,7 +25,7 @@ pub(super) struct Info {
 
 impl Info {
     pub(super) fn run(&self, app: &App) -> Done {
-        let library = Library::new(&app.dirs()?);
+        let library = Library::new(&App::dirs()?);
         let query = Query { name: &self.name, version: self.box_version.as_deref(), ..Query::default() };
         let found = library
             .find(&query)?
@@ -60,5 +60,5 @@ fn describe(manifest: &Manifest, users: &[String]) -> String {
     facts.extend(manifest.user.clone().map(|user| ("user", user)));
     facts.push(("source", manifest.source.clone()));
     facts.push(("used by", if users.is_empty() { "no machine".into() } else { users.join(", ") }));
-    facts.iter().map(|(name, value)| format!("{name:<15} {value}\n")).collect()
+    facts.iter().fold(String::new(), |text, (name, value)| text + &format!("{name:<15} {value}\n"))
 }

@@ -21,7 +21,7 @@ pub(super) struct List {}
 impl List {
     #[expect(clippy::unused_self, reason = "every command runs the same way")]
     pub(super) fn run(&self, app: &App) -> Done {
-        let listing = Library::new(&app.dirs()?).list()?;
+        let listing = Library::new(&App::dirs()?).list()?;
         let damaged: Vec<String> = listing.damaged.into_iter().map(describe).collect();
         for one in &damaged {
             app.ui.warn(one);

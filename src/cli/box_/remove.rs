@@ -39,7 +39,7 @@ pub(super) struct Remove {
 
 impl Remove {
     pub(super) fn run(&self, app: &App) -> Done {
-        let library = Library::new(&app.dirs()?);
+        let library = Library::new(&App::dirs()?);
         let fleet = app.fleet()?;
         let chosen: Vec<_> = library.list()?.boxes.into_iter().filter(|one| self.means(&one.manifest)).collect();
         if chosen.is_empty() {
