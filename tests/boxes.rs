@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests too: a panic is the message")]
 
-mod support;
+#[path = "support/fault_server.rs"]
+mod fault_server;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use support::fault_server::{Reply, Server};
+use fault_server::{Reply, Server};
 use vbox_rs::boxes::fetch::Tuning;
 use vbox_rs::boxes::{AddRequest, Error, Installed, Library, Limits, Query};
 use vbox_rs::error::{Exit, Explain, Failure};
@@ -431,7 +432,7 @@ fn a_cut_download_goes_on_where_it_ended() {
         let home = Home::new();
         let installed = home.add(&request_url(&server, "/x.box")).unwrap();
         assert_eq!(installed.manifest.disks[0].sha256, sha256(&qcow2(6 << 20)));
-        let asked: Vec<_> = server.requests().iter().map(support::fault_server::Request::range).collect();
+        let asked: Vec<_> = server.requests().iter().map(fault_server::Request::range).collect();
         assert_eq!(asked, [None, Some(2 << 20), Some(4 << 20), Some(6 << 20)]);
         assert_eq!(home.files().len(), 2, "no part is left: {:?}", home.files());
     }

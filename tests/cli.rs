@@ -1,12 +1,15 @@
 //! What a user sees of the command line without any hypervisor.
 
-mod support;
+#![expect(clippy::unwrap_used, clippy::similar_names, reason = "in a test a panic is the message")]
+
+#[path = "support/home.rs"]
+mod home;
 
 use std::io::Write;
 use std::process::Stdio;
 
+use home::TestHome;
 use snapbox::{Assert, Data};
-use support::home::TestHome;
 
 /// Compares with a file of `tests/snapshots/`; `SNAPSHOTS=overwrite` writes it anew.
 fn assert_snapshot(name: &str, text: &str) {

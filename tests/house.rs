@@ -1,5 +1,7 @@
 //! The house stands: arrows run down only (`ARCHITECTURE.md`).
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,8 +19,14 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// On the ground floor everybody knows each other.
-const NEIGHBOURS: &[(&str, &str)] = &[("progress", "error")];
+/// Who may know a neighbour, and why.
+const NEIGHBOURS: &[(&str, &str)] = &[
+    ("progress", "error"),
+    // Ports are planned as the hypervisor's forwards.
+    ("network", "provider"),
+    // A file provisioner copies folders.
+    ("provision", "folders"),
+];
 
 /// Who else may know `config`: only its model.
 const MODEL_ONLY: &[&str] = &["provider", "guest", "network", "provision", "folders"];

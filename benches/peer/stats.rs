@@ -73,7 +73,7 @@ impl Row {
         let bound =
             if self.peer.is_some() { format!("≤ {}", self.bound) } else { format!("≤ {}", time(self.bound)) };
         let verdict = if self.value() <= self.bound { "yes" } else { "no" };
-        let rss = self.rss.map_or("–".into(), |kib| format!("{:.1} MiB", kib as f64 / 1024.0));
+        let rss = self.rss.map_or("–".into(), |kib| format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024));
         format!("| {} | {} | {peer} | {value} | {bound} | {verdict} | {rss} |", self.what, shown(&self.ours))
     }
 }

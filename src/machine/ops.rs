@@ -58,8 +58,8 @@ pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Re
     let _lock = fleet.lock(cx, record.id, &target.name, "provision")?;
     let (_, mut record) = fleet.existing(target)?;
     let spec = super::up::wanted(target)?;
-    let wish = Wish { provision: Some(true), with: with.to_vec() };
-    let chosen = provision::select(&spec.provisioners, &wish, record.provisioned)?;
+    let asked = Wish { provision: Some(true), with: with.to_vec() };
+    let chosen = provision::select(&spec.provisioners, &asked, record.provisioned)?;
     let session = access::session(cx, fleet, &record)?;
     settle::provision_all(cx, fleet, &record, spec, session, &chosen)?;
     if with.is_empty() && !record.provisioned {

@@ -51,7 +51,7 @@ pub(super) fn vm_plan(
         disks: disks
             .map(|(i, (disk, backing))| PlannedDisk {
                 backing,
-                backing_format: disk.format.to_string(),
+                backing_format: disk.format.clone(),
                 size: spec.disk.filter(|_| i == 0),
             })
             .collect(),

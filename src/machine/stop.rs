@@ -129,9 +129,8 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<b
     let (dir, mut record) = fleet.existing(target)?;
     let mut vm = fleet.vm(&record)?;
     match vm.state()? {
-        VmState::Running => {}
         VmState::Paused { .. } if pause => return Ok(false),
-        VmState::Paused { .. } => {}
+        VmState::Running | VmState::Paused { .. } => {}
         VmState::Off | VmState::Absent | VmState::Saved | VmState::Vanished { .. } => return Ok(false),
         state => {
             return Err(Error::WrongState {

@@ -113,7 +113,7 @@ impl Up<'_> {
         if let Some(wanted) = self.options.provider.filter(|wanted| *wanted != record.provider) {
             return Err(Error::OtherProvider { name: record.name, has: record.provider, wanted }.into());
         }
-        self.relink(&mut record)?;
+        self.relink(&mut record);
         let mut vm = self.fleet.vm(&record)?;
         match vm.state()? {
             VmState::Running => self.running(record, vm.as_mut(), "already running"),
@@ -140,13 +140,12 @@ impl Up<'_> {
     }
 
     /// The project's folder was moved, or renamed its machine file: the record follows.
-    fn relink(&self, record: &mut MachineRecord) -> Result<(), Failure> {
+    fn relink(&self, record: &mut MachineRecord) {
         if record.root != self.target.root {
             self.cx.note(format!("the project moved here from {}; linked again", record.root.display()));
         }
         record.root.clone_from(&self.target.root);
         record.file.clone_from(&self.target.file);
-        Ok(())
     }
 
     fn running(

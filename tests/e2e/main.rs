@@ -2,6 +2,8 @@
 //!
 //! They find the demo box by `VBOX_RS_TEST_BOX` (`make test` builds it and sets it) and say so when they are skipped.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a panic is how a test fails")]
+
 mod faults;
 mod guest;
 mod lifecycle;

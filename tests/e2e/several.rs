@@ -5,8 +5,6 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::process::Child;
 
-use serde_json::Value;
-
 use crate::world::World;
 
 #[test]
@@ -96,7 +94,7 @@ fn eight_projects_at_once_never_share_a_port() {
     )
     .unwrap();
     world.run(&["up"]).fails(14, &[&taken.to_string(), &std::process::id().to_string()]);
-    let other = all["machines"][0]["forwards"].as_array().unwrap().iter().find(|f| f["guest"] == Value::from(80));
+    let other = all["machines"][0]["forwards"].as_array().unwrap().iter().find(|f| f["guest"] == 80);
     let port = other.unwrap()["host"].as_u64().unwrap();
     fs::write(
         world.project.join("Vagrantfile"),

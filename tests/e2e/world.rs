@@ -36,7 +36,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    fn of(output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -126,7 +126,7 @@ impl World {
     }
 
     pub fn run_in(&self, folder: &Path, args: &[&str]) -> Ran {
-        Ran::of(self.command_in(folder, args).output().expect("vbox-rs runs"))
+        Ran::of(&self.command_in(folder, args).output().expect("vbox-rs runs"))
     }
 
     /// The state that `status` tells of a machine.
@@ -171,7 +171,7 @@ impl World {
             std::thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(self.processes(), [0; 0], "processes are left");
-        assert_eq!(self.leftovers(), [PathBuf::new(); 0], "files are left");
+        assert!(self.leftovers().is_empty(), "files are left: {:?}", self.leftovers());
     }
 }
 
@@ -180,7 +180,7 @@ impl Drop for World {
     fn drop(&mut self) {
         for pid in self.processes() {
             if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-                drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
         if std::thread::panicking() && std::env::var_os("VBOX_RS_TEST_KEEP").is_some() {
@@ -201,7 +201,7 @@ fn prepared_library(demo: &Path) -> PathBuf {
         drop(fs::remove_dir_all(&home));
         let mut command = Command::new(env!("CARGO_BIN_EXE_vbox-rs"));
         command.env("VBOX_RS_HOME", &home).args(["box", "add", "--name", "demo"]).arg(demo).stdin(Stdio::null());
-        Ran::of(command.output().unwrap()).ok();
+        Ran::of(&command.output().unwrap()).ok();
         fs::write(marker, "").unwrap();
     }
     home.join("boxes")

@@ -1,7 +1,5 @@
 //! A `vbox-rs` that knows nothing of this user: a home of its own, an environment without settings.
 
-#![expect(dead_code, reason = "each test program uses some of it")]
-
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};

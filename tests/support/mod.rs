@@ -1,4 +1,0 @@
-//! What several tests need.
-
-pub mod fault_server;
-pub mod home;
