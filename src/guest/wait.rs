@@ -5,10 +5,9 @@
 //! A guest whose kernel is up but whose ssh server is not closes the connection at once. So fresh connections are begun
 //! all the time, and the first one that brings a banner goes on to the login.
 //!
-//! But every connection that an ssh server takes costs it a new process: begun too often, they keep a slow guest from
-//! ever answering one (measured: 47 s under a busy emulator). So the pace follows the guest's: in silence it is a small
-//! part of the time waited already, and once the guest has closed a connection, one that it does not close is its ssh
-//! server's, and gets its time.
+//! But every connection that an ssh server takes costs it a new process, and begun too often they would compete with
+//! the one that is to answer. So the pace follows the guest's: in silence it is a small part of the time waited already,
+//! and once the guest has closed a connection, one that it does not close is its ssh server's, and gets its time.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
