@@ -170,6 +170,10 @@ pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Resul
     if graceful {
         halt_locked(cx, fleet, &dir, &mut record, false)?;
     }
+    // A folder that was moved since has the link, and the record names the former place.
+    if target.root != record.root {
+        Links::new(&target.root).remove(&target.name, id)?;
+    }
     remove(cx, fleet, &dir, record, lock)?;
     Ok(true)
 }

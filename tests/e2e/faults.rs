@@ -41,9 +41,7 @@ fn kill_after(mut child: Child, time: Duration) {
 
 /// A machine whose disk is empty: its hypervisor starts for real, and nothing has to boot.
 fn empty_machine(world: &World) {
-    let image = world.home().with_file_name("empty.img");
-    File::create(&image).unwrap().set_len(1 << 20).unwrap();
-    world.run(&["box", "add", image.to_str().unwrap(), "--name", "empty"]).ok();
+    world.add_empty_box();
     world.machine_file("box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n");
 }
 

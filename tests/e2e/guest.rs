@@ -1,6 +1,6 @@
 //! Boxes of other people, guests that do not answer, disks that grow, scripts that fail.
 
-use std::fs::{self, File};
+use std::fs;
 use std::process::Command;
 
 use crate::world::{World, demo_box};
@@ -52,7 +52,8 @@ fn a_box_of_another_publisher_gets_a_key_of_its_own_and_a_larger_disk() {
 
     // A host key that changed behind our back is a clear error, for us and for OpenSSH.
     world.run(&["ssh", "-c", "sudo rm /etc/ssh/ssh_host_*; sudo ssh-keygen -qA; sudo systemctl restart ssh"]);
-    world.run(&["exec", "--", "true"]).fails(11, &["host key"]);
+    world.run(&["ssh", "-c", "true"]).fails(255, &["HOST IDENTIFICATION HAS CHANGED"]);
+    world.run(&["upload", "Vagrantfile", "/tmp/x"]).fails(11, &["host key", "changed", "SHA256:"]);
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();
 }
@@ -63,9 +64,7 @@ fn a_guest_that_never_answers_is_described() {
         return;
     }
     let world = World::empty();
-    let image = world.project.join("empty.img");
-    File::create(&image).unwrap().set_len(4 << 20).unwrap();
-    world.run(&["box", "add", "empty.img", "--name", "empty"]).ok();
+    world.add_empty_box();
     world.machine_file("box = \"empty\"\nboot_timeout = 3\n");
     world.run(&["up"]).fails(10, &["ssh", "3 s"]);
     assert_eq!(world.state("default"), "running");

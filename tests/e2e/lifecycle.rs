@@ -10,7 +10,7 @@ use crate::world::World;
 fn the_tour() {
     let Some(world) = World::with_demo() else { return };
     world.run(&["init", "demo", "--minimal"]).ok();
-    world.run(&["init", "demo"]).fails(1, &["Vagrantfile", "--force"]);
+    world.run(&["init", "demo"]).fails(2, &["Vagrantfile", "--force"]);
     world.run(&["validate"]).ok();
     assert_eq!(world.state("default"), "not created");
     world.run(&["ssh", "-c", "true"]).fails(7, &["not created", "vbox-rs up"]);

@@ -58,9 +58,7 @@ fn eight_projects_at_once_never_share_a_port() {
         return;
     }
     let world = World::empty();
-    let image = world.project.join("empty.img");
-    File::create(&image).unwrap().set_len(1 << 20).unwrap();
-    world.run(&["box", "add", "empty.img", "--name", "empty"]).ok();
+    world.add_empty_box();
     // Somebody else has a port of the range.
     let stranger = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let taken = stranger.local_addr().unwrap().port();

@@ -92,6 +92,17 @@ impl World {
         Some(world)
     }
 
+    /// A box `empty` whose disk has a boot sector and nothing else: its machines start for real and sleep for ever.
+    pub fn add_empty_box(&self) {
+        let image = self.root.path().join("empty.img");
+        // sti; hlt; jmp back to hlt; and the signature that firmware looks for.
+        let mut disk = vec![0_u8; 1 << 20];
+        disk[..4].copy_from_slice(&[0xfb, 0xf4, 0xeb, 0xfd]);
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        fs::write(&image, disk).unwrap();
+        self.run(&["box", "add", image.to_str().unwrap(), "--name", "empty"]).ok();
+    }
+
     pub fn home(&self) -> PathBuf {
         self.root.path().join("home")
     }
