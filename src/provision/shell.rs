@@ -17,12 +17,12 @@ const DIVIDER: &str = "#vbox-rs-script";
 pub fn command(privileged: bool, size: usize) -> String {
     let root = if privileged { "[ \"$(id -u)\" = 0 ] || s='sudo -n -E -H'; " } else { "" };
     posix(&format!(
-        "umask 077; d=$(mktemp -d \"${{TMPDIR:-/tmp}}/vbox-rs.XXXXXX\") || exit 1; \
+        "u=$(umask); umask 077; d=$(mktemp -d \"${{TMPDIR:-/tmp}}/vbox-rs.XXXXXX\") || exit 1; \
          trap 'rm -rf \"$d\"' EXIT; trap 'exit 129' HUP INT TERM PIPE; \
          while IFS= read -r l; do [ \"$l\" = '{DIVIDER}' ] && break; printf '%s\\n' \"$l\"; done >\"$d/stage\" && \
          cat >\"$d/script\" && chmod 700 \"$d/script\" || exit 1; \
          [ $(wc -c <\"$d/script\") -eq {size} ] || exit 1; s=; {root}b=sh; command -v bash >/dev/null 2>&1 && b=bash; \
-         $s $b -l \"$d/stage\" </dev/null"
+         umask \"$u\"; $s $b -l \"$d/stage\" </dev/null"
     ))
 }
 
