@@ -23,7 +23,7 @@ check:
 bench:
 	scripts/setup.sh build run box
 	cargo build --release --locked
-	VBOX_RS_TEST_BOX=$$(scripts/box.sh "$$PWD/target/release/vbox-rs") cargo bench --locked
+	VBOX_RS_TEST_BOX=$$(scripts/box.sh "$$PWD/target/release/vbox-rs") cargo bench --locked --bench peer
 
 doc:
 	cargo doc --no-deps

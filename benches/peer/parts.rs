@@ -45,7 +45,7 @@ struct Bare {
 impl Bare {
     fn prepare(world: &World, direct: bool) -> Self {
         world.run(&["up"]);
-        let machine = world.machine("");
+        let machine = world.machine();
         let folder = world.folder(if direct { "bare-direct" } else { "bare-bios" });
         for (from, to) in [("seed.img", "seed.img"), ("ssh/id_ed25519", "key")] {
             fs::copy(machine.join(from), folder.join(to)).unwrap();
@@ -161,14 +161,17 @@ fn hundred_boxes(world: &World) {
     let folder = world.folder("tiny");
     for i in 1..100_u32 {
         let image = folder.join("tiny.img");
-        fs::write(&image, i.to_le_bytes().repeat(1024)).unwrap();
+        let mut disk = i.to_le_bytes().repeat(1024);
+        // The signature of a boot sector.
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        fs::write(&image, disk).unwrap();
         world.run(&["box", "add", image.to_str().unwrap(), "--name", &format!("bench/tiny{i}")]);
     }
 }
 
 /// Ninety-nine more records beside the real one, each a machine that is off.
 fn hundred_machines(world: &World) {
-    let real = world.machine("");
+    let real = world.machine();
     let record: Value = serde_json::from_slice(&fs::read(real.join("machine.json")).unwrap()).unwrap();
     for i in 1..100 {
         let id = format!("{i:012x}4{i:03x}8{i:015x}");

@@ -36,7 +36,7 @@ impl World {
     }
 
     pub fn machine_file(&self, text: &str) {
-        let text = format!("box = \"demo\"\n[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n{text}");
+        let text = format!("box = \"demo\"\n{text}[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n");
         fs::write(self.project.join("Vagrantfile"), text).unwrap();
     }
 
@@ -64,9 +64,9 @@ impl World {
         said.lines().last()?.trim().parse().ok()
     }
 
-    /// The machine's folder.
-    pub fn machine(&self, name: &str) -> PathBuf {
-        let status = self.json(&["status", name, "--json"]);
+    /// The only machine's folder.
+    pub fn machine(&self) -> PathBuf {
+        let status = self.json(&["status", "--json"]);
         self.home().join("machines").join(status["machines"][0]["id"].as_str().unwrap())
     }
 }
