@@ -21,7 +21,7 @@ check:
 	cargo nextest run --profile fast
 
 bench:
-	scripts/setup.sh build run box
+	scripts/setup.sh build run box bench
 	cargo build --release --locked
 	VBOX_RS_TEST_BOX=$$(scripts/box.sh "$$PWD/target/release/vbox-rs") cargo bench --locked --bench peer
 

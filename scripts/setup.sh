@@ -4,13 +4,14 @@
 set -euo pipefail
 
 declare -A why=(
-    [build]="to compile" [run]="to run machines" [box]="to build boxes" [test]="to run the tests"
+    [build]="to compile" [run]="to run machines" [box]="to build boxes" [test]="to run the tests" [bench]="to measure memory"
 )
 declare -A packages=(
     [build]="gcc libc6-dev make pkg-config libssl-dev zlib1g-dev"
     [run]="qemu-system-x86 qemu-utils openssh-client rsync curl ca-certificates"
     [box]="mmdebstrap grub-pc-bin grub-common e2fsprogs xz-utils zstd uidmap debian-archive-keyring"
     [test]="shellcheck git openssh-server"
+    [bench]="time"
 )
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }

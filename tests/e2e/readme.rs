@@ -57,7 +57,7 @@ fn the_tour_of_the_readme_is_real_output() {
     let tour = between(&text, "<!-- tour -->\n```console\n", "```");
     let bin = Path::new(env!("CARGO_BIN_EXE_vbox-rs")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let mut replayed = String::new();
+    let mut replayed = Vec::new();
     for line in tour.lines().filter_map(|line| line.strip_prefix("$ ")) {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{line} 2>&1")]).current_dir(&world.project).env("PATH", &path);
@@ -65,9 +65,9 @@ fn the_tour_of_the_readme_is_real_output() {
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{line}:\n{said}");
-        replayed.push_str(&format!("$ {line}\n{said}\n"));
+        replayed.push(format!("$ {line}\n{said}"));
     }
-    let replayed = format!("{}\n", replayed.trim_end());
+    let replayed = format!("{}\n", replayed.join("\n").trim_end());
     if std::env::var_os("UPDATE").is_some() {
         replace(tour, &replayed);
         return;
