@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::record::{KeyInUse, MachineRecord};
 use super::{Error, Fleet, Logs, SshTarget, Step, Target, describe};
@@ -17,6 +17,9 @@ const CONSOLE_TAIL: usize = 15;
 
 /// Bytes of the console log that are looked at for them.
 const CONSOLE_TAIL_BYTES: u64 = 16 << 10;
+
+/// How often the hypervisor is asked whether it had to stop a guest that boots.
+const STATE_EVERY: Duration = Duration::from_secs(1);
 
 /// What our own sessions need to log in.
 pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Failure> {
@@ -47,12 +50,26 @@ pub(super) fn await_login(
 ) -> Result<Session, Failure> {
     let login = login(fleet, record)?;
     let console = vm.console_log();
-    let mut alive = || !matches!(vm.wait_until_ended(cx, Duration::ZERO), Ok(true));
+    let mut asked = Instant::now();
+    let mut alive = || {
+        if asked.elapsed() >= STATE_EVERY {
+            asked = Instant::now();
+            if vm.state().is_ok_and(|state| state.is_stuck()) {
+                return false;
+            }
+        }
+        !matches!(vm.wait_until_ended(cx, Duration::ZERO), Ok(true))
+    };
     let result = wait::for_ssh(cx, &login, &mut alive, time);
     result.map_err(|error| match error {
         guest::Error::Interrupted(interrupted) => interrupted.into(),
         guest::Error::ProcessDied { .. } => {
-            let why = vm.state().map_or_else(|e| Failure::from(e).chain(), |state| describe(&state));
+            let state = vm.state();
+            if let Ok(VmState::Paused { why }) = state {
+                let stuck = Error::Stuck { why, dir: fleet.dirs().machine(record.id) };
+                return Error::boot("boot", stuck, tail(&console)).into();
+            }
+            let why = state.map_or_else(|e| Failure::from(e).chain(), |state| describe(&state));
             Error::boot("boot", Error::Died { why, log: vm.hypervisor_log() }, tail(&console)).into()
         }
         error => Error::boot("boot", error, tail(&console)).into(),

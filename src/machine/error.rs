@@ -145,6 +145,14 @@ pub enum Error {
         /// The hypervisor's log.
         log: PathBuf,
     },
+    /// The hypervisor stopped the guest while we waited for it.
+    #[error("{}", stuck(why))]
+    Stuck {
+        /// The hypervisor's word for the reason.
+        why: String,
+        /// The machine's directory.
+        dir: PathBuf,
+    },
     /// A machine that another one depends on did not come up.
     #[error("not started, because `{0}` failed")]
     DependencyFailed(String),
@@ -176,6 +184,13 @@ impl Error {
     }
 }
 
+fn stuck(why: &str) -> String {
+    match why {
+        "io-error" => "the hypervisor paused the machine, because its disk could not be written".into(),
+        why => format!("the hypervisor paused the machine ({why})"),
+    }
+}
+
 impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
@@ -185,7 +200,8 @@ impl Explain for Error {
             Self::BoxMissing { .. } | Self::BoxGone { .. } => Exit::BoxNotFound,
             Self::Boot { cause, .. } => cause.exit(),
             Self::Interrupted { .. } => Exit::Interrupted,
-            Self::Random(_) => Exit::Io,
+            Self::Stuck { why, .. } if why != "io-error" => Exit::Provider,
+            Self::Stuck { .. } | Self::Random(_) => Exit::Io,
             Self::InGuest { .. } => Exit::Guest,
             _ => Exit::MachineState,
         }
@@ -219,6 +235,11 @@ impl Explain for Error {
             Self::BoxGone { box_name, .. } => format!("add {box_name} again, or destroy the machine"),
             Self::Boot { cause, console, .. } => return boot_hint(cause.hint(), console),
             Self::Died { log, .. } => format!("the hypervisor's own words are in {}", log.display()),
+            Self::Stuck { why, dir } if why == "io-error" => format!(
+                "free some space on the file system of {}, then `vbox-rs up` goes on where it stopped",
+                dir.display()
+            ),
+            Self::Stuck { .. } => "see `vbox-rs logs`; `vbox-rs halt --force` ends it".into(),
             Self::DependencyFailed(_) => "mend that one and run `vbox-rs up` again".into(),
             Self::Interrupted { .. } | Self::Random(_) | Self::InGuest { .. } => return None,
         })

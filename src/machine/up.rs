@@ -59,7 +59,12 @@ fn claim(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(MachineId, Lock), F
             _ => MachineId::random().map_err(Error::Random)?,
         };
         let id = links.claim(&target.name, id)?;
-        let lock = fleet.lock(cx, id, &target.name, "up")?;
+        let lock = fleet.lock(cx, id, &target.name, "up").inspect_err(|_| {
+            // A home that cannot be written: the id names nothing, and nobody else can have its lock.
+            if !fleet.dirs().machine(id).exists() {
+                drop(links.remove(&target.name, id));
+            }
+        })?;
         if links.get(&target.name)? == Some(id) {
             return Ok((id, lock));
         }
@@ -81,7 +86,7 @@ struct Up<'a> {
 impl Up<'_> {
     fn create(&mut self, id: MachineId) -> Result<UpReport, Failure> {
         let kind = self.options.provider.or(self.spec.provider).unwrap_or(ProviderKind::Qemu);
-        backend(kind)?;
+        backend(kind)?.require(self.spec)?;
         plan::refuse_losses(self.cx, kind, self.spec)?;
         let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec))?;
         let record = MachineRecord {
@@ -115,11 +120,13 @@ impl Up<'_> {
         }
         self.relink(&mut record);
         let mut vm = self.fleet.vm(&record)?;
-        match vm.state()? {
+        let state = vm.state()?;
+        let stuck = state.is_stuck();
+        match state {
             VmState::Running => self.running(record, vm.as_mut(), "already running"),
             VmState::Paused { why } => {
                 vm.unpause()?;
-                if why != "paused" {
+                if stuck {
                     self.cx.warn(format!("the hypervisor had paused it ({why}); it runs again"));
                 }
                 self.running(record, vm.as_mut(), "resumed")

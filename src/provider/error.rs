@@ -44,6 +44,14 @@ pub enum Error {
         /// What it printed.
         message: String,
     },
+    /// A program of the hypervisor found no room for what it writes.
+    #[error("`{program}` failed: no space left for {}", path.display())]
+    Full {
+        /// The program and its verb.
+        program: String,
+        /// What it was writing.
+        path: PathBuf,
+    },
     /// The plan asks for what the provider cannot do.
     #[error("the machine cannot be started as planned: {}", join(.0))]
     Plan(Vec<Finding>),
@@ -195,6 +203,7 @@ impl Explain for Error {
             Self::AccelValue(_) => Exit::Usage,
             Self::Plan(_) => Exit::MachineFile,
             Self::Timeout { .. } => Exit::Timeout,
+            Self::Full { .. } => Exit::Io,
             Self::Store(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
             _ => Exit::Provider,
@@ -215,6 +224,7 @@ impl Explain for Error {
             Self::FileMissing { .. } | Self::DiskDamaged { .. } => {
                 Some("put the file back, or `vbox-rs destroy` the machine".into())
             }
+            Self::Full { path, .. } => Some(format!("free some space on the file system of {}", path.display())),
             Self::Shrink { .. } => Some("raise `disk`, or destroy the machine and make it anew".into()),
             Self::Monitor(_) | Self::Timeout { .. } | Self::ProcessHidden { .. } | Self::WillNotEnd { .. } => {
                 Some("`vbox-rs halt --force` ends the machine; its hypervisor's log may say more".into())

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::spec::{Protocol, ProviderKind, QemuOptions};
+use crate::config::spec::{MachineSpec, Protocol, ProviderKind, QemuOptions};
 use crate::progress::Cx;
 use crate::store::MachineId;
 
@@ -35,6 +35,9 @@ pub trait Provider: Send + Sync + Debug {
     /// What this host offers: never an error, always findings. Starts child processes, so only `doctor` and a first `up`
     /// ask for it.
     fn probe(&self) -> HostReport;
+
+    /// Whether what machines need is installed here; asked before anything is made or fetched for one. Starts nothing.
+    fn require(&self, spec: &MachineSpec) -> Result<(), Error>;
 
     /// What of a plan this provider cannot do, all at once.
     fn check(&self, plan: &VmPlan) -> Vec<Finding>;
@@ -155,6 +158,11 @@ impl VmState {
     /// Whether a hypervisor's process exists.
     pub fn has_process(&self) -> bool {
         matches!(self, Self::Running | Self::Paused { .. } | Self::Unresponsive { .. })
+    }
+
+    /// Whether the hypervisor stopped the processors by itself: its disk is full, or the guest cannot go on.
+    pub fn is_stuck(&self) -> bool {
+        matches!(self, Self::Paused { why } if why != "paused")
     }
 
     /// What stands behind the word.

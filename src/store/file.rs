@@ -46,8 +46,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
         file.persist(path)?;
         Ok(())
     };
-    write().map_err(|e| Error::io("write", path, e))?;
+    write().map_err(|e| Error::io("write", path, plain(e)))?;
     sync_dir(dir)
+}
+
+/// The system's words without the temporary file's name, which `tempfile` adds and which says nothing to a user.
+fn plain(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(std::error::Error::source).and_then(|e| e.downcast_ref::<io::Error>());
+    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 /// Makes the names in `dir` survive a power cut.

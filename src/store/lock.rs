@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -76,7 +76,8 @@ impl Lock {
             // guards nothing.
             if is_current(&file, path) {
                 let mut lock = Self { file, path: path.into() };
-                lock.sign(purpose)?;
+                // The name is for people who wait. A full disk must not keep `destroy` from making room on it.
+                drop(lock.sign(purpose));
                 return Ok(Some(lock));
             }
         }
@@ -116,14 +117,11 @@ impl Lock {
         super::remove_file(&self.path)
     }
 
-    fn sign(&mut self, purpose: &str) -> Result<(), Error> {
+    fn sign(&mut self, purpose: &str) -> io::Result<()> {
         let text = format!("`vbox-rs {purpose}` (process {})\n", std::process::id());
-        let write = |file: &mut File| {
-            file.set_len(0)?;
-            file.rewind()?;
-            file.write_all(text.as_bytes())
-        };
-        write(&mut self.file).map_err(|e| Error::io("write", &self.path, e))
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(text.as_bytes())
     }
 }
 

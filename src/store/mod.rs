@@ -77,6 +77,11 @@ impl Error {
     pub fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
         Self::Io { action, path: path.as_ref().into(), source }
     }
+
+    /// Whether a full disk is the reason.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full(source))
+    }
 }
 
 impl Explain for Error {
@@ -104,12 +109,14 @@ impl Explain for Error {
     }
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// What to do about a system error on `path`, where that can be said.
 pub fn io_hint(error: &io::Error, path: &Path) -> Option<String> {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some(format!("free some space on the file system of {}", path.display()))
-        }
+        _ if is_full(error) => Some(format!("free some space on the file system of {}", path.display())),
         io::ErrorKind::PermissionDenied => Some("check who owns it and its permissions".into()),
         io::ErrorKind::ReadOnlyFilesystem => {
             Some("the file system is read-only; set VBOX_RS_HOME to a directory that can be written".into())

@@ -63,7 +63,8 @@ fn shows_virtualization(cpuinfo: &str) -> bool {
     flags.is_some_and(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"))
 }
 
-/// The engine, and why it is not the hardware where `auto` did not get it.
+/// The engine, and what speaks against the hardware: why `auto` did not take it, or what whoever asked for it by name
+/// should know.
 pub fn decide(wanted: Accel, overridden: Option<&str>, facts: &Facts) -> Result<(Engine, Option<String>), Error> {
     let wanted = match overridden {
         None | Some("") => wanted,
@@ -77,7 +78,7 @@ pub fn decide(wanted: Accel, overridden: Option<&str>, facts: &Facts) -> Result<
         (Accel::Auto, Some(reason)) => Ok((Engine::Tcg, Some(reason))),
         // Whoever asks for KVM by name may try a device that we would not choose, but not one that does not open.
         (Accel::Kvm, Some(reason)) if facts.device.is_err() => Err(Error::NoKvm { reason }),
-        _ => Ok((Engine::Kvm, None)),
+        (Accel::Auto | Accel::Kvm, reason) => Ok((Engine::Kvm, reason)),
     }
 }
 
@@ -114,7 +115,9 @@ mod tests {
         assert_eq!(decide(Accel::Tcg, Some("kvm"), &good).unwrap(), (Engine::Kvm, None));
         assert_eq!(decide(Accel::Tcg, Some(""), &good).unwrap(), (Engine::Tcg, None));
         assert!(matches!(decide(Accel::Kvm, None, &missing), Err(Error::NoKvm { .. })));
-        assert_eq!(decide(Accel::Kvm, None, &facts(None, Some(false))).unwrap().0, Engine::Kvm);
+        let (engine, reason) = decide(Accel::Kvm, None, &facts(None, Some(false))).unwrap();
+        assert_eq!(engine, Engine::Kvm);
+        assert!(reason.unwrap().contains("boots no stock kernel"));
         assert_eq!(decide(Accel::Auto, Some("hvf"), &good).unwrap_err().to_string(), "VBOX_RS_ACCEL is `hvf`");
     }
 

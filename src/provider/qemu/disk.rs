@@ -87,7 +87,7 @@ pub fn ensure(files: &Files, index: usize, disk: &PlannedDisk) -> Result<(), Err
         backing.as_os_str(),
         new.as_os_str(),
     ];
-    qemu_img("create", &create)?;
+    qemu_img("create", &path, &create)?;
     if let (Some(to), Some(Overlay { size: from, .. })) = (disk.size, Overlay::read(&new)?) {
         check_shrink(&path, from, to)?;
         if to > from {
@@ -123,10 +123,11 @@ pub fn resize(path: &Path, size: u64) -> Result<(), Error> {
     let size = size.to_string();
     let words: [&OsStr; 6] =
         ["resize".as_ref(), "-q".as_ref(), "-f".as_ref(), "qcow2".as_ref(), path.as_os_str(), size.as_ref()];
-    qemu_img("resize", &words)
+    qemu_img("resize", path, &words)
 }
 
-fn qemu_img(verb: &str, args: &[&OsStr]) -> Result<(), Error> {
+/// Runs `qemu-img`; `path` is what it makes or changes, for people.
+fn qemu_img(verb: &str, path: &Path, args: &[&OsStr]) -> Result<(), Error> {
     let program = host::find(host::QEMU_IMG).ok_or_else(|| host::missing(host::QEMU_IMG))?;
     let mut command = Command::new(&program);
     // A group of its own: Ctrl-C must not cut it in the middle of a resize. It takes some milliseconds.
@@ -138,6 +139,10 @@ fn qemu_img(verb: &str, args: &[&OsStr]) -> Result<(), Error> {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr);
+    // glibc's words for ENOSPC and EDQUOT; qemu-img is not translated.
+    if ["No space left on device", "Disk quota exceeded"].iter().any(|words| text.contains(words)) {
+        return Err(Error::Full { program, path: path.into() });
+    }
     let message = text.trim().trim_start_matches("qemu-img: ").chars().take(2000).collect();
     Err(Error::Tool { program, message })
 }

@@ -18,8 +18,8 @@ mod socket;
 mod state;
 mod vm;
 
-use super::{Boot, Finding, HostReport, Level, Provider, Vm, VmHome, VmPlan};
-use crate::config::spec::ProviderKind;
+use super::{Boot, Error, Finding, HostReport, Level, Provider, Vm, VmHome, VmPlan};
+use crate::config::spec::{MachineSpec, ProviderKind};
 
 /// The provider.
 #[derive(Debug)]
@@ -32,6 +32,12 @@ impl Provider for Qemu {
 
     fn probe(&self) -> HostReport {
         host::probe()
+    }
+
+    fn require(&self, spec: &MachineSpec) -> Result<(), Error> {
+        host::qemu()?;
+        host::find(host::QEMU_IMG).ok_or_else(|| host::missing(host::QEMU_IMG))?;
+        vm::engine(&spec.provider_options.qemu).map(drop)
     }
 
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {

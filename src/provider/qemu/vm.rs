@@ -17,6 +17,7 @@ use super::process::Process;
 use super::qmp::{self, Qmp};
 use super::record::{self, QemuRecord, Start};
 use super::{host, saved, socket, state};
+use crate::config::spec::QemuOptions;
 use crate::progress::Cx;
 use crate::store::{self, Lock};
 
@@ -108,11 +109,6 @@ impl QemuVm {
         }
     }
 
-    fn engine(plan: &VmPlan) -> Result<(Engine, Option<String>), Error> {
-        let overridden = env::var(accel::OVERRIDE).ok();
-        accel::decide(plan.qemu.accel, overridden.as_deref(), &Facts::gather())
-    }
-
     fn begin(&self, engine: Engine) -> Start {
         let log_from = self.files.log().metadata().map_or(0, |meta| meta.len());
         Start { boot_id: record::boot_id(), log_from, engine }
@@ -171,6 +167,12 @@ impl QemuVm {
     }
 }
 
+/// How instructions will be run on this host, and what speaks against the hardware.
+pub(super) fn engine(options: &QemuOptions) -> Result<(Engine, Option<String>), Error> {
+    let overridden = env::var(accel::OVERRIDE).ok();
+    accel::decide(options.accel, overridden.as_deref(), &Facts::gather())
+}
+
 impl Vm for QemuVm {
     fn state(&mut self) -> Result<VmState, Error> {
         state::state(&self.files)
@@ -213,7 +215,7 @@ impl Vm for QemuVm {
             return Err(Error::Plan(findings));
         }
         let program = host::qemu()?;
-        let (engine, reason) = Self::engine(plan)?;
+        let (engine, reason) = engine(&plan.qemu)?;
         self.require_files(plan)?;
         let running = Error::State { action: "start", state: "running already", hint: "`vbox-rs status` shows it" };
         let lock = launch::lock(cx, &self.files)?.ok_or(running)?;
@@ -223,8 +225,12 @@ impl Vm for QemuVm {
         }
         store::remove_file(&self.files.new_saved())?;
         store::remove_file(&self.files.used_saved())?;
-        if let Some(reason) = reason {
-            cx.note(format!("running in software (TCG), which is slow: {reason}"));
+        match (engine, reason) {
+            (_, None) => {}
+            (Engine::Tcg, Some(reason)) => cx.note(format!("running in software (TCG), which is slow: {reason}")),
+            (Engine::Kvm, Some(reason)) => {
+                cx.warn(format!("KVM is used because it was asked for, but may not work: {reason}"));
+            }
         }
         let start = self.begin(engine);
         let log_from = start.log_from;
