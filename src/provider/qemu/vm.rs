@@ -223,8 +223,8 @@ impl Vm for QemuVm {
         }
         store::remove_file(&self.files.new_saved())?;
         store::remove_file(&self.files.used_saved())?;
-        if let Some(reason) = reason {
-            cx.note(format!("running in software (TCG), which is slow: {reason}"));
+        if reason.is_some() {
+            cx.note("no KVM here: it runs in software (TCG), which is slow; `vbox-rs doctor` says why");
         }
         let start = self.begin(engine);
         let log_from = start.log_from;
