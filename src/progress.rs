@@ -44,6 +44,8 @@ pub enum Event {
         /// What is awaited.
         what: String,
     },
+    /// Nothing is awaited any more, where no step says so by its end.
+    WaitingEnded,
     /// Bytes moved. `total` is unknown for some servers.
     Transfer {
         /// Distinguishes transfers that run side by side.
@@ -204,6 +206,11 @@ impl Cx {
     /// What the current step waits for.
     pub fn waiting(&self, what: impl Into<String>) {
         self.emit(&Event::Waiting { what: what.into() });
+    }
+
+    /// Nothing is awaited any more, where no step says so by its end.
+    pub fn waiting_ended(&self) {
+        self.emit(&Event::WaitingEnded);
     }
 
     /// A line that a guest command printed.

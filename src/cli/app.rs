@@ -128,6 +128,7 @@ impl App {
         let one = |target: &Target| {
             let cx = cx.for_machine(&target.name);
             let result = cx.check().map_err(Failure::from).and_then(|()| work(&cx, target));
+            cx.waiting_ended();
             (target.name.clone(), result)
         };
         if !parallel || targets.len() < 2 {

@@ -101,6 +101,14 @@ pub enum Error {
         /// Version and provider of each.
         versions: Vec<String>,
     },
+    /// A path that cannot be uploaded.
+    #[error("cannot read {}", path.display())]
+    Source {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// An id that is none.
     #[error("no machine has the id `{id}`")]
     NoId {
@@ -121,7 +129,7 @@ fn not_one(asked: &str, names: &[String]) -> String {
 impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoDirectory(_) | Self::File { .. } => Exit::Io,
+            Self::NoDirectory(_) | Self::File { .. } | Self::Source { .. } => Exit::Io,
             Self::NotOne { .. } | Self::NoTopic { .. } | Self::Exists { .. } | Self::SeveralBoxes { .. } => Exit::Usage,
             Self::Refused | Self::Run { .. } | Self::NoClient => Exit::Failure,
             Self::NoBox { .. } => Exit::BoxNotFound,
@@ -137,8 +145,11 @@ impl Explain for Error {
             Self::NotOne { names, .. } if names.is_empty() => return None,
             Self::NotOne { .. } => "name one of them, or set `primary = true` for one in the machine file".into(),
             Self::Exists { .. } => "use --force to overwrite it, or --output to write another file".into(),
+            Self::Source { .. } => "relative paths start in the current directory".into(),
             Self::File { source, path, .. } => return crate::store::io_hint(source, path),
-            Self::NoTopic { .. } => "`vbox-rs help` lists the commands; topics are exit-codes and machine-file".into(),
+            Self::NoTopic { .. } => {
+                "`vbox-rs help` lists the commands; topics are exit-codes, machine-file and keys".into()
+            }
             Self::Run { .. } => "install the OpenSSH client again, or remove it: vbox-rs can do without".into(),
             Self::NotForwarded { name, .. } => format!("`vbox-rs port {name}` lists what is forwarded"),
             Self::NotRunning { name, .. } | Self::NoTimings { name } => format!("`vbox-rs up {name}` starts it"),

@@ -6,16 +6,17 @@ use super::{App, Done, Error};
 use crate::error::{Exit, Failure};
 use crate::ui::Table;
 
-/// Tell about a command, exit-codes, or machine-file
+/// Tell about a command, exit-codes, machine-file, or keys
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   vbox-rs help up
   vbox-rs help box add
   vbox-rs help exit-codes
-  vbox-rs help machine-file")]
+  vbox-rs help machine-file
+  vbox-rs help keys          every key of the machine file, with comments")]
 pub(super) struct Help {
-    /// A command, `exit-codes` or `machine-file`
+    /// A command, `exit-codes`, `machine-file` or `keys`
     topic: Vec<String>,
 }
 
@@ -26,6 +27,7 @@ impl Help {
             ["exit-codes"] if app.ui.json() => app.ui.print_json(&codes_json())?,
             ["exit-codes"] => app.ui.print(&codes())?,
             ["machine-file"] => app.ui.print(MACHINE_FILE)?,
+            ["keys"] => app.ui.print(KEYS)?,
             _ => return Ok(command_help(&self.topic)),
         }
         Ok(0)
@@ -103,7 +105,12 @@ Several machines: each inherits what stands above. Lists are appended to the inh
   [machines.db]
   memory = \"4 GiB\"
   depends_on = [\"web\"]
+
+Every key, with comments: `vbox-rs help keys`.
 ";
+
+/// The example that shows every key, as it lies in the repository.
+const KEYS: &str = include_str!("../../Vagrantfile.example");
 
 #[cfg(test)]
 mod tests {

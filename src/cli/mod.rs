@@ -67,7 +67,8 @@ Begin:
   vbox-rs destroy                   remove it
 
 A machine is named by its name in the project, by /regular expression/, or by the beginning of
-its id from any directory. More: `vbox-rs help exit-codes`, `vbox-rs help machine-file`."
+its id from any directory. More: `vbox-rs help exit-codes`, `vbox-rs help machine-file`,
+`vbox-rs help keys`."
 )]
 struct Cli {
     #[command(flatten)]

@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::args::{Machines, Provisioning};
 use super::{App, Done, up};
-use crate::machine::{self, Unnamed};
+use crate::error::Failure;
+use crate::machine::{self, Fleet, Target, Unnamed};
 
 /// Let suspended machines go on
 #[derive(Debug, Args)]
@@ -21,9 +22,25 @@ pub(super) struct Resume {
 impl Resume {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
+        let (_, mut targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        if self.machines.names.is_empty() && targets.len() > 1 {
+            // Without names: those that are suspended, if any is.
+            let suspended = suspended(&fleet, &targets)?;
+            targets.retain(|target| suspended.is_empty() || suspended.contains(&target.name));
+        }
         let options = self.provisioning.options();
         let fared = app.each(&targets, false, |cx, target| machine::resume(cx, &fleet, target, &options));
         up::tell(app, &targets, &fared)
     }
+}
+
+/// The names of those that `suspend` left.
+fn suspended(fleet: &Fleet, targets: &[Target]) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for target in targets {
+        if matches!(fleet.status(target)?.state.as_str(), "saved" | "paused") {
+            names.push(target.name.clone());
+        }
+    }
+    Ok(names)
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::args::Machines;
 use super::{App, Done};
 use crate::error::Failure;
-use crate::machine::{self, Fleet, Target, Unnamed};
+use crate::machine::{self, Fleet, Suspended, Target, Unnamed};
 
 /// Save machines with their memory, to go on later with `resume`
 #[derive(Debug, Args)]
@@ -31,10 +31,11 @@ impl Suspend {
         let targets = self.targets(app, &fleet)?;
         let fared = app.each(&targets, true, |cx, target| machine::suspend(cx, &fleet, target, self.pause));
         for (name, suspended) in fared.iter().filter_map(|(name, result)| Some((name, *result.as_ref().ok()?))) {
-            let outcome = match (suspended, self.pause) {
-                (false, _) => "was not running",
-                (true, false) => "suspended",
-                (true, true) => "paused",
+            let outcome = match suspended {
+                Suspended::WasOff => "was not running",
+                Suspended::Already => "was suspended already",
+                Suspended::Saved => "suspended",
+                Suspended::Paused => "paused",
             };
             app.ui.say(&format!("==> {name}: {outcome}"));
         }
@@ -43,7 +44,7 @@ impl Suspend {
 
     fn targets(&self, app: &App, fleet: &Fleet) -> Result<Vec<Target>, Failure> {
         if !self.all_global {
-            return Ok(app.targets(fleet, &self.machines.names, Unnamed::All)?.1);
+            return Ok(app.targets(fleet, &self.machines.names, Unnamed::Created)?.1);
         }
         let running = fleet.survey()?.into_iter().filter(|status| status.state == "running");
         let ids: Vec<String> = running.filter_map(|status| Some(status.id?.to_string())).collect();

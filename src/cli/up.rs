@@ -35,6 +35,12 @@ pub(super) struct Up {
     /// Keep a machine that failed, to see why (default)
     #[arg(long)]
     no_destroy_on_error: bool,
+    /// For Vagrant's users: nothing is installed, `vbox-rs doctor` says what is missing
+    #[arg(long, hide = true, overrides_with = "no_install_provider")]
+    install_provider: bool,
+    /// As --install-provider
+    #[arg(long, hide = true)]
+    no_install_provider: bool,
 }
 
 impl Up {

@@ -10,6 +10,7 @@ use crate::error::Failure;
 use crate::guest::{self, Endpoint, HostKey, Login, Session, keys, openssh, wait};
 use crate::progress::Cx;
 use crate::provider::{Vm, VmState};
+use crate::provision;
 use crate::store;
 
 /// How many lines of the guest's console a failure shows.
@@ -150,8 +151,11 @@ pub fn upload(cx: &Cx, fleet: &Fleet, target: &Target, from: &Path, to: Option<&
     let mut session = session(cx, fleet, &record)?;
     let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let to = to.map_or(name, Into::into);
-    crate::provision::copy(cx, &mut session, "upload", from, &to)?;
-    Ok(to)
+    match crate::provision::copy(cx, &mut session, "upload", from, &to) {
+        Err(provision::Error::Failed { tail, .. }) => Err(Error::NotUploaded { to, said: tail.0.join("; ") }.into()),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(to),
+    }
 }
 
 /// Waits until the guest answers (ssh login works).

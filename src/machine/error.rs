@@ -102,6 +102,20 @@ pub enum Error {
         /// What, joined.
         problems: String,
     },
+    /// Files or folders of the host that the machine file names are missing.
+    #[error("the machine file names what is not there: {}", missing.join("; "))]
+    MissingFiles {
+        /// What and where, each.
+        missing: Vec<String>,
+    },
+    /// The guest did not take what was uploaded.
+    #[error("cannot write {to} in the guest: {said}")]
+    NotUploaded {
+        /// Where it should go.
+        to: String,
+        /// What the guest said.
+        said: String,
+    },
     /// The machine file names no box.
     #[error("machine `{name}` has no box")]
     NoBox {
@@ -194,14 +208,14 @@ fn stuck(why: &str) -> String {
 impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoProject | Self::NoSpec { .. } | Self::NoBox { .. } => Exit::MachineFile,
+            Self::NoProject | Self::NoSpec { .. } | Self::NoBox { .. } | Self::MissingFiles { .. } => Exit::MachineFile,
             Self::Pattern { .. } | Self::WhichOne { .. } => Exit::Usage,
             Self::NoProvider(_) | Self::Unsupported { .. } | Self::Died { .. } => Exit::Provider,
             Self::BoxMissing { .. } | Self::BoxGone { .. } => Exit::BoxNotFound,
             Self::Boot { cause, .. } => cause.exit(),
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::Stuck { why, .. } if why != "io-error" => Exit::Provider,
-            Self::Stuck { .. } | Self::Random(_) => Exit::Io,
+            Self::Stuck { .. } | Self::Random(_) | Self::NotUploaded { .. } => Exit::Io,
             Self::InGuest { .. } => Exit::Guest,
             _ => Exit::MachineState,
         }
@@ -212,7 +226,7 @@ impl Explain for Error {
             Self::Unknown { known, .. } if known.is_empty() => "`vbox-rs global-status` lists all machines".into(),
             Self::Unknown { known, .. } => format!("known here: {}", known.join(", ")),
             Self::Ambiguous { .. } => "type more of the id".into(),
-            Self::Pattern { .. } => "see `vbox-rs help machines`".into(),
+            Self::Pattern { .. } => "`vbox-rs --help` tells how machines are named".into(),
             Self::WhichOne { .. } => "name one, or set `primary = true` for one in the machine file".into(),
             Self::NoProject => "make one with `vbox-rs init NAME`, or name a machine by its id".into(),
             Self::NotCreated { name } => format!("create it with `vbox-rs up {name}`"),
@@ -231,6 +245,12 @@ impl Explain for Error {
             }
             Self::NoProvider(_) => "use `provider = \"qemu\"`, or leave it out".into(),
             Self::Unsupported { .. } => "`vbox-rs doctor` tells what this host offers".into(),
+            Self::MissingFiles { .. } => {
+                "nothing was started; relative paths start at the machine file's directory, and `vbox-rs validate` shows the lines".into()
+            }
+            Self::NotUploaded { .. } => {
+                "the login user writes it: upload it to /tmp, then `vbox-rs exec -- sudo mv …`".into()
+            }
             Self::NoBox { .. } => "write `box = \"NAME\"` into the machine file".into(),
             Self::BoxGone { box_name, .. } => format!("add {box_name} again, or destroy the machine"),
             Self::Boot { cause, console, .. } => return boot_hint(cause.hint(), console),

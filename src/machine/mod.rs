@@ -43,6 +43,8 @@ pub struct Fleet {
 pub enum Unnamed {
     /// All of the project.
     All,
+    /// Those of the project that were created; all of them where none was.
+    Created,
     /// All that start by themselves (`autostart`).
     Autostart,
     /// The primary one, or the only one.
@@ -151,6 +153,20 @@ pub enum Halted {
     ByForce,
     /// It did not shut down in time and was stopped by force.
     TimedOut,
+}
+
+/// How `suspend` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suspended {
+    /// It was not running.
+    WasOff,
+    /// It was suspended before.
+    Already,
+    /// Its memory is on the disk, its process has ended.
+    Saved,
+    /// Its processors stand still.
+    Paused,
 }
 
 /// Where and how to log in, for `ssh`, `ssh-config`, `rsync` and the like.

@@ -28,7 +28,10 @@ pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &Up
         let (dir, record) = fleet.existing(target)?;
         let _lock = fleet.lock(cx, record.id, &target.name, "reload")?;
         let (_, mut record) = fleet.existing(target)?;
-        halt_locked(cx, fleet, &dir, &mut record, force)?;
+        // What `up` would refuse must not leave the machine off.
+        let spec = super::up::wanted(target)?;
+        plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned)?, true)?;
+        cx.step("halt", || halt_locked(cx, fleet, &dir, &mut record, force)).1?;
     }
     up_one(cx, fleet, target, options)
 }
@@ -60,7 +63,11 @@ pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Re
     let spec = super::up::wanted(target)?;
     let asked = Wish { provision: Some(true), with: with.to_vec() };
     let chosen = provision::select(&spec.provisioners, &asked, record.provisioned)?;
+    plan::refuse_missing(spec, &chosen, false)?;
     let session = access::session(cx, fleet, &record)?;
+    if chosen.is_empty() {
+        cx.note("the machine file has no provisioners to run");
+    }
     settle::provision_all(cx, fleet, &record, spec, session, &chosen)?;
     if with.is_empty() && !record.provisioned {
         record.provisioned = true;

@@ -6,7 +6,9 @@ use super::Error;
 use super::record::MachineRecord;
 use super::status::backend;
 use crate::boxes::{Installed, Manifest};
-use crate::config::spec::{FolderType, MachineSpec, ProviderKind};
+use crate::config::spec::{
+    FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner,
+};
 use crate::progress::Cx;
 use crate::provider::{Boot, Level, PlannedDisk, VmPlan};
 
@@ -87,6 +89,28 @@ pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> 
         cx.warn(format!("provider {kind} has no public_network yet; going on without it, forwarded ports work"));
     }
     Ok(())
+}
+
+/// What the machine file wants copied or run must be there before anything is started for it. `folders`: the synced
+/// folders are copied too.
+pub(super) fn refuse_missing(spec: &MachineSpec, chosen: &[&Provisioner], folders: bool) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    for provisioner in chosen {
+        let (what, path) = match &provisioner.kind {
+            ProvisionerKind::Shell(ShellProvisioner { script: Script::Path(path), .. }) => ("script", path),
+            ProvisionerKind::File { source, .. } => ("source", source),
+            ProvisionerKind::Shell(_) => continue,
+        };
+        if !path.exists() {
+            missing.push(format!("{what} {} of provisioner `{}`", path.display(), provisioner.name));
+        }
+    }
+    for folder in spec.synced_folders.iter().filter(|folder| folders && !folder.create) {
+        if !folder.host.is_dir() {
+            missing.push(format!("folder {} for {}", folder.host.display(), folder.guest));
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Error::MissingFiles { missing }) }
 }
 
 /// Asks the provider what of the plan it cannot do.

@@ -44,7 +44,12 @@ impl Fleet {
     ) -> Result<Vec<Target>, Failure> {
         if names.is_empty() {
             let project = project.ok_or(Error::NoProject)?;
-            return unnamed_specs(project, unnamed)?.into_iter().map(|spec| self.target(project, spec)).collect();
+            let specs = unnamed_specs(project, unnamed)?;
+            let mut all = specs.into_iter().map(|spec| self.target(project, spec)).collect::<Result<Vec<_>, _>>()?;
+            if unnamed == Unnamed::Created && all.iter().any(|target| target.id.is_some()) {
+                all.retain(|target| target.id.is_some());
+            }
+            return Ok(all);
         }
         let mut found: Vec<Target> = Vec::new();
         for name in names {
@@ -172,7 +177,7 @@ impl Fleet {
 fn unnamed_specs(project: &Project, unnamed: Unnamed) -> Result<Vec<&MachineSpec>, Error> {
     let all = &project.machines;
     Ok(match unnamed {
-        Unnamed::All => all.iter().collect(),
+        Unnamed::All | Unnamed::Created => all.iter().collect(),
         Unnamed::Autostart => all.iter().filter(|spec| spec.autostart).collect(),
         Unnamed::Single => match (all.as_slice(), all.iter().find(|spec| spec.primary)) {
             ([only], _) => vec![only],

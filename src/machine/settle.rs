@@ -105,9 +105,18 @@ impl<'a> Settle<'a> {
     }
 
     fn provisioners(&self, record: &MachineRecord) -> Result<Vec<&'a Provisioner>, Failure> {
-        let wish = Wish { provision: self.options.provision, with: self.options.provision_with.clone() };
-        Ok(provision::select(&self.spec.provisioners, &wish, record.provisioned)?)
+        chosen(self.spec, self.options, record.provisioned)
     }
+}
+
+/// The provisioners that `up` with these options runs. `already`: the machine has been provisioned before.
+pub(super) fn chosen<'a>(
+    spec: &'a MachineSpec,
+    options: &UpOptions,
+    already: bool,
+) -> Result<Vec<&'a Provisioner>, Failure> {
+    let wish = Wish { provision: options.provision, with: options.provision_with.clone() };
+    Ok(provision::select(&spec.provisioners, &wish, already)?)
 }
 
 /// Runs provisioners in order; one that reboots gets its guest back.

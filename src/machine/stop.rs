@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::link::Links;
 use super::record::{Intent, MachineDir, MachineRecord};
-use super::{Error, Fleet, Halted, Target, describe};
+use super::{Error, Fleet, Halted, Suspended, Target, describe};
 use super::{access, library};
 use crate::error::Failure;
 use crate::guest::Session;
@@ -120,8 +120,8 @@ fn left_running(error: Failure, record: &MachineRecord) -> Failure {
     Error::Interrupted { left }.into()
 }
 
-/// Saves to disk (or only stops the processors, `pause`). `false`: was not running.
-pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<bool, Failure> {
+/// Saves to disk (or only stops the processors, `pause`).
+pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<Suspended, Failure> {
     let cx = &cx.for_machine(&target.name);
     fleet.existing(target)?;
     let id = target.id.ok_or_else(|| Error::NotCreated { name: target.name.clone() })?;
@@ -129,9 +129,10 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<b
     let (dir, mut record) = fleet.existing(target)?;
     let mut vm = fleet.vm(&record)?;
     match vm.state()? {
-        VmState::Paused { .. } if pause => return Ok(false),
+        VmState::Paused { .. } if pause => return Ok(Suspended::Already),
+        VmState::Saved => return Ok(Suspended::Already),
         VmState::Running | VmState::Paused { .. } => {}
-        VmState::Off | VmState::Absent | VmState::Saved | VmState::Vanished { .. } => return Ok(false),
+        VmState::Off | VmState::Absent | VmState::Vanished { .. } => return Ok(Suspended::WasOff),
         state => {
             return Err(Error::WrongState {
                 name: record.name,
@@ -143,7 +144,7 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<b
     }
     if pause {
         vm.pause()?;
-        return Ok(true);
+        return Ok(Suspended::Paused);
     }
     record.intent = Some(Intent::Suspend);
     dir.write(&record)?;
@@ -151,7 +152,7 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<b
     record.intent = None;
     dir.write(&record)?;
     saved?;
-    Ok(true)
+    Ok(Suspended::Saved)
 }
 
 /// Removes a machine and all that belongs to it. `false`: there was none. `graceful`: let the guest shut down first.

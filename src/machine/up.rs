@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::link::Links;
 use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
-use super::settle::Settle;
+use super::settle::{self, Settle};
 use super::status::backend;
 use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, plan, stop};
 use crate::boxes::{Installed, Library};
@@ -88,6 +88,7 @@ impl Up<'_> {
         let kind = self.options.provider.or(self.spec.provider).unwrap_or(ProviderKind::Qemu);
         backend(kind)?.require(self.spec)?;
         plan::refuse_losses(self.cx, kind, self.spec)?;
+        self.refuse_missing(false, true)?;
         let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec))?;
         let record = MachineRecord {
             id,
@@ -165,6 +166,7 @@ impl Up<'_> {
         if record.ready && record.intent.is_none() && !settle.has_work(&record)? {
             return Ok(self.report(&record, outcome, outcome != "already running"));
         }
+        self.refuse_missing(record.provisioned, !record.ready)?;
         let outcome = if record.ready { outcome } else { "started" };
         let session = self.login(&mut record, vm)?;
         self.settle(record, session, outcome)
@@ -172,6 +174,7 @@ impl Up<'_> {
 
     fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
         plan::refuse_losses(self.cx, record.provider, self.spec)?;
+        self.refuse_missing(record.provisioned, true)?;
         let installed = Library::new(self.fleet.dirs()).resting_on(record.manifest.clone())?;
         if self.spec.box_name.as_ref().is_some_and(|wanted| library::differs(wanted, &record.manifest)) {
             self.cx.note(format!(
@@ -185,6 +188,7 @@ impl Up<'_> {
     }
 
     fn restore(&mut self, mut record: MachineRecord, vm: &mut dyn Vm) -> Result<UpReport, Failure> {
+        self.refuse_missing(record.provisioned, !record.ready)?;
         let planned = self.plan_ports(&record)?;
         record.forwards = planned.list();
         self.dir.write(&record)?;
@@ -207,6 +211,11 @@ impl Up<'_> {
         self.step("start", |up| up.start(&mut record, vm.as_mut(), &mut plan))?;
         let session = self.login(&mut record, vm.as_mut())?;
         self.settle(record, session, outcome)
+    }
+
+    fn refuse_missing(&self, already: bool, folders: bool) -> Result<(), Failure> {
+        let chosen = settle::chosen(self.spec, self.options, already)?;
+        Ok(plan::refuse_missing(self.spec, &chosen, folders)?)
     }
 
     /// Keys, seed and overlay, and the plan of the machine without its ports.

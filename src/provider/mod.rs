@@ -168,6 +168,8 @@ impl VmState {
     /// What stands behind the word.
     pub fn detail(&self) -> Option<&str> {
         match self {
+            // As `suspend --pause` leaves it: nothing more to say.
+            Self::Paused { why } if why == "paused" => None,
             Self::Paused { why } | Self::Vanished { why } | Self::Unresponsive { why } | Self::Broken { why } => {
                 Some(why)
             }

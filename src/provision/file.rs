@@ -53,7 +53,11 @@ pub fn folder_command(source: &Path, destination: &str) -> String {
         _ => path,
     };
     // `-o`: what is unpacked belongs to whom unpacks it.
-    posix(&format!("t={path}; mkdir -p -- \"$t\" && exec tar -xpof - -C \"$t\""))
+    // A guest whose clock is a second behind would have GNU tar complain of every file.
+    posix(&format!(
+        "t={path}; case $(tar --help 2>&1) in *--warning*) w=--warning=no-timestamp ;; *) w= ;; esac; \
+         mkdir -p -- \"$t\" && exec tar $w -xpof - -C \"$t\""
+    ))
 }
 
 /// Permission bits of a file.

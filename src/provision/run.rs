@@ -27,20 +27,29 @@ pub trait Helper<R> {
 pub fn run<R: Remote>(cx: &Cx, remote: &mut R, list: &[&Provisioner], helper: &mut dyn Helper<R>) -> Result<(), Error> {
     for provisioner in list {
         cx.check()?;
-        let name = &provisioner.name;
-        cx.waiting(format!("provisioner {name}"));
-        match &provisioner.kind {
-            ProvisionerKind::Shell(shell) => {
-                run_shell(cx, remote, name, shell, helper)?;
-                if shell.reboot {
-                    cx.waiting("reboot");
-                    helper.reboot(cx, remote).map_err(|why| Error::Reboot { name: name.clone(), why })?;
-                }
-            }
-            ProvisionerKind::File { source, destination } => copy(cx, remote, name, source, destination)?,
-        }
+        cx.step(&format!("provisioner {}", provisioner.name), || run_one(cx, remote, provisioner, helper)).1?;
     }
     Ok(())
+}
+
+fn run_one<R: Remote>(
+    cx: &Cx,
+    remote: &mut R,
+    provisioner: &Provisioner,
+    helper: &mut dyn Helper<R>,
+) -> Result<(), Error> {
+    let name = &provisioner.name;
+    match &provisioner.kind {
+        ProvisionerKind::Shell(shell) => {
+            run_shell(cx, remote, name, shell, helper)?;
+            if shell.reboot {
+                cx.waiting("reboot");
+                helper.reboot(cx, remote).map_err(|why| Error::Reboot { name: name.clone(), why })?;
+            }
+            Ok(())
+        }
+        ProvisionerKind::File { source, destination } => copy(cx, remote, name, source, destination),
+    }
 }
 
 fn run_shell<R: Remote>(

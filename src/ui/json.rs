@@ -83,6 +83,7 @@ fn fields(event: &Event) -> Value {
         Event::StepFinished { step, took } => json!({"type": "step-finished", "step": step, "ms": millis(took)}),
         Event::StepFailed { step, took } => json!({"type": "step-failed", "step": step, "ms": millis(took)}),
         Event::Waiting { what } => json!({"type": "waiting", "for": what}),
+        Event::WaitingEnded => json!({"type": "waiting-ended"}),
         Event::Transfer { id, label, done, total } => {
             json!({"type": "transfer", "id": id, "label": label, "done": done, "total": total})
         }

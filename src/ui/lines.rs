@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use super::waits::Waits;
 
 use super::{BAD, STRONG, WARNING, paint, text};
 use crate::progress::{Event, Sink};
@@ -13,18 +16,27 @@ use crate::progress::{Event, Sink};
 const TRANSFER_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Steps that end sooner do not tell their time.
-const WORTH_TELLING: Duration = Duration::from_millis(100);
+pub(super) const WORTH_TELLING: Duration = Duration::from_millis(100);
 
 /// A sink that writes lines.
 pub(super) struct Lines {
-    state: Mutex<State>,
+    shared: Arc<Shared>,
     colors: bool,
     quiet: bool,
+}
+
+/// What the thread that watches long waits has too.
+struct Shared {
+    state: Mutex<State>,
+    bell: Condvar,
 }
 
 struct State {
     out: Box<dyn Write + Send>,
     transfers: HashMap<u64, Moving>,
+    waits: Waits,
+    watched: bool,
+    closed: bool,
 }
 
 struct Moving {
@@ -37,7 +49,46 @@ struct Moving {
 
 impl Lines {
     pub(super) fn new(out: Box<dyn Write + Send>, colors: bool, quiet: bool) -> Self {
-        Self { state: Mutex::new(State { out, transfers: HashMap::new() }), colors, quiet }
+        let state = State { out, transfers: HashMap::new(), waits: Waits::default(), watched: false, closed: false };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), bell: Condvar::new() }), colors, quiet }
+    }
+
+    /// From now on a thread tells what is awaited for long: nothing else happens meanwhile.
+    fn watch(&self, state: &mut State) {
+        if !state.watched {
+            let shared = Arc::clone(&self.shared);
+            // Without the thread such waits are not told, and all else is.
+            state.watched = thread::Builder::new().name("waits".into()).spawn(move || shared.watch()).is_ok();
+        }
+        self.shared.bell.notify_all();
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.bell.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self) {
+        let mut state = self.lock();
+        while !state.closed {
+            for (machine, what) in state.waits.due(Instant::now()) {
+                let machine = Some(machine.as_str()).filter(|name| !name.is_empty());
+                state.write(&format!("{}waiting: {}", detail(machine), text::neutral(&what, false)));
+            }
+            let next = state.waits.next();
+            state = match next.map(|at| at.saturating_duration_since(Instant::now())) {
+                Some(time) => self.bell.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.bell.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
     }
 }
 
@@ -46,7 +97,10 @@ impl Sink for Lines {
         if self.quiet && !matches!(event, Event::Warning(_)) {
             return;
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.shared.lock();
+        if state.waits.hear(machine, event, Instant::now()) {
+            self.watch(&mut state);
+        }
         let line = match event {
             Event::Transfer { id, label, done, total } => state.transfer(*id, label, *done, *total, machine),
             Event::TransferEnded { id } => state.transfer_ended(*id, machine),
@@ -54,19 +108,22 @@ impl Sink for Lines {
                 Some(format!("{}{step} took {}", detail(machine), text::duration(*took)))
             }
             Event::StepFinished { .. } => None,
-            Event::Waiting { what } => Some(format!("{}waiting: {}", detail(machine), text::neutral(what, false))),
             event => line(machine, event, self.colors),
         };
         if let Some(line) = line {
-            // One write for a line: several processes may share the terminal or the log. A reader that has gone away
-            // must not stop the work.
-            let _ = state.out.write_all(format!("{line}\n").as_bytes());
-            let _ = state.out.flush();
+            state.write(&line);
         }
     }
 }
 
 impl State {
+    fn write(&mut self, line: &str) {
+        // One write for a line: several processes may share the terminal or the log. A reader that has gone away must not
+        // stop the work.
+        let _ = self.out.write_all(format!("{line}\n").as_bytes());
+        let _ = self.out.flush();
+    }
+
     fn transfer(
         &mut self,
         id: u64,
@@ -148,8 +205,6 @@ pub(super) fn line(machine: Option<&str>, event: &Event, colors: bool) -> Option
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::progress::{Cancel, Cx, Stream};
 
@@ -188,7 +243,6 @@ mod tests {
     fn lines_carry_the_machines_name() {
         let expected = "\
 ==> web: boot
-    web: waiting: kernel
     web: hello
     web: boot took 12.0 s
 ==> web: folders failed after 1.0 s

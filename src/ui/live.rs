@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::lines::{detail, headline, line};
+use super::lines::{WORTH_TELLING, detail, headline, line};
 use super::text;
 use crate::progress::{Event, Sink};
 
@@ -49,15 +49,19 @@ impl Live {
 
     fn begin(&self, machine: Option<&str>, step: &str) {
         let mut state = self.state();
-        let lane = state.lanes.entry(machine.unwrap_or_default().to_owned()).or_insert_with(|| {
+        let lane = self.lane(&mut state, machine);
+        lane.steps.push(step.to_owned());
+        lane.bar.reset_elapsed();
+        lane.bar.set_message(step.to_owned());
+    }
+
+    fn lane<'a>(&self, state: &'a mut State, machine: Option<&str>) -> &'a mut Lane {
+        state.lanes.entry(machine.unwrap_or_default().to_owned()).or_insert_with(|| {
             let bar = self.screen.add(ProgressBar::new_spinner().with_style(style(STEP)));
             bar.set_prefix(headline(machine));
             bar.enable_steady_tick(TICK);
             Lane { bar, steps: Vec::new() }
-        });
-        lane.steps.push(step.to_owned());
-        lane.bar.reset_elapsed();
-        lane.bar.set_message(step.to_owned());
+        })
     }
 
     fn end(&self, machine: Option<&str>, step: &str) {
@@ -70,17 +74,30 @@ impl Live {
         if let Some(outer) = lane.steps.last() {
             lane.bar.set_message(outer.clone());
         } else {
+            self.close(&mut state, key);
+        }
+    }
+
+    fn close(&self, state: &mut State, key: &str) {
+        if let Some(lane) = state.lanes.remove(key) {
             lane.bar.finish_and_clear();
             self.screen.remove(&lane.bar);
-            state.lanes.remove(key);
         }
     }
 
     fn wait(&self, machine: Option<&str>, what: &str) {
-        let state = self.state();
-        if let Some(lane) = state.lanes.get(machine.unwrap_or_default()) {
-            let step = lane.steps.last().map_or("", String::as_str);
-            lane.bar.set_message(format!("{step}: {}", text::neutral(what, false)));
+        let mut state = self.state();
+        let lane = self.lane(&mut state, machine);
+        let step = lane.steps.last().map_or("waiting", String::as_str);
+        lane.bar.set_message(format!("{step}: {}", text::neutral(what, false)));
+    }
+
+    /// The end of what was awaited outside of any step.
+    fn waiting_ended(&self, machine: Option<&str>) {
+        let mut state = self.state();
+        let key = machine.unwrap_or_default();
+        if state.lanes.get(key).is_some_and(|lane| lane.steps.is_empty()) {
+            self.close(&mut state, key);
         }
     }
 
@@ -123,9 +140,16 @@ impl Sink for Live {
         match event {
             Event::StepStarted { step } => return self.begin(machine, step),
             Event::Waiting { what } => return self.wait(machine, what),
+            Event::WaitingEnded => return self.waiting_ended(machine),
             Event::Transfer { id, label, done, total } => return self.transfer(machine, *id, label, *done, *total),
             Event::TransferEnded { id } => return self.transfer_ended(machine, *id),
-            Event::StepFinished { step, .. } | Event::StepFailed { step, .. } => self.end(machine, step),
+            Event::StepFinished { step, took } => {
+                self.end(machine, step);
+                if *took < WORTH_TELLING {
+                    return;
+                }
+            }
+            Event::StepFailed { step, .. } => self.end(machine, step),
             _ => {}
         }
         if let Some(line) = line(machine, event, self.colors) {
@@ -167,6 +191,10 @@ mod tests {
         live.emit(Some("web"), &Event::StepFinished { step: "packages".into(), took: TICK });
         assert_eq!(live.state().lanes["web"].bar.message(), "provision");
         live.emit(Some("web"), &Event::StepFailed { step: "provision".into(), took: TICK });
+        assert!(live.state().lanes.is_empty());
+        live.emit(Some("web"), &Event::Waiting { what: "the guest to shut down".into() });
+        assert_eq!(live.state().lanes["web"].bar.message(), "waiting: the guest to shut down");
+        live.emit(Some("web"), &Event::WaitingEnded);
         assert!(live.state().lanes.is_empty());
         live.emit(None, &Event::Transfer { id: 7, label: "box".into(), done: 1, total: None });
         live.emit(None, &Event::TransferEnded { id: 7 });

@@ -12,6 +12,7 @@ mod steps;
 mod table;
 mod terminal;
 pub mod text;
+mod waits;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
@@ -49,7 +50,7 @@ pub enum Error {
     #[error("cannot use the terminal")]
     Terminal(#[source] io::Error),
     /// A question, but nobody to answer it.
-    #[error("{question} needs an answer, and standard input is not a terminal")]
+    #[error("cannot ask whether to {question}: standard input is not a terminal")]
     Unanswered {
         /// What would be done.
         question: String,

@@ -30,8 +30,12 @@ impl Steps {
         let phrase = |(machine, steps): (&String, &Vec<Running>)| {
             let last = steps.last()?;
             let name = if machine.is_empty() { String::new() } else { format!("{machine}: ") };
-            let waiting = last.waiting.as_ref().map(|what| format!(" ({what})")).unwrap_or_default();
-            Some(format!("{name}{}{waiting} for {}", last.step, text::duration(last.since.elapsed())))
+            let time = text::duration(last.since.elapsed());
+            Some(match &last.waiting {
+                Some(what) if last.step.is_empty() => format!("{name}waiting for {what} for {time}"),
+                Some(what) => format!("{name}{} ({what}) for {time}", last.step),
+                None => format!("{name}{} for {time}", last.step),
+            })
         };
         running.iter().filter_map(phrase).collect()
     }
@@ -49,10 +53,15 @@ impl Steps {
                 }
             }
             Event::Waiting { what } => {
+                if steps.is_empty() {
+                    // Outside of any step, until `WaitingEnded`.
+                    steps.push(Running { step: String::new(), since: Instant::now(), waiting: None });
+                }
                 if let Some(last) = steps.last_mut() {
                     last.waiting = Some(what.clone());
                 }
             }
+            Event::WaitingEnded => steps.retain(|running| !running.step.is_empty()),
             _ => {}
         }
     }

@@ -55,7 +55,7 @@ impl Add {
         if app.ui.json() {
             app.ui.print_result("box", manifest)?;
         }
-        app.ui.say(&format!("box `{}` {} for {} is added", manifest.name, manifest.version, manifest.provider));
+        app.ui.say(&format!("box `{}` {} is added", manifest.name, manifest.version));
         Ok(0)
     }
 }

@@ -1,11 +1,13 @@
 //! `box list`.
 
+use std::fmt::Write;
+
 use clap::Args;
 
 use super::{App, Done};
 use crate::boxes::{Damaged, Library, Manifest};
 use crate::error::Failure;
-use crate::ui::{Table, text};
+use crate::ui::{Table, Ui, text};
 
 /// List the boxes on this computer
 #[derive(Debug, Args)]
@@ -16,10 +18,13 @@ Examples:
   vbox-rs box list
   vbox-rs box list --json"
 )]
-pub(super) struct List {}
+pub(super) struct List {
+    /// With what the box tells about itself (info.json)
+    #[arg(short = 'i', long)]
+    box_info: bool,
+}
 
 impl List {
-    #[expect(clippy::unused_self, reason = "every command runs the same way")]
     pub(super) fn run(&self, app: &App) -> Done {
         let listing = Library::new(&App::dirs()?).list()?;
         let damaged: Vec<String> = listing.damaged.into_iter().map(describe).collect();
@@ -46,10 +51,25 @@ impl List {
             ]);
         }
         app.ui.print(&table.render())?;
+        if self.box_info {
+            for manifest in listing.boxes.iter().map(|installed| &installed.manifest) {
+                app.ui.print(&about(&app.ui, manifest))?;
+            }
+        }
         Ok(0)
     }
 }
 
 fn describe(damaged: Damaged) -> String {
     format!("the box `{}` cannot be read: {}", damaged.name, Failure::from(damaged.error).chain())
+}
+
+/// What the box tells about itself, indented below its name; nested values as JSON.
+fn about(ui: &Ui, manifest: &Manifest) -> String {
+    let mut text = format!("\n{} {}\n", ui.neutral(&manifest.name), manifest.version);
+    for (key, value) in manifest.info.iter().flatten() {
+        let value = value.as_str().map_or_else(|| value.to_string(), Into::into);
+        let _ = writeln!(text, "  {}: {}", ui.neutral(key), ui.neutral(&value));
+    }
+    text
 }

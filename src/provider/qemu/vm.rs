@@ -227,7 +227,9 @@ impl Vm for QemuVm {
         store::remove_file(&self.files.used_saved())?;
         match (engine, reason) {
             (_, None) => {}
-            (Engine::Tcg, Some(reason)) => cx.note(format!("running in software (TCG), which is slow: {reason}")),
+            (Engine::Tcg, Some(_)) => {
+                cx.note("no KVM here: it runs in software (TCG), which is slow; `vbox-rs doctor` says why");
+            }
             (Engine::Kvm, Some(reason)) => {
                 cx.warn(format!("KVM is used because it was asked for, but may not work: {reason}"));
             }
