@@ -25,9 +25,9 @@ pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, paral
 pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
     {
         let cx = &cx.for_machine(&target.name);
-        let (dir, record) = fleet.existing(target)?;
-        let _lock = fleet.lock(cx, record.id, &target.name, "reload")?;
-        let (_, mut record) = fleet.existing(target)?;
+        // What cannot be started again is not stopped.
+        super::up::wanted(target)?;
+        let (_lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
         halt_locked(cx, fleet, &dir, &mut record, force)?;
     }
     up_one(cx, fleet, target, options)
@@ -54,9 +54,7 @@ pub fn resume(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> R
 /// Runs provisioners in a running machine: all that would run on a first `up`, or those that `with` names.
 pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
-    let (dir, record) = fleet.existing(target)?;
-    let _lock = fleet.lock(cx, record.id, &target.name, "provision")?;
-    let (_, mut record) = fleet.existing(target)?;
+    let (_lock, dir, mut record) = fleet.locked(cx, target, "provision")?;
     let spec = super::up::wanted(target)?;
     let asked = Wish { provision: Some(true), with: with.to_vec() };
     let chosen = provision::select(&spec.provisioners, &asked, record.provisioned)?;
@@ -72,8 +70,7 @@ pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Re
 /// Copies the synced folders (type rsync) again.
 pub fn sync_folders(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
-    let (_, record) = fleet.existing(target)?;
-    let _lock = fleet.lock(cx, record.id, &target.name, "rsync")?;
+    let (_lock, _, record) = fleet.locked(cx, target, "rsync")?;
     let spec = super::up::wanted(target)?;
     let mut session = access::session(cx, fleet, &record)?;
     settle::sync(cx, fleet, &record, &mut session, spec)

@@ -78,8 +78,10 @@ impl Fleet {
     /// Links a moved project folder with the machine again (or one whose `.vbox-rs` was deleted).
     pub fn adopt(&self, cx: &Cx, id: MachineId, project: &Project, name: &str) -> Result<(), Failure> {
         let dir = MachineDir::new(&self.dirs, id);
+        let unknown = || Error::Unknown { name: id.short(), known: Vec::new() };
+        dir.read()?.ok_or_else(unknown)?;
         let _lock = self.lock(cx, id, name, "adopt")?;
-        let mut record = dir.read()?.ok_or_else(|| Error::Unknown { name: id.short(), known: Vec::new() })?;
+        let mut record = dir.read()?.ok_or_else(unknown)?;
         if let Some(other) = Links::new(&project.root).get(name)?.filter(|other| *other != id)
             && MachineDir::new(&self.dirs, other).read()?.is_some()
         {

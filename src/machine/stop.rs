@@ -6,11 +6,12 @@ use super::link::Links;
 use super::record::{Intent, MachineDir, MachineRecord};
 use super::{Error, Fleet, Halted, Target, describe};
 use super::{access, library};
+use crate::config::spec::ProviderKind;
 use crate::error::Failure;
 use crate::guest::Session;
 use crate::network::Ports;
 use crate::progress::Cx;
-use crate::provider::{Vm, VmState};
+use crate::provider::{self, Vm, VmState};
 use crate::store::{Lock, MachineId};
 
 /// How long a guest may ignore its power button before it is asked from the inside.
@@ -19,10 +20,7 @@ const BUTTON_PATIENCE: Duration = Duration::from_secs(15);
 /// Stops a machine. `force`: pull the plug.
 pub fn halt(cx: &Cx, fleet: &Fleet, target: &Target, force: bool) -> Result<Halted, Failure> {
     let cx = &cx.for_machine(&target.name);
-    let (dir, _) = fleet.existing(target)?;
-    let id = target.id.ok_or_else(|| Error::NotCreated { name: target.name.clone() })?;
-    let _lock = fleet.lock(cx, id, &target.name, "halt")?;
-    let (_, mut record) = fleet.existing(target)?;
+    let (_lock, dir, mut record) = fleet.locked(cx, target, "halt")?;
     halt_locked(cx, fleet, &dir, &mut record, force)
 }
 
@@ -123,10 +121,7 @@ fn left_running(error: Failure, record: &MachineRecord) -> Failure {
 /// Saves to disk (or only stops the processors, `pause`). `false`: was not running.
 pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<bool, Failure> {
     let cx = &cx.for_machine(&target.name);
-    fleet.existing(target)?;
-    let id = target.id.ok_or_else(|| Error::NotCreated { name: target.name.clone() })?;
-    let _lock = fleet.lock(cx, id, &target.name, "suspend")?;
-    let (dir, mut record) = fleet.existing(target)?;
+    let (_lock, dir, mut record) = fleet.locked(cx, target, "suspend")?;
     let mut vm = fleet.vm(&record)?;
     match vm.state()? {
         VmState::Paused { .. } if pause => return Ok(false),
@@ -161,7 +156,12 @@ pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Resul
     let lock = fleet.lock(cx, id, &target.name, "destroy")?;
     let dir = MachineDir::new(fleet.dirs(), id);
     let Some(mut record) = dir.read()? else {
-        // Nothing but the id, from an `up` or a `destroy` that was cut short.
+        // Nothing but the id, from an `up` or a `destroy` that was cut short; or a user moved a damaged record away.
+        for kind in ProviderKind::ALL {
+            if let Some(provider) = provider::provider(*kind) {
+                provider.open(fleet.home(id)).destroy(cx)?;
+            }
+        }
         Links::new(&target.root).remove(&target.name, id)?;
         dir.clear()?;
         dir.remove(lock)?;
