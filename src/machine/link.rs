@@ -2,9 +2,16 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::{BadId, Error, MachineId, read_bounded, remove_file};
+
+/// Whether two paths lead to one folder, by whatever links.
+pub(super) fn same_folder(a: &Path, b: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|about| (about.dev(), about.ino()));
+    a == b || identity(a).is_some_and(|one| Some(one) == identity(b))
+}
 
 const FOLDER: &str = ".vbox-rs";
 
@@ -98,6 +105,17 @@ mod tests {
         assert_eq!(links.get("web").unwrap(), Some(a), "somebody else's id stays");
         links.remove("web", a).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_folder_by_two_paths_is_one_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert!(same_folder(&real, &link));
+        assert!(!same_folder(&real, dir.path()));
+        assert!(!same_folder(&dir.path().join("gone"), &dir.path().join("gone too")));
     }
 
     #[test]

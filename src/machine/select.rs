@@ -6,7 +6,7 @@ use std::path::Path;
 
 use regex_lite::Regex;
 
-use super::link::Links;
+use super::link::{Links, same_folder};
 use super::record::{MachineDir, MachineRecord};
 use super::{Error, Fleet, Target, Unnamed};
 use crate::boxes::Manifest;
@@ -99,7 +99,7 @@ impl Fleet {
         record.name = name.into();
         Links::new(&project.root).set(name, id)?;
         dir.write(&record)?;
-        if former.0 != project.root && former.0.is_dir() {
+        if former != (project.root.clone(), name.to_owned()) && former.0.is_dir() {
             Links::new(&former.0).remove(&former.1, id)?;
         }
         Ok(())
@@ -121,11 +121,14 @@ impl Fleet {
     fn id_of(&self, root: &Path, name: &str) -> Result<Option<MachineId>, Failure> {
         let Some(id) = Links::new(root).get(name)? else {
             let index = self.index()?;
-            let ours = |record: &MachineRecord| record.root == root && record.name == name;
+            let ours = |record: &MachineRecord| record.name == name && same_folder(&record.root, root);
             return Ok(index.into_iter().find(|(_, record)| record.as_ref().is_ok_and(ours)).map(|(id, _)| id));
         };
         let Some(record) = MachineDir::new(&self.dirs, id).read()? else { return Ok(Some(id)) };
-        if record.root != root && record.file.exists() && Links::new(&record.root).get(&record.name)? == Some(id) {
+        if !same_folder(&record.root, root)
+            && record.file.exists()
+            && Links::new(&record.root).get(&record.name)? == Some(id)
+        {
             return Err(Error::BelongsElsewhere { name: name.into(), owner: record.root, here: root.into(), id }.into());
         }
         Ok(Some(id))

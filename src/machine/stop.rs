@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::link::Links;
+use super::link::{Links, same_folder};
 use super::record::{Intent, MachineDir, MachineRecord};
 use super::{Error, Fleet, Halted, Target, describe};
 use super::{access, library};
@@ -171,7 +171,7 @@ pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Resul
         halt_locked(cx, fleet, &dir, &mut record, false)?;
     }
     // A folder that was moved since has the link, and the record names the former place.
-    if target.root != record.root {
+    if !same_folder(&target.root, &record.root) {
         Links::new(&target.root).remove(&target.name, id)?;
     }
     remove(cx, fleet, &dir, record, lock)?;
