@@ -21,7 +21,7 @@ pub(super) struct Resume {
 impl Resume {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
+        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
         let options = self.provisioning.options();
         let fared = app.each(&targets, false, |cx, target| machine::resume(cx, &fleet, target, &options));
         up::tell(app, &targets, &fared)

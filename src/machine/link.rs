@@ -32,6 +32,15 @@ impl<'a> Links<'a> {
         Ok(self.read(name)?.and_then(Result::ok))
     }
 
+    /// The names that have an id here.
+    pub fn names(self) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join(FOLDER).join("machines")).into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        names
+    }
+
     /// Gives `name` the id `id`, unless it has one: of two processes that do this at once both get the winner's.
     pub fn claim(self, name: &str, id: MachineId) -> Result<MachineId, Error> {
         let path = self.path(name);

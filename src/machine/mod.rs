@@ -43,6 +43,10 @@ pub struct Fleet {
 pub enum Unnamed {
     /// All of the project.
     All,
+    /// All of the project, and those that its machine file no longer names.
+    Everything,
+    /// Those of the project that are created; all, where none is.
+    Created,
     /// All that start by themselves (`autostart`).
     Autostart,
     /// The primary one, or the only one.

@@ -69,6 +69,9 @@ pub(super) fn vm_plan(
     }
 }
 
+/// The key of forwarded ports; a restore applies them too.
+pub(super) const FORWARDS: &str = "forwarded_port";
+
 /// What of a machine file only a start applies, by its keys.
 pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
     let wishes = [
@@ -76,7 +79,7 @@ pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
         ("memory", json!(spec.memory)),
         ("disk", json!(spec.disk)),
         ("hostname", json!(spec.hostname)),
-        ("forwarded_port", json!(spec.forwarded_ports)),
+        (FORWARDS, json!(spec.forwarded_ports)),
         ("synced_folder", json!(spec.synced_folders)),
         ("ssh.port", json!(spec.ssh.port)),
         ("ssh.guest_port", json!(spec.ssh.guest_port)),

@@ -44,7 +44,7 @@ impl Fleet {
     ) -> Result<Vec<Target>, Failure> {
         if names.is_empty() {
             let project = project.ok_or(Error::NoProject)?;
-            return unnamed_specs(project, unnamed)?.into_iter().map(|spec| self.target(project, spec)).collect();
+            return self.unnamed(project, unnamed);
         }
         let mut found: Vec<Target> = Vec::new();
         for name in names {
@@ -55,6 +55,36 @@ impl Fleet {
             }
         }
         Ok(found)
+    }
+
+    fn unnamed(&self, project: &Project, unnamed: Unnamed) -> Result<Vec<Target>, Failure> {
+        let specs = unnamed_specs(project, unnamed)?;
+        let mut all = specs.into_iter().map(|spec| self.target(project, spec)).collect::<Result<Vec<_>, Failure>>()?;
+        match unnamed {
+            Unnamed::Everything => {
+                let named = |name: &String| project.machines.iter().any(|spec| spec.name == *name);
+                for name in Links::new(&project.root).names().into_iter().filter(|name| !named(name)) {
+                    all.extend(self.stray(project, &name)?);
+                }
+            }
+            Unnamed::Created if all.iter().any(|target| self.is_created(target)) => {
+                all.retain(|target| self.is_created(target));
+            }
+            _ => {}
+        }
+        Ok(all)
+    }
+
+    fn is_created(&self, target: &Target) -> bool {
+        target.id.is_some_and(|id| !matches!(MachineDir::new(&self.dirs, id).read(), Ok(None)))
+    }
+
+    /// A machine of the project that its machine file no longer names.
+    fn stray(&self, project: &Project, name: &str) -> Result<Option<Target>, Failure> {
+        let Some(id) = Links::new(&project.root).get(name)? else { return Ok(None) };
+        let (root, file) = (project.root.clone(), project.file.clone());
+        let target = Target { name: name.into(), root, file, spec: None, id: Some(id) };
+        Ok(Some(target).filter(|target| self.is_created(target)))
     }
 
     /// `name@version` boxes: names of the machines that use one, for people.
@@ -149,6 +179,10 @@ impl Fleet {
             return Ok(vec![self.target(project, spec)?]);
         } else if let Some(target) = self.by_id(name)? {
             return Ok(vec![target]);
+        } else if let Some(project) = project.filter(|_| !name.contains('/'))
+            && let Some(target) = self.stray(project, name)?
+        {
+            return Ok(vec![target]);
         }
         Err(Error::Unknown { name: name.into(), known: specs.iter().map(|spec| spec.name.clone()).collect() }.into())
     }
@@ -177,7 +211,7 @@ impl Fleet {
 fn unnamed_specs(project: &Project, unnamed: Unnamed) -> Result<Vec<&MachineSpec>, Error> {
     let all = &project.machines;
     Ok(match unnamed {
-        Unnamed::All => all.iter().collect(),
+        Unnamed::All | Unnamed::Everything | Unnamed::Created => all.iter().collect(),
         Unnamed::Autostart => all.iter().filter(|spec| spec.autostart).collect(),
         Unnamed::Single => match (all.as_slice(), all.iter().find(|spec| spec.primary)) {
             ([only], _) => vec![only],

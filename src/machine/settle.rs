@@ -7,7 +7,7 @@ use super::{Fleet, Step, UpOptions, access};
 use crate::config::spec::{MachineSpec, Provisioner};
 use crate::error::Failure;
 use crate::folders::{self, SshFiles};
-use crate::guest::{Session, identity, keys, setup};
+use crate::guest::{self, Session, identity, keys, setup};
 use crate::progress::Cx;
 use crate::provision::{self, Wish};
 
@@ -99,9 +99,22 @@ impl<'a> Settle<'a> {
         let Some(size) = self.spec.disk.filter(|size| record.grown_to.is_none_or(|grown| grown < *size)) else {
             return Ok(());
         };
-        timed(cx, steps, "grow", || Ok(setup::grow_root(session, cx)?))?;
-        record.grown_to = Some(size);
-        Ok(self.dir.write(record)?)
+        let grown = timed(cx, steps, "grow", || match setup::grow_root(session, cx) {
+            Ok(_) => Ok(true),
+            // A machine with a large disk and a small file system is of use; the next start tries again.
+            Err(error @ (guest::Error::Step { .. } | guest::Error::ToolsMissing { .. })) => {
+                let why = Failure::from(error);
+                let hint = why.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                cx.warn(format!("the disk has grown, the file system on it has not: {}{hint}", why.chain()));
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        })?;
+        if grown {
+            record.grown_to = Some(size);
+            self.dir.write(record)?;
+        }
+        Ok(())
     }
 
     fn provisioners(&self, record: &MachineRecord) -> Result<Vec<&'a Provisioner>, Failure> {

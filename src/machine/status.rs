@@ -19,7 +19,15 @@ impl Fleet {
     pub fn status(&self, target: &Target) -> Result<Status, Failure> {
         let record = target.id.map(|id| MachineDir::new(&self.dirs, id).read()).transpose()?.flatten();
         Ok(match record {
-            Some(record) => self.status_of(&record),
+            Some(record) => {
+                let mut status = self.status_of(&record);
+                if target.spec.is_none() && status.detail.is_none() {
+                    let id = record.id.short();
+                    status.detail =
+                        Some(format!("the machine file does not name it; `vbox-rs destroy {id}` removes it"));
+                }
+                status
+            }
             None => Status {
                 id: None,
                 name: target.name.clone(),
@@ -50,14 +58,12 @@ impl Fleet {
     ) -> Result<(Lock, MachineDir, MachineRecord), Failure> {
         let (dir, record) = self.existing(target)?;
         let lock = self.lock(cx, record.id, &target.name, purpose)?;
-        match dir.read()? {
-            Some(record) => Ok((lock, dir, record)),
-            None => {
-                // Destroyed while we waited: the folder is there again only for our lock.
-                dir.remove(lock)?;
-                Err(Error::NotCreated { name: target.name.clone() }.into())
-            }
+        if let Some(record) = dir.read()? {
+            return Ok((lock, dir, record));
         }
+        // Destroyed while we waited: the folder is there again only for our lock.
+        dir.remove(lock)?;
+        Err(Error::NotCreated { name: target.name.clone() }.into())
     }
 
     /// The hypervisor's side of a machine.

@@ -7,7 +7,7 @@ use super::record::{Intent, MachineDir, MachineRecord};
 use super::{Error, Fleet, Halted, Target, describe};
 use super::{access, library};
 use crate::config::spec::ProviderKind;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::guest::Session;
 use crate::network::Ports;
 use crate::progress::Cx;
@@ -37,7 +37,15 @@ pub(super) fn halt_locked(
     let halted = if state.has_process() {
         record.intent = Some(Intent::Halt);
         dir.write(record)?;
-        let halted = end(cx, fleet, vm.as_mut(), record, &state, force).map_err(|e| left_running(e, record))?;
+        let halted = end(cx, fleet, vm.as_mut(), record, &state, force).map_err(|e| {
+            interrupted(e, || {
+                format!(
+                    "machine `{}` was asked to shut down and may still do so; `vbox-rs status` tells, `vbox-rs halt` \
+                     goes on",
+                    record.name
+                )
+            })
+        })?;
         record.ready = false;
         halted
     } else {
@@ -107,15 +115,9 @@ fn session(cx: &Cx, fleet: &Fleet, record: &MachineRecord, time: Duration) -> Re
     Ok(Session::open(cx, &login)?)
 }
 
-fn left_running(error: Failure, record: &MachineRecord) -> Failure {
-    if error.exit() != crate::error::Exit::Interrupted {
-        return error;
-    }
-    let left = format!(
-        "machine `{}` was asked to shut down and may still do so; `vbox-rs status` tells, `vbox-rs halt` goes on",
-        record.name
-    );
-    Error::Interrupted { left }.into()
+/// Says what is left when `error` is the user's wish to stop.
+fn interrupted(error: Failure, left: impl FnOnce() -> String) -> Failure {
+    if error.exit() == Exit::Interrupted { Error::Interrupted { left: left() }.into() } else { error }
 }
 
 /// Saves to disk (or only stops the processors, `pause`). `false`: was not running.
@@ -145,7 +147,7 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<b
     let saved = vm.save(cx);
     record.intent = None;
     dir.write(&record)?;
-    saved?;
+    saved.map_err(|e| interrupted(e.into(), || format!("machine `{}` was not saved and is as it was", record.name)))?;
     Ok(true)
 }
 
@@ -162,6 +164,7 @@ pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Resul
                 provider.open(fleet.home(id)).destroy(cx)?;
             }
         }
+        Ports(fleet.dirs()).sweep()?;
         Links::new(&target.root).remove(&target.name, id)?;
         dir.clear()?;
         dir.remove(lock)?;
@@ -178,7 +181,8 @@ pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Resul
     Ok(true)
 }
 
-/// The order is such that a machine is in the index until nothing of it is left.
+/// The order is such that a machine is in the index until nothing of it is left. Not interrupted: it takes moments, and
+/// half of a machine is of no use.
 pub(super) fn remove(
     cx: &Cx,
     fleet: &Fleet,
@@ -186,6 +190,7 @@ pub(super) fn remove(
     mut record: MachineRecord,
     lock: Lock,
 ) -> Result<(), Failure> {
+    let cx = &cx.uninterrupted();
     record.intent = Some(Intent::Destroy);
     dir.write(&record)?;
     cx.waiting("the machine to be removed");

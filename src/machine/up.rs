@@ -228,10 +228,9 @@ impl Up<'_> {
     }
 
     fn restore(&mut self, mut record: MachineRecord, vm: &mut dyn Vm) -> Result<UpReport, Failure> {
-        let planned = self.plan_ports(&record)?;
-        record.forwards = planned.list();
-        self.dir.write(&record)?;
-        self.step("restore", |up| Ok(vm.restore(up.cx, &planned.list(), &inherited(&planned))?))?;
+        self.step("restore", |up| {
+            up.with_ports(&mut record, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))
+        })?;
         let session = self.login(&mut record, vm)?;
         self.settle(record, session, "resumed")
     }
@@ -262,6 +261,16 @@ impl Up<'_> {
         let seeded = installed.manifest.seed;
         if seeded && !self.dir.seed().exists() {
             let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", &format!("vbox-rs {}", record.id.short()))?;
+            let ssh = &self.spec.ssh;
+            // `insert_key = false` keeps the published key, as in a box without a seed.
+            let keeps = !ssh.insert_key && ssh.private_key_path.is_empty();
+            let (key, in_use) =
+                if keeps { (keys::insecure(&self.dir.ssh())?, KeyInUse::Box) } else { (key, KeyInUse::Own) };
+            record.key = in_use;
+            record.hostname.clone_from(&self.spec.hostname);
+            record.host_key = Some(plan::without_comment(&host_key.public));
+            // Before the seed, which is not written again: with it the guest is as the record says.
+            self.dir.write(record)?;
             seed::write(
                 &self.dir.seed(),
                 &seed::Seed {
@@ -272,14 +281,6 @@ impl Up<'_> {
                     host_key: Some(&host_key),
                 },
             )?;
-            record.hostname.clone_from(&self.spec.hostname);
-        }
-        if seeded {
-            record.key = KeyInUse::Own;
-            if record.host_key.is_none() {
-                let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", "")?;
-                record.host_key = Some(plan::without_comment(&host_key.public));
-            }
         }
         let seed = seeded.then(|| self.dir.seed());
         let plan = plan::vm_plan(record, self.spec, installed, seed);
@@ -289,14 +290,28 @@ impl Up<'_> {
     }
 
     fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {
+        record.intent = Some(Intent::Start);
+        self.with_ports(record, |planned| {
+            plan.forwards = planned.list();
+            vm.start(self.cx, plan, &inherited(planned))
+        })
+    }
+
+    /// Starts with ports that are reserved and recorded; with others when one was taken in the very moment.
+    fn with_ports(
+        &self,
+        record: &mut MachineRecord,
+        mut start: impl FnMut(&Planned) -> Result<(), provider::Error>,
+    ) -> Result<(), Failure> {
         let mut races = 0;
         loop {
             let planned = self.plan_ports(record)?;
-            plan.forwards = planned.list();
             record.forwards = planned.list();
-            record.intent = Some(Intent::Start);
+            if let Some(value) = plan::wishes(self.spec).remove(plan::FORWARDS) {
+                record.started_with.insert(plan::FORWARDS.into(), value);
+            }
             self.dir.write(record)?;
-            match vm.start(self.cx, plan, &inherited(&planned)) {
+            match start(&planned) {
                 Ok(()) => return Ok(()),
                 Err(provider::Error::PortTaken { .. }) if races < PORT_RACES => races += 1,
                 Err(error) => return Err(error.into()),
@@ -359,7 +374,7 @@ impl Up<'_> {
         let record = self.dir.read().ok().flatten();
         if let (true, true, Some(record)) = (was_new, self.options.destroy_on_error, record.clone()) {
             self.cx.note("removing the machine, because of --destroy-on-error");
-            return match stop::remove(&self.cx.uninterrupted(), self.fleet, &self.dir, record, lock) {
+            return match stop::remove(self.cx, self.fleet, &self.dir, record, lock) {
                 Ok(()) => error,
                 Err(another) => another,
             };
@@ -387,6 +402,9 @@ impl Up<'_> {
                     (true, true) => "runs",
                 };
                 format!("machine `{name}` {how}; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
+            }
+            (Some(_), Some(VmState::Saved)) => {
+                format!("machine `{name}` is saved as before; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
             }
             (Some(_), _) => {
                 format!(

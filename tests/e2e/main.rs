@@ -8,5 +8,6 @@ mod faults;
 mod guest;
 mod lifecycle;
 mod outside;
+mod records;
 mod several;
 mod world;
