@@ -22,6 +22,7 @@ impl Resume {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = self.provisioning.options();
         let fared = app.each(&targets, false, |cx, target| machine::resume(cx, &fleet, target, &options));
         up::tell(app, &targets, &fared)

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 pub use access::{console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
-pub use ops::{Fared, provision, reload, resume, sync_folders, up};
+pub use ops::{Fared, check_provisioners, provision, reload, resume, sync_folders, up};
 pub use stop::{destroy, halt, suspend};
 
 use crate::config::spec::{MachineSpec, ProviderKind};

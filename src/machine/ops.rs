@@ -51,13 +51,23 @@ pub fn resume(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> R
     up_one(cx, fleet, target, &options)
 }
 
+/// Refuses names of `--provision-with` that no machine of `targets` has, before any of them is touched.
+pub fn check_provisioners(targets: &[Target], names: &[String]) -> Result<(), Failure> {
+    let all = targets.iter().flat_map(|target| &target.spec).flat_map(|spec| &spec.provisioners);
+    Ok(provision::check_names(all, names)?)
+}
+
 /// Runs provisioners in a running machine: all that would run on a first `up`, or those that `with` names.
 pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
     let (_lock, dir, mut record) = fleet.locked(cx, target, "provision")?;
     let spec = super::up::wanted(target)?;
     let asked = Wish { provision: Some(true), with: with.to_vec() };
-    let chosen = provision::select(&spec.provisioners, &asked, record.provisioned)?;
+    let chosen = provision::select(&spec.provisioners, &asked, record.provisioned);
+    if chosen.is_empty() && !with.is_empty() {
+        // Another of the machines has it.
+        return Ok(());
+    }
     let session = access::session(cx, fleet, &record)?;
     settle::provision_all(cx, fleet, &record, spec, session, &chosen)?;
     if with.is_empty() && !record.provisioned {

@@ -25,8 +25,8 @@ impl<'a> Settle<'a> {
     }
 
     /// Whether a machine that is ready has anything to be done on this `up`.
-    pub(super) fn has_work(&self, record: &MachineRecord) -> Result<bool, Failure> {
-        Ok(!self.provisioners(record)?.is_empty())
+    pub(super) fn has_work(&self, record: &MachineRecord) -> bool {
+        !self.provisioners(record).is_empty()
     }
 
     /// Does what is left to do, each named step with its time.
@@ -50,7 +50,7 @@ impl<'a> Settle<'a> {
         record.ready = true;
         record.intent = None;
         self.dir.write(record)?;
-        let chosen = self.provisioners(record)?;
+        let chosen = self.provisioners(record);
         if !chosen.is_empty() {
             timed(cx, steps, "provision", || provision_all(cx, self.fleet, record, self.spec, session, &chosen))?;
         }
@@ -117,9 +117,9 @@ impl<'a> Settle<'a> {
         Ok(())
     }
 
-    fn provisioners(&self, record: &MachineRecord) -> Result<Vec<&'a Provisioner>, Failure> {
+    fn provisioners(&self, record: &MachineRecord) -> Vec<&'a Provisioner> {
         let wish = Wish { provision: self.options.provision, with: self.options.provision_with.clone() };
-        Ok(provision::select(&self.spec.provisioners, &wish, record.provisioned)?)
+        provision::select(&self.spec.provisioners, &wish, record.provisioned)
     }
 }
 

@@ -17,6 +17,9 @@ use crate::store::{Lock, MachineId};
 /// How long a guest may ignore its power button before it is asked from the inside.
 const BUTTON_PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long a machine whose monitor is gone may take to end.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// Stops a machine. `force`: pull the plug.
 pub fn halt(cx: &Cx, fleet: &Fleet, target: &Target, force: bool) -> Result<Halted, Failure> {
     let cx = &cx.for_machine(&target.name);
@@ -83,7 +86,10 @@ fn end(
     let began = Instant::now();
     let left = || patience.saturating_sub(began.elapsed());
     cx.waiting("the guest to shut down");
-    vm.press_power_button()?;
+    if let Err(error) = vm.press_power_button() {
+        // It may be ending already: somebody shut it down from the inside, or an earlier `halt` did.
+        return if wait(cx, vm, ENDING)? { Ok(Halted::Gracefully) } else { Err(error.into()) };
+    }
     if wait(cx, vm, BUTTON_PATIENCE.min(patience / 2))? {
         return Ok(Halted::Gracefully);
     }
@@ -174,7 +180,7 @@ pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Resul
         halt_locked(cx, fleet, &dir, &mut record, false)?;
     }
     // A folder that was moved since has the link, and the record names the former place.
-    if !same_folder(&target.root, &record.root) {
+    if !same_folder(&target.root, &record.root) || target.name != record.name {
         Links::new(&target.root).remove(&target.name, id)?;
     }
     remove(cx, fleet, &dir, record, lock)?;

@@ -211,7 +211,7 @@ impl Up<'_> {
     ) -> Result<UpReport, Failure> {
         self.tell_changes(&record);
         let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
-        if record.ready && record.intent.is_none() && !settle.has_work(&record)? {
+        if record.ready && record.intent.is_none() && !settle.has_work(&record) {
             return Ok(self.report(&record, outcome, outcome != "already running"));
         }
         let outcome = if record.ready { outcome } else { "started" };

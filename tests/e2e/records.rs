@@ -122,3 +122,18 @@ fn a_project_is_the_same_by_another_path_and_where_it_moved() {
     world.run_in(&moved, &["destroy", "-f"]).ok();
     world.assert_nothing_left();
 }
+
+#[test]
+fn a_provisioner_that_no_machine_has_is_refused_before_anything_is_made() {
+    let world = World::empty();
+    world.machine_file(
+        "box = \"empty\"\n[machines.web]\n[[machines.web.provision]]\nname = \"app\"\ntype = \"shell\"\ninline = \
+         \"true\"\n[machines.db]\n",
+    );
+    let refused = world.run(&["up", "--provision-with", "ap"]);
+    assert_ne!(refused.code, 0);
+    refused.says(&["`ap`", "app, shell"]);
+    assert!(!world.project.join(".vbox-rs").exists());
+    // The other machine is not to blame for lacking it; what fails is the box.
+    world.run(&["up", "--provision-with", "app"]).fails(4, &["empty"]);
+}
