@@ -55,6 +55,11 @@ pub(super) struct Provisioning {
 }
 
 impl Provisioning {
+    /// What `--provision-with` names.
+    pub(super) fn names(&self) -> &[String] {
+        &self.provision_with
+    }
+
     /// As `machine` wants them.
     pub(super) fn options(&self) -> UpOptions {
         let provision = match (self.provision || !self.provision_with.is_empty(), self.no_provision) {

@@ -24,6 +24,7 @@ impl Provision {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        machine::check_provisioners(&targets, &self.provision_with)?;
         let fared =
             app.each(&targets, false, |cx, target| machine::provision(cx, &fleet, target, &self.provision_with));
         app.finish("provisioned", &fared)

@@ -26,6 +26,7 @@ impl Reload {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = self.provisioning.options();
         // One after the other: a machine may depend on another one.
         let fared = app.each(&targets, false, |cx, target| machine::reload(cx, &fleet, target, self.force, &options));

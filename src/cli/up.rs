@@ -47,6 +47,7 @@ impl Up {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Autostart)?;
+        machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = UpOptions {
             provider: self.provider,
             destroy_on_error: self.destroy_on_error,

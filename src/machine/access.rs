@@ -1,5 +1,6 @@
 //! Getting into a machine: logging in, the OpenSSH client's configuration, uploads, console and logs.
 
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,14 +32,22 @@ pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Fail
         // A kill between the guest's taking our key and our recording it leaves both possible.
         KeyInUse::Box => vec![keys::insecure(&dir)?.private, dir.join("id_ed25519")],
     };
-    let port = record.forwards.first().map_or(0, |forward| forward.host);
     Ok(Login {
-        endpoint: Endpoint { host: "127.0.0.1".into(), port, user: record.user.clone() },
+        endpoint: endpoint(record),
         keys: keys.into_iter().filter(|key| key.exists()).collect(),
         host_key: record.host_key.clone().map_or(HostKey::FirstContact, HostKey::Pinned),
         timeout: Duration::from_secs(record.ssh.connect_timeout),
         keep_alive: record.ssh.keep_alive,
     })
+}
+
+/// Where the guest's ssh server is reached: the first forward leads to it. One that listens on every address listens on
+/// this host's own too.
+fn endpoint(record: &MachineRecord) -> Endpoint {
+    let ssh = record.forwards.first();
+    let address = ssh.map(|forward| forward.host_ip).filter(|ip| !ip.is_unspecified());
+    let host = address.unwrap_or(Ipv4Addr::LOCALHOST.into()).to_string();
+    Endpoint { host, port: ssh.map_or(0, |forward| forward.host), user: record.user.clone() }
 }
 
 /// Waits until the guest lets us in, for at most `time`; notices at once when the machine's process ends.
@@ -134,14 +143,14 @@ fn refresh(path: &Path, text: &str) -> Result<(), store::Error> {
 
 /// The machine must run.
 pub(super) fn running(fleet: &Fleet, record: &MachineRecord) -> Result<(), Failure> {
-    let hint = match fleet.vm(record)?.state()? {
+    let state = fleet.vm(record)?.state()?;
+    let hint = match state {
         VmState::Running => return Ok(()),
         VmState::Paused { .. } | VmState::Saved => format!("`vbox-rs resume {}` lets it go on", record.name),
         VmState::Unresponsive { .. } | VmState::Broken { .. } => "`vbox-rs status` tells more".into(),
         _ => format!("start it with `vbox-rs up {}`", record.name),
     };
-    let state = describe(&fleet.vm(record)?.state()?);
-    Err(Error::WrongState { name: record.name.clone(), state, hint }.into())
+    Err(Error::WrongState { name: record.name.clone(), state: describe(&state), hint }.into())
 }
 
 /// Copies a file or folder into the guest; returns where it went.

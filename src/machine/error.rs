@@ -60,7 +60,7 @@ pub enum Error {
         hint: String,
     },
     /// `up` needs the machine file, and it is gone or no longer names the machine.
-    #[error("the machine file that describes `{name}` is gone: {}", file.display())]
+    #[error("`{name}` is in no machine file: {} {}", file.display(), if file.exists() { "does not name it" } else { "is gone" })]
     NoSpec {
         /// Its name.
         name: String,

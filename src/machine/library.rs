@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Error, Fleet};
-use crate::boxes::{AddRequest, BoxHold, Installed, Library, Manifest, Query, build, default_name, shown_source};
+use crate::boxes::{self, AddRequest, BoxHold, Installed, Library, Manifest, Query, build, default_name, shown_source};
 use crate::config::spec::MachineSpec;
 use crate::error::Failure;
 use crate::progress::Cx;
@@ -40,11 +40,15 @@ fn fetch(cx: &Cx, library: &Library, spec: &MachineSpec, wanted: &str, name: &st
         architecture: spec.box_architecture.clone(),
         ..AddRequest::default()
     };
-    let installed = library.add(cx, &request)?;
-    let version = installed.manifest.version.to_string();
+    let version = match library.add(cx, &request) {
+        Ok(installed) => installed.manifest.version.to_string(),
+        // Another command, or another machine of ours, added it since we looked.
+        Err(boxes::Error::AlreadyThere { version, .. }) => version,
+        Err(error) => return Err(error.into()),
+    };
     let query = Query { name, version: spec.box_version.as_deref(), architecture: None, provider: None };
     library.find(&query)?.ok_or_else(|| {
-        let hint = format!("what was added is version {version}; change `box_version`");
+        let hint = format!("what it leads to is version {version}; change `box_version`");
         Error::BoxMissing { name: name.into(), version: spec.box_version.clone(), hint }.into()
     })
 }

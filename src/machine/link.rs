@@ -2,9 +2,16 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::{BadId, Error, MachineId, read_bounded, remove_file};
+
+/// Whether two paths lead to one folder, by whatever links.
+pub(super) fn same_folder(a: &Path, b: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|about| (about.dev(), about.ino()));
+    a == b || identity(a).is_some_and(|one| Some(one) == identity(b))
+}
 
 const FOLDER: &str = ".vbox-rs";
 
@@ -23,6 +30,15 @@ impl<'a> Links<'a> {
     /// The id that `name` has here. A file with anything but an id in it counts as none: the index finds the machine.
     pub fn get(self, name: &str) -> Result<Option<MachineId>, Error> {
         Ok(self.read(name)?.and_then(Result::ok))
+    }
+
+    /// The names that have an id here.
+    pub fn names(self) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join(FOLDER).join("machines")).into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        names
     }
 
     /// Gives `name` the id `id`, unless it has one: of two processes that do this at once both get the winner's.
@@ -98,6 +114,17 @@ mod tests {
         assert_eq!(links.get("web").unwrap(), Some(a), "somebody else's id stays");
         links.remove("web", a).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_folder_by_two_paths_is_one_project() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert!(same_folder(&real, &link));
+        assert!(!same_folder(&real, dir.path()));
+        assert!(!same_folder(&dir.path().join("gone"), &dir.path().join("gone too")));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 pub use access::{console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
-pub use ops::{Fared, provision, reload, resume, sync_folders, up};
+pub use ops::{Fared, check_provisioners, provision, reload, resume, sync_folders, up};
 pub use stop::{destroy, halt, suspend};
 
 use crate::config::spec::{MachineSpec, ProviderKind};
@@ -43,7 +43,9 @@ pub struct Fleet {
 pub enum Unnamed {
     /// All of the project.
     All,
-    /// Those of the project that were created; all of them where none was.
+    /// All of the project, and those that its machine file no longer names.
+    Everything,
+    /// Those of the project that are created; all, where none is.
     Created,
     /// All that start by themselves (`autostart`).
     Autostart,

@@ -25,12 +25,10 @@ pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, paral
 pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
     {
         let cx = &cx.for_machine(&target.name);
-        let (dir, record) = fleet.existing(target)?;
-        let _lock = fleet.lock(cx, record.id, &target.name, "reload")?;
-        let (_, mut record) = fleet.existing(target)?;
         // What `up` would refuse must not leave the machine off.
         let spec = super::up::wanted(target)?;
-        plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned)?, true)?;
+        let (_lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
+        plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned), true)?;
         cx.step("halt", || halt_locked(cx, fleet, &dir, &mut record, force)).1?;
     }
     up_one(cx, fleet, target, options)
@@ -54,15 +52,23 @@ pub fn resume(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> R
     up_one(cx, fleet, target, &options)
 }
 
+/// Refuses names of `--provision-with` that no machine of `targets` has, before any of them is touched.
+pub fn check_provisioners(targets: &[Target], names: &[String]) -> Result<(), Failure> {
+    let all = targets.iter().flat_map(|target| &target.spec).flat_map(|spec| &spec.provisioners);
+    Ok(provision::check_names(all, names)?)
+}
+
 /// Runs provisioners in a running machine: all that would run on a first `up`, or those that `with` names.
 pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
-    let (dir, record) = fleet.existing(target)?;
-    let _lock = fleet.lock(cx, record.id, &target.name, "provision")?;
-    let (_, mut record) = fleet.existing(target)?;
+    let (_lock, dir, mut record) = fleet.locked(cx, target, "provision")?;
     let spec = super::up::wanted(target)?;
     let asked = Wish { provision: Some(true), with: with.to_vec() };
-    let chosen = provision::select(&spec.provisioners, &asked, record.provisioned)?;
+    let chosen = provision::select(&spec.provisioners, &asked, record.provisioned);
+    if chosen.is_empty() && !with.is_empty() {
+        // Another of the machines has it.
+        return Ok(());
+    }
     plan::refuse_missing(spec, &chosen, false)?;
     let session = access::session(cx, fleet, &record)?;
     if chosen.is_empty() {
@@ -79,8 +85,7 @@ pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Re
 /// Copies the synced folders (type rsync) again.
 pub fn sync_folders(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
-    let (_, record) = fleet.existing(target)?;
-    let _lock = fleet.lock(cx, record.id, &target.name, "rsync")?;
+    let (_lock, _, record) = fleet.locked(cx, target, "rsync")?;
     let spec = super::up::wanted(target)?;
     let mut session = access::session(cx, fleet, &record)?;
     settle::sync(cx, fleet, &record, &mut session, spec)

@@ -1,6 +1,7 @@
 //! Several machines at once: as parallel as dependencies, memory and cores allow.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
@@ -78,12 +79,15 @@ pub(super) fn run<T: Send>(
             }
             gate.take(needed);
             drop(gate);
-            let result = cx.check().map_err(Failure::from).and_then(|()| work(target));
+            // A panic must not leave the others waiting for ever.
+            let result =
+                catch_unwind(AssertUnwindSafe(|| cx.check().map_err(Failure::from).and_then(|()| work(target))));
             let mut gate = board.lock().unwrap_or_else(PoisonError::into_inner);
             gate.free_slot();
-            gate.done.insert(target.name.clone(), result.is_ok());
+            gate.done.insert(target.name.clone(), matches!(result, Ok(Ok(_))));
             bell.notify_all();
-            result
+            drop(gate);
+            result.unwrap_or_else(|panic| resume_unwind(panic))
         };
         let threads: Vec<_> = targets.iter().map(|target| scope.spawn(move || run_one(target))).collect();
         threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
@@ -91,7 +95,7 @@ pub(super) fn run<T: Send>(
     targets
         .iter()
         .zip(results)
-        .map(|(target, result)| (target.name.clone(), result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
+        .map(|(target, result)| (target.name.clone(), result.unwrap_or_else(|panic| resume_unwind(panic))))
         .collect()
 }
 
@@ -180,6 +184,23 @@ mod tests {
             });
             assert!(most.into_inner() <= bound, "{room:?}");
         }
+    }
+
+    #[test]
+    fn a_panic_stops_those_behind_it_and_is_not_swallowed() {
+        let targets = targets(&[("bad", &[]), ("behind", &["bad"]), ("free", &[])]);
+        let began = Mutex::new(Vec::new());
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            run(&Cx::silent(), &targets, Room { memory: 100, slots: 1 }, &|_| Need { memory: 10 }, &|target| {
+                began.lock().unwrap_or_else(PoisonError::into_inner).push(target.name.clone());
+                assert_ne!(target.name, "bad");
+                Ok(())
+            })
+        }));
+        assert!(panic.is_err());
+        let mut began = began.into_inner().unwrap_or_else(PoisonError::into_inner);
+        began.sort();
+        assert_eq!(began, ["bad", "free"]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! From the machine file and the box to what a provider is told.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use serde_json::{Value, json};
 
 use super::Error;
 use super::record::MachineRecord;
@@ -68,6 +71,31 @@ pub(super) fn vm_plan(
     }
 }
 
+/// The key of forwarded ports; a restore applies them too.
+pub(super) const FORWARDS: &str = "forwarded_port";
+
+/// What of a machine file only a start applies, by its keys.
+pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
+    let wishes = [
+        ("cpus", json!(spec.cpus)),
+        ("memory", json!(spec.memory)),
+        ("disk", json!(spec.disk)),
+        ("hostname", json!(spec.hostname)),
+        (FORWARDS, json!(spec.forwarded_ports)),
+        ("synced_folder", json!(spec.synced_folders)),
+        ("ssh.port", json!(spec.ssh.port)),
+        ("ssh.guest_port", json!(spec.ssh.guest_port)),
+        ("provider_options", json!(spec.provider_options)),
+    ];
+    wishes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The keys that say something else by now.
+pub(super) fn changes(spec: &MachineSpec, before: &BTreeMap<String, Value>) -> Vec<String> {
+    let differs = |(key, now): &(String, Value)| before.get(key).is_some_and(|then| then != now);
+    wishes(spec).into_iter().filter(differs).map(|(key, _)| key).collect()
+}
+
 /// Names what the provider cannot do yet. Goes on where nothing is lost by it (a network less), refuses where something
 /// would be (changes in a folder that never come back).
 pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
@@ -121,4 +149,30 @@ pub(super) fn refuse_findings(cx: &Cx, kind: ProviderKind, plan: &VmPlan) -> Res
     }
     let bad: Vec<_> = findings.into_iter().filter(|finding| finding.level == Level::Bad).map(|f| f.text).collect();
     if bad.is_empty() { Ok(()) } else { Err(Error::Unsupported { provider: kind, problems: bad.join("; ") }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn spec(text: &str) -> MachineSpec {
+        let text = format!("box = \"x\"\n{text}");
+        crate::config::parse(&text, Path::new("/p/Vagrantfile"), Path::new("/p")).unwrap().0.machines[0].clone()
+    }
+
+    #[test]
+    fn what_only_a_start_applies_is_named_when_it_changed() {
+        let before = wishes(&spec("memory = 512\n[[forwarded_port]]\nguest = 80\n"));
+        for (text, expected) in [
+            ("memory = 512\n[[forwarded_port]]\nguest = 80\n", &[][..]),
+            ("memory = 512\nboot_timeout = 9\n[[forwarded_port]]\nguest = 80\n[ssh]\nforward_agent = true\n", &[]),
+            ("memory = 1024\n[[forwarded_port]]\nguest = 81\n", &["forwarded_port", "memory"]),
+            ("cpus = 2\ndisk = \"9 GiB\"\nmemory = 512\n[[forwarded_port]]\nguest = 80\n", &["cpus", "disk"]),
+        ] {
+            assert_eq!(changes(&spec(text), &before), expected, "{text}");
+        }
+        assert!(changes(&spec("memory = 1"), &BTreeMap::new()).is_empty(), "a record of an older version says nothing");
+    }
 }

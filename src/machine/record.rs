@@ -1,9 +1,11 @@
 //! A machine's record on disk, and the folder around it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Step;
 use crate::boxes::Manifest;
@@ -51,6 +53,9 @@ pub struct MachineRecord {
     pub ssh: SshSpec,
     /// Seconds that the guest has to shut down.
     pub graceful_halt_timeout: u64,
+    /// What the machine file said at the last start, of what only a start applies.
+    #[serde(default)]
+    pub started_with: BTreeMap<String, Value>,
 }
 
 impl Record for MachineRecord {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use regex_lite::Regex;
 
-use super::link::Links;
+use super::link::{Links, same_folder};
 use super::record::{MachineDir, MachineRecord};
 use super::{Error, Fleet, Target, Unnamed};
 use crate::boxes::Manifest;
@@ -44,12 +44,7 @@ impl Fleet {
     ) -> Result<Vec<Target>, Failure> {
         if names.is_empty() {
             let project = project.ok_or(Error::NoProject)?;
-            let specs = unnamed_specs(project, unnamed)?;
-            let mut all = specs.into_iter().map(|spec| self.target(project, spec)).collect::<Result<Vec<_>, _>>()?;
-            if unnamed == Unnamed::Created && all.iter().any(|target| target.id.is_some()) {
-                all.retain(|target| target.id.is_some());
-            }
-            return Ok(all);
+            return self.unnamed(project, unnamed);
         }
         let mut found: Vec<Target> = Vec::new();
         for name in names {
@@ -60,6 +55,36 @@ impl Fleet {
             }
         }
         Ok(found)
+    }
+
+    fn unnamed(&self, project: &Project, unnamed: Unnamed) -> Result<Vec<Target>, Failure> {
+        let specs = unnamed_specs(project, unnamed)?;
+        let mut all = specs.into_iter().map(|spec| self.target(project, spec)).collect::<Result<Vec<_>, Failure>>()?;
+        match unnamed {
+            Unnamed::Everything => {
+                let named = |name: &String| project.machines.iter().any(|spec| spec.name == *name);
+                for name in Links::new(&project.root).names().into_iter().filter(|name| !named(name)) {
+                    all.extend(self.stray(project, &name)?);
+                }
+            }
+            Unnamed::Created if all.iter().any(|target| self.is_created(target)) => {
+                all.retain(|target| self.is_created(target));
+            }
+            _ => {}
+        }
+        Ok(all)
+    }
+
+    fn is_created(&self, target: &Target) -> bool {
+        target.id.is_some_and(|id| !matches!(MachineDir::new(&self.dirs, id).read(), Ok(None)))
+    }
+
+    /// A machine of the project that its machine file no longer names.
+    fn stray(&self, project: &Project, name: &str) -> Result<Option<Target>, Failure> {
+        let Some(id) = Links::new(&project.root).get(name)? else { return Ok(None) };
+        let (root, file) = (project.root.clone(), project.file.clone());
+        let target = Target { name: name.into(), root, file, spec: None, id: Some(id) };
+        Ok(Some(target).filter(|target| self.is_created(target)))
     }
 
     /// `name@version` boxes: names of the machines that use one, for people.
@@ -83,8 +108,10 @@ impl Fleet {
     /// Links a moved project folder with the machine again (or one whose `.vbox-rs` was deleted).
     pub fn adopt(&self, cx: &Cx, id: MachineId, project: &Project, name: &str) -> Result<(), Failure> {
         let dir = MachineDir::new(&self.dirs, id);
+        let unknown = || Error::Unknown { name: id.short(), known: Vec::new() };
+        dir.read()?.ok_or_else(unknown)?;
         let _lock = self.lock(cx, id, name, "adopt")?;
-        let mut record = dir.read()?.ok_or_else(|| Error::Unknown { name: id.short(), known: Vec::new() })?;
+        let mut record = dir.read()?.ok_or_else(unknown)?;
         if let Some(other) = Links::new(&project.root).get(name)?.filter(|other| *other != id)
             && MachineDir::new(&self.dirs, other).read()?.is_some()
         {
@@ -102,7 +129,7 @@ impl Fleet {
         record.name = name.into();
         Links::new(&project.root).set(name, id)?;
         dir.write(&record)?;
-        if former.0 != project.root && former.0.is_dir() {
+        if former != (project.root.clone(), name.to_owned()) && former.0.is_dir() {
             Links::new(&former.0).remove(&former.1, id)?;
         }
         Ok(())
@@ -124,11 +151,14 @@ impl Fleet {
     fn id_of(&self, root: &Path, name: &str) -> Result<Option<MachineId>, Failure> {
         let Some(id) = Links::new(root).get(name)? else {
             let index = self.index()?;
-            let ours = |record: &MachineRecord| record.root == root && record.name == name;
+            let ours = |record: &MachineRecord| record.name == name && same_folder(&record.root, root);
             return Ok(index.into_iter().find(|(_, record)| record.as_ref().is_ok_and(ours)).map(|(id, _)| id));
         };
         let Some(record) = MachineDir::new(&self.dirs, id).read()? else { return Ok(Some(id)) };
-        if record.root != root && record.file.exists() && Links::new(&record.root).get(&record.name)? == Some(id) {
+        if !same_folder(&record.root, root)
+            && record.file.exists()
+            && Links::new(&record.root).get(&record.name)? == Some(id)
+        {
             return Err(Error::BelongsElsewhere { name: name.into(), owner: record.root, here: root.into(), id }.into());
         }
         Ok(Some(id))
@@ -148,6 +178,10 @@ impl Fleet {
         {
             return Ok(vec![self.target(project, spec)?]);
         } else if let Some(target) = self.by_id(name)? {
+            return Ok(vec![target]);
+        } else if let Some(project) = project.filter(|_| !name.contains('/'))
+            && let Some(target) = self.stray(project, name)?
+        {
             return Ok(vec![target]);
         }
         Err(Error::Unknown { name: name.into(), known: specs.iter().map(|spec| spec.name.clone()).collect() }.into())
@@ -177,7 +211,7 @@ impl Fleet {
 fn unnamed_specs(project: &Project, unnamed: Unnamed) -> Result<Vec<&MachineSpec>, Error> {
     let all = &project.machines;
     Ok(match unnamed {
-        Unnamed::All | Unnamed::Created => all.iter().collect(),
+        Unnamed::All | Unnamed::Everything | Unnamed::Created => all.iter().collect(),
         Unnamed::Autostart => all.iter().filter(|spec| spec.autostart).collect(),
         Unnamed::Single => match (all.as_slice(), all.iter().find(|spec| spec.primary)) {
             ([only], _) => vec![only],

@@ -7,7 +7,7 @@ use super::{Fleet, Step, UpOptions, access};
 use crate::config::spec::{MachineSpec, Provisioner};
 use crate::error::Failure;
 use crate::folders::{self, SshFiles};
-use crate::guest::{Session, identity, keys, setup};
+use crate::guest::{self, Session, identity, keys, setup};
 use crate::progress::Cx;
 use crate::provision::{self, Wish};
 
@@ -25,8 +25,8 @@ impl<'a> Settle<'a> {
     }
 
     /// Whether a machine that is ready has anything to be done on this `up`.
-    pub(super) fn has_work(&self, record: &MachineRecord) -> Result<bool, Failure> {
-        Ok(!self.provisioners(record)?.is_empty())
+    pub(super) fn has_work(&self, record: &MachineRecord) -> bool {
+        !self.provisioners(record).is_empty()
     }
 
     /// Does what is left to do, each named step with its time.
@@ -50,7 +50,7 @@ impl<'a> Settle<'a> {
         record.ready = true;
         record.intent = None;
         self.dir.write(record)?;
-        let chosen = self.provisioners(record)?;
+        let chosen = self.provisioners(record);
         if !chosen.is_empty() {
             timed(cx, steps, "provision", || provision_all(cx, self.fleet, record, self.spec, session, &chosen))?;
         }
@@ -99,24 +99,33 @@ impl<'a> Settle<'a> {
         let Some(size) = self.spec.disk.filter(|size| record.grown_to.is_none_or(|grown| grown < *size)) else {
             return Ok(());
         };
-        timed(cx, steps, "grow", || Ok(setup::grow_root(session, cx)?))?;
-        record.grown_to = Some(size);
-        Ok(self.dir.write(record)?)
+        let grown = timed(cx, steps, "grow", || match setup::grow_root(session, cx) {
+            Ok(_) => Ok(true),
+            // A machine with a large disk and a small file system is of use; the next start tries again.
+            Err(error @ (guest::Error::Step { .. } | guest::Error::ToolsMissing { .. })) => {
+                let why = Failure::from(error);
+                let hint = why.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                cx.warn(format!("the disk has grown, the file system on it has not: {}{hint}", why.chain()));
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        })?;
+        if grown {
+            record.grown_to = Some(size);
+            self.dir.write(record)?;
+        }
+        Ok(())
     }
 
-    fn provisioners(&self, record: &MachineRecord) -> Result<Vec<&'a Provisioner>, Failure> {
+    fn provisioners(&self, record: &MachineRecord) -> Vec<&'a Provisioner> {
         chosen(self.spec, self.options, record.provisioned)
     }
 }
 
 /// The provisioners that `up` with these options runs. `already`: the machine has been provisioned before.
-pub(super) fn chosen<'a>(
-    spec: &'a MachineSpec,
-    options: &UpOptions,
-    already: bool,
-) -> Result<Vec<&'a Provisioner>, Failure> {
+pub(super) fn chosen<'a>(spec: &'a MachineSpec, options: &UpOptions, already: bool) -> Vec<&'a Provisioner> {
     let wish = Wish { provision: options.provision, with: options.provision_with.clone() };
-    Ok(provision::select(&spec.provisioners, &wish, already)?)
+    provision::select(&spec.provisioners, &wish, already)
 }
 
 /// Runs provisioners in order; one that reboots gets its guest back.

@@ -19,7 +19,15 @@ impl Fleet {
     pub fn status(&self, target: &Target) -> Result<Status, Failure> {
         let record = target.id.map(|id| MachineDir::new(&self.dirs, id).read()).transpose()?.flatten();
         Ok(match record {
-            Some(record) => self.status_of(&record),
+            Some(record) => {
+                let mut status = self.status_of(&record);
+                if target.spec.is_none() && status.detail.is_none() {
+                    let id = record.id.short();
+                    status.detail =
+                        Some(format!("the machine file does not name it; `vbox-rs destroy {id}` removes it"));
+                }
+                status
+            }
             None => Status {
                 id: None,
                 name: target.name.clone(),
@@ -41,10 +49,31 @@ impl Fleet {
         Lock::exclusive(cx, &path, &format!("machine `{name}`"), purpose, self.wait)
     }
 
+    /// The lock, the folder and the record (as it is under the lock) of a machine that must exist.
+    pub(super) fn locked(
+        &self,
+        cx: &Cx,
+        target: &Target,
+        purpose: &str,
+    ) -> Result<(Lock, MachineDir, MachineRecord), Failure> {
+        let (dir, record) = self.existing(target)?;
+        let lock = self.lock(cx, record.id, &target.name, purpose)?;
+        if let Some(record) = dir.read()? {
+            return Ok((lock, dir, record));
+        }
+        // Destroyed while we waited: the folder is there again only for our lock.
+        dir.remove(lock)?;
+        Err(Error::NotCreated { name: target.name.clone() }.into())
+    }
+
     /// The hypervisor's side of a machine.
     pub(super) fn vm(&self, record: &MachineRecord) -> Result<Box<dyn Vm>, Error> {
-        let home = VmHome { id: record.id, dir: self.dirs.machine(record.id), runtime: self.dirs.runtime(record.id) };
-        Ok(backend(record.provider)?.open(home))
+        Ok(backend(record.provider)?.open(self.home(record.id)))
+    }
+
+    /// Where a provider keeps its side.
+    pub(super) fn home(&self, id: MachineId) -> VmHome {
+        VmHome { id, dir: self.dirs.machine(id), runtime: self.dirs.runtime(id) }
     }
 
     /// The record of a machine that must exist.

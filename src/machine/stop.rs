@@ -2,27 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use super::link::Links;
+use super::link::{Links, same_folder};
 use super::record::{Intent, MachineDir, MachineRecord};
 use super::{Error, Fleet, Halted, Suspended, Target, describe};
 use super::{access, library};
-use crate::error::Failure;
+use crate::config::spec::ProviderKind;
+use crate::error::{Exit, Failure};
 use crate::guest::Session;
 use crate::network::Ports;
 use crate::progress::Cx;
-use crate::provider::{Vm, VmState};
+use crate::provider::{self, Vm, VmState};
 use crate::store::{Lock, MachineId};
 
 /// How long a guest may ignore its power button before it is asked from the inside.
 const BUTTON_PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long a machine whose monitor is gone may take to end.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// Stops a machine. `force`: pull the plug.
 pub fn halt(cx: &Cx, fleet: &Fleet, target: &Target, force: bool) -> Result<Halted, Failure> {
     let cx = &cx.for_machine(&target.name);
-    let (dir, _) = fleet.existing(target)?;
-    let id = target.id.ok_or_else(|| Error::NotCreated { name: target.name.clone() })?;
-    let _lock = fleet.lock(cx, id, &target.name, "halt")?;
-    let (_, mut record) = fleet.existing(target)?;
+    let (_lock, dir, mut record) = fleet.locked(cx, target, "halt")?;
     halt_locked(cx, fleet, &dir, &mut record, force)
 }
 
@@ -39,7 +40,15 @@ pub(super) fn halt_locked(
     let halted = if state.has_process() {
         record.intent = Some(Intent::Halt);
         dir.write(record)?;
-        let halted = end(cx, fleet, vm.as_mut(), record, &state, force).map_err(|e| left_running(e, record))?;
+        let halted = end(cx, fleet, vm.as_mut(), record, &state, force).map_err(|e| {
+            interrupted(e, || {
+                format!(
+                    "machine `{}` was asked to shut down and may still do so; `vbox-rs status` tells, `vbox-rs halt` \
+                     goes on",
+                    record.name
+                )
+            })
+        })?;
         record.ready = false;
         halted
     } else {
@@ -77,7 +86,10 @@ fn end(
     let began = Instant::now();
     let left = || patience.saturating_sub(began.elapsed());
     cx.waiting("the guest to shut down");
-    vm.press_power_button()?;
+    if let Err(error) = vm.press_power_button() {
+        // It may be ending already: somebody shut it down from the inside, or an earlier `halt` did.
+        return if wait(cx, vm, ENDING)? { Ok(Halted::Gracefully) } else { Err(error.into()) };
+    }
     if wait(cx, vm, BUTTON_PATIENCE.min(patience / 2))? {
         return Ok(Halted::Gracefully);
     }
@@ -109,24 +121,15 @@ fn session(cx: &Cx, fleet: &Fleet, record: &MachineRecord, time: Duration) -> Re
     Ok(Session::open(cx, &login)?)
 }
 
-fn left_running(error: Failure, record: &MachineRecord) -> Failure {
-    if error.exit() != crate::error::Exit::Interrupted {
-        return error;
-    }
-    let left = format!(
-        "machine `{}` was asked to shut down and may still do so; `vbox-rs status` tells, `vbox-rs halt` goes on",
-        record.name
-    );
-    Error::Interrupted { left }.into()
+/// Says what is left when `error` is the user's wish to stop.
+fn interrupted(error: Failure, left: impl FnOnce() -> String) -> Failure {
+    if error.exit() == Exit::Interrupted { Error::Interrupted { left: left() }.into() } else { error }
 }
 
 /// Saves to disk (or only stops the processors, `pause`).
 pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<Suspended, Failure> {
     let cx = &cx.for_machine(&target.name);
-    fleet.existing(target)?;
-    let id = target.id.ok_or_else(|| Error::NotCreated { name: target.name.clone() })?;
-    let _lock = fleet.lock(cx, id, &target.name, "suspend")?;
-    let (dir, mut record) = fleet.existing(target)?;
+    let (_lock, dir, mut record) = fleet.locked(cx, target, "suspend")?;
     let mut vm = fleet.vm(&record)?;
     match vm.state()? {
         VmState::Paused { .. } if pause => return Ok(Suspended::Already),
@@ -151,7 +154,7 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<S
     let saved = vm.save(cx);
     record.intent = None;
     dir.write(&record)?;
-    saved?;
+    saved.map_err(|e| interrupted(e.into(), || format!("machine `{}` was not saved and is as it was", record.name)))?;
     Ok(Suspended::Saved)
 }
 
@@ -162,7 +165,13 @@ pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Resul
     let lock = fleet.lock(cx, id, &target.name, "destroy")?;
     let dir = MachineDir::new(fleet.dirs(), id);
     let Some(mut record) = dir.read()? else {
-        // Nothing but the id, from an `up` or a `destroy` that was cut short.
+        // Nothing but the id, from an `up` or a `destroy` that was cut short; or a user moved a damaged record away.
+        for kind in ProviderKind::ALL {
+            if let Some(provider) = provider::provider(*kind) {
+                provider.open(fleet.home(id)).destroy(cx)?;
+            }
+        }
+        Ports(fleet.dirs()).sweep()?;
         Links::new(&target.root).remove(&target.name, id)?;
         dir.clear()?;
         dir.remove(lock)?;
@@ -172,14 +181,15 @@ pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Resul
         halt_locked(cx, fleet, &dir, &mut record, false)?;
     }
     // A folder that was moved since has the link, and the record names the former place.
-    if target.root != record.root {
+    if !same_folder(&target.root, &record.root) || target.name != record.name {
         Links::new(&target.root).remove(&target.name, id)?;
     }
     remove(cx, fleet, &dir, record, lock)?;
     Ok(true)
 }
 
-/// The order is such that a machine is in the index until nothing of it is left.
+/// The order is such that a machine is in the index until nothing of it is left. Not interrupted: it takes moments, and
+/// half of a machine is of no use.
 pub(super) fn remove(
     cx: &Cx,
     fleet: &Fleet,
@@ -187,6 +197,7 @@ pub(super) fn remove(
     mut record: MachineRecord,
     lock: Lock,
 ) -> Result<(), Failure> {
+    let cx = &cx.uninterrupted();
     record.intent = Some(Intent::Destroy);
     match dir.write(&record) {
         // Destroying is what makes room, and the next `destroy` goes on from the old record as well.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use super::link::Links;
+use super::link::{Links, same_folder};
 use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
@@ -25,10 +25,9 @@ const PORT_RACES: u32 = 5;
 pub(super) fn up_one(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> Result<UpReport, Failure> {
     let cx = &cx.for_machine(&target.name);
     let spec = wanted(target)?;
-    let (id, lock) = claim(cx, fleet, target)?;
+    let (id, lock, existed) = begin(cx, fleet, target)?;
     let dir = MachineDir::new(fleet.dirs(), id);
     let mut up = Up { cx, fleet, target, spec, options, dir, steps: Vec::new() };
-    let existed = up.dir.read()?;
     let was_new = existed.is_none();
     let result = match existed {
         None => up.create(id),
@@ -47,6 +46,22 @@ pub(super) fn wanted(target: &Target) -> Result<&MachineSpec, Error> {
         file: target.file.clone(),
         id: target.id,
     })
+}
+
+/// The machine's id, its lock, and its record. A `destroy` that was cut short is ended first: half of a machine's disks
+/// and all of its history would make no machine.
+fn begin(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(MachineId, Lock, Option<MachineRecord>), Failure> {
+    loop {
+        let (id, lock) = claim(cx, fleet, target)?;
+        let dir = MachineDir::new(fleet.dirs(), id);
+        match dir.read()? {
+            Some(record) if record.intent == Some(Intent::Destroy) => {
+                cx.note("`vbox-rs destroy` was cut short; ending it, then making the machine anew");
+                stop::remove(cx, fleet, &dir, record, lock)?;
+            }
+            existed => return Ok((id, lock, existed)),
+        }
+    }
 }
 
 /// The machine's id, and its lock. While we wait for the lock the machine may be destroyed and lose its id: then it gets
@@ -109,6 +124,7 @@ impl Up<'_> {
             forwards: Vec::new(),
             ssh: self.spec.ssh.clone(),
             graceful_halt_timeout: self.spec.graceful_halt_timeout,
+            started_with: plan::wishes(self.spec),
         };
         self.dir.write(&record)?;
         drop(hold);
@@ -119,9 +135,15 @@ impl Up<'_> {
         if let Some(wanted) = self.options.provider.filter(|wanted| *wanted != record.provider) {
             return Err(Error::OtherProvider { name: record.name, has: record.provider, wanted }.into());
         }
-        self.relink(&mut record);
+        self.refresh(&mut record)?;
         let mut vm = self.fleet.vm(&record)?;
         let state = vm.state()?;
+        if record.intent == Some(Intent::Halt) && state.has_process() {
+            // Its guest may go down at any moment: nothing to log in to.
+            self.cx.note("`vbox-rs halt` was cut short; ending it, then starting again");
+            stop::halt_locked(self.cx, self.fleet, &self.dir, &mut record, false)?;
+            return self.restart(record);
+        }
         let stuck = state.is_stuck();
         match state {
             VmState::Running => self.running(record, vm.as_mut(), "already running"),
@@ -147,13 +169,45 @@ impl Up<'_> {
         }
     }
 
-    /// The project's folder was moved, or renamed its machine file: the record follows.
-    fn relink(&self, record: &mut MachineRecord) {
-        if record.root != self.target.root {
+    /// What the record has from the machine file and needs no new start: where it lies, and how to log in.
+    fn refresh(&self, record: &mut MachineRecord) -> Result<(), Failure> {
+        let before = record.clone();
+        if !same_folder(&record.root, &self.target.root) {
             self.cx.note(format!("the project moved here from {}; linked again", record.root.display()));
         }
         record.root.clone_from(&self.target.root);
         record.file.clone_from(&self.target.file);
+        record.ssh = self.spec.ssh.clone();
+        record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
+        if !record.manifest.seed {
+            record.user = plan::user(self.spec, &record.manifest);
+        }
+        if *record != before {
+            self.dir.write(record)?;
+        }
+        Ok(())
+    }
+
+    /// What the machine file says by now and only a new start, or a new machine, brings.
+    fn tell_changes(&self, record: &MachineRecord) {
+        let changed = plan::changes(self.spec, &record.started_with);
+        if !changed.is_empty() {
+            self.cx.note(format!(
+                "changed in the machine file since it was started: {}; `vbox-rs reload` applies it",
+                changed.join(", ")
+            ));
+        }
+        self.tell_other_box(record);
+    }
+
+    fn tell_other_box(&self, record: &MachineRecord) {
+        if let Some(wanted) = self.spec.box_name.as_ref().filter(|wanted| library::differs(wanted, &record.manifest)) {
+            self.cx.note(format!(
+                "the machine file now says box {wanted}, but this machine rests on {}; `vbox-rs destroy` and `up` to \
+                 change it",
+                record.manifest.name
+            ));
+        }
     }
 
     fn running(
@@ -162,8 +216,9 @@ impl Up<'_> {
         vm: &mut dyn Vm,
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
+        self.tell_changes(&record);
         let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
-        if record.ready && record.intent.is_none() && !settle.has_work(&record)? {
+        if record.ready && record.intent.is_none() && !settle.has_work(&record) {
             return Ok(self.report(&record, outcome, outcome != "already running"));
         }
         self.refuse_missing(record.provisioned, !record.ready)?;
@@ -176,23 +231,16 @@ impl Up<'_> {
         plan::refuse_losses(self.cx, record.provider, self.spec)?;
         self.refuse_missing(record.provisioned, true)?;
         let installed = Library::new(self.fleet.dirs()).resting_on(record.manifest.clone())?;
-        if self.spec.box_name.as_ref().is_some_and(|wanted| library::differs(wanted, &record.manifest)) {
-            self.cx.note(format!(
-                "the machine file now says box {}, but this machine rests on {}; `vbox-rs destroy` and `up` to change it",
-                self.spec.box_name.as_deref().unwrap_or_default(),
-                record.manifest.name
-            ));
-        }
+        self.tell_other_box(&record);
         let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };
         self.boot(record, &installed, outcome)
     }
 
     fn restore(&mut self, mut record: MachineRecord, vm: &mut dyn Vm) -> Result<UpReport, Failure> {
         self.refuse_missing(record.provisioned, !record.ready)?;
-        let planned = self.plan_ports(&record)?;
-        record.forwards = planned.list();
-        self.dir.write(&record)?;
-        self.step("restore", |up| Ok(vm.restore(up.cx, &planned.list(), &inherited(&planned))?))?;
+        self.step("restore", |up| {
+            up.with_ports(&mut record, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))
+        })?;
         let session = self.login(&mut record, vm)?;
         self.settle(record, session, "resumed")
     }
@@ -204,8 +252,7 @@ impl Up<'_> {
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
         record.ready = false;
-        record.ssh = self.spec.ssh.clone();
-        record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
+        record.started_with = plan::wishes(self.spec);
         let mut vm = self.fleet.vm(&record)?;
         let mut plan = self.step("disk", |up| up.make_disks(&mut record, installed, vm.as_mut()))?;
         self.step("start", |up| up.start(&mut record, vm.as_mut(), &mut plan))?;
@@ -214,7 +261,7 @@ impl Up<'_> {
     }
 
     fn refuse_missing(&self, already: bool, folders: bool) -> Result<(), Failure> {
-        let chosen = settle::chosen(self.spec, self.options, already)?;
+        let chosen = settle::chosen(self.spec, self.options, already);
         Ok(plan::refuse_missing(self.spec, &chosen, folders)?)
     }
 
@@ -229,6 +276,16 @@ impl Up<'_> {
         let seeded = installed.manifest.seed;
         if seeded && !self.dir.seed().exists() {
             let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", &format!("vbox-rs {}", record.id.short()))?;
+            let ssh = &self.spec.ssh;
+            // `insert_key = false` keeps the published key, as in a box without a seed.
+            let keeps = !ssh.insert_key && ssh.private_key_path.is_empty();
+            let (key, in_use) =
+                if keeps { (keys::insecure(&self.dir.ssh())?, KeyInUse::Box) } else { (key, KeyInUse::Own) };
+            record.key = in_use;
+            record.hostname.clone_from(&self.spec.hostname);
+            record.host_key = Some(plan::without_comment(&host_key.public));
+            // Before the seed, which is not written again: with it the guest is as the record says.
+            self.dir.write(record)?;
             seed::write(
                 &self.dir.seed(),
                 &seed::Seed {
@@ -239,14 +296,6 @@ impl Up<'_> {
                     host_key: Some(&host_key),
                 },
             )?;
-            record.hostname.clone_from(&self.spec.hostname);
-        }
-        if seeded {
-            record.key = KeyInUse::Own;
-            if record.host_key.is_none() {
-                let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", "")?;
-                record.host_key = Some(plan::without_comment(&host_key.public));
-            }
         }
         let seed = seeded.then(|| self.dir.seed());
         let plan = plan::vm_plan(record, self.spec, installed, seed);
@@ -256,14 +305,28 @@ impl Up<'_> {
     }
 
     fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {
+        record.intent = Some(Intent::Start);
+        self.with_ports(record, |planned| {
+            plan.forwards = planned.list();
+            vm.start(self.cx, plan, &inherited(planned))
+        })
+    }
+
+    /// Starts with ports that are reserved and recorded; with others when one was taken in the very moment.
+    fn with_ports(
+        &self,
+        record: &mut MachineRecord,
+        mut start: impl FnMut(&Planned) -> Result<(), provider::Error>,
+    ) -> Result<(), Failure> {
         let mut races = 0;
         loop {
             let planned = self.plan_ports(record)?;
-            plan.forwards = planned.list();
             record.forwards = planned.list();
-            record.intent = Some(Intent::Start);
+            if let Some(value) = plan::wishes(self.spec).remove(plan::FORWARDS) {
+                record.started_with.insert(plan::FORWARDS.into(), value);
+            }
             self.dir.write(record)?;
-            match vm.start(self.cx, plan, &inherited(&planned)) {
+            match start(&planned) {
                 Ok(()) => return Ok(()),
                 Err(provider::Error::PortTaken { .. }) if races < PORT_RACES => races += 1,
                 Err(error) => return Err(error.into()),
@@ -326,7 +389,7 @@ impl Up<'_> {
         let record = self.dir.read().ok().flatten();
         if let (true, true, Some(record)) = (was_new, self.options.destroy_on_error, record.clone()) {
             self.cx.note("removing the machine, because of --destroy-on-error");
-            return match stop::remove(&self.cx.uninterrupted(), self.fleet, &self.dir, record, lock) {
+            return match stop::remove(self.cx, self.fleet, &self.dir, record, lock) {
                 Ok(()) => error,
                 Err(another) => another,
             };
@@ -354,6 +417,9 @@ impl Up<'_> {
                     (true, true) => "runs",
                 };
                 format!("machine `{name}` {how}; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
+            }
+            (Some(_), Some(VmState::Saved)) => {
+                format!("machine `{name}` is saved as before; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
             }
             (Some(_), _) => {
                 format!(

@@ -12,4 +12,4 @@ mod shell;
 pub use error::Error;
 pub use lines::Lines;
 pub use run::{Helper, copy, run};
-pub use select::{Wish, select};
+pub use select::{Wish, check_names, select};

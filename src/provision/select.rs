@@ -16,33 +16,35 @@ pub struct Wish {
 ///
 /// `--provision-with` chooses by name or type; one with `run = "never"` by its name only. Without it, those with
 /// `run = "once"` run in a new machine or when `--provision` asks for them.
-pub fn select<'a>(all: &'a [Provisioner], wish: &Wish, already: bool) -> Result<Vec<&'a Provisioner>, Error> {
-    if !wish.with.is_empty() {
-        return by_name(all, &wish.with);
-    }
+pub fn select<'a>(all: &'a [Provisioner], wish: &Wish, already: bool) -> Vec<&'a Provisioner> {
     let runs = |policy| match (policy, wish.provision) {
         (RunPolicy::Never, _) | (_, Some(false)) => false,
         (RunPolicy::Always, _) | (RunPolicy::Once, Some(true)) => true,
         (RunPolicy::Once, None) => !already,
     };
-    Ok(all.iter().filter(|provisioner| runs(provisioner.run)).collect())
+    let named = |p: &Provisioner| {
+        let by_type = || wish.with.iter().any(|name| name == p.kind.name());
+        wish.with.contains(&p.name) || p.run != RunPolicy::Never && by_type()
+    };
+    all.iter().filter(|p| if wish.with.is_empty() { runs(p.run) } else { named(p) }).collect()
 }
 
-fn by_name<'a>(all: &'a [Provisioner], names: &[String]) -> Result<Vec<&'a Provisioner>, Error> {
-    let known = |name: &str| all.iter().any(|p| p.name == name || p.kind.name() == name);
-    if let Some(name) = names.iter().find(|name| !known(name)) {
-        let mut known: Vec<String> = all.iter().map(|p| p.name.clone()).collect();
-        for kind in all.iter().map(|p| p.kind.name()) {
-            if !known.iter().any(|name| name == kind) {
-                known.push(kind.into());
+/// Refuses a name of `--provision-with` that none of `all` has, whichever machine's they are: before anything is done.
+pub fn check_names<'a>(all: impl Iterator<Item = &'a Provisioner>, names: &[String]) -> Result<(), Error> {
+    let (mut known, mut kinds): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    for one in all {
+        for (list, name) in [(&mut known, one.name.as_str()), (&mut kinds, one.kind.name())] {
+            if !list.iter().any(|other| other == name) {
+                list.push(name.into());
             }
         }
-        return Err(Error::Unknown { name: name.clone(), known });
     }
-    let chosen = |p: &Provisioner| {
-        names.contains(&p.name) || p.run != RunPolicy::Never && names.iter().any(|name| name == p.kind.name())
-    };
-    Ok(all.iter().filter(|p| chosen(p)).collect())
+    kinds.retain(|kind| !known.contains(kind));
+    known.extend(kinds);
+    match names.iter().find(|name| !known.contains(name)) {
+        Some(name) => Err(Error::Unknown { name: name.clone(), known }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -72,15 +74,17 @@ mod tests {
         ] {
             let wish = Wish { provision, with: with.split_whitespace().map(Into::into).collect() };
             let all = all();
-            let names: Vec<_> = select(&all, &wish, already).unwrap().iter().map(|p| p.name.as_str()).collect();
+            let names: Vec<_> = select(&all, &wish, already).iter().map(|p| p.name.as_str()).collect();
             assert_eq!(names.join(" "), expected, "{wish:?} {already}");
         }
     }
 
     #[test]
     fn an_unknown_name_is_refused_and_the_known_ones_are_listed() {
-        let wish = Wish { provision: None, with: vec!["once".into(), "ansible".into()] };
-        let refused = select(&all(), &wish, false).unwrap_err();
+        let (all, mut names) = (all(), vec!["once".to_owned(), "file".to_owned()]);
+        check_names(all.iter(), &names).unwrap();
+        names.push("ansible".into());
+        let refused = check_names(all.iter(), &names).unwrap_err();
         assert_eq!(refused.to_string(), "no provisioner has the name or type `ansible`");
         assert_eq!(refused.hint().unwrap(), "there are: once, always, never, file");
     }

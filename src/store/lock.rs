@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Seek, Write};
+use std::io::{self, ErrorKind, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,9 @@ use crate::progress::Cx;
 
 /// How often a waiting process looks again. Short, because a person waits; long enough to cost nothing.
 const POLL: Duration = Duration::from_millis(50);
+
+/// How often the lock's folder may be removed while we open the lock. Once is rare.
+const REMOVALS: u32 = 100;
 
 /// A lock file's content is a line of ours.
 const HOLDER_LIMIT: u64 = 4096;
@@ -126,12 +129,26 @@ impl Lock {
 }
 
 fn open(path: &Path) -> Result<File, Error> {
-    if let Some(dir) = path.parent() {
-        create_private(dir)?;
-    }
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(path).map_err(|e| Error::io("open", path, e))
+    let mut tries = 0;
+    loop {
+        match path.parent().map_or(Ok(()), create_private) {
+            // A holder that removes its lock removes the folder too, and may do so between our steps.
+            Err(Error::Io { source, .. }) if vanished(&source) && tries < REMOVALS => {}
+            Err(error) => return Err(error),
+            Ok(()) => match options.open(path) {
+                Err(e) if vanished(&e) && tries < REMOVALS => {}
+                result => return result.map_err(|e| Error::io("open", path, e)),
+            },
+        }
+        tries += 1;
+    }
+}
+
+/// What a folder that goes away looks like; making one that was there a moment ago fails with `AlreadyExists`.
+fn vanished(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists)
 }
 
 fn is_current(file: &File, path: &Path) -> bool {
@@ -171,6 +188,26 @@ mod tests {
         assert!(!path.exists());
         assert!(Lock::try_exclusive(&path, "up").unwrap().is_some());
         assert!(path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_goes_away_while_its_lock_is_taken_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("machine");
+        let path = folder.join("lock");
+        let take_and_remove = || {
+            for _ in 0..60 {
+                if let Some(lock) = Lock::try_exclusive(&path, "destroy").unwrap() {
+                    lock.remove().unwrap();
+                    drop(std::fs::remove_dir(&folder));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(take_and_remove);
+            }
+        });
     }
 
     #[test]

@@ -9,5 +9,6 @@ mod guest;
 mod lifecycle;
 mod outside;
 mod readme;
+mod records;
 mod several;
 mod world;
