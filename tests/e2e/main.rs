@@ -4,9 +4,13 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a panic is how a test fails")]
 
+mod bad_input;
 mod faults;
 mod guest;
 mod lifecycle;
 mod outside;
 mod several;
 mod world;
+
+#[path = "../support/mounts.rs"]
+mod mounts;
