@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "in a test a panic is the message")]
 
 #[path = "support/fault_server.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod fault_server;
 #[path = "support/home.rs"]
 mod home;

@@ -1,13 +1,16 @@
 //! `box add` and the library from the outside: every bad input, every fault of a server, and what is left behind.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests too: a panic is the message")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests too: a panic is the message")]
 
 #[path = "support/fault_server.rs"]
 mod fault_server;
+#[path = "support/images.rs"]
+mod images;
+#[path = "support/mounts.rs"]
+mod mounts;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,6 +18,8 @@ use std::thread;
 use std::time::Duration;
 
 use fault_server::{Reply, Server};
+use images::{LIBVIRT, gz, header, plain_box, qcow2, tar, with_backing_file, with_data_file};
+use mounts::Mount;
 use vbox_rs::boxes::fetch::Tuning;
 use vbox_rs::boxes::{AddRequest, Error, Installed, Library, Limits, Query};
 use vbox_rs::error::{Exit, Explain, Failure};
@@ -97,25 +102,6 @@ fn request_url(server: &Server, path: &str) -> AddRequest {
     request(Path::new(&server.url(path)))
 }
 
-/// A qcow2 header of version 3 and `size` bytes of content that does not compress.
-fn qcow2(size: usize) -> Vec<u8> {
-    let mut image = vec![0; 512];
-    image[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
-    image[20..24].copy_from_slice(&16u32.to_be_bytes());
-    image[24..32].copy_from_slice(&(1u64 << 30).to_be_bytes());
-    image[96..100].copy_from_slice(&4u32.to_be_bytes());
-    image[100..104].copy_from_slice(&104u32.to_be_bytes());
-    let mut state = 88_172_645_463_325_252u64;
-    while image.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        image.extend(state.to_le_bytes());
-    }
-    image.truncate(size.max(512));
-    image
-}
-
 fn patched(at: usize, bytes: &[u8]) -> Vec<u8> {
     let mut image = qcow2(4096);
     image[at..at + bytes.len()].copy_from_slice(bytes);
@@ -126,37 +112,6 @@ fn raw() -> Vec<u8> {
     let mut image = vec![0; 1 << 20];
     image[510..512].copy_from_slice(&[0x55, 0xaa]);
     image
-}
-
-fn header(kind: tar::EntryType, name: &[u8], size: u64) -> tar::Header {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(kind);
-    header.as_mut_bytes()[..name.len()].copy_from_slice(name);
-    header.set_size(size);
-    header.set_mode(0o644);
-    header.set_cksum();
-    header
-}
-
-fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (name, content) in entries {
-        let header = header(tar::EntryType::Regular, name.as_bytes(), content.len() as u64);
-        builder.append(&header, *content).unwrap();
-    }
-    builder.into_inner().unwrap()
-}
-
-fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-const LIBVIRT: &[u8] = br#"{"provider":"libvirt","format":"qcow2","virtual_size":1}"#;
-
-fn plain_box(size: usize) -> Vec<u8> {
-    gz(&tar(&[("./metadata.json", LIBVIRT), ("./Vagrantfile", b"# x"), ("./box.img", &qcow2(size))]))
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -265,12 +220,6 @@ fn a_bad_box_is_refused_with_the_reason_and_leaves_nothing() {
     let middle = changed.len() / 2;
     changed[middle] ^= 0xff;
     let disks = br#"{"provider":"libvirt","disks":[{"path":"a"},{"path":"b"}]}"#;
-    let backing = {
-        let mut image = patched(8, &1024u64.to_be_bytes());
-        image[16..20].copy_from_slice(&11u32.to_be_bytes());
-        image[1024..1035].copy_from_slice(b"/etc/shadow");
-        image
-    };
     for (bytes, why) in [
         (odd(EntryType::Regular, b"../x"), "leads out of the box's folder"),
         (odd(EntryType::Regular, b"/etc/passwd"), "absolute path"),
@@ -295,8 +244,8 @@ fn a_bad_box_is_refused_with_the_reason_and_leaves_nothing() {
         (gz(&tar(&[("metadata.json", LIBVIRT)])), "does not hold `box.img`"),
         (gz(&tar(&[("metadata.json", LIBVIRT), ("info.json", b"[]"), ("box.img", &image)])), "info.json is broken"),
         (with_image(&raw()), "not a qcow2 image"),
-        (with_image(&backing), "needs a backing file, `/etc/shadow`"),
-        (with_image(&patched(72, &4u64.to_be_bytes())), "external data file"),
+        (with_image(&with_backing_file("/etc/shadow")), "needs a backing file, `/etc/shadow`"),
+        (with_image(&with_data_file()), "external data file"),
         (patched(32, &1u32.to_be_bytes()), "encrypted"),
         (patched(24, &u64::MAX.to_be_bytes()), "virtual size"),
         (good[..good.len() / 2].to_vec(), "cut off"),
@@ -641,28 +590,6 @@ fn a_killed_add_leaves_no_half_box_and_the_next_one_succeeds() {
         assert_eq!(installed.manifest.disks[0].sha256, expected);
         home.library.release(&Cx::silent(), &|_| false).unwrap();
         assert_eq!(home.files().len(), 2, "round {round}: {:?}", home.files());
-    }
-}
-
-/// A small file system in memory; `None` where we may not mount one.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(at: &Path, options: &str) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(at).output();
-        if mounted.is_ok_and(|output| output.status.success()) {
-            Some(Self(at.into()))
-        } else {
-            eprintln!("skipped: it takes root to mount a file system");
-            None
-        }
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).output();
     }
 }
 

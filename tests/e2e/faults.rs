@@ -95,6 +95,33 @@ fn halt_and_destroy_killed_at_any_instant_are_taken_up_again() {
     }
 }
 
+#[test]
+fn up_killed_while_its_guest_boots_is_taken_up_again() {
+    let Some(world) = World::with_demo() else { return };
+    world.machine_file(
+        "box = \"demo\"\n[[provision]]\ntype = \"shell\"\ninline = \"sleep 1; echo run >> /var/tmp/runs\"\n",
+    );
+    let mut dice = Dice::new();
+    let began = Instant::now();
+    world.run(&["up"]).ok();
+    let third = began.elapsed() / 3;
+    world.run(&["destroy", "-f"]).ok();
+    // In the boot, about the login, and while folders and scripts are under way.
+    for part in 0..3 {
+        let instant = third * part + dice.instant(third);
+        println!("killed after {instant:?}");
+        kill_after(world.command(&["up"]).spawn().unwrap(), instant);
+        world.run(&["status"]).ok();
+        world.run(&["up"]).ok();
+        assert_eq!(world.state("default"), "running");
+        assert_eq!(world.processes().len(), 1);
+        world.run(&["ssh", "-c", "test -s /vagrant/Vagrantfile && test -s /var/tmp/runs"]).ok();
+        world.run(&["up"]).ok().says(&["already running"]);
+        world.run(&["destroy", "-f"]).ok();
+        world.assert_nothing_left();
+    }
+}
+
 /// A tar.gz box of some size with an incompressible disk.
 fn sizeable_box(folder: &Path) -> std::path::PathBuf {
     let run = |script: &str| {

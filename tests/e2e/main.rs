@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a panic is how a test fails")]
 
+mod bad_input;
 mod faults;
 mod guest;
 mod lifecycle;
@@ -12,3 +13,6 @@ mod readme;
 mod records;
 mod several;
 mod world;
+
+#[path = "../support/mounts.rs"]
+mod mounts;

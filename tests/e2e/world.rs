@@ -36,7 +36,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: &Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -94,13 +94,19 @@ impl World {
 
     /// A box `empty` whose disk has a boot sector and nothing else: its machines start for real and sleep for ever.
     pub fn add_empty_box(&self) {
-        let image = self.root.path().join("empty.img");
-        // sti; hlt; jmp back to hlt; and the signature that firmware looks for.
+        // sti; hlt; jmp back to hlt
+        self.add_boot_sector("empty", &[0xfb, 0xf4, 0xeb, 0xfd]);
+    }
+
+    /// A box whose disk of 1 MiB has nothing but a boot sector with this code.
+    pub fn add_boot_sector(&self, name: &str, code: &[u8]) {
+        let image = self.root.path().join(format!("{name}.img"));
         let mut disk = vec![0_u8; 1 << 20];
-        disk[..4].copy_from_slice(&[0xfb, 0xf4, 0xeb, 0xfd]);
+        disk[..code.len()].copy_from_slice(code);
+        // The signature that firmware looks for.
         disk[510..512].copy_from_slice(&[0x55, 0xaa]);
         fs::write(&image, disk).unwrap();
-        self.run(&["box", "add", image.to_str().unwrap(), "--name", "empty"]).ok();
+        self.run(&["box", "add", image.to_str().unwrap(), "--name", name]).ok();
     }
 
     pub fn home(&self) -> PathBuf {

@@ -1,0 +1,263 @@
+//! Bad input and hosts that lack something, where it takes a machine that starts for real: what a user is told, the exit
+//! code, and that nothing is lost. The rest is in `tests/bad_input.rs`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::mounts::Mount;
+use crate::world::{Ran, World, demo_box};
+
+/// A project whose machine starts for real and on which nothing ever answers.
+fn empty_machine(more: &str) -> World {
+    let world = World::empty();
+    world.add_empty_box();
+    world.machine_file(&format!("box = \"empty\"\nboot_timeout = 2\nmemory = 128\n{more}"));
+    world
+}
+
+fn has_qemu() -> bool {
+    let found = Command::new("qemu-system-x86_64").arg("--version").output().is_ok();
+    if !found {
+        println!("skipped: there is no QEMU for x86_64");
+    }
+    found
+}
+
+#[test]
+fn a_port_in_use_is_refused_and_the_process_that_has_it_is_named() {
+    if !has_qemu() {
+        return;
+    }
+    let stranger = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = stranger.local_addr().unwrap().port();
+    let world = empty_machine(&format!("[[forwarded_port]]\nguest = 80\nhost = {port}\n"));
+    let me = std::process::id().to_string();
+    world.run(&["up"]).fails(14, &[&port.to_string(), "e2e", &me, "auto_correct"]);
+    assert_eq!(world.processes(), [0; 0]);
+    drop(stranger);
+    world.run(&["up"]).fails(10, &[]);
+    assert_eq!(world.state("default"), "running", "the same machine goes on");
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+/// Runs a command where `/dev` has no `kvm`, or (`paravirtual`) one that opens, on a processor that shows no
+/// virtualisation. `None`, and a printed reason, where a test may not do that.
+fn on_another_host(world: &World, paravirtual: bool, args: &[&str]) -> Option<Ran> {
+    const SCRIPT: &str = "dev=$1; kvm=$2; shift 2
+        mount -t tmpfs none $dev
+        for name in null zero full random urandom; do : > $dev/$name; mount --bind /dev/$name $dev/$name; done
+        if $kvm; then
+            : > $dev/kvm; mount --bind /dev/null $dev/kvm
+            sed -E 's/ (vmx|svm)//g' /proc/cpuinfo > $dev/cpuinfo; mount --bind $dev/cpuinfo /proc/cpuinfo
+        fi
+        mount --rbind $dev /dev
+        exec \"$@\"";
+    if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
+        println!("skipped: it takes root to have a /dev of one's own");
+        return None;
+    }
+    let inner = world.command(args);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-ec", SCRIPT, "sh"]).arg(world.folder("dev"));
+    command.arg(paravirtual.to_string()).arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.current_dir(inner.get_current_dir().unwrap()).output().unwrap();
+    Some(Ran::of(&output))
+}
+
+#[test]
+fn without_dev_kvm_auto_goes_on_in_software_and_kvm_is_refused() {
+    if !has_qemu() {
+        return;
+    }
+    let world = empty_machine("");
+    let Some(ran) = on_another_host(&world, false, &["up"]) else { return };
+    ran.fails(10, &["running in software (TCG)", "there is no /dev/kvm", "no ssh server answered"]);
+    world.run(&["destroy", "-f"]).ok();
+    world.machine_file("box = \"empty\"\n[provider_options.qemu]\naccel = \"kvm\"\n");
+    let ran = on_another_host(&world, false, &["up"]).unwrap();
+    ran.fails(8, &["there is no /dev/kvm", "vbox-rs doctor", "accel = \"tcg\""]);
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_paravirtual_kvm_is_not_taken_by_itself_and_warned_of_when_asked_for() {
+    if !has_qemu() {
+        return;
+    }
+    let world = empty_machine("");
+    let Some(ran) = on_another_host(&world, true, &["up"]) else { return };
+    let lines = ran.fails(10, &["no ssh server answered"]).stderr;
+    let lines: Vec<_> = lines.lines().filter(|line| line.contains("paravirtual")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("running in software (TCG)"), "{lines:?}");
+    world.run(&["destroy", "-f"]).ok();
+
+    world.machine_file("box = \"empty\"\n[provider_options.qemu]\naccel = \"kvm\"\n");
+    let ran = on_another_host(&world, true, &["up"]).unwrap();
+    ran.fails(8, &["asked for, but may not work", "paravirtual", "(KVM) does not work here"]);
+    assert_eq!(world.processes(), [0; 0]);
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+/// Takes all room in the file system of `at`, but `free` bytes.
+fn fill(at: &World, free: u64) -> PathBuf {
+    let path = at.home().join("fill");
+    let mut file = File::create(&path).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+    let length = file.metadata().unwrap().len();
+    file.set_len(length.saturating_sub(free)).unwrap();
+    path
+}
+
+#[test]
+fn a_full_disk_stops_up_anywhere_and_destroy_still_makes_room() {
+    if !has_qemu() {
+        return;
+    }
+    let world = World::empty();
+    let Some(_mount) = Mount::new(&world.home(), "size=1m") else { return };
+    world.add_empty_box();
+    world.machine_file("box = \"empty\"\nboot_timeout = 2\nmemory = 128\n");
+    let mut codes = Vec::new();
+    for free in [0, 4, 12, 24, 40, 80, 160, 200, 210, 220, 230, 240, 260].map(|kib| kib << 10) {
+        let filler = fill(&world, free);
+        let ran = world.run(&["up"]);
+        println!("{free} bytes free: exit code {}", ran.code);
+        if ran.code != 10 {
+            ran.fails(16, &["o space left", "free some space on the file system of"]);
+        } else {
+            codes.push(10);
+        }
+        // Fill what is left: no room for a record of what is being done.
+        let mut file = OpenOptions::new().append(true).open(&filler).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+        world.run(&["status"]).ok();
+        world.run(&["destroy", "-f"]).ok();
+        world.assert_nothing_left();
+        fs::remove_file(filler).unwrap();
+    }
+    assert!(codes.len() < 13, "the disk was never full");
+
+    // Nothing is lost: with room again, the same machine goes on.
+    let filler = fill(&world, 80 << 10);
+    world.run(&["up"]).fails(16, &[]);
+    let id = world.id("default");
+    fs::remove_file(filler).unwrap();
+    world.run(&["up"]).fails(10, &[]);
+    assert_eq!((world.id("default"), world.state("default").as_str()), (id, "running"));
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+/// Writes a sector into each 64 KiB of its disk, by the firmware's extended write.
+const WRITER: [u8; 64] = {
+    // At 0x7c00: ax = ds = 0, then for each packet: si = packet, ax = 0x4300, int 0x13, sector += 128, until 2048.
+    let code = [
+        0x31, 0xc0, 0x8e, 0xd8, 0xbe, 0x30, 0x7c, 0xb8, 0x00, 0x43, 0xcd, 0x13, 0x81, 0x06, 0x38, 0x7c, 0x80, 0x00,
+        0x81, 0x3e, 0x38, 0x7c, 0x00, 0x08, 0x72, 0xea, 0xfb, 0xf4, 0xeb, 0xfd,
+    ];
+    let packet = [0x10, 0, 1, 0, 0x00, 0x7c, 0, 0];
+    let mut sector = [0; 64];
+    let mut i = 0;
+    while i < code.len() {
+        sector[i] = code[i];
+        i += 1;
+    }
+    i = 0;
+    while i < packet.len() {
+        sector[0x30 + i] = packet[i];
+        i += 1;
+    }
+    sector
+};
+
+#[test]
+fn a_guest_that_fills_the_disk_is_paused_told_at_once_and_goes_on_with_room() {
+    if !has_qemu() {
+        return;
+    }
+    let world = World::empty();
+    let Some(_mount) = Mount::new(&world.home(), "size=4m") else { return };
+    world.add_boot_sector("writer", &WRITER);
+    world.machine_file("box = \"writer\"\nboot_timeout = 20\nmemory = 128\n");
+    let filler = fill(&world, 600 << 10);
+    let ran = world.run(&["up"]);
+    ran.fails(16, &["paused the machine", "disk could not be written", "free some space", "vbox-rs up"]);
+    assert_eq!(world.state("default"), "paused");
+    fs::remove_file(filler).unwrap();
+    world.machine_file("box = \"writer\"\nboot_timeout = 2\nmemory = 128\n");
+    world.run(&["up"]).fails(10, &["io-error", "it runs again"]);
+    assert_eq!(world.state("default"), "running");
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_guest_without_sshd_is_told_from_one_that_does_not_boot() {
+    if demo_box().is_none() {
+        return;
+    }
+    let Some(world) = World::with_demo() else { return };
+    let manifests = world.home().join("boxes/manifests/demo");
+    let version = fs::read_dir(manifests).unwrap().next().unwrap().unwrap().path();
+    let manifest = fs::read_dir(version).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&manifest).unwrap();
+    // Anew: the file is shared with other tests' libraries.
+    fs::remove_file(&manifest).unwrap();
+    fs::write(
+        &manifest,
+        text.replace("no_timer_check", "no_timer_check systemd.mask=ssh.service systemd.mask=ssh.socket"),
+    )
+    .unwrap();
+    world.machine_file("box = \"demo\"\nboot_timeout = 60\n");
+    let ran = world.run(&["up"]);
+    println!("{}", ran.stderr);
+    ran.fails(
+        10,
+        &["no ssh server answered", "within 60 s", "vbox-rs console", "the end of the guest's console", "login:"],
+    );
+    assert_eq!(world.state("default"), "running");
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_record_that_is_damaged_or_newer_stops_every_command_and_stays() {
+    if !has_qemu() {
+        return;
+    }
+    let world = empty_machine("");
+    world.run(&["up"]).fails(10, &[]);
+    let id = world.id("default");
+    let folder = world.home().join("machines").join(id);
+    for name in ["machine.json", "qemu.json"] {
+        let record = folder.join(name);
+        let good = fs::read_to_string(&record).unwrap();
+        for (bad, words) in [("{\"format\": 1, \"id", "damaged"), ("{\"format\": 99}", "format 99")] {
+            fs::write(&record, bad).unwrap();
+            for args in [&["up"][..], &["reload"], &["suspend"], &["destroy", "-f"]] {
+                let ran = world.run(args);
+                // The process lives and answers, whatever its record says: `up` and `reload` may need no more.
+                if ran.code != 15 {
+                    println!("{name} {words} {args:?}: {} {}", ran.code, ran.stderr);
+                }
+                assert_eq!(fs::read_to_string(&record).unwrap(), bad, "{name} {args:?}");
+                ran.fails(15, &[words, name]);
+            }
+            assert_eq!(world.processes().len(), 1, "nothing was ended on a guess");
+        }
+        fs::write(&record, good).unwrap();
+    }
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
