@@ -114,7 +114,7 @@ pub struct UpReport {
     pub name: String,
     /// Whether anything was done: `false` for a machine that already ran.
     pub changed: bool,
-    /// What was done: "created", "started", "resumed", "already running".
+    /// What was done: "created", "started", "resumed", "provisioned", "already running".
     pub outcome: &'static str,
     /// Named steps with their times.
     pub steps: Vec<Step>,
