@@ -43,7 +43,7 @@ pub struct Fleet {
 pub enum Unnamed {
     /// All of the project.
     All,
-    /// Those of the project that were created; all of them where none was.
+    /// Those of the project that were created, or the only one.
     Created,
     /// All that start by themselves (`autostart`).
     Autostart,

@@ -46,8 +46,11 @@ impl Fleet {
             let project = project.ok_or(Error::NoProject)?;
             let specs = unnamed_specs(project, unnamed)?;
             let mut all = specs.into_iter().map(|spec| self.target(project, spec)).collect::<Result<Vec<_>, _>>()?;
-            if unnamed == Unnamed::Created && all.iter().any(|target| target.id.is_some()) {
+            if unnamed == Unnamed::Created && all.len() > 1 {
                 all.retain(|target| target.id.is_some());
+                if all.is_empty() {
+                    return Err(Error::NoneCreated.into());
+                }
             }
             return Ok(all);
         }
