@@ -167,6 +167,55 @@ fn problems_of_the_machine_file_are_shown_with_carets_and_all_at_once() {
 }
 
 #[test]
+fn what_the_machine_file_names_must_be_there_before_anything_starts() {
+    let home = TestHome::new();
+    home.write(
+        "Vagrantfile",
+        "box = \"x/y\"\n[[provision]]\ntype = \"shell\"\npath = \"setup.sh\"\n[[synced_folder]]\nhost = \
+         \"data\"\nguest = \"/data\"\n",
+    );
+    let (code, _, err) = home.run(["up"]);
+    assert_eq!(code, 3, "{err}");
+    let message = "error: the machine file names what is not there: script [ROOT]/project/setup.sh of provisioner \
+                   `shell-1`; folder [ROOT]/project/data for /data\n  hint: nothing was started";
+    assert!(err.contains(message) && err.contains("--> Vagrantfile:4:8"), "{err}");
+    assert_eq!(home.run(["status"]).2, "", "whoever only looks is not told");
+    assert_eq!(home.run(["up", "--no-provision"]).0, 3, "the folder is missing still");
+    std::fs::create_dir(home.project().join("data")).unwrap();
+    assert_eq!(home.run(["up", "--no-provision"]).0, 4, "now it is the box");
+}
+
+#[test]
+fn vagrants_flags_are_taken() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"x/y\"\n");
+    let cases: &[&[&str]] = &[
+        &["init", "-f", "-m", "--box-version", "1", "--output", "-", "a/b", "https://example.org/a.box"],
+        &["up", "--no-provision", "--no-destroy-on-error", "--parallel", "--provider", "qemu", "--no-install-provider"],
+        &["up", "--provision-with", "a,shell", "--destroy-on-error", "--no-parallel", "--install-provider"],
+        &["halt", "-f"],
+        &["reload", "-f", "--no-provision"],
+        &["suspend", "-a"],
+        &["resume", "--provision-with", "a"],
+        &["destroy", "-f", "-g", "--no-parallel"],
+        &["provision", "--provision-with", "a,b"],
+        &["global-status", "--prune"],
+        &["ssh", "-c", "true", "-t", "-p", "--no-tty", "--", "-v"],
+        &["ssh-config", "--host", "x"],
+        &["port", "--guest", "80"],
+        &["upload", "-t", "-c", "--compression-type", "tgz", "Vagrantfile"],
+        &["validate", "-p"],
+        &["box", "list", "-i"],
+        &["box", "add", "-f", "-a", "amd64", "--provider", "libvirt", "--box-version", "1", "--name", "a", "none.box"],
+        &["box", "remove", "-f", "--all", "--provider", "libvirt", "a"],
+    ];
+    for args in cases {
+        let (_, _, err) = home.run(*args);
+        assert!(!err.contains("unexpected argument") && !err.contains("Usage:"), "{args:?}: {err}");
+    }
+}
+
+#[test]
 fn the_machine_file_is_found_from_below_by_flag_and_by_variable() {
     let home = TestHome::new();
     home.write("Vagrantfile", "box = \"x/y\"\n");

@@ -1,7 +1,7 @@
 //! What commands share: whom to talk to, where things lie, which machines are meant.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 
 use super::{Error, Global};
@@ -59,13 +59,9 @@ impl App {
         }
     }
 
-    /// The project, and where its machine file lies; what is odd about it is told.
+    /// The project; what is odd about its machine file is told.
     pub(super) fn project(&self) -> Result<Project, Failure> {
-        self.load(&config::find(&self.start()?)?)
-    }
-
-    fn load(&self, file: &Path) -> Result<Project, Failure> {
-        let (project, warnings) = config::load(file)?;
+        let (project, warnings) = config::load(&config::find(&self.start()?)?)?;
         self.tell_warnings(&warnings);
         Ok(project)
     }
@@ -79,35 +75,44 @@ impl App {
 
     /// The project, where there is one and the names need one: ids work from any directory, and with a machine file
     /// that is broken.
-    fn project_for(&self, names: &[String]) -> Result<Option<Project>, Failure> {
+    fn project_for(&self, names: &[String], tell: bool) -> Result<Option<Project>, Failure> {
         let by_id = !names.is_empty() && names.iter().all(|name| looks_like_id(name));
         match config::find(&self.start()?) {
-            Ok(file) => match self.load(&file) {
-                Ok(project) => Ok(Some(project)),
+            Ok(file) => match config::load(&file) {
+                Ok((project, warnings)) => {
+                    if tell {
+                        self.tell_warnings(&warnings);
+                    }
+                    Ok(Some(project))
+                }
                 Err(_) if by_id => Ok(None),
-                Err(failure) => Err(failure),
+                Err(error) => Err(error.into()),
             },
             Err(_) if by_id => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The machines that `names` mean.
-    pub(super) fn targets(
+    /// The machines that `names` mean, for commands that only look or stop: what is odd about the machine file is not
+    /// their matter.
+    pub(super) fn targets(&self, fleet: &Fleet, names: &[String], unnamed: Unnamed) -> Result<Vec<Target>, Failure> {
+        fleet.targets(self.project_for(names, false)?.as_ref(), names, unnamed)
+    }
+
+    /// The machines that `names` mean, for commands that do what the machine file says; what is odd about it is told.
+    pub(super) fn targets_to_make(
         &self,
         fleet: &Fleet,
         names: &[String],
         unnamed: Unnamed,
-    ) -> Result<(Option<Project>, Vec<Target>), Failure> {
-        let project = self.project_for(names)?;
-        let targets = fleet.targets(project.as_ref(), names, unnamed)?;
-        Ok((project, targets))
+    ) -> Result<Vec<Target>, Failure> {
+        fleet.targets(self.project_for(names, true)?.as_ref(), names, unnamed)
     }
 
     /// The one machine that `name` means.
     pub(super) fn target(&self, fleet: &Fleet, name: Option<&str>) -> Result<Target, Failure> {
         let names: Vec<String> = name.into_iter().map(Into::into).collect();
-        let (_, mut targets) = self.targets(fleet, &names, Unnamed::Single)?;
+        let mut targets = self.targets(fleet, &names, Unnamed::Single)?;
         match (targets.pop(), targets.is_empty()) {
             (Some(target), true) => Ok(target),
             (last, _) => {
@@ -129,6 +134,7 @@ impl App {
             let cx = cx.for_machine(&target.name);
             let result = cx.check().map_err(Failure::from).and_then(|()| work(&cx, target));
             cx.waiting_ended();
+            let result = result.map_err(|failure| self.with_what_is_left(failure, target));
             (target.name.clone(), result)
         };
         if !parallel || targets.len() < 2 {
@@ -139,6 +145,20 @@ impl App {
             let running: Vec<_> = targets.iter().map(|target| scope.spawn(move || one(target))).collect();
             running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume(panic))).collect()
         })
+    }
+
+    /// An interruption that does not say yet in which state the machine is.
+    fn with_what_is_left(&self, failure: Failure, target: &Target) -> Failure {
+        if failure.exit() != Exit::Interrupted || failure.chain() != "interrupted" {
+            return failure;
+        }
+        match self.fleet().and_then(|fleet| fleet.status(target)) {
+            Ok(status) => {
+                let left = format!("machine `{}` is {}; the same command goes on", target.name, status.state);
+                Error::Interrupted { left }.into()
+            }
+            Err(_) => failure,
+        }
     }
 
     /// Ends a command that has nothing to report but who is done: `done` names what was done.

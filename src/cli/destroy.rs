@@ -35,7 +35,7 @@ pub(super) struct Destroy {
 impl Destroy {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, mut targets) = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
+        let mut targets = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
         targets.reverse();
         let there: Vec<String> =
             targets.iter().filter(|target| target.id.is_some()).map(|target| format!("`{}`", target.name)).collect();

@@ -109,6 +109,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Stopped by the user; what is left.
+    #[error("interrupted; {left}")]
+    Interrupted {
+        /// What is left, and what goes on from it.
+        left: String,
+    },
     /// An id that is none.
     #[error("no machine has the id `{id}`")]
     NoId {
@@ -132,6 +138,7 @@ impl Explain for Error {
             Self::NoDirectory(_) | Self::File { .. } | Self::Source { .. } => Exit::Io,
             Self::NotOne { .. } | Self::NoTopic { .. } | Self::Exists { .. } | Self::SeveralBoxes { .. } => Exit::Usage,
             Self::Refused | Self::Run { .. } | Self::NoClient => Exit::Failure,
+            Self::Interrupted { .. } => Exit::Interrupted,
             Self::NoBox { .. } => Exit::BoxNotFound,
             Self::NotForwarded { .. } => Exit::Port,
             Self::NotRunning { .. } | Self::NoTimings { .. } | Self::NoId { .. } => Exit::MachineState,
@@ -158,7 +165,7 @@ impl Explain for Error {
             Self::NoBox { .. } => "`vbox-rs box list` lists the boxes on this computer".into(),
             Self::SeveralBoxes { .. } => "say which with --box-version and --provider, or --all".into(),
             Self::NoId { .. } => "`vbox-rs global-status` lists all machines with their ids".into(),
-            Self::Refused | Self::ProviderFindings => return None,
+            Self::Refused | Self::ProviderFindings | Self::Interrupted { .. } => return None,
         })
     }
 }

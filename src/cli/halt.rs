@@ -30,7 +30,7 @@ pub(super) struct Halt {
 impl Halt {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, mut targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        let mut targets = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
         // Machines that others depend on were started first.
         targets.reverse();
         let fared =

@@ -69,6 +69,8 @@ impl Init {
 fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let failed = |source| Error::File { action: "write", path: path.into(), source };
     let dir = path.parent().unwrap_or(Path::new("/"));
+    // The message of the temporary file would name a file that nobody knows.
+    std::fs::metadata(dir).map_err(failed)?;
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     let mut file = tempfile::Builder::new().prefix(".new-").permissions(readable).tempfile_in(dir).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;

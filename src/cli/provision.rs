@@ -23,7 +23,7 @@ pub(super) struct Provision {
 impl Provision {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Created)?;
         machine::check_provisioners(&targets, &self.provision_with)?;
         let fared =
             app.each(&targets, false, |cx, target| machine::provision(cx, &fleet, target, &self.provision_with));

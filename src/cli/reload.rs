@@ -25,7 +25,7 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Created)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = self.provisioning.options();
         // One after the other: a machine may depend on another one.

@@ -22,7 +22,7 @@ pub(super) struct Resume {
 impl Resume {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, mut targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        let mut targets = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
         if self.machines.names.is_empty() && targets.len() > 1 {
             // Without names: those that are suspended, if any is.

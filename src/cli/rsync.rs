@@ -19,7 +19,7 @@ pub(super) struct Rsync {
 impl Rsync {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        let targets = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
         let fared = app.each(&targets, true, |cx, target| machine::sync_folders(cx, &fleet, target));
         app.finish("synced", &fared)
     }

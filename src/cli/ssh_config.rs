@@ -24,7 +24,7 @@ impl SshConfig {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let unnamed = if self.host.is_some() { Unnamed::Single } else { Unnamed::All };
-        let (_, targets) = app.targets(&fleet, &self.machines.names, unnamed)?;
+        let targets = app.targets(&fleet, &self.machines.names, unnamed)?;
         // Without names: those that run.
         let named = !self.machines.names.is_empty() || targets.len() == 1;
         let mut fared = Vec::new();

@@ -30,7 +30,7 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Everything)?;
+        let targets = app.targets(&fleet, &self.machines.names, Unnamed::Everything)?;
         let all = targets.iter().map(|target| fleet.status(target)).collect::<Result<Vec<_>, Failure>>()?;
         if app.ui.json() {
             app.ui.print_json(&serde_json::json!({ "machines": all }))?;

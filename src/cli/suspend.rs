@@ -44,7 +44,7 @@ impl Suspend {
 
     fn targets(&self, app: &App, fleet: &Fleet) -> Result<Vec<Target>, Failure> {
         if !self.all_global {
-            return Ok(app.targets(fleet, &self.machines.names, Unnamed::Created)?.1);
+            return app.targets(fleet, &self.machines.names, Unnamed::Created);
         }
         let running = fleet.survey()?.into_iter().filter(|status| status.state == "running");
         let ids: Vec<String> = running.filter_map(|status| Some(status.id?.to_string())).collect();

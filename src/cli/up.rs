@@ -46,7 +46,7 @@ pub(super) struct Up {
 impl Up {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Autostart)?;
+        let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Autostart)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = UpOptions {
             provider: self.provider,

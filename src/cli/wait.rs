@@ -25,7 +25,7 @@ pub(super) struct Wait {
 impl Wait {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let (_, targets) = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        let targets = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
         let time = Duration::from_secs(self.timeout);
         let fared = app.each(&targets, true, |cx, target| machine::wait(cx, &fleet, target, time));
         for (name, _) in fared.iter().filter(|(_, result)| result.is_ok()) {

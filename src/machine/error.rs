@@ -49,6 +49,9 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// None of several machines was ever created.
+    #[error("no machine of this project is created")]
+    NoneCreated,
     /// The state does not allow the command.
     #[error("machine `{name}` is {state}")]
     WrongState {
@@ -230,6 +233,7 @@ impl Explain for Error {
             Self::WhichOne { .. } => "name one, or set `primary = true` for one in the machine file".into(),
             Self::NoProject => "make one with `vbox-rs init NAME`, or name a machine by its id".into(),
             Self::NotCreated { name } => format!("create it with `vbox-rs up {name}`"),
+            Self::NoneCreated => "`vbox-rs up` creates them".into(),
             Self::WrongState { hint, .. } | Self::BoxMissing { hint, .. } => hint.clone(),
             Self::NoSpec { id: Some(id), .. } => {
                 format!("if the folder was moved, run `vbox-rs adopt {}` in it; or `vbox-rs destroy {0}`", id.short())

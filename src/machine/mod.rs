@@ -45,7 +45,7 @@ pub enum Unnamed {
     All,
     /// All of the project, and those that its machine file no longer names.
     Everything,
-    /// Those of the project that are created; all, where none is.
+    /// Those of the project that were created, or the only one.
     Created,
     /// All that start by themselves (`autostart`).
     Autostart,
@@ -116,7 +116,7 @@ pub struct UpReport {
     pub name: String,
     /// Whether anything was done: `false` for a machine that already ran.
     pub changed: bool,
-    /// What was done: "created", "started", "resumed", "already running".
+    /// What was done: "created", "started", "resumed", "provisioned", "already running".
     pub outcome: &'static str,
     /// Named steps with their times.
     pub steps: Vec<Step>,

@@ -67,8 +67,11 @@ impl Fleet {
                     all.extend(self.stray(project, &name)?);
                 }
             }
-            Unnamed::Created if all.iter().any(|target| self.is_created(target)) => {
+            Unnamed::Created if all.len() > 1 => {
                 all.retain(|target| self.is_created(target));
+                if all.is_empty() {
+                    return Err(Error::NoneCreated.into());
+                }
             }
             _ => {}
         }

@@ -222,7 +222,11 @@ impl Up<'_> {
             return Ok(self.report(&record, outcome, outcome != "already running"));
         }
         self.refuse_missing(record.provisioned, !record.ready)?;
-        let outcome = if record.ready { outcome } else { "started" };
+        let outcome = match outcome {
+            _ if !record.ready => "started",
+            "already running" => "provisioned",
+            outcome => outcome,
+        };
         let session = self.login(&mut record, vm)?;
         self.settle(record, session, outcome)
     }

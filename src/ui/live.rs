@@ -158,7 +158,7 @@ impl Sink for Live {
     }
 }
 
-const STEP: &str = "{prefix}{spinner} {wide_msg} {elapsed}";
+const STEP: &str = "{prefix}{spinner} {elapsed} {wide_msg}";
 const TRANSFER: &str =
     "{prefix}{msg} [{wide_bar}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 const TRANSFER_WITHOUT_END: &str = "{prefix}{msg} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}";

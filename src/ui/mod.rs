@@ -101,6 +101,8 @@ pub struct Ui {
 struct Session {
     cx: Cx,
     live: Option<Arc<live::Live>>,
+    /// For as long as there may be bars.
+    no_echo: Arc<Option<terminal::NoEcho>>,
 }
 
 impl Ui {
@@ -145,8 +147,9 @@ impl Ui {
         let steps = Arc::new(steps::Steps::new(sink));
         let cancel = Cancel::default();
         // Without ears Ctrl-C ends us at once, which every command survives.
-        drop(signals::listen(cancel.clone(), steps.clone()));
-        Session { cx: Cx::new(steps, cancel), live }
+        let no_echo = Arc::new(live.as_ref().and_then(|_| terminal::NoEcho::begin()));
+        drop(signals::listen(cancel.clone(), steps.clone(), Arc::clone(&no_echo)));
+        Session { cx: Cx::new(steps, cancel), live, no_echo }
     }
 
     /// Data for stdout. `text` ends with a line end where it should.
@@ -251,6 +254,15 @@ impl Ui {
         match self.session.get().and_then(|session| session.live.as_ref()) {
             Some(live) => live.suspend(print),
             None => print(),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The thread that hears signals shares it.
+        if let Some(no_echo) = self.no_echo.as_ref() {
+            no_echo.end();
         }
     }
 }

@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::steps::Steps;
+use super::terminal::NoEcho;
 use crate::error::Exit;
 use crate::progress::{Cancel, Event, Sink};
 
@@ -31,7 +32,7 @@ fn answer(count: u32) -> Answer {
 }
 
 /// Starts the thread that hears signals and raises `cancel`.
-pub(super) fn listen(cancel: Cancel, steps: Arc<Steps>) -> io::Result<()> {
+pub(super) fn listen(cancel: Cancel, steps: Arc<Steps>, no_echo: Arc<Option<NoEcho>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let hear = move || {
         let mut count = 0;
@@ -48,7 +49,12 @@ pub(super) fn listen(cancel: Cancel, steps: Arc<Steps>) -> io::Result<()> {
                     let text = format!("still busy with {now}; once more ends vbox-rs at once");
                     steps.emit(None, &Event::Warning(text));
                 }
-                Answer::End => signal_hook::low_level::exit(i32::from(Exit::Interrupted.code())),
+                Answer::End => {
+                    if let Some(no_echo) = no_echo.as_ref() {
+                        no_echo.end();
+                    }
+                    signal_hook::low_level::exit(i32::from(Exit::Interrupted.code()))
+                }
             }
         }
     };

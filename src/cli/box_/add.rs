@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::{App, Done, provider};
+use super::{App, Done, Error, provider};
 use crate::boxes::{AddRequest, Library};
 use crate::config::spec::ProviderKind;
+use crate::error::{Exit, Failure};
 
 /// Add a box to the library: from a file or a URL
 ///
@@ -50,7 +51,14 @@ impl Add {
             force: self.force,
             ..AddRequest::default()
         };
-        let added = library.add(&app.ui.cx(), &request)?;
+        let added = library.add(&app.ui.cx(), &request).map_err(|error| {
+            let failure = Failure::from(error);
+            if failure.exit() != Exit::Interrupted {
+                return failure;
+            }
+            let left = "no box was added; the same command goes on, a download where it stopped".into();
+            Error::Interrupted { left }.into()
+        })?;
         let manifest = &added.manifest;
         if app.ui.json() {
             app.ui.print_result("box", manifest)?;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::{App, Done};
 use crate::boxes::{Damaged, Library, Manifest};
@@ -64,11 +65,16 @@ fn describe(damaged: Damaged) -> String {
     format!("the box `{}` cannot be read: {}", damaged.name, Failure::from(damaged.error).chain())
 }
 
-/// What the box tells about itself, indented below its name; nested values as JSON.
+/// What the box tells about itself, indented below its name.
 fn about(ui: &Ui, manifest: &Manifest) -> String {
     let mut text = format!("\n{} {}\n", ui.neutral(&manifest.name), manifest.version);
     for (key, value) in manifest.info.iter().flatten() {
-        let value = value.as_str().map_or_else(|| value.to_string(), Into::into);
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Object(entries) => format!("{} entries, see `vbox-rs box info --json`", entries.len()),
+            Value::Array(entries) => format!("{} entries, see `vbox-rs box info --json`", entries.len()),
+            other => other.to_string(),
+        };
         let _ = writeln!(text, "  {}: {}", ui.neutral(key), ui.neutral(&value));
     }
     text

@@ -1,0 +1,126 @@
+//! What a user sees who sits at a terminal, and what Ctrl-C does.
+//!
+//! The machines have an empty disk: their hypervisor starts for real, and nothing ever answers.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a panic is how a test fails")]
+
+#[path = "e2e/world.rs"]
+#[expect(dead_code, reason = "the tests of real machines use all of it")]
+mod world;
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
+use std::process::{Child, Stdio};
+
+use rexpect::session::PtySession;
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{LocalModes, tcgetattr};
+use world::{World, demo_box};
+
+/// A world whose machine never answers; `None` where no hypervisor is to be expected.
+fn silent_machine(settings: &str) -> Option<World> {
+    demo_box()?;
+    let world = World::empty();
+    world.add_empty_box();
+    world.machine_file(&format!("box = \"empty\"\nmemory = 128\n{settings}"));
+    Some(world)
+}
+
+fn at_terminal(world: &World, args: &[&str]) -> PtySession {
+    let mut command = world.command(args);
+    command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    command.env("TERM", "xterm").env_remove("CI");
+    rexpect::session::spawn_command(command, Some(20_000)).unwrap()
+}
+
+/// The library's own type of a process' end cannot be named; its text can.
+fn ended(session: &PtySession) -> String {
+    let status = format!("{:?}", session.process().wait().unwrap());
+    status.split_once("), ").map(|(_, code)| code.trim_end_matches(')').to_owned()).unwrap_or(status)
+}
+
+fn shows_control_characters(session: &PtySession) -> bool {
+    let terminal = session.process().get_file_handle().unwrap();
+    tcgetattr(terminal.as_fd()).unwrap().local_modes.contains(LocalModes::ECHOCTL)
+}
+
+fn interrupt(child: &Child) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+}
+
+#[test]
+fn destroy_asks_and_only_a_yes_destroys() {
+    let Some(world) = silent_machine("boot_timeout = 1\n") else { return };
+    world.run(&["up"]).fails(10, &[]);
+    for (answer, words, code) in [("n", "nothing was done", "1"), ("", "nothing was done", "1")] {
+        let mut session = at_terminal(&world, &["destroy"]);
+        session.exp_string("destroy `default` and all on its disks? [y/N] ").unwrap();
+        session.send_line(answer).unwrap();
+        session.exp_string(words).unwrap();
+        session.exp_eof().unwrap();
+        assert_eq!(ended(&session), code);
+        assert_eq!(world.state("default"), "running");
+    }
+    let mut session = at_terminal(&world, &["destroy"]);
+    session.exp_string("[y/N] ").unwrap();
+    session.send_line("perhaps").unwrap();
+    session.exp_string("[y/N] ").unwrap();
+    session.send_line("y").unwrap();
+    session.exp_string("==> default: destroyed").unwrap();
+    session.exp_eof().unwrap();
+    assert_eq!(ended(&session), "0");
+    world.assert_nothing_left();
+}
+
+#[test]
+fn nobody_is_asked_where_nobody_can_answer() {
+    let Some(world) = silent_machine("boot_timeout = 1\n") else { return };
+    world.run(&["up"]).fails(10, &[]);
+    world.run(&["destroy"]).fails(2, &["cannot ask whether to destroy `default`", "use -f"]);
+    assert_eq!(world.state("default"), "running");
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn ctrl_c_while_it_boots_says_what_is_left_and_destroy_removes_it() {
+    let Some(world) = silent_machine("") else { return };
+    let mut session = at_terminal(&world, &["up"]);
+    session.exp_string("boot: ssh banner").unwrap();
+    assert!(!shows_control_characters(&session), "`^C` would tear the bars");
+    session.send_control('c').unwrap();
+    session.exp_string("interrupted; stopping at a safe point").unwrap();
+    session.exp_string("machine `default` runs, but is not set up yet; `vbox-rs up` goes on").unwrap();
+    session.exp_eof().unwrap();
+    assert_eq!(ended(&session), "130");
+    assert!(shows_control_characters(&session), "the terminal is as it was");
+    world.run(&["status"]).ok().says(&["running", "`vbox-rs up` was cut short"]);
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_log_tells_what_is_awaited_for_long_and_a_signal_ends_it() {
+    let Some(world) = silent_machine("graceful_halt_timeout = 60\n") else { return };
+    for (args, awaited, left) in [
+        ("up", "    default: waiting: ssh banner", "runs, but is not set up yet"),
+        ("halt", "    default: waiting: the guest to shut down", "was asked to shut down"),
+    ] {
+        let mut child = world.command(&[args]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while line.trim_end() != awaited {
+            line.clear();
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "`{awaited}` is told");
+        }
+        interrupt(&child);
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        assert!(rest.contains(left) && !rest.contains("waiting:"), "{rest}");
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
+    world.run(&["halt", "-f"]).ok().says(&["stopped by force"]);
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
