@@ -49,7 +49,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[track_caller]
 fn assert_nothing_is_left(home: &TestHome) {
-    assert_eq!(files(&home.home()), [PathBuf::new(); 0], "nothing is left in the home");
+    assert_eq!(files(&home.home()), Vec::<PathBuf>::new(), "nothing is left in the home");
     assert!(!home.project().join(".vbox-rs").exists(), "nothing is left in the project");
 }
 
