@@ -128,13 +128,13 @@ fn a_full_disk_stops_up_anywhere_and_destroy_still_makes_room() {
     let Some(_mount) = Mount::new(&world.home(), "size=1m") else { return };
     world.add_empty_box();
     world.machine_file("box = \"empty\"\nboot_timeout = 2\nmemory = 128\n");
-    let mut codes = Vec::new();
+    let mut came_up = 0;
     for free in [0, 4, 12, 24, 40, 80, 160, 200, 210, 220, 230, 240, 260].map(|kib| kib << 10) {
         let filler = fill(&world, free);
         let ran = world.run(&["up"]);
         println!("{free} bytes free: exit code {}", ran.code);
         if ran.code == 10 {
-            codes.push(10);
+            came_up += 1;
         } else {
             ran.fails(16, &["o space left", "free some space on the file system of"]);
         }
@@ -146,7 +146,7 @@ fn a_full_disk_stops_up_anywhere_and_destroy_still_makes_room() {
         world.assert_nothing_left();
         fs::remove_file(filler).unwrap();
     }
-    assert!(codes.len() < 13, "the disk was never full");
+    assert!(came_up < 13, "the disk was never full");
 
     // Nothing is lost: with room again, the same machine goes on.
     let filler = fill(&world, 80 << 10);
@@ -240,24 +240,24 @@ fn a_record_that_is_damaged_or_newer_stops_every_command_and_stays() {
     world.run(&["up"]).fails(10, &[]);
     let id = world.id("default");
     let folder = world.home().join("machines").join(id);
-    for name in ["machine.json", "qemu.json"] {
+    // Without `qemu.json` a machine can still be destroyed, because its process carries its id; without `machine.json`
+    // nobody knows what belongs to it.
+    for (name, processes, commands) in [("machine.json", 1, 4), ("qemu.json", 0, 3)] {
         let record = folder.join(name);
         let good = fs::read_to_string(&record).unwrap();
         for (bad, words) in [("{\"format\": 1, \"id", "damaged"), ("{\"format\": 99}", "format 99")] {
             fs::write(&record, bad).unwrap();
-            for args in [&["up"][..], &["reload"], &["suspend"], &["destroy", "-f"]] {
-                let ran = world.run(args);
-                // The process lives and answers, whatever its record says: `up` and `reload` may need no more.
-                if ran.code != 15 {
-                    println!("{name} {words} {args:?}: {} {}", ran.code, ran.stderr);
-                }
-                assert_eq!(fs::read_to_string(&record).unwrap(), bad, "{name} {args:?}");
-                ran.fails(15, &[words, name]);
+            for args in [&["up"][..], &["reload"], &["suspend"], &["destroy", "-f"]].iter().take(commands) {
+                println!("{args:?} with {name} {bad}");
+                world.run(args).fails(15, &[words, name]);
+                assert_eq!(fs::read_to_string(&record).unwrap(), bad);
             }
-            assert_eq!(world.processes().len(), 1, "nothing was ended on a guess");
+            assert_eq!(world.processes().len(), processes, "nothing was ended on a guess");
         }
         fs::write(&record, good).unwrap();
+        world.run(&["halt", "-f"]).ok();
     }
+    fs::write(folder.join("qemu.json"), "{").unwrap();
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();
 }
