@@ -51,6 +51,9 @@ impl GlobalStatus {
         }
         app.ui.print(&table.render())?;
         app.ui.print(&remarks(&app.ui, &all))?;
+        if all.iter().any(|status| status.project_state == "missing") {
+            app.ui.say("a project folder that was moved: `vbox-rs adopt ID` in its new place; one that is gone: `vbox-rs destroy ID`");
+        }
         Ok(0)
     }
 }
