@@ -129,7 +129,7 @@ pub struct UpReport {
 /// A named step of the last `up`.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub struct Step {
-    /// `box`, `disk`, `start`, `boot`, `login`, `hostname`, `folders`, `provision`.
+    /// `box`, `disk`, `start`, `boot`, `login`, `key`, `hostname`, `grow`, `folders`, `provision`.
     pub name: String,
     /// Milliseconds.
     pub ms: u64,
