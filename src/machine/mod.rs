@@ -85,7 +85,7 @@ pub struct Status {
     pub busy: Option<String>,
     /// The project's folder.
     pub project: Option<PathBuf>,
-    /// Whether the project's folder still has its machine file: `present`, `missing`, or `moved` with a hint in `detail`.
+    /// Whether the project's folder still has its machine file: `present`, or `missing` with a hint in `detail`.
     pub project_state: &'static str,
     /// `name@version` of its box.
     #[serde(rename = "box")]
