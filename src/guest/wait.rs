@@ -50,26 +50,52 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 /// Four ways to fail: [`Error::ProcessDied`], [`Error::WrongKey`], [`Error::NoSshd`], [`Error::BootTimeout`]; besides
 /// those that no waiting mends ([`Error::HostKeyChanged`], [`Error::Key`]).
 pub fn for_ssh(cx: &Cx, login: &Login, alive: &mut dyn FnMut() -> bool, deadline: Duration) -> Result<Session, Error> {
+    for_banner(cx, login, alive, deadline)?.log_in()
+}
+
+/// The first half of [`for_ssh`]: until the guest's ssh server says what it is.
+pub fn for_banner<'a>(
+    cx: &'a Cx,
+    login: &'a Login,
+    alive: &'a mut dyn FnMut() -> bool,
+    deadline: Duration,
+) -> Result<Answered<'a>, Error> {
     let endpoint = &login.endpoint;
     let address = connect::resolve(&endpoint.host, endpoint.port)
         .map_err(|source| Error::Unreachable { endpoint: endpoint.clone(), source })?;
     let mut wait = Wait::new(cx, login, alive, deadline);
-    let mut refused_since = None;
-    loop {
-        let socket = wait.banner(address)?;
-        match wait.log_in(socket) {
-            Ok(session) => return Ok(session),
-            Err(e @ Error::WrongKey { .. }) => {
-                let since = *refused_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= BOOTING {
-                    return Err(e);
+    let socket = wait.banner(address)?;
+    Ok(Answered { wait, address, socket })
+}
+
+/// A guest whose ssh server answers.
+pub struct Answered<'a> {
+    wait: Wait<'a>,
+    address: SocketAddr,
+    socket: TcpStream,
+}
+
+impl Answered<'_> {
+    /// The second half of [`for_ssh`]: tries until the guest lets us in, over new connections where it must.
+    pub fn log_in(self) -> Result<Session, Error> {
+        let Self { mut wait, address, mut socket } = self;
+        let mut refused_since = None;
+        loop {
+            match wait.log_in(socket) {
+                Ok(session) => return Ok(session),
+                Err(e @ Error::WrongKey { .. }) => {
+                    let since = *refused_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= BOOTING {
+                        return Err(e);
+                    }
+                    wait.refusal = Some(e);
                 }
-                wait.refusal = Some(e);
+                Err(e) if e.is_passing() => wait.refusal = None,
+                Err(e) => return Err(e),
             }
-            Err(e) if e.is_passing() => wait.refusal = None,
-            Err(e) => return Err(e),
+            wait.pause(RETRY)?;
+            socket = wait.banner(address)?;
         }
-        wait.pause(RETRY)?;
     }
 }
 

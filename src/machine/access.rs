@@ -1,11 +1,13 @@
 //! Getting into a machine: logging in, the OpenSSH client's configuration, uploads, console and logs.
 
+use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::record::{KeyInUse, MachineRecord};
+use super::settle::timed;
 use super::{Error, Fleet, Logs, SshTarget, Step, Target, describe};
 use crate::error::Failure;
 use crate::guest::{self, Endpoint, HostKey, Login, Session, keys, openssh, wait};
@@ -50,18 +52,21 @@ fn endpoint(record: &MachineRecord) -> Endpoint {
     Endpoint { host, port: ssh.map_or(0, |forward| forward.host), user: record.user.clone() }
 }
 
-/// Waits until the guest lets us in, for at most `time`; notices at once when the machine's process ends.
+/// Waits until the guest lets us in, for at most `time`; notices at once when the machine's process ends. Two steps:
+/// `boot` until its ssh server answers, `login` from there on.
 pub(super) fn await_login(
     cx: &Cx,
     fleet: &Fleet,
     record: &MachineRecord,
     vm: &mut dyn Vm,
     time: Duration,
+    steps: &mut Vec<Step>,
 ) -> Result<Session, Failure> {
     let login = login(fleet, record)?;
-    let console = vm.console_log();
+    let vm = RefCell::new(vm);
     let mut asked = Instant::now();
     let mut alive = || {
+        let mut vm = vm.borrow_mut();
         if asked.elapsed() >= STATE_EVERY {
             asked = Instant::now();
             if vm.state().is_ok_and(|state| state.is_stuck()) {
@@ -70,20 +75,29 @@ pub(super) fn await_login(
         }
         !matches!(vm.wait_until_ended(cx, Duration::ZERO), Ok(true))
     };
-    let result = wait::for_ssh(cx, &login, &mut alive, time);
-    result.map_err(|error| match error {
+    let explained = |step, error| explain(fleet, record, step, error, &mut **vm.borrow_mut());
+    let answered = timed(cx, steps, "boot", || {
+        wait::for_banner(cx, &login, &mut alive, time).map_err(|error| explained("boot", error))
+    })?;
+    timed(cx, steps, "login", || answered.log_in().map_err(|error| explained("login", error)))
+}
+
+/// Why the guest does not let us in, with the end of its console.
+fn explain(fleet: &Fleet, record: &MachineRecord, step: &'static str, error: guest::Error, vm: &mut dyn Vm) -> Failure {
+    let console = vm.console_log();
+    match error {
         guest::Error::Interrupted(interrupted) => interrupted.into(),
         guest::Error::ProcessDied { .. } => {
             let state = vm.state();
             if let Ok(VmState::Paused { why }) = state {
                 let stuck = Error::Stuck { why, dir: fleet.dirs().machine(record.id) };
-                return Error::boot("boot", stuck, tail(&console)).into();
+                return Error::boot(step, stuck, tail(&console)).into();
             }
             let why = state.map_or_else(|e| Failure::from(e).chain(), |state| describe(&state));
-            Error::boot("boot", Error::Died { why, log: vm.hypervisor_log() }, tail(&console)).into()
+            Error::boot(step, Error::Died { why, log: vm.hypervisor_log() }, tail(&console)).into()
         }
-        error => Error::boot("boot", error, tail(&console)).into(),
-    })
+        error => Error::boot(step, error, tail(&console)).into(),
+    }
 }
 
 fn tail(console: &Path) -> Vec<String> {
@@ -173,7 +187,7 @@ pub fn wait(cx: &Cx, fleet: &Fleet, target: &Target, time: Duration) -> Result<(
     let (_, record) = fleet.existing(target)?;
     running(fleet, &record)?;
     let mut vm = fleet.vm(&record)?;
-    await_login(cx, fleet, &record, vm.as_mut(), time).map(drop)
+    await_login(cx, fleet, &record, vm.as_mut(), time, &mut Vec::new()).map(drop)
 }
 
 /// A connection to the serial console.

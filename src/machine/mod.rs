@@ -85,7 +85,7 @@ pub struct Status {
     pub busy: Option<String>,
     /// The project's folder.
     pub project: Option<PathBuf>,
-    /// Whether the project's folder still has its machine file: `present`, `missing`, or `moved` with a hint in `detail`.
+    /// Whether the project's folder still has its machine file: `present`, or `missing` with a hint in `detail`.
     pub project_state: &'static str,
     /// `name@version` of its box.
     #[serde(rename = "box")]
@@ -129,7 +129,7 @@ pub struct UpReport {
 /// A named step of the last `up`.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub struct Step {
-    /// `box`, `disk`, `start`, `boot`, `login`, `hostname`, `folders`, `provision`.
+    /// `box`, `disk`, `start`, `boot`, `login`, `key`, `hostname`, `grow`, `folders`, `provision`.
     pub name: String,
     /// Milliseconds.
     pub ms: u64,

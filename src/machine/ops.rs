@@ -17,8 +17,16 @@ pub type Fared<T> = (String, Result<T, Failure>);
 /// order of `targets`.
 pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, parallel: bool) -> Vec<Fared<UpReport>> {
     let room = if parallel { Room::of_host() } else { Room::single() };
-    let need = |target: &Target| Need { memory: target.spec.as_ref().map_or(0, plan::memory) };
+    // One that runs has its memory already.
+    let need = |target: &Target| Need {
+        memory: target.spec.as_ref().filter(|_| !has_process(fleet, target)).map_or(0, plan::memory),
+    };
     parallel::run(cx, targets, room, &need, &|target| up_one(cx, fleet, target, options))
+}
+
+fn has_process(fleet: &Fleet, target: &Target) -> bool {
+    let vm = fleet.existing(target).ok().and_then(|(_, record)| fleet.vm(&record).ok());
+    vm.is_some_and(|mut vm| vm.state().is_ok_and(|state| state.has_process()))
 }
 
 /// `halt`, then `up` with the machine file as it is now.

@@ -26,7 +26,7 @@ impl<'a> Settle<'a> {
 
     /// Whether a machine that is ready has anything to be done on this `up`.
     pub(super) fn has_work(&self, record: &MachineRecord) -> bool {
-        !self.provisioners(record).is_empty()
+        self.takes_key(record) || !self.provisioners(record).is_empty()
     }
 
     /// Does what is left to do, each named step with its time.
@@ -37,7 +37,7 @@ impl<'a> Settle<'a> {
         mut session: Session,
         steps: &mut Vec<Step>,
     ) -> Result<(), Failure> {
-        if record.key == KeyInUse::Box && self.spec.ssh.insert_key {
+        if self.takes_key(record) {
             session = timed(cx, steps, "key", || self.take_key(cx, record, session))?;
         }
         if !record.ready {
@@ -60,6 +60,10 @@ impl<'a> Settle<'a> {
             self.dir.write(record)?;
         }
         Ok(())
+    }
+
+    fn takes_key(&self, record: &MachineRecord) -> bool {
+        record.key == KeyInUse::Box && self.spec.ssh.insert_key
     }
 
     /// Replaces the box's key, which the whole world may have, by the machine's own.

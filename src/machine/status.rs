@@ -112,15 +112,20 @@ impl Fleet {
         let interrupted = record.intent.filter(|_| busy.is_none()).map(unfinished);
         let not_set_up = (busy.is_none() && open && !record.ready && interrupted.is_none())
             .then(|| "its guest is not set up; `vbox-rs up` goes on".to_owned());
+        let present = record.file.exists();
+        let homeless = (!present).then(|| {
+            let id = record.id.short();
+            format!("its project is gone from there; `vbox-rs adopt {id}` in the folder's new place links it again")
+        });
         Status {
             id: Some(record.id),
             name: record.name.clone(),
             provider: Some(record.provider),
             state: word,
-            detail: detail.or(interrupted).or(not_set_up),
+            detail: detail.or(interrupted).or(not_set_up).or(homeless),
             busy,
             project: Some(record.root.clone()),
-            project_state: if record.file.exists() { "present" } else { "missing" },
+            project_state: if present { "present" } else { "missing" },
             box_name: Some(format!("{}@{}", record.manifest.name, record.manifest.version)),
             forwards: if open { record.forwards.clone() } else { Vec::new() },
         }

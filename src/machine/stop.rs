@@ -208,8 +208,11 @@ pub(super) fn remove(
     fleet.vm(&record)?.destroy(cx)?;
     // All that nobody holds, because a kill may have come before the record knew of a port.
     Ports(fleet.dirs()).sweep()?;
-    if record.root.is_dir() {
-        Links::new(&record.root).remove(&record.name, record.id)?;
+    if record.root.is_dir()
+        && let Err(error) = Links::new(&record.root).remove(&record.name, record.id)
+    {
+        // A link to no machine does no harm, and the folder may lie on a read-only medium for ever.
+        cx.warn(format!("the project still has the machine's id: {}", Failure::from(error).chain()));
     }
     dir.clear()?;
     dir.remove(lock)?;

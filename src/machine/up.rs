@@ -346,7 +346,7 @@ impl Up<'_> {
     /// Waits until the guest lets us in.
     fn login(&mut self, record: &mut MachineRecord, vm: &mut dyn Vm) -> Result<Session, Failure> {
         let time = Duration::from_secs(self.spec.boot_timeout);
-        let session = self.step("boot", |up| access::await_login(up.cx, up.fleet, record, vm, time))?;
+        let session = access::await_login(self.cx, self.fleet, record, vm, time, &mut self.steps)?;
         record.host_key = Some(session.host_key().to_owned());
         self.dir.write(record)?;
         Ok(session)

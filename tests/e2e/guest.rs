@@ -59,6 +59,21 @@ fn a_box_of_another_publisher_gets_a_key_of_its_own_and_a_larger_disk() {
 }
 
 #[test]
+fn the_published_key_stays_as_long_as_the_machine_file_says_so() {
+    let Some(world) = World::with_demo() else { return };
+    let file = "box = \"demo\"\n[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n";
+    world.machine_file(&format!("{file}[ssh]\ninsert_key = false\n"));
+    world.run(&["up"]).ok().says(&["boot", "login"]);
+    let keys = || world.run(&["ssh", "-c", "cat .ssh/authorized_keys"]).ok().stdout;
+    assert!(keys().contains("vagrant insecure public key"), "{}", keys());
+    world.machine_file(file);
+    world.run(&["up"]).ok();
+    assert!(keys().starts_with("ssh-ed25519 ") && keys().lines().count() == 1, "{}", keys());
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
 fn a_guest_that_never_answers_is_described() {
     if demo_box().is_none() {
         return;
