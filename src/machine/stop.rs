@@ -161,7 +161,11 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<S
 /// Removes a machine and all that belongs to it. `false`: there was none. `graceful`: let the guest shut down first.
 pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Result<bool, Failure> {
     let cx = &cx.for_machine(&target.name);
-    let Some(id) = target.id else { return Ok(false) };
+    let Some(id) = target.id else {
+        // A `destroy` that was killed in its last two lines leaves a folder that nothing links to.
+        sweep(fleet);
+        return Ok(false);
+    };
     let lock = fleet.lock(cx, id, &target.name, "destroy")?;
     let dir = MachineDir::new(fleet.dirs(), id);
     let Some(mut record) = dir.read()? else {
@@ -220,8 +224,8 @@ pub(super) fn remove(
     library::release(cx, fleet)
 }
 
-/// Removes folders of machines that hold nothing but a lock that nobody has: what a kill in the last two lines of
-/// `remove` leaves.
+/// Removes folders of machines that hold nothing, or nothing but a lock that nobody has: what a kill in the last two
+/// lines of `remove` leaves.
 fn sweep(fleet: &Fleet) {
     let Ok(entries) = fleet.dirs().machines().read_dir() else { return };
     for id in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<MachineId>().ok()) {
