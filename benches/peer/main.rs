@@ -29,22 +29,18 @@ fn main() {
     let only = std::env::var("VBOX_RS_BENCH_ONLY").unwrap_or_default();
     let wanted = |part: &str| only.is_empty() || only.split(',').any(|one| one == part);
     let world = tool::World::new(Path::new(&demo));
-    let mut rows = Vec::new();
-    if wanted("boot") {
-        rows.extend(parts::boot(&world, rounds));
-    }
-    if wanted("quick") {
-        rows.extend(parts::quick(&world, rounds * 5));
-    }
-    if wanted("ssh") {
-        rows.push(parts::ssh(&world, rounds * 4));
-    }
-    if wanted("add") {
-        rows.push(parts::add(&world, rounds));
-    }
-    if wanted("parallel") {
-        rows.push(parts::parallel(&world, rounds.min(3)));
-    }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
-    stats::report(&folder, &rows);
+    let mut rows = Vec::new();
+    let parts: [(&str, &dyn Fn() -> Vec<stats::Row>); 5] = [
+        ("quick", &|| parts::quick(&world, rounds * 5)),
+        ("ssh", &|| vec![parts::ssh(&world, rounds * 4)]),
+        ("boot", &|| parts::boot(&world, rounds)),
+        ("add", &|| vec![parts::add(&world, rounds)]),
+        ("parallel", &|| vec![parts::parallel(&world, rounds)]),
+    ];
+    for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
+        rows.extend(measure());
+        // After each part: what was measured survives an end in between.
+        stats::report(&folder, &rows);
+    }
 }
