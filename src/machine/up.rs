@@ -8,7 +8,7 @@ use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
 use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, plan, stop};
-use crate::boxes::{Installed, Library};
+use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Exit, Failure};
 use crate::guest::{Session, keys, seed};
@@ -111,7 +111,8 @@ impl Up<'_> {
             root: self.target.root.clone(),
             file: self.target.file.clone(),
             provider: kind,
-            manifest: installed.manifest.clone(),
+            // What the publisher tells about the box would make every query read it again.
+            manifest: Manifest { info: None, ..installed.manifest.clone() },
             created: now(),
             intent: Some(Intent::Create),
             ready: false,
