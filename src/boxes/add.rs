@@ -12,11 +12,11 @@ use super::error::{Error, Refusal};
 use super::fetch::{Download, Outcome, Part, Tuning};
 use super::incoming::Incoming;
 use super::library::Library;
-use super::manifest::{Installed, Manifest, StoredDisk, StoredKernel};
+use super::manifest::{Installed, Manifest, StoredDisk, StoredKernel, Verified};
 use super::receive::{Broken, Limits, Received, Receiver};
 use super::source::{Source, looks_like_name};
 use super::version::Version;
-use super::{PROVIDERS, metadata, name};
+use super::{Hardware, PROVIDERS, metadata, name};
 use crate::progress::Cx;
 use crate::store::{Lock, create_private, read_record, sync_dir, write_record};
 
@@ -259,6 +259,9 @@ fn describe(wanted: &Wanted<'_>, received: &Received) -> Result<Manifest, Error>
         checksum: wanted.checksum.as_ref().map(ToString::to_string),
         added_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         info: received.info.clone(),
+        cloud_init: None,
+        hardware: Hardware::default(),
+        verified: if wanted.checksum.is_some() { Verified::Checksum } else { Verified::Nothing },
     })
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::Hardware;
 use super::checksum::is_sha256;
 use super::version::Version;
 use crate::store::Record;
@@ -38,6 +39,40 @@ pub struct Manifest {
     pub added_at: u64,
     /// Its `info.json`.
     pub info: Option<Map<String, Value>>,
+    /// How it takes our seed by cloud-init; `None` for our own boxes and for those that read none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud_init: Option<CloudInit>,
+    /// Machine that it wants.
+    #[serde(default)]
+    pub hardware: Hardware,
+    /// How far its origin was checked.
+    #[serde(default)]
+    pub verified: Verified,
+}
+
+/// How an image takes a NoCloud seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CloudInit {
+    /// `user-data`, `meta-data` and `network-config` in version 1: cloud-init since 0.7.7 (2016).
+    Modern,
+    /// No `network-config`: interfaces in `meta-data` (cloud-init 0.6 and 0.7.5, Ubuntu 12.04 and 14.04).
+    Old,
+    /// FreeBSD's nuageinit: a subset of cloud-config.
+    Nuageinit,
+}
+
+/// How far a box's origin was checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verified {
+    /// Not at all.
+    #[default]
+    Nothing,
+    /// Its checksum, which came from the user, the registry, the catalogue or the publisher's file.
+    Checksum,
+    /// The publisher's file of checksums was signed by this key (fingerprint), and the checksum fits.
+    Signature(String),
 }
 
 impl Record for Manifest {

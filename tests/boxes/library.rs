@@ -1,0 +1,86 @@
+//! Boxes that are there: replaced, removed, held, shared.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use vbox_rs::boxes::{AddRequest, Error};
+use vbox_rs::error::{Exit, Explain};
+use vbox_rs::progress::Cx;
+
+use crate::fault_server::{Reply, Server};
+use crate::images::{plain_box, qcow2};
+use crate::world::{Home, request, request_url, told};
+
+#[test]
+fn a_box_that_is_there_is_replaced_only_by_force_and_shared_disks_stay() {
+    let home = Home::new();
+    let (first, second) = (home.write("a.qcow2", &qcow2(1000)), home.write("b.qcow2", &qcow2(2000)));
+    let named = |file: &Path, name: &str| AddRequest { name: Some(name.into()), ..request(file) };
+    let one = home.add(&named(&first, "one")).unwrap();
+    let two = home.add(&named(&first, "two")).unwrap();
+    assert_eq!(one.disk_paths(), two.disk_paths());
+    let error = home.add(&named(&first, "one")).unwrap_err();
+    assert!(matches!(error, Error::AlreadyThere { .. }) && error.hint().unwrap().contains("--force"));
+
+    let silent = Cx::silent();
+    let nobody = || Vec::new();
+    let removed = home.library.remove(&silent, &one, &nobody, false, true).unwrap();
+    assert_eq!(removed.freed, 0);
+    assert!(two.disk_paths()[0].exists(), "the other box needs it");
+    let replaced = home.add(&AddRequest { force: true, ..named(&second, "two") }).unwrap();
+    assert!(two.disk_paths()[0].exists(), "a machine may stand on it");
+    let freed = home.library.release(&silent, &|digest| *digest == two.manifest.disks[0].sha256).unwrap();
+    assert_eq!((freed, two.disk_paths()[0].exists()), (0, true));
+    let freed = home.library.release(&silent, &|_| false).unwrap();
+    assert_eq!((freed, two.disk_paths()[0].exists()), (1000, false));
+    assert_eq!(home.library.remove(&silent, &replaced, &nobody, false, true).unwrap().freed, 2000);
+    home.assert_empty("all removed");
+    let error = home.library.remove(&silent, &replaced, &nobody, false, true).unwrap_err();
+    assert!(matches!(error, Error::Gone { .. }));
+}
+
+#[test]
+fn a_box_in_use_is_removed_only_by_force_and_its_machines_keep_their_disk() {
+    let home = Home::new();
+    let installed = home.add_file("a.qcow2", &qcow2(1000)).unwrap();
+    let users = || vec!["web".to_owned(), "db".to_owned()];
+    let silent = Cx::silent();
+    let (message, exit) = told(home.library.remove(&silent, &installed, &users, false, true).unwrap_err());
+    assert_eq!((message.as_str(), exit), ("the box `a` 0 is used by web, db", Exit::MachineState));
+    let removed = home.library.remove(&silent, &installed, &users, true, true).unwrap();
+    assert_eq!(removed.still_used_by, ["web", "db"]);
+    assert!(home.names().is_empty() && installed.disk_paths()[0].exists());
+    assert!(matches!(home.library.hold(&silent, &installed), Err(Error::Gone { .. })));
+    home.library.release(&silent, &|_| false).unwrap();
+    home.assert_empty("released");
+}
+
+#[test]
+fn a_held_box_is_not_removed() {
+    let home = Home::new();
+    let installed = home.add_file("a.qcow2", &qcow2(1000)).unwrap();
+    let hold = home.library.hold(&Cx::silent(), &installed).unwrap();
+    let error = home.library.remove(&Cx::silent(), &installed, &Vec::new, false, false).unwrap_err();
+    assert_eq!(error.exit(), Exit::Locked);
+    drop(hold);
+    home.library.remove(&Cx::silent(), &installed, &Vec::new, false, false).unwrap();
+}
+
+#[test]
+fn of_several_who_add_one_box_one_downloads_and_the_others_find_it() {
+    let bytes = plain_box(2 << 20);
+    let server = Server::start(move |request, _| Reply::file(request, &bytes, "\"a\"").slow(Duration::from_millis(10)));
+    let home = Home::new();
+    let request = request_url(&server, "/x.box");
+    let added: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| home.add(&request))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    // One that comes after the others are done is told that it is there.
+    assert!(added.iter().all(|result| matches!(result, Ok(_) | Err(Error::AlreadyThere { .. }))), "{added:?}");
+    assert_eq!(server.requests().len(), 1);
+    assert_eq!(home.files().len(), 2);
+    assert!(matches!(home.add(&request), Err(Error::AlreadyThere { .. })));
+    assert_eq!(server.requests().len(), 1, "nothing is downloaded to find that out");
+}

@@ -1,0 +1,16 @@
+//! `box add` and the library from the outside: every bad input, every fault of a server, and what is left behind.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests too: a panic is the message")]
+
+#[path = "../support/fault_server.rs"]
+mod fault_server;
+#[path = "../support/images.rs"]
+mod images;
+#[path = "../support/mounts.rs"]
+mod mounts;
+
+mod content;
+mod faults;
+mod library;
+mod server;
+mod world;

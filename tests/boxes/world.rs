@@ -1,0 +1,115 @@
+//! A library of its own for each test, and what the tests make boxes of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use vbox_rs::boxes::fetch::Tuning;
+use vbox_rs::boxes::{AddRequest, Error, Installed, Library};
+use vbox_rs::error::{Exit, Failure};
+use vbox_rs::progress::Cx;
+use vbox_rs::store::Dirs;
+
+use crate::fault_server::Server;
+use crate::images::qcow2;
+
+/// A library in a folder of its own.
+pub struct Home {
+    pub dir: tempfile::TempDir,
+    pub dirs: Dirs,
+    pub library: Library,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs::below(dir.path());
+        let library = Library::new(&dirs);
+        Self { dir, dirs, library }
+    }
+
+    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub fn add(&self, request: &AddRequest) -> Result<Installed, Error> {
+        self.library.add(&Cx::silent(), request)
+    }
+
+    pub fn add_file(&self, name: &str, bytes: &[u8]) -> Result<Installed, Error> {
+        self.add(&request(&self.write(name, bytes)))
+    }
+
+    /// Files of boxes and downloads, but locks.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.dirs.boxes(), self.dirs.downloads()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let is_lock = path.ends_with("boxes/lock") || path.parent().unwrap().ends_with("boxes/locks");
+                match path.is_dir() {
+                    true if path.parent().unwrap().ends_with("incoming") => found.push(path),
+                    true => folders.push(path),
+                    false if !is_lock => found.push(path),
+                    false => {}
+                }
+            }
+        }
+        found
+    }
+
+    pub fn assert_empty(&self, why: &str) {
+        assert_eq!(self.files(), Vec::<PathBuf>::new(), "{why}: nothing is left");
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        let listing = self.library.list().unwrap();
+        listing.boxes.iter().map(|b| format!("{} {}", b.manifest.name, b.manifest.version)).collect()
+    }
+}
+
+/// Quick to give up.
+pub fn impatient() -> Tuning {
+    Tuning {
+        connect: Duration::from_secs(2),
+        stall: Duration::from_millis(400),
+        tries: 3,
+        backoff: Duration::from_millis(5),
+    }
+}
+
+pub fn request(source: &Path) -> AddRequest {
+    AddRequest { source: source.to_str().unwrap().into(), tuning: impatient(), ..AddRequest::default() }
+}
+
+pub fn request_url(server: &Server, path: &str) -> AddRequest {
+    request(Path::new(&server.url(path)))
+}
+
+pub fn patched(at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut image = qcow2(4096);
+    image[at..at + bytes.len()].copy_from_slice(bytes);
+    image
+}
+
+pub fn raw() -> Vec<u8> {
+    let mut image = vec![0; 1 << 20];
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    image
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    let digest = sha2::Sha256::digest(bytes);
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+}
+
+/// The message with its causes, and the exit code.
+pub fn told(error: Error) -> (String, Exit) {
+    let failure = Failure::from(error);
+    (failure.chain(), failure.exit())
+}
