@@ -37,7 +37,7 @@ impl GlobalStatus {
         for status in &all {
             let project = status.project.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default();
             let project = match status.project_state {
-                "present" => project,
+                "present" | "unknown" => project,
                 other => format!("{project} ({other})"),
             };
             table.row([
@@ -51,9 +51,6 @@ impl GlobalStatus {
         }
         app.ui.print(&table.render())?;
         app.ui.print(&remarks(&app.ui, &all))?;
-        if all.iter().any(|status| status.project_state == "missing") {
-            app.ui.say("a project folder that was moved: `vbox-rs adopt ID` in its new place; one that is gone: `vbox-rs destroy ID`");
-        }
         Ok(0)
     }
 }

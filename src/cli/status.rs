@@ -6,14 +6,15 @@ use clap::Args;
 
 use super::args::Machines;
 use super::{App, Done};
-use crate::error::Failure;
+use crate::error::Exit;
 use crate::machine::{Status as MachineStatus, Unnamed};
 use crate::provider::Forward;
 use crate::ui::{self, Table, Ui};
 
 /// Show what the project's machines are doing
 ///
-/// Changes nothing and waits for nobody. The code is 0 whatever the state is.
+/// Changes nothing and waits for nobody. The code is 0 whatever the state is, and 15 where the record of a machine is
+/// damaged.
 #[derive(Debug, Args)]
 #[command(
     visible_alias = "st",
@@ -31,10 +32,12 @@ impl Status {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let targets = app.targets(&fleet, &self.machines.names, Unnamed::Everything)?;
-        let all = targets.iter().map(|target| fleet.status(target)).collect::<Result<Vec<_>, Failure>>()?;
+        let all: Vec<_> = targets.iter().map(|target| fleet.report(target)).collect();
+        let damaged = all.iter().any(|status| status.state == MachineStatus::DAMAGED);
+        let code = if damaged { Exit::State } else { Exit::Ok }.code();
         if app.ui.json() {
             app.ui.print_json(&serde_json::json!({ "machines": all }))?;
-            return Ok(0);
+            return Ok(code);
         }
         let mut table = Table::new(["NAME", "STATE", "PROVIDER", "BOX", "PORTS"]);
         for status in &all {
@@ -48,7 +51,7 @@ impl Status {
         }
         app.ui.print(&table.render())?;
         app.ui.print(&remarks(&app.ui, &all))?;
-        Ok(0)
+        Ok(code)
     }
 }
 

@@ -49,6 +49,9 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// None of several machines can go on.
+    #[error("no machine of this project is suspended")]
+    NoneSuspended,
     /// None of several machines was ever created.
     #[error("no machine of this project is created")]
     NoneCreated,
@@ -80,6 +83,18 @@ pub enum Error {
         /// The folder that has it.
         owner: PathBuf,
         /// The folder that also claims it.
+        here: PathBuf,
+        /// Its id.
+        id: MachineId,
+    },
+    /// A folder with a machine's id that is not, as far as can be told, the one that had it.
+    #[error("this folder has the id of machine `{name}`, whose project was {}", from.display())]
+    Strange {
+        /// Its name.
+        name: String,
+        /// The folder that had it.
+        from: PathBuf,
+        /// The folder that has the id.
         here: PathBuf,
         /// Its id.
         id: MachineId,
@@ -170,9 +185,14 @@ pub enum Error {
         /// The machine's directory.
         dir: PathBuf,
     },
-    /// A machine that another one depends on did not come up.
-    #[error("not started, because `{0}` failed")]
-    DependencyFailed(String),
+    /// A machine that comes before it, because one depends on the other, failed.
+    #[error("left as it was, because `{name}`, which {}, failed", if *dependant { "depends on it" } else { "it depends on" })]
+    DependencyFailed {
+        /// Who failed.
+        name: String,
+        /// Whether that one depends on this one, rather than this one on that.
+        dependant: bool,
+    },
     /// Stopped by the user; what is left.
     #[error("interrupted; {left}")]
     Interrupted {
@@ -234,6 +254,7 @@ impl Explain for Error {
             Self::NoProject => "make one with `vbox-rs init NAME`, or name a machine by its id".into(),
             Self::NotCreated { name } => format!("create it with `vbox-rs up {name}`"),
             Self::NoneCreated => "`vbox-rs up` creates them".into(),
+            Self::NoneSuspended => "`vbox-rs up` starts machines that are off".into(),
             Self::WrongState { hint, .. } | Self::BoxMissing { hint, .. } => hint.clone(),
             Self::NoSpec { id: Some(id), .. } => {
                 format!("if the folder was moved, run `vbox-rs adopt {}` in it; or `vbox-rs destroy {0}`", id.short())
@@ -243,6 +264,12 @@ impl Explain for Error {
                 "this folder looks like a copy: remove {} to give it machines of its own, or run `vbox-rs adopt {}` to take the machine over",
                 here.join(".vbox-rs").display(),
                 id.short()
+            ),
+            Self::Strange { here, id, .. } => format!(
+                "if that folder was moved here, run `vbox-rs adopt {}`; if this is a copy of it, remove {} to give it \
+                 machines of its own",
+                id.short(),
+                here.join(".vbox-rs").display()
             ),
             Self::OtherProvider { name, .. } => {
                 format!("a machine keeps its provider; `vbox-rs destroy {name}` first to change it")
@@ -264,7 +291,10 @@ impl Explain for Error {
                 dir.display()
             ),
             Self::Stuck { .. } => "see `vbox-rs logs`; `vbox-rs halt --force` ends it".into(),
-            Self::DependencyFailed(_) => "mend that one and run `vbox-rs up` again".into(),
+            Self::DependencyFailed { dependant: true, .. } => {
+                "mend that one and run the command again, or name this one alone".into()
+            }
+            Self::DependencyFailed { .. } => "mend that one and run the command again".into(),
             Self::Interrupted { .. } | Self::Random(_) | Self::InGuest { .. } => return None,
         })
     }

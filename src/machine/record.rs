@@ -22,6 +22,10 @@ pub struct MachineRecord {
     pub name: String,
     /// The project's folder.
     pub root: PathBuf,
+    /// The inode of the project's folder, by which it is known again after it was renamed. Without its device: that has
+    /// another number after each boot, and the link in the folder says the rest.
+    #[serde(default)]
+    pub root_inode: Option<u64>,
     /// The project's machine file.
     pub file: PathBuf,
     /// The hypervisor, for all its life.

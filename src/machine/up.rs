@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use super::link::{Links, same_folder};
+use super::link::{self, Links, same_folder};
 use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
@@ -26,26 +26,35 @@ pub(super) fn up_one(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOption
     let cx = &cx.for_machine(&target.name);
     let spec = wanted(target)?;
     let (id, lock, existed) = begin(cx, fleet, target)?;
-    let dir = MachineDir::new(fleet.dirs(), id);
-    let mut up = Up { cx, fleet, target, spec, options, dir, steps: Vec::new() };
-    let was_new = existed.is_none();
-    let result = match existed {
-        None => up.create(id),
-        Some(record) => up.go_on(record),
-    };
-    match result {
-        Ok(report) => Ok(report),
-        Err(error) => Err(up.failed(error, was_new, lock)),
+    if let Some(record) = existed {
+        return go_on(cx, fleet, target, options, lock, record);
     }
+    let mut up = Up::new(cx, fleet, target, spec, options, id);
+    up.create(id).map_err(|error| up.failed(error, true, lock))
 }
 
-/// The machine file's view of the machine.
-pub(super) fn wanted(target: &Target) -> Result<&MachineSpec, Error> {
-    target.spec.as_ref().ok_or_else(|| Error::NoSpec {
-        name: target.name.clone(),
-        file: target.file.clone(),
-        id: target.id,
-    })
+/// Brings a machine up that exists, for callers that hold its lock.
+pub(super) fn go_on(
+    cx: &Cx,
+    fleet: &Fleet,
+    target: &Target,
+    options: &UpOptions,
+    lock: Lock,
+    record: MachineRecord,
+) -> Result<UpReport, Failure> {
+    let mut up = Up::new(cx, fleet, target, wanted(target)?, options, record.id);
+    up.go_on(record).map_err(|error| up.failed(error, false, lock))
+}
+
+/// The machine file's view of the machine. A file that cannot be used is the reason itself.
+pub(super) fn wanted(target: &Target) -> Result<&MachineSpec, Failure> {
+    if let Some(spec) = &target.spec {
+        return Ok(spec);
+    }
+    if target.file.exists() {
+        crate::config::load(&target.file)?;
+    }
+    Err(Error::NoSpec { name: target.name.clone(), file: target.file.clone(), id: target.id }.into())
 }
 
 /// The machine's id, its lock, and its record. A `destroy` that was cut short is ended first: half of a machine's disks
@@ -98,17 +107,34 @@ struct Up<'a> {
     steps: Vec<Step>,
 }
 
-impl Up<'_> {
+impl<'a> Up<'a> {
+    fn new(
+        cx: &'a Cx,
+        fleet: &'a Fleet,
+        target: &'a Target,
+        spec: &'a MachineSpec,
+        options: &'a UpOptions,
+        id: MachineId,
+    ) -> Self {
+        let dir = MachineDir::new(fleet.dirs(), id);
+        Self { cx, fleet, target, spec, options, dir, steps: Vec::new() }
+    }
+
     fn create(&mut self, id: MachineId) -> Result<UpReport, Failure> {
         let kind = self.options.provider.or(self.spec.provider).unwrap_or(ProviderKind::Qemu);
         backend(kind)?.require(self.spec)?;
         plan::refuse_losses(self.cx, kind, self.spec)?;
         self.refuse_missing(false, true)?;
         let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec))?;
+        if installed.manifest.seed {
+            // Before anything is made.
+            self.users_key()?;
+        }
         let record = MachineRecord {
             id,
             name: self.target.name.clone(),
             root: self.target.root.clone(),
+            root_inode: link::inode(&self.target.root),
             file: self.target.file.clone(),
             provider: kind,
             // What the publisher tells about the box would make every query read it again.
@@ -177,6 +203,7 @@ impl Up<'_> {
             self.cx.note(format!("the project moved here from {}; linked again", record.root.display()));
         }
         record.root.clone_from(&self.target.root);
+        record.root_inode = link::inode(&self.target.root);
         record.file.clone_from(&self.target.file);
         record.ssh = self.spec.ssh.clone();
         record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
@@ -281,11 +308,12 @@ impl Up<'_> {
         let seeded = installed.manifest.seed;
         if seeded && !self.dir.seed().exists() {
             let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", &format!("vbox-rs {}", record.id.short()))?;
-            let ssh = &self.spec.ssh;
-            // `insert_key = false` keeps the published key, as in a box without a seed.
-            let keeps = !ssh.insert_key && ssh.private_key_path.is_empty();
-            let (key, in_use) =
-                if keeps { (keys::insecure(&self.dir.ssh())?, KeyInUse::Box) } else { (key, KeyInUse::Own) };
+            // `insert_key = false` keeps what lets one in: the user's key, or the published one as in a box without a seed.
+            let (authorized, in_use) = match self.users_key()? {
+                _ if self.spec.ssh.insert_key => (key.public, KeyInUse::Own),
+                Some(theirs) => (theirs, KeyInUse::Box),
+                None => (keys::insecure(&self.dir.ssh())?.public, KeyInUse::Box),
+            };
             record.key = in_use;
             record.hostname.clone_from(&self.spec.hostname);
             record.host_key = Some(plan::without_comment(&host_key.public));
@@ -297,7 +325,7 @@ impl Up<'_> {
                     instance_id: &record.id.to_string(),
                     hostname: self.spec.hostname.as_deref(),
                     user: &record.user,
-                    authorized_key: &key.public,
+                    authorized_key: &authorized,
                     host_key: Some(&host_key),
                 },
             )?;
@@ -307,6 +335,17 @@ impl Up<'_> {
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;
         Ok(plan)
+    }
+
+    /// The public half of a key that the machine file logs in with for good: a seed must bring it into the guest.
+    fn users_key(&self) -> Result<Option<String>, Failure> {
+        let ssh = &self.spec.ssh;
+        if ssh.insert_key {
+            return Ok(None);
+        }
+        let mut halves = ssh.private_key_path.iter().map(|path| keys::public_half(path));
+        let Some(first) = halves.next() else { return Ok(None) };
+        Ok(Some(first.or_else(|error| halves.find_map(Result::ok).ok_or(error))?))
     }
 
     fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {

@@ -9,9 +9,11 @@ mod faults;
 mod guest;
 mod lifecycle;
 mod outside;
+mod projects;
 mod readme;
 mod records;
 mod several;
+mod together;
 mod world;
 
 #[path = "../support/mounts.rs"]

@@ -116,7 +116,11 @@ fn a_project_is_the_same_by_another_path_and_where_it_moved() {
     let moved = world.project.with_file_name("moved");
     world.run(&["halt", "-f"]).ok();
     fs::rename(&world.project, &moved).unwrap();
-    world.run_in(&moved, &["global-status"]).ok().says(&["(missing)", &format!("vbox-rs adopt {}", &id[..8])]);
+    world.run_in(&moved, &["global-status"]).ok().says(&[
+        "(moved)",
+        moved.to_str().unwrap(),
+        &format!("vbox-rs adopt {}", &id[..8]),
+    ]);
     world.run_in(&moved, &["up"]).fails(10, &["moved here"]);
     let all = world.run_in(&moved, &["global-status", "--json"]).ok().json();
     assert_eq!(all["machines"][0]["project"], moved.to_str().unwrap());
