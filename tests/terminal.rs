@@ -8,9 +8,10 @@
 #[expect(dead_code, reason = "the tests of real machines use all of it")]
 mod world;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rexpect::session::PtySession;
 use rustix::process::{Pid, Signal, kill_process};
@@ -95,6 +96,30 @@ fn ctrl_c_while_it_boots_says_what_is_left_and_destroy_removes_it() {
     session.exp_eof().unwrap();
     assert_eq!(ended(&session), "130");
     assert!(shows_control_characters(&session), "the terminal is as it was");
+    world.run(&["status"]).ok().says(&["running", "`vbox-rs up` was cut short"]);
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn the_third_ctrl_c_ends_what_cannot_stop_and_nothing_is_lost() {
+    let Some(world) = silent_machine("") else { return };
+    let mut session = at_terminal(&world, &["up"]);
+    session.exp_string("boot: ssh banner").unwrap();
+    // A record that never can be read to its end, as on a server's disk that hangs.
+    let record = world.home().join("machines").join(world.id("default")).join("machine.json");
+    let good = record.with_extension("good");
+    fs::rename(&record, &good).unwrap();
+    assert!(Command::new("mkfifo").arg(&record).status().unwrap().success());
+    session.send_control('c').unwrap();
+    session.exp_string("interrupted; stopping at a safe point").unwrap();
+    session.send_control('c').unwrap();
+    session.exp_string("once more ends vbox-rs at once").unwrap();
+    session.send_control('c').unwrap();
+    session.exp_eof().unwrap();
+    assert_eq!(ended(&session), "130");
+    assert!(shows_control_characters(&session), "the terminal is as it was");
+    fs::rename(good, record).unwrap();
     world.run(&["status"]).ok().says(&["running", "`vbox-rs up` was cut short"]);
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();

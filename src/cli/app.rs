@@ -192,7 +192,7 @@ impl App {
         code
     }
 
-    /// Tells who failed and why. The code is the first failure's.
+    /// Tells who failed and why. The code is that of the first that failed by itself, not because of another one.
     pub(super) fn conclude<T>(&self, fared: &[Fared<T>]) -> u8 {
         let many = fared.len() > 1;
         let mut code = Exit::Ok.code();
@@ -201,7 +201,7 @@ impl App {
             if let Err(failure) = result {
                 self.fail_with(failure, many.then_some(name));
                 failed.push(name.as_str());
-                if code == Exit::Ok.code() {
+                if code == Exit::Ok.code() && !follows_another(failure) {
                     code = failure.exit().code();
                 }
             }
@@ -238,6 +238,11 @@ fn with_what_is_left(fleet: &Fleet, failure: Failure, target: &Target) -> Failur
     }
     let state = fleet.report(target).state;
     Error::Interrupted { left: format!("machine `{}` is {state}; the same command goes on", target.name) }.into()
+}
+
+/// Whether nothing was tried, because another machine failed.
+fn follows_another(failure: &Failure) -> bool {
+    matches!(failure.downcast_ref(), Some(machine::Error::DependencyFailed { .. }))
 }
 
 /// What is wrong with a machine file, its first problem for all of them.

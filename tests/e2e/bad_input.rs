@@ -160,6 +160,36 @@ fn a_full_disk_stops_up_anywhere_and_destroy_still_makes_room() {
     world.assert_nothing_left();
 }
 
+#[test]
+fn a_machine_on_a_full_disk_can_be_stopped_and_what_was_not_recorded_is_told() {
+    if !has_qemu() {
+        return;
+    }
+    let world = World::empty();
+    let Some(_mount) = Mount::new(&world.home(), "size=1m") else { return };
+    world.add_empty_box();
+    world.machine_file("box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n");
+    for args in [&["halt"][..], &["halt", "-f"]] {
+        world.run(&["up"]).fails(10, &[]);
+        let id = world.id("default");
+        let record = world.home().join("machines").join(&id).join("machine.json");
+        let before = fs::read(&record).unwrap();
+        let filler = fill(&world, 0);
+        let ran = world.run(args).ok().says(&["stopped by force", "could not be recorded", "o space left"]);
+        println!("{}", ran.stderr);
+        assert_eq!(world.processes(), [0; 0]);
+        assert_eq!(fs::read(&record).unwrap(), before, "the record is as it was, and whole");
+        assert_eq!(world.state("default"), "off");
+        world.run(&["halt"]).ok().says(&["was not running"]);
+        fs::remove_file(filler).unwrap();
+        world.run(&["up"]).fails(10, &[]);
+        assert_eq!((world.id("default"), world.state("default").as_str()), (id, "running"), "the same machine goes on");
+    }
+    fill(&world, 0);
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
 /// Writes a sector into each 64 KiB of its disk, by the firmware's extended write.
 const WRITER: [u8; 64] = {
     // At 0x7c00: ax = ds = 0, then for each packet: si = packet, ax = 0x4300, int 0x13, sector += 128, until 2048.

@@ -96,6 +96,63 @@ fn halt_and_destroy_killed_at_any_instant_are_taken_up_again() {
 }
 
 #[test]
+fn suspend_killed_at_any_instant_is_taken_up_again() {
+    let Some(_) = demo_box() else { return };
+    let world = World::empty();
+    empty_machine(&world);
+    let mut dice = Dice::new();
+    world.run(&["up"]).fails(10, &[]);
+    let span = measured(&world, &["suspend"]);
+    for round in 0..10 {
+        world.run(&["up"]);
+        assert_eq!(world.state("default"), "running");
+        kill_after(world.command(&["suspend"]).spawn().unwrap(), dice.instant(span));
+        let found = world.run(&["status"]).ok().stdout;
+        println!("{found}");
+        if round % 2 == 0 {
+            world.run(&["suspend"]).ok();
+            assert_eq!(world.state("default"), "saved");
+            assert_eq!(world.processes(), [0; 0]);
+        } else {
+            world.run(&["destroy", "-f"]).ok();
+            world.assert_nothing_left();
+        }
+    }
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn resume_killed_at_any_instant_is_taken_up_again() {
+    let Some(_) = demo_box() else { return };
+    let world = World::empty();
+    empty_machine(&world);
+    let mut dice = Dice::new();
+    world.run(&["up"]).fails(10, &[]);
+    world.run(&["suspend"]).ok();
+    // Once it runs, nothing but waiting is left.
+    let span = measured(&world, &["resume"]).saturating_sub(Duration::from_millis(800));
+    for round in 0..10 {
+        world.run(&["up"]);
+        world.run(&["suspend"]).ok();
+        kill_after(world.command(&["resume"]).spawn().unwrap(), dice.instant(span));
+        let found = world.run(&["status"]).ok().stdout;
+        println!("{found}");
+        if round % 2 == 0 {
+            // Nothing answers on an empty disk.
+            world.run(&["resume"]).fails(10, &[]);
+            assert_eq!(world.state("default"), "running");
+            assert_eq!(world.processes().len(), 1);
+        } else {
+            world.run(&["destroy", "-f"]).ok();
+            world.assert_nothing_left();
+        }
+    }
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
 fn up_killed_while_its_guest_boots_is_taken_up_again() {
     let Some(world) = World::with_demo() else { return };
     world.machine_file(

@@ -1,6 +1,7 @@
 //! Boxes of other people, guests that do not answer, disks that grow, scripts that fail.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
 
 use crate::world::{World, demo_box};
@@ -71,6 +72,76 @@ fn the_published_key_stays_as_long_as_the_machine_file_says_so() {
     assert!(keys().starts_with("ssh-ed25519 ") && keys().lines().count() == 1, "{}", keys());
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();
+}
+
+#[test]
+fn the_users_own_key_lets_in_for_good_where_the_machine_file_says_so() {
+    let Some(world) = World::with_demo() else { return };
+    let keys = world.folder("keys");
+    let made =
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "me", "-f"]).arg(keys.join("mine"));
+    assert!(made.status().unwrap().success());
+    let file = |key: &str| {
+        format!(
+            "box = \"demo\"\n[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n[ssh]\ninsert_key = \
+             false\nprivate_key_path = [\"{key}\"]\n"
+        )
+    };
+    // A key whose public half nobody can tell is refused before anything is made.
+    fs::write(keys.join("pem"), "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n").unwrap();
+    world.machine_file(&file("../keys/pem"));
+    world.run(&["up"]).fails(11, &["keys/pem", "pem.pub is missing"]);
+    world.assert_nothing_left();
+
+    world.machine_file(&file("../keys/mine"));
+    world.run(&["up"]).ok().says(&["boot", "login"]);
+    let inside = world.run(&["ssh", "-c", "cat .ssh/authorized_keys"]).ok().stdout;
+    let public = fs::read_to_string(keys.join("mine.pub")).unwrap();
+    assert_eq!(inside.trim(), public.trim());
+    let config = world.run(&["ssh-config"]).ok().stdout;
+    assert!(config.contains("keys/mine"), "{config}");
+    world.run(&["up"]).ok().says(&["already running"]);
+    world.run(&["halt"]).ok();
+    world.run(&["up"]).ok();
+    interrupted_by_its_user(&world, &file("../keys/mine"));
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+/// Ctrl-C while a provisioner runs, and while folders are copied: what is left is told, and the same command goes on.
+fn interrupted_by_its_user(world: &World, file: &str) {
+    let interrupt = |args: &[&str], heard: &str| {
+        let mut child = world.command(args).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(heard) {
+            line.clear();
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "`{heard}` is told");
+        }
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+        rest
+    };
+    let slow =
+        "[[provision]]\nname = \"slow\"\ntype = \"shell\"\ninline = \"echo begun; test -e /tmp/quick || sleep 300\"\n";
+    world.machine_file(&format!("{file}{slow}"));
+    let told = interrupt(&["provision"], "begun");
+    assert!(told.contains("interrupted; machine `default` runs") && told.contains("vbox-rs provision"), "{told}");
+    world.run(&["ssh", "-c", "touch /tmp/quick"]).ok();
+    world.run(&["provision"]).ok().says(&["begun"]);
+
+    let big = world.folder("project/big");
+    fs::write(big.join("data"), vec![7; 256 << 20]).unwrap();
+    world.machine_file(&format!("{file}[[synced_folder]]\nhost = \"big\"\nguest = \"/home/vagrant/big\"\n"));
+    let told = interrupt(&["rsync"], "big");
+    assert!(told.contains("copied in part") && told.contains("vbox-rs rsync"), "{told}");
+    fs::write(big.join("data"), "small").unwrap();
+    world.run(&["rsync"]).ok();
+    assert_eq!(world.run(&["ssh", "-c", "cat big/data"]).ok().stdout, "small");
+    fs::remove_dir_all(big).unwrap();
 }
 
 #[test]

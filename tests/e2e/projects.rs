@@ -38,7 +38,7 @@ fn a_damaged_record_is_listed_as_such_and_hides_no_other_machine() {
         world.run(&["status", "db"]).ok();
         world.run(&["halt", "web"]).fails(15, &["machine.json"]);
         world.run(&["up", "db"]).fails(10, &[]);
-        world.run(&["halt", "-f"]).fails(15, &["now web is damaged, db is off"]);
+        world.run(&["halt", "-f"]).fails(15, &["now web is damaged and db is off"]);
         world.run(&["up", "db"]).fails(10, &[]);
         assert_eq!(fs::read_to_string(&record).unwrap(), bad);
     }
@@ -58,8 +58,8 @@ fn a_broken_machine_file_keeps_nobody_from_looking_and_stopping() {
         if !break_it {
             fs::remove_file(&file).unwrap();
         }
-        let why = if break_it { "Vagrantfile has 1 error (`box`" } else { "no machine file in" };
-        let going_on = "going on with what is recorded of this project: `db`, `web`";
+        let why = if break_it { "Vagrantfile has 1 error (wrong type of `box`)" } else { "no machine file in" };
+        let going_on = "going on with what is recorded of this project: `db` and `web`";
         let status = world.run(&["status"]).ok().says(&[why, going_on]);
         assert!(status.stdout.contains("web") && !status.stdout.contains("does not name it"), "{}", status.stdout);
         world.run(&["status", "web"]).ok().says(&["recorded of this project: `web`"]);
