@@ -168,7 +168,11 @@ fn a_machine_on_a_full_disk_can_be_stopped_and_what_was_not_recorded_is_told() {
     let world = World::empty();
     let Some(_mount) = Mount::new(&world.home(), "size=1m") else { return };
     world.add_empty_box();
-    world.machine_file("box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n");
+    // A record that needs more room than what the end of a process gives back.
+    let long = "x".repeat(40_000);
+    world.machine_file(&format!(
+        "box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n[ssh]\nextra_args = [\"{long}\"]\n"
+    ));
     for args in [&["halt"][..], &["halt", "-f"]] {
         world.run(&["up"]).fails(10, &[]);
         let id = world.id("default");
