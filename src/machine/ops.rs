@@ -53,7 +53,7 @@ pub fn each<T: Send>(
 
 /// Whether its hypervisor runs; `None` where that cannot be told.
 fn has_process(fleet: &Fleet, target: &Target) -> Option<bool> {
-    let Some(id) = fleet.current_id(target) else { return Some(false) };
+    let Some(id) = Fleet::current_id(target) else { return Some(false) };
     let Some(record) = MachineDir::new(fleet.dirs(), id).read().ok()? else { return Some(false) };
     Some(fleet.vm(&record).ok()?.state().ok()?.has_process())
 }

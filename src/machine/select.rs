@@ -175,7 +175,7 @@ impl Fleet {
     }
 
     /// The id that the machine has by now: an `up` may have given it one since.
-    pub(super) fn current_id(&self, target: &Target) -> Option<MachineId> {
+    pub(super) fn current_id(target: &Target) -> Option<MachineId> {
         target.id.or_else(|| Links::new(&target.root).get(&target.name).ok().flatten())
     }
 

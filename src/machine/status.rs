@@ -19,7 +19,7 @@ impl Fleet {
     /// The real state, also of a machine whose record cannot be read: that is told as `damaged`.
     pub fn report(&self, target: &Target) -> Status {
         self.status(target).unwrap_or_else(|error| {
-            let id = self.current_id(target);
+            let id = Self::current_id(target);
             let status = damaged(&target.name, id, &error, id.and_then(|id| self.busy(id)));
             Status { project: Some(target.root.clone()), project_state: "present", ..status }
         })
@@ -27,7 +27,7 @@ impl Fleet {
 
     /// The real state; changes nothing, waits for nobody.
     pub fn status(&self, target: &Target) -> Result<Status, Failure> {
-        let id = self.current_id(target);
+        let id = Self::current_id(target);
         let record = id.map(|id| MachineDir::new(&self.dirs, id).read()).transpose()?.flatten();
         Ok(match record {
             Some(record) => {

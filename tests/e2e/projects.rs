@@ -92,8 +92,8 @@ fn a_broken_machine_file_keeps_nobody_from_looking_and_stopping() {
 
 fn project_state(world: &World) -> (String, String) {
     let all = world.run(&["-C", "/", "global-status", "--json"]).ok().json();
-    let word = |key: &str| all["machines"][0][key].as_str().unwrap_or_default().to_owned();
-    (word("project_state"), word("detail"))
+    let field = |key: &str| all["machines"][0][key].as_str().unwrap_or_default().to_owned();
+    (field("project_state"), field("detail"))
 }
 
 #[test]
