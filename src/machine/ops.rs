@@ -70,9 +70,9 @@ pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &Up
         drop(lock);
         return up_one(cx, fleet, target, options);
     }
-    cx.step("halt", || halt_locked(cx, fleet, &dir, &mut record, force)).1?;
     // A link that was deleted is there again after any `up`.
     Links::new(&target.root).claim(&target.name, record.id)?;
+    cx.step("halt", || halt_locked(cx, fleet, &dir, &mut record, force)).1?;
     go_on(cx, fleet, target, options, lock, record)
 }
 
@@ -143,8 +143,8 @@ pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Re
     settle::provision_all(cx, fleet, &record, spec, session, &chosen).map_err(|error| {
         cut_short(error, || {
             format!(
-                "machine `{0}` runs, and what the provisioners did until then is done; `vbox-rs provision {0}` runs them \
-                 again from the first",
+                "machine `{0}` runs; what its provisioners did until then stays, and `vbox-rs provision {0}` runs them again \
+                 from the first",
                 record.name
             )
         })

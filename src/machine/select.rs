@@ -159,17 +159,8 @@ impl Fleet {
             return Ok(index.into_iter().find(|(_, record)| record.as_ref().is_ok_and(ours)).map(|(id, _)| id));
         };
         // A record that cannot be read is told of by whoever needs it, and must not hide the other machines.
-        let Ok(Some(record)) = MachineDir::new(&self.dirs, id).read() else { return Ok(Some(id)) };
-        if same_folder(&record.root, root) {
-            return Ok(Some(id));
-        }
-        if record.file.exists() && Links::new(&record.root).get(&record.name)? == Some(id) {
-            return Err(Error::BelongsElsewhere { name: name.into(), owner: record.root, here: root.into(), id }.into());
-        }
-        // A folder that was renamed is the same folder. One with another inode is a copy, or came from another file
-        // system: only its user knows.
-        if record.root_inode.is_some_and(|inode| link::inode(root) != Some(inode)) {
-            return Err(Error::Strange { name: name.into(), from: record.root, here: root.into(), id }.into());
+        if let Ok(Some(record)) = MachineDir::new(&self.dirs, id).read() {
+            check_owner(&record, root, name)?;
         }
         Ok(Some(id))
     }
@@ -276,6 +267,23 @@ impl Fleet {
             .and_then(|(project, _)| project.machines.into_iter().find(|spec| spec.name == record.name));
         Ok(Some(Target { name: record.name, root: record.root, file: record.file, spec, id: Some(id) }))
     }
+}
+
+/// Refuses a folder `root` that has the id of a machine whose project is, or may be, another one.
+pub(super) fn check_owner(record: &MachineRecord, root: &Path, name: &str) -> Result<(), Failure> {
+    let (name, here, id) = (name.to_owned(), root.to_owned(), record.id);
+    if same_folder(&record.root, root) {
+        return Ok(());
+    }
+    if record.file.exists() && Links::new(&record.root).get(&record.name)? == Some(id) {
+        return Err(Error::BelongsElsewhere { name, owner: record.root.clone(), here, id }.into());
+    }
+    // A folder that was renamed is the same folder. One with another inode is a copy, or came from another file system:
+    // only its user knows.
+    if record.root_inode.is_some_and(|inode| link::inode(root) != Some(inode)) {
+        return Err(Error::Strange { name, from: record.root.clone(), here, id }.into());
+    }
+    Ok(())
 }
 
 /// What a name on the command line means among the machines of a project.

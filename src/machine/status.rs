@@ -2,7 +2,7 @@
 
 use super::link::{self, same_folder};
 use super::record::{Intent, MachineDir, MachineRecord};
-use super::select::Listed;
+use super::select::{Listed, check_owner};
 use super::{Error, Fleet, Status, Target};
 use crate::config::spec::ProviderKind;
 use crate::error::Failure;
@@ -69,10 +69,14 @@ impl Fleet {
         target: &Target,
         purpose: &str,
     ) -> Result<(Lock, MachineDir, MachineRecord), Failure> {
-        let (dir, record) = self.existing(target)?;
-        let lock = self.lock(cx, record.id, &target.name, purpose)?;
+        let (dir, before) = self.existing(target)?;
+        let lock = self.lock(cx, before.id, &target.name, purpose)?;
         if let Some(mut record) = dir.read()? {
-            follow(cx, target, &dir, &mut record);
+            // One that was named by its id stands where the record says, whatever happened while we waited.
+            if !same_folder(&before.root, &target.root) {
+                check_owner(&record, &target.root, &target.name)?;
+                follow(cx, target, &dir, &mut record);
+            }
             return Ok((lock, dir, record));
         }
         // Destroyed while we waited: the folder is there again only for our lock.

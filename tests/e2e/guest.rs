@@ -84,7 +84,7 @@ fn the_users_own_key_lets_in_for_good_where_the_machine_file_says_so() {
     let file = |key: &str| {
         format!(
             "box = \"demo\"\n[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n[ssh]\ninsert_key = \
-             false\nprivate_key_path = [\"{key}\"]\n"
+             false\nprivate_key_path = [\"{key}\"]\nconnect_timeout = 120\n"
         )
     };
     // A key whose public half nobody can tell is refused before anything is made.
