@@ -186,9 +186,10 @@ impl Found {
 
 /// Why it is not known what is needed.
 fn unknown_needs(listing: &Listing, needs: &Needs) -> Vec<String> {
-    let damaged = listing.damaged.iter().map(|one| {
-        format!("the record of box `{}` cannot be read ({}), and may name any disk", one.name, one.error)
-    });
+    let damaged = listing
+        .damaged
+        .iter()
+        .map(|one| format!("the record of box `{}` cannot be read ({}), and may name any disk", one.name, one.error));
     let unreadable = needs.unreadable.iter();
     let unreadable = unreadable.map(|one| format!("the record of machine {one}; it may stand on any disk"));
     damaged.chain(unreadable).collect()

@@ -18,12 +18,8 @@ const AT_ONCE: usize = 8;
 pub trait Origins: Sync {
     /// The newest version that meets `requirement`, whether or not it is newer; `None` where nobody publishes versions
     /// of this box: it came from a file, or from a URL that always leads to the same one.
-    fn newest(
-        &self,
-        cx: &Cx,
-        installed: &Installed,
-        requirement: Option<&Requirement>,
-    ) -> Result<Option<Offer>, Error>;
+    fn newest(&self, cx: &Cx, installed: &Installed, requirement: Option<&Requirement>)
+    -> Result<Option<Offer>, Error>;
 
     /// Adds what was offered.
     fn add(&self, cx: &Cx, library: &Library, offer: &Offer, force: bool) -> Result<Installed, Error> {

@@ -94,8 +94,7 @@ impl Library {
     /// Content that no manifest of `listing` names and that is not `wanted` either, and what was converted from such
     /// content. Files that the library did not name are nobody's business here.
     pub(super) fn unneeded(&self, listing: &Listing, wanted: &dyn Fn(&str) -> bool) -> Vec<Stored> {
-        let files: BTreeSet<String> =
-            listing.boxes.iter().flat_map(|installed| installed.manifest.files()).collect();
+        let files: BTreeSet<String> = listing.boxes.iter().flat_map(|installed| installed.manifest.files()).collect();
         let digests: BTreeSet<&str> = files.iter().map(|file| digest_of(file)).collect();
         let idle = |file: &Stored| {
             let digest = digest_of(&file.name);

@@ -151,7 +151,8 @@ impl Library {
 
     /// Large files first, so that at the end no thread is left alone with one.
     fn hash_all(&self, cx: &Cx, promises: &[Promise<'_>]) -> Result<(u64, Vec<Finding>), Error> {
-        let size = |promise: &&Promise<'_>| fs::metadata(self.disks().join(&promise.file)).map_or(0, |about| about.len());
+        let size =
+            |promise: &&Promise<'_>| fs::metadata(self.disks().join(&promise.file)).map_or(0, |about| about.len());
         let mut order: Vec<_> = promises.iter().map(|promise| (size(&promise), promise)).collect();
         order.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
         let total = order.iter().map(|(size, _)| size).sum();
@@ -217,7 +218,11 @@ impl Library {
             detail,
             boxes: vec![name],
             machines: Vec::new(),
-            mend: Some(format!("mv {} {}.bad", quoted(&path.display().to_string()), quoted(&path.display().to_string()))),
+            mend: Some(format!(
+                "mv {} {}.bad",
+                quoted(&path.display().to_string()),
+                quoted(&path.display().to_string())
+            )),
         };
         let damaged = listing.damaged.iter().filter(|one| wanted(&one.name));
         let damaged = damaged.map(|one| bad(&one.path, one.name.clone(), cause(&one.error)));
@@ -274,7 +279,8 @@ impl Library {
         }
         let manifests = folders.iter().flat_map(|folder| stored(folder)).filter(|file| !file.name.ends_with(".json"));
         let contents = [self.disks(), self.converted()];
-        let contents = contents.iter().flat_map(|folder| stored(folder)).filter(|file| !is_sha256(digest_of(&file.name)));
+        let contents =
+            contents.iter().flat_map(|folder| stored(folder)).filter(|file| !is_sha256(digest_of(&file.name)));
         for file in manifests.chain(contents) {
             findings.push(if file.name.starts_with(TEMPORARY) {
                 let mend = Some("vbox-rs box gc".into());
@@ -296,7 +302,8 @@ impl Promise<'_> {
 
 fn promises<'a>(boxes: &[&'a Installed], needs: &'a Needs, everything: bool) -> Vec<Promise<'a>> {
     let mut all: BTreeMap<String, Promise<'a>> = BTreeMap::new();
-    let promise = |file: &String, origin| Promise { file: file.clone(), boxes: Vec::new(), machines: Vec::new(), origin };
+    let promise =
+        |file: &String, origin| Promise { file: file.clone(), boxes: Vec::new(), machines: Vec::new(), origin };
     for manifest in boxes.iter().map(|installed| &installed.manifest) {
         for file in manifest.files() {
             all.entry(file.clone()).or_insert_with(|| promise(&file, manifest)).boxes.push(manifest);

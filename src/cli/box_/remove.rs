@@ -111,7 +111,8 @@ pub(super) fn remove(
 
 /// Says what was removed, and how much is free again.
 pub(super) fn tell(app: &App, chosen: &[Installed], removed: &Removed) {
-    for (Installed { manifest: Manifest { name, version, .. }, .. }, users) in chosen.iter().zip(&removed.still_used_by) {
+    for (Installed { manifest: Manifest { name, version, .. }, .. }, users) in chosen.iter().zip(&removed.still_used_by)
+    {
         app.ui.say(&match &users[..] {
             [] => format!("box `{name}` {version} is removed"),
             users => format!("box `{name}` {version} is removed; its disks stay for {}", text::list(users)),

@@ -88,9 +88,10 @@ fn tell_users(app: &App, library: &Library, fleet: &Fleet, new: &Installed) -> R
     let users = fleet.box_users()?;
     let listing = library.list()?;
     let manifest = &new.manifest;
-    let former = listing.boxes.iter().map(|one| &one.manifest).filter(|one| {
-        one.name == manifest.name && one.provider == manifest.provider && one.version < manifest.version
-    });
+    let former =
+        listing.boxes.iter().map(|one| &one.manifest).filter(|one| {
+            one.name == manifest.name && one.provider == manifest.provider && one.version < manifest.version
+        });
     for old in former {
         let machines = users.of(old);
         if !machines.is_empty() {
