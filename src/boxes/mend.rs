@@ -1,8 +1,9 @@
 //! Commands for people: what brings a box again.
 
+use std::path::Path;
+
 use super::build;
 use super::manifest::Manifest;
-use std::path::Path;
 
 /// The command that adds a box once more. Its content comes under the same names, so machines that stand on it go on.
 pub(super) fn add_again(manifest: &Manifest) -> String {
@@ -11,11 +12,8 @@ pub(super) fn add_again(manifest: &Manifest) -> String {
     if build::recipe(name).is_ok() && Path::new(source).is_absolute() && !Path::new(source).exists() {
         return format!("vbox-rs box build {}", quoted(name));
     }
-    let mut command = format!("vbox-rs box add --force --name {} --box-version {version}", quoted(name));
-    if let Some(checksum) = checksum {
-        command += &format!(" --checksum {checksum}");
-    }
-    command + " " + &quoted(source)
+    let checksum = checksum.as_ref().map(|sum| format!("--checksum {sum} ")).unwrap_or_default();
+    format!("vbox-rs box add --force --name {} --box-version {version} {checksum}{}", quoted(name), quoted(source))
 }
 
 /// A word for the shell.

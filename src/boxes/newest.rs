@@ -62,7 +62,7 @@ pub enum Outlook {
     /// There is nothing newer.
     Current,
     /// This is newer.
-    Newer(Offer),
+    Newer(Box<Offer>),
     /// Nobody publishes versions of it.
     Unpublished,
     /// The source could not be asked.
@@ -98,7 +98,7 @@ fn outlook(cx: &Cx, origins: &dyn Origins, asked: &Asked) -> Outlook {
         Ok(None) => Outlook::Unpublished,
         // A source that names no version cannot say that it is newer.
         Ok(Some(offer)) => match &offer.version {
-            Some(version) if *version > asked.installed.manifest.version => Outlook::Newer(offer),
+            Some(version) if *version > asked.installed.manifest.version => Outlook::Newer(Box::new(offer)),
             _ => Outlook::Current,
         },
     }

@@ -21,7 +21,7 @@ use super::manifest::{Installed, Manifest, digest_of};
 use super::mend::{add_again, quoted};
 use super::needs::Needs;
 use super::qcow2::{self, Header};
-use super::sweep::stored;
+use super::sweep::{Stored, stored};
 use crate::error::Exit;
 use crate::progress::{Cx, Transfer};
 
@@ -277,7 +277,8 @@ impl Library {
         for name in entries(&self.manifests())? {
             folders.extend(entries(&name)?);
         }
-        let manifests = folders.iter().flat_map(|folder| stored(folder)).filter(|file| !file.name.ends_with(".json"));
+        let is_record = |file: &Stored| file.path.extension().is_some_and(|ending| ending == "json");
+        let manifests = folders.iter().flat_map(|folder| stored(folder)).filter(|file| !is_record(file));
         let contents = [self.disks(), self.converted()];
         let contents =
             contents.iter().flat_map(|folder| stored(folder)).filter(|file| !is_sha256(digest_of(&file.name)));

@@ -80,7 +80,7 @@ fn what_only_a_machine_needs_is_verified_too() {
     let home = Home::new();
     let installed = home.add_version("a", "1", &qcow2(1000));
     let users = |_: &_| Ok(vec!["web".to_owned()]);
-    home.library.remove(&Cx::silent(), &[installed.clone()], &users, true, true).unwrap();
+    home.library.remove(&Cx::silent(), std::slice::from_ref(&installed), &users, true, true).unwrap();
     let needs = needs("web", &installed);
     assert_eq!(home.verify(&needs).findings, []);
     fs::remove_file(&installed.disk_paths()[0]).unwrap();
@@ -226,7 +226,7 @@ fn a_kept_disk_goes_with_its_last_machine() {
     let home = Home::new();
     let installed = home.add_version("a", "1", &qcow2(70_000));
     let users = |_: &_| Ok(vec!["web".to_owned()]);
-    home.library.remove(&Cx::silent(), &[installed.clone()], &users, true, true).unwrap();
+    home.library.remove(&Cx::silent(), std::slice::from_ref(&installed), &users, true, true).unwrap();
     assert_eq!(home.gc(&needs("web", &installed), false).removed, []);
     assert_eq!(home.gc(&Needs::default(), false).removed.len(), 1);
     home.assert_empty("nobody needs it");

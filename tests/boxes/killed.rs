@@ -110,7 +110,9 @@ fn orphans(home: &Home) -> Vec<PathBuf> {
 fn a_killed_gc_loses_no_box_and_the_next_one_ends_it() {
     let prepare = |home: &Home| {
         home.add_version("a", "1", &qcow2(1000));
-        orphans(home).iter().for_each(|path| fs::write(path, [1; 5000]).unwrap());
+        for path in orphans(home) {
+            fs::write(path, [1; 5000]).unwrap();
+        }
     };
     kill_at_many_instants("gc", prepare, |home, round| {
         assert_eq!(home.names(), ["a 1"]);
