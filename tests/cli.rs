@@ -428,6 +428,29 @@ fn a_damaged_box_is_told_with_the_code_of_checksums() {
 }
 
 #[test]
+fn what_boxes_share_is_shown() {
+    let home = TestHome::new();
+    add_box(&home, "me/one", "1", 1);
+    add_box(&home, "me/two", "1", 1);
+    add_box(&home, "you/three", "1", 3);
+    let (_, out, _) = home.run(["box", "list", "me/"]);
+    let row = |name: &str| format!("{name}  1        qemu      -     8.0 KiB  8.0 KiB\n");
+    let heading = "NAME    VERSION  PROVIDER  ARCH  SIZE     SHARED\n";
+    assert_eq!(out, format!("{heading}{}{}", row("me/one"), row("me/two")));
+    let (_, out, _) = home.run(["box", "list", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&list["total_size"], &list["boxes"][0]["shared_size"]), (&16384.into(), &8192.into()));
+    assert_eq!(
+        home.run(["box", "list", "--provider", "libvirt"]).2,
+        "no box is like that; `vbox-rs box list` lists all\n"
+    );
+    let (_, out, _) = home.run(["box", "info", "me/one"]);
+    assert!(out.contains("on this disk    8.0 KiB, 8.0 KiB of it shared\nshares with     me/two 1\n"), "{out}");
+    let said = "box `me/one` 1 is removed\nits files stay: other boxes or machines need them\n";
+    assert_eq!(home.run(["box", "remove", "me/one"]), (0, String::new(), said.into()));
+}
+
+#[test]
 fn garbage_is_listed_before_it_goes() {
     let home = TestHome::new();
     assert_eq!(home.run(["box", "gc"]), (0, String::new(), "there is nothing to remove\n".into()));

@@ -10,7 +10,9 @@
 //! ```
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::error::Error;
 use super::incoming::Incoming;
@@ -19,6 +21,9 @@ use super::name;
 use super::version::{Requirement, Version};
 use crate::progress::Cx;
 use crate::store::{self, Dirs, Lock, read_record, remove_file, sync_dir};
+
+/// Below so many names a second thread costs more than it brings.
+const WORTH_A_THREAD: usize = 100;
 
 /// The boxes on this computer, addressed by content. Reading takes no lock.
 #[derive(Clone, Debug)]
@@ -114,10 +119,8 @@ impl Library {
 
     /// All boxes, and manifests that cannot be read.
     pub fn list(&self) -> Result<Listing, Error> {
-        let mut listing = Listing::default();
-        for folder in entries(&self.manifests())? {
-            self.read_folder(&folder, &mut listing)?;
-        }
+        let mut listing = self.read_folders(&entries(&self.manifests())?)?;
+        listing.damaged.sort_by(|a, b| a.path.cmp(&b.path));
         listing.boxes.sort_by(|a, b| {
             let (a, b) = (&a.manifest, &b.manifest);
             (&a.name, &a.version, &a.provider, &a.architecture).cmp(&(
@@ -128,6 +131,29 @@ impl Library {
             ))
         });
         Ok(listing)
+    }
+
+    /// All boxes of these names. Each costs a dozen system calls, so many of them are shared out among the cores.
+    fn read_folders(&self, folders: &[PathBuf]) -> Result<Listing, Error> {
+        let readers =
+            thread::available_parallelism().map_or(1, NonZero::get).min(folders.len() / WORTH_A_THREAD).max(1);
+        let read = |folders: &[PathBuf]| {
+            let mut listing = Listing::default();
+            folders.iter().try_for_each(|folder| self.read_folder(folder, &mut listing))?;
+            Ok::<_, Error>(listing)
+        };
+        let (ours, theirs) = folders.split_at(folders.len() / readers);
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                theirs.chunks(folders.len() / readers + 1).map(|part| scope.spawn(move || read(part))).collect();
+            let mut listing = read(ours)?;
+            for thread in threads {
+                let part = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                listing.boxes.extend(part.boxes);
+                listing.damaged.extend(part.damaged);
+            }
+            Ok(listing)
+        })
     }
 
     /// All boxes of one name: `folder` is the name's.

@@ -25,6 +25,9 @@ use super::sweep::{Stored, stored};
 use crate::error::Exit;
 use crate::progress::{Cx, Transfer};
 
+/// Endings of disk images: what else lies beside converted disks is of the conversion.
+const IMAGES: &[&str] = &["qcow2", "raw", "img", "vmdk", "vdi", "vhd", "vhdx", "vpc"];
+
 /// How much is read and hashed at a time.
 const BLOCK: usize = 1 << 20;
 
@@ -239,7 +242,9 @@ impl Library {
         let mut by_digest: BTreeMap<&str, &Promise<'_>> = BTreeMap::new();
         by_digest.extend(promises.iter().map(|promise| (digest_of(&promise.file), promise)));
         let mut findings = Vec::new();
-        for file in stored(&self.converted()) {
+        let is_image =
+            |file: &Stored| file.path.extension().is_some_and(|ending| IMAGES.iter().any(|image| ending == *image));
+        for file in stored(&self.converted()).into_iter().filter(is_image) {
             let Some(promise) = by_digest.get(digest_of(&file.name)) else { continue };
             if let Some((detail, mend)) = open_to_change(&file.path) {
                 findings.push(promise.finding(Trouble::Permissions, file.path.clone(), detail, Some(mend)));

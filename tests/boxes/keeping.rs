@@ -256,6 +256,23 @@ fn old_are_all_but_the_newest_of_each_kind() {
 }
 
 #[test]
+fn a_library_of_many_boxes_is_read_whole_and_in_order() {
+    let home = Home::new();
+    let one = home.add_version("b000", "1", &qcow2(1000));
+    let text = fs::read_to_string(one.path()).unwrap();
+    let manifests = home.dirs.boxes().join("manifests");
+    for number in 1..450 {
+        let folder = manifests.join(format!("b{number:03}")).join("1");
+        fs::create_dir_all(&folder).unwrap();
+        let text = if number == 77 { "{".into() } else { text.replace("b000", &format!("b{number:03}")) };
+        fs::write(folder.join(one.path().file_name().unwrap()), text).unwrap();
+    }
+    let expected: Vec<_> = (0..450).filter(|number| *number != 77).map(|number| format!("b{number:03} 1")).collect();
+    assert_eq!(home.names(), expected);
+    assert_eq!(home.library.list().unwrap().damaged[0].name, "b077");
+}
+
+#[test]
 fn sizes_count_what_is_shared_once() {
     let home = Home::new();
     let one = home.add_version("one", "1", &qcow2(70_000));

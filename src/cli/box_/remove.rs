@@ -118,7 +118,10 @@ pub(super) fn tell(app: &App, chosen: &[Installed], removed: &Removed) {
             users => format!("box `{name}` {version} is removed; its disks stay for {}", text::list(users)),
         });
     }
-    app.ui.say(&format!("{} are free again", text::bytes(removed.freed)));
+    app.ui.say(&match removed.freed {
+        0 => "its files stay: other boxes or machines need them".into(),
+        freed => format!("{} are free again", text::bytes(freed)),
+    });
 }
 
 /// Version, provider and architecture of a box, for people.
