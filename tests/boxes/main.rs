@@ -11,6 +11,10 @@ mod mounts;
 
 mod content;
 mod faults;
+mod keeping;
+mod killed;
 mod library;
+mod newer;
+mod packed;
 mod server;
 mod world;

@@ -1,9 +1,11 @@
 //! `box info`.
 
+use std::fmt::Write;
+
 use clap::Args;
 
 use super::{App, Done, Error};
-use crate::boxes::{Library, Manifest, Query};
+use crate::boxes::{Library, Manifest, Query, Taken};
 use crate::ui::text;
 
 /// Tell all about one box
@@ -31,14 +33,31 @@ impl Info {
             .find(&query)?
             .ok_or_else(|| Error::NoBox { name: self.name.clone(), version: self.box_version.clone() })?;
         let users = app.fleet()?.users_of(&found.manifest)?;
+        let listing = library.list()?;
+        let sharing = listing.sharing(&found.manifest);
+        let taken = library.usage(&listing).of(&found.manifest);
         if app.ui.json() {
-            app.ui.print_json(&serde_json::json!({ "box": found.manifest, "used_by": users }))?;
+            let document = serde_json::json!({
+                "box": found.manifest, "used_by": users, "shares_disks_with": sharing, "taken": taken,
+            });
+            app.ui.print_json(&document)?;
         } else {
-            let text = describe(&found.manifest, &users);
+            let mut text = describe(&found.manifest, &users);
+            let _ = writeln!(text, "{:<15} {}", "on this disk", taken_text(taken));
+            if !sharing.is_empty() {
+                let _ = writeln!(text, "{:<15} {}", "shares with", sharing.join(", "));
+            }
             let lines: Vec<_> = text.lines().map(|line| app.ui.neutral(line) + "\n").collect();
             app.ui.print(&lines.concat())?;
         }
         Ok(0)
+    }
+}
+
+fn taken_text(taken: Taken) -> String {
+    match taken.shared {
+        0 => text::bytes(taken.real),
+        shared => format!("{}, {} of it shared", text::bytes(taken.real), text::bytes(shared)),
     }
 }
 

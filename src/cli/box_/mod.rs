@@ -2,9 +2,15 @@
 
 mod add;
 mod build;
+mod gc;
 mod info;
 mod list;
+mod outdated;
+mod prune;
 mod remove;
+mod repackage;
+mod update;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -32,6 +38,12 @@ enum BoxCommand {
     List(list::List),
     Info(info::Info),
     Remove(remove::Remove),
+    Outdated(outdated::Outdated),
+    Update(update::Update),
+    Prune(prune::Prune),
+    Gc(gc::Gc),
+    Verify(verify::Verify),
+    Repackage(repackage::Repackage),
     Build(build::Build),
 }
 
@@ -42,6 +54,12 @@ impl Box {
             BoxCommand::List(args) => args.run(app),
             BoxCommand::Info(args) => args.run(app),
             BoxCommand::Remove(args) => args.run(app),
+            BoxCommand::Outdated(args) => args.run(app),
+            BoxCommand::Update(args) => args.run(app),
+            BoxCommand::Prune(args) => args.run(app),
+            BoxCommand::Gc(args) => args.run(app),
+            BoxCommand::Verify(args) => args.run(app),
+            BoxCommand::Repackage(args) => args.run(app),
             BoxCommand::Build(args) => args.run(app),
         }
     }
