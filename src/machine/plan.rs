@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::Error;
 use super::record::MachineRecord;
 use super::status::backend;
-use crate::boxes::{Installed, Manifest};
+use crate::boxes::{CloudInit, Installed, Manifest};
 use crate::config::spec::{
-    FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner,
+    Firmware, FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner, mac_address,
 };
+use crate::guest::seed::Flavour;
 use crate::progress::Cx;
-use crate::provider::{Boot, Level, PlannedDisk, VmPlan};
+use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, VmPlan, own_mac};
 
 /// Memory in MiB where neither machine file nor box says: enough for a server distribution with a compiler.
 const DEFAULT_MEMORY: u64 = 1024;
@@ -21,12 +22,44 @@ const DEFAULT_MEMORY: u64 = 1024;
 /// Processors where neither machine file nor box says.
 const DEFAULT_CPUS: u32 = 2;
 
+/// What a box may ask for by itself; a machine file may ask for more.
+const BOX_CPUS: std::ops::RangeInclusive<u32> = 1..=64;
+const BOX_MEMORY: std::ops::RangeInclusive<u64> = 32..=64 << 10;
+
 /// Login name where neither machine file nor box says: Vagrant's convention.
 const DEFAULT_USER: &str = "vagrant";
 
-/// Who logs in.
+/// Who logs in. A cloud image gets Vagrant's user from us, beside the one that its publisher gave it.
 pub(super) fn user(spec: &MachineSpec, manifest: &Manifest) -> String {
-    spec.ssh.username.clone().or_else(|| manifest.user.clone()).unwrap_or_else(|| DEFAULT_USER.into())
+    let theirs = manifest.user.clone().filter(|_| manifest.cloud_init.is_none());
+    spec.ssh.username.clone().or(theirs).unwrap_or_else(|| DEFAULT_USER.into())
+}
+
+/// Who reads the seed of a machine with this box; `None` for a box that gets none.
+pub(super) fn seed_flavour(manifest: &Manifest) -> Option<Flavour> {
+    match manifest.cloud_init {
+        Some(CloudInit::Modern) => Some(Flavour::Modern),
+        Some(CloudInit::Old) => Some(Flavour::Old),
+        Some(CloudInit::Nuageinit) => Some(Flavour::Nuageinit),
+        None => manifest.seed.then_some(Flavour::Own),
+    }
+}
+
+/// The machine's hardware: machine file, else box, else ours. What a box says is a stranger's word: nonsense is left out.
+pub(super) fn devices(record: &MachineRecord, spec: &MachineSpec) -> Devices {
+    let theirs = &record.manifest.hardware;
+    Devices {
+        firmware: spec.firmware.or(theirs.firmware),
+        disk_bus: spec.disk_bus.or(theirs.disk_bus).unwrap_or_default(),
+        nic: spec.nic.or(theirs.nic).unwrap_or_default(),
+        mac: Some(mac(record, spec)),
+    }
+}
+
+/// Hardware address of the first network card.
+pub(super) fn mac(record: &MachineRecord, spec: &MachineSpec) -> String {
+    let theirs = record.manifest.hardware.mac.as_deref().and_then(mac_address);
+    spec.mac.clone().or(theirs).unwrap_or_else(|| own_mac(record.id))
 }
 
 /// `ssh-ed25519 AAAA… comment` without the comment: how a guest shows it.
@@ -48,11 +81,17 @@ pub(super) fn vm_plan(
 ) -> VmPlan {
     let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let disks = installed.manifest.disks.iter().zip(installed.disk_paths()).enumerate();
-    let boot = installed.direct_boot().filter(|_| spec.provider_options.qemu.direct_boot);
+    let devices = devices(record, spec);
+    // The kernel that a box brings starts without firmware: whoever wants UEFI wants the disk's boot loader.
+    let direct = spec.provider_options.qemu.direct_boot && devices.firmware != Some(Firmware::Uefi);
+    let boot = installed.direct_boot().filter(|_| direct);
+    let theirs = &record.manifest.hardware;
+    let sane_cpus = theirs.cpus.filter(|cpus| BOX_CPUS.contains(cpus));
+    let sane_memory = theirs.memory.filter(|memory| BOX_MEMORY.contains(memory));
     VmPlan {
         name: format!("{project}/{}", record.name),
-        cpus: spec.cpus.unwrap_or(DEFAULT_CPUS),
-        memory: memory(spec),
+        cpus: spec.cpus.or(sane_cpus).unwrap_or(DEFAULT_CPUS),
+        memory: spec.memory.or(sane_memory).unwrap_or(DEFAULT_MEMORY),
         disks: disks
             .map(|(i, (disk, backing))| PlannedDisk {
                 backing,
@@ -65,6 +104,8 @@ pub(super) fn vm_plan(
             initrd: boot.initrd,
             cmdline: boot.cmdline,
         }),
+        devices,
+        seed_writable: seed.is_some() && record.manifest.cloud_init == Some(CloudInit::Nuageinit),
         seed,
         forwards: Vec::new(),
         qemu: spec.provider_options.qemu.clone(),
@@ -80,6 +121,10 @@ pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
         ("cpus", json!(spec.cpus)),
         ("memory", json!(spec.memory)),
         ("disk", json!(spec.disk)),
+        ("firmware", json!(spec.firmware)),
+        ("disk_bus", json!(spec.disk_bus)),
+        ("nic", json!(spec.nic)),
+        ("mac", json!(spec.mac)),
         ("hostname", json!(spec.hostname)),
         (FORWARDS, json!(spec.forwarded_ports)),
         ("synced_folder", json!(spec.synced_folders)),
@@ -147,7 +192,8 @@ pub(super) fn refuse_findings(cx: &Cx, kind: ProviderKind, plan: &VmPlan) -> Res
     for finding in findings.iter().filter(|finding| finding.level == Level::Warning) {
         cx.warn(finding.text.clone());
     }
-    let bad: Vec<_> = findings.into_iter().filter(|finding| finding.level == Level::Bad).map(|f| f.text).collect();
+    let told = |Finding { text, fix, .. }| fix.map(|fix| format!("{text} ({fix})")).unwrap_or(text);
+    let bad: Vec<_> = findings.into_iter().filter(|finding| finding.level == Level::Bad).map(told).collect();
     if bad.is_empty() { Ok(()) } else { Err(Error::Unsupported { provider: kind, problems: bad.join("; ") }) }
 }
 

@@ -11,7 +11,8 @@ use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, l
 use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Exit, Failure};
-use crate::guest::{Session, keys, seed};
+use crate::guest::seed::{self, Flavour};
+use crate::guest::{Session, keys};
 use crate::network::{self, Planned, Ports, Wishes, plan_forwards};
 use crate::progress::Cx;
 use crate::provider::{self, Vm, VmPlan, VmState};
@@ -121,6 +122,7 @@ impl Up<'_> {
             host_key: None,
             key: KeyInUse::Box,
             hostname: None,
+            seed_taken: false,
             grown_to: None,
             forwards: Vec::new(),
             ssh: self.spec.ssh.clone(),
@@ -180,7 +182,8 @@ impl Up<'_> {
         record.file.clone_from(&self.target.file);
         record.ssh = self.spec.ssh.clone();
         record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
-        if !record.manifest.seed {
+        // The seed is not written again.
+        if plan::seed_flavour(&record.manifest).is_none() {
             record.user = plan::user(self.spec, &record.manifest);
         }
         if *record != before {
@@ -278,17 +281,20 @@ impl Up<'_> {
         vm: &mut dyn Vm,
     ) -> Result<VmPlan, Failure> {
         let key = keys::ensure(&self.dir.ssh(), "id_ed25519", &format!("vbox-rs {}", record.id.short()))?;
-        let seeded = installed.manifest.seed;
-        if seeded && !self.dir.seed().exists() {
+        let flavour = plan::seed_flavour(&record.manifest);
+        if let Some(flavour) = flavour.filter(|_| !self.dir.seed().exists()) {
             let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", &format!("vbox-rs {}", record.id.short()))?;
             let ssh = &self.spec.ssh;
             // `insert_key = false` keeps the published key, as in a box without a seed.
             let keeps = !ssh.insert_key && ssh.private_key_path.is_empty();
             let (key, in_use) =
                 if keeps { (keys::insecure(&self.dir.ssh())?, KeyInUse::Box) } else { (key, KeyInUse::Own) };
-            record.key = in_use;
-            record.hostname.clone_from(&self.spec.hostname);
-            record.host_key = Some(plan::without_comment(&host_key.public));
+            // Whether an image reads the seed is seen when it lets us in; our own boxes do.
+            if flavour == Flavour::Own {
+                record.key = in_use;
+                record.hostname.clone_from(&self.spec.hostname);
+                record.host_key = Some(plan::without_comment(&host_key.public));
+            }
             // Before the seed, which is not written again: with it the guest is as the record says.
             self.dir.write(record)?;
             seed::write(
@@ -299,10 +305,12 @@ impl Up<'_> {
                     user: &record.user,
                     authorized_key: &key.public,
                     host_key: Some(&host_key),
+                    flavour,
+                    mac: &plan::mac(record, self.spec),
                 },
             )?;
         }
-        let seed = seeded.then(|| self.dir.seed());
+        let seed = flavour.map(|_| self.dir.seed());
         let plan = plan::vm_plan(record, self.spec, installed, seed);
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;
