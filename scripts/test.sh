@@ -24,10 +24,11 @@ cargo clippy --locked --all-targets -- -D warnings
 step documentation
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 cargo test --locked --quiet --doc
-step "the demo box"
+step "the demo box, and a cloud image"
 cargo build --locked
 VBOX_RS_TEST_BOX=$(scripts/box.sh "$PWD/target/debug/vbox-rs")
-export VBOX_RS_TEST_BOX VBOX_RS_TEST_BUILD=${VBOX_RS_TEST_BUILD-debian/trixie64}
+VBOX_RS_TEST_CLOUD=$(scripts/box.sh "$PWD/target/debug/vbox-rs" debian/bookworm64-cloud)
+export VBOX_RS_TEST_BOX VBOX_RS_TEST_CLOUD VBOX_RS_TEST_BUILD=${VBOX_RS_TEST_BUILD-debian/trixie64}
 step "licences, bans, sources"
 wait "$deny" || { cat target/tools-deny.log && exit 1; }
 trap - EXIT

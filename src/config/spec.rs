@@ -478,9 +478,15 @@ mod tests {
         for text in ["52:54:00:AB:cd:01", "52-54-00-ab-cd-01", "525400ABCD01"] {
             assert_eq!(mac_address(text).as_deref(), Some("52:54:00:ab:cd:01"), "{text}");
         }
-        for text in
-            ["", "52:54:00:ab:cd", "53:54:00:ab:cd:01", "00:00:00:00:00:00", "52:54:00:ab:cd:0g", "5:254:00:ab:cd:01", "é2:54:00:ab:cd:1"]
-        {
+        for text in [
+            "",
+            "52:54:00:ab:cd",
+            "53:54:00:ab:cd:01",
+            "00:00:00:00:00:00",
+            "52:54:00:ab:cd:0g",
+            "5:254:00:ab:cd:01",
+            "é2:54:00:ab:cd:1",
+        ] {
             assert_eq!(mac_address(text), None, "{text}");
         }
     }

@@ -95,8 +95,8 @@ mod tests {
             ("done\n", done(&[])),
             ("{\"v1\": {\"datasource\": \"DataSourceNoCloud [seed=/dev/vdb]\", \"errors\": []}}\n\ndone\n", done(&[])),
             (
-                "{\n \"v1\": {\n  \"errors\": [\n   \"('runcmd', ValueError('x\\u001b[2J'))\"\n  ]\n }\n}\ndone\n",
-                done(&["('runcmd', ValueError('x[2J'))"]),
+                "{\n \"v1\": {\n  \"errors\": [\n   \"('runcmd', ValueError('x\\u001b[2Jy'))\"\n  ]\n }\n}\ndone\n",
+                done(&["('runcmd', ValueError('xy'))"]),
             ),
             ("{broken\ndone\n", done(&[])),
             ("failed\n", done(&["one of its services failed"])),

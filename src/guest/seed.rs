@@ -278,9 +278,12 @@ mod tests {
     fn other_programs_read_the_seed_too() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("seed.img");
-        for (flavour, label) in
-            [(Flavour::Modern, "cidata"), (Flavour::Old, "cidata"), (Flavour::Nuageinit, "cidata"), (Flavour::Own, "CIDATA")]
-        {
+        for (flavour, label) in [
+            (Flavour::Modern, "cidata"),
+            (Flavour::Old, "cidata"),
+            (Flavour::Nuageinit, "cidata"),
+            (Flavour::Own, "CIDATA"),
+        ] {
             write(&path, &Seed { flavour, ..seed(None) }).unwrap();
             if let Ok(blkid) = Command::new("blkid").args(["-p", "-o", "export"]).arg(&path).output() {
                 let text = String::from_utf8_lossy(&blkid.stdout).into_owned();

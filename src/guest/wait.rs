@@ -82,6 +82,7 @@ pub struct Answered<'a> {
 impl Answered<'_> {
     /// The guest makes its users itself while it boots, perhaps after its ssh server has started: refused keys are a
     /// matter of booting for as long again as it took until now.
+    #[must_use]
     pub fn making_users(mut self) -> Self {
         self.booting = self.wait.began.elapsed().max(MAKING_USERS);
         self

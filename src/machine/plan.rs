@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::Error;
 use super::record::MachineRecord;
 use super::status::backend;
-use crate::boxes::{CloudInit, Installed, Manifest};
+use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
-    Firmware, FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner, mac_address,
+    Firmware, FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner,
+    mac_address,
 };
 use crate::guest::seed::Flavour;
 use crate::progress::Cx;
@@ -72,6 +73,13 @@ pub(super) fn memory(spec: &MachineSpec) -> u64 {
     spec.memory.unwrap_or(DEFAULT_MEMORY)
 }
 
+/// Processors, and memory in MiB.
+fn size(spec: &MachineSpec, theirs: &Hardware) -> (u32, u64) {
+    let cpus = theirs.cpus.filter(|cpus| BOX_CPUS.contains(cpus));
+    let memory = theirs.memory.filter(|memory| BOX_MEMORY.contains(memory));
+    (spec.cpus.or(cpus).unwrap_or(DEFAULT_CPUS), spec.memory.or(memory).unwrap_or(DEFAULT_MEMORY))
+}
+
 /// What the provider is told; the ports come later.
 pub(super) fn vm_plan(
     record: &MachineRecord,
@@ -85,13 +93,11 @@ pub(super) fn vm_plan(
     // The kernel that a box brings starts without firmware: whoever wants UEFI wants the disk's boot loader.
     let direct = spec.provider_options.qemu.direct_boot && devices.firmware != Some(Firmware::Uefi);
     let boot = installed.direct_boot().filter(|_| direct);
-    let theirs = &record.manifest.hardware;
-    let sane_cpus = theirs.cpus.filter(|cpus| BOX_CPUS.contains(cpus));
-    let sane_memory = theirs.memory.filter(|memory| BOX_MEMORY.contains(memory));
+    let (cpus, memory) = size(spec, &record.manifest.hardware);
     VmPlan {
         name: format!("{project}/{}", record.name),
-        cpus: spec.cpus.or(sane_cpus).unwrap_or(DEFAULT_CPUS),
-        memory: spec.memory.or(sane_memory).unwrap_or(DEFAULT_MEMORY),
+        cpus,
+        memory,
         disks: disks
             .map(|(i, (disk, backing))| PlannedDisk {
                 backing,
@@ -202,6 +208,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::spec::{DiskBus, Nic};
 
     fn spec(text: &str) -> MachineSpec {
         let text = format!("box = \"x\"\n{text}");
@@ -220,5 +227,75 @@ mod tests {
             assert_eq!(changes(&spec(text), &before), expected, "{text}");
         }
         assert!(changes(&spec("memory = 1"), &BTreeMap::new()).is_empty(), "a record of an older version says nothing");
+    }
+
+    fn record(hardware: Hardware) -> MachineRecord {
+        let manifest = json!({
+            "name": "x", "version": "0", "provider": "qemu", "architecture": null, "disks": [], "boot": null,
+            "seed": false, "user": "ubuntu", "source": "x", "source_id": "x", "checksum": null, "added_at": 0,
+            "info": null, "hardware": hardware,
+        });
+        let record = json!({
+            "id": "00112233445566778899aabbccddeeff", "name": "web", "root": "/p", "file": "/p/Vagrantfile",
+            "provider": "qemu", "box": manifest, "created": 0, "intent": null, "ready": false, "provisioned": false,
+            "user": "vagrant", "host_key": null, "key": "box", "hostname": null, "grown_to": null, "forwards": [],
+            "ssh": {}, "graceful_halt_timeout": 60,
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn the_machine_file_comes_before_the_box_and_the_box_before_us() {
+        let hardware = Hardware {
+            mac: Some("0800270A0B0C".into()),
+            firmware: Some(Firmware::Uefi),
+            disk_bus: Some(DiskBus::Sata),
+            nic: Some(Nic::E1000),
+            ..Hardware::default()
+        };
+        let record = record(hardware);
+        let theirs = devices(&record, &spec(""));
+        let expected = Devices {
+            mac: Some("08:00:27:0a:0b:0c".into()),
+            firmware: Some(Firmware::Uefi),
+            disk_bus: DiskBus::Sata,
+            nic: Nic::E1000,
+        };
+        assert_eq!(theirs, expected);
+        let text = "mac = \"52:54:00:00:00:01\"\nfirmware = \"bios\"\ndisk_bus = \"virtio\"\nnic = \"pcnet\"\n";
+        let expected = Devices {
+            mac: Some("52:54:00:00:00:01".into()),
+            firmware: Some(Firmware::Bios),
+            disk_bus: DiskBus::Virtio,
+            nic: Nic::Pcnet,
+        };
+        assert_eq!(devices(&record, &spec(text)), expected);
+    }
+
+    #[test]
+    fn nonsense_of_a_box_is_left_out() {
+        let hardware = Hardware { mac: Some("x,romfile=/etc/passwd".into()), ..Hardware::default() };
+        let own = Devices { mac: Some("52:54:00:dd:ee:ff".into()), ..Devices::default() };
+        assert_eq!(devices(&record(hardware), &spec("")), own);
+        let hardware = |cpus, memory| Hardware { cpus, memory, ..Hardware::default() };
+        for (theirs, expected) in [
+            (hardware(None, None), (DEFAULT_CPUS, DEFAULT_MEMORY)),
+            (hardware(Some(4), Some(2048)), (4, 2048)),
+            (hardware(Some(0), Some(1 << 40)), (DEFAULT_CPUS, DEFAULT_MEMORY)),
+        ] {
+            assert_eq!(size(&spec(""), &theirs), expected);
+        }
+        assert_eq!(size(&spec("cpus = 1\nmemory = 512\n"), &hardware(Some(4), Some(2048))), (1, 512));
+    }
+
+    #[test]
+    fn a_cloud_image_is_entered_as_vagrants_user_whoever_its_publisher_made() {
+        let mut manifest = record(Hardware::default()).manifest;
+        assert_eq!(user(&spec(""), &manifest), "ubuntu");
+        assert_eq!(seed_flavour(&manifest), None);
+        manifest.cloud_init = Some(CloudInit::Old);
+        assert_eq!(user(&spec(""), &manifest), "vagrant");
+        assert_eq!(user(&spec("[ssh]\nusername = \"me\"\n"), &manifest), "me");
+        assert_eq!(seed_flavour(&manifest), Some(Flavour::Old));
     }
 }

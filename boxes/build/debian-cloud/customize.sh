@@ -10,7 +10,8 @@ passwd --quiet --lock root
 sed -i -E "s/^([^:]*:[^:]*):[0-9]+:/\1:$((SOURCE_DATE_EPOCH / 86400)):/" /etc/shadow
 systemctl enable --quiet systemd-networkd.service systemd-resolved.service ssh.service serial-getty@ttyS0.service
 # No work of its own beside the tests that time the first start.
-systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
+systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
+    e2scrub_reap.service fstrim.timer
 
 update-initramfs -u -k all
 

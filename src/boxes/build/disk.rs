@@ -68,10 +68,8 @@ pub(super) fn head(boot: &[u8], core: &[u8], signature: [u8; 4], layout: Layout)
     head.extend(signature);
     head.extend([0, 0]);
     head.extend(partition(0x80, LINUX, layout.first(), sectors));
-    match layout.efi {
-        true => head.extend(partition(0, EFI, FIRST, u32::from(BEHIND_EFI - FIRST))),
-        false => head.extend([0; 16]),
-    }
+    let efi = layout.efi.then(|| partition(0, EFI, FIRST, u32::from(BEHIND_EFI - FIRST)));
+    head.extend(efi.unwrap_or_else(|| vec![0; 16]));
     head.extend([0; 2 * 16]);
     head.extend([0x55, 0xaa]);
     head.extend(core);
@@ -96,7 +94,7 @@ pub(super) fn efi_partition(program: &[u8]) -> std::io::Result<Vec<u8>> {
     let options = FormatVolumeOptions::new()
         .fat_type(FatType::Fat16)
         .bytes_per_cluster(1024)
-        .volume_id(u32::from_be_bytes(*b"vbrs"))
+        .volume_id(u32::from_be_bytes(*b"vbef"))
         .volume_label(*b"EFI        ");
     fatfs::format_volume(&mut bytes, options)?;
     bytes.rewind()?;

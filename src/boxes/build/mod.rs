@@ -418,7 +418,10 @@ mod tests {
         };
         let error = build(&Cx::silent(), &request).unwrap_err();
         assert_eq!(error.to_string(), "no recipe named `debian/sarge`");
-        assert_eq!(error.hint().unwrap(), "there are recipes for debian/bookworm64, debian/bookworm64-cloud, debian/trixie64");
+        assert_eq!(
+            error.hint().unwrap(),
+            "there are recipes for debian/bookworm64, debian/bookworm64-cloud, debian/trixie64"
+        );
         request.recipe = "debian/trixie64".into();
         request.mirror = Some("x y".into());
         assert!(matches!(build(&Cx::silent(), &request), Err(Error::BadMirror { .. })));

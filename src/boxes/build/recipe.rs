@@ -95,6 +95,7 @@ const CLOUD: &[Asset] = &[
     asset!(0o644 "debian/grub.cfg" => "boot/grub/grub.cfg"),
     asset!(0o644 "debian/kernel-img.conf" => "etc/kernel-img.conf"),
     asset!(0o644 "debian/locale.conf" => "etc/locale.conf"),
+    asset!(0o644 "debian-cloud/locale.cfg" => "etc/cloud/cloud.cfg.d/95_locale.cfg"),
     asset!(0o644 "debian-cloud/hosts" => "etc/hosts"),
     asset!(0o644 "debian-cloud/hostname" => "etc/hostname"),
     asset!(0o755 "debian-cloud/customize.sh" => "usr/lib/vbox-rs/customize"),

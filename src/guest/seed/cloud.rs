@@ -37,8 +37,7 @@ pub(super) fn old(seed: &Seed<'_>) -> Files {
     let mut data = user_data(seed);
     data["runcmd"] = json!([["sh", "-c", format!("{}\n{}", make_users(seed), shells(seed))]]);
     let mut meta = meta_data(seed);
-    meta["network-interfaces"] =
-        json!("auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n");
+    meta["network-interfaces"] = json!("auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n");
     vec![("meta-data", document(&meta)), ("user-data", cloud_config(&data))]
 }
 
@@ -168,3 +167,7 @@ fn make_users(seed: &Seed<'_>) -> String {
         users = users.join(" "),
     )
 }
+
+#[cfg(test)]
+#[path = "cloud_tests.rs"]
+mod tests;

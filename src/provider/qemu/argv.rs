@@ -494,12 +494,9 @@ mod tests {
     #[test]
     fn the_network_card_and_its_address_are_the_plans() {
         let mut plan = plan();
-        for (nic, name) in [
-            (Nic::Virtio, "virtio-net-pci"),
-            (Nic::E1000, "e1000"),
-            (Nic::Pcnet, "pcnet"),
-            (Nic::Vmxnet3, "vmxnet3"),
-        ] {
+        for (nic, name) in
+            [(Nic::Virtio, "virtio-net-pci"), (Nic::E1000, "e1000"), (Nic::Pcnet, "pcnet"), (Nic::Vmxnet3, "vmxnet3")]
+        {
             plan.devices = Devices { nic, mac: Some("08:00:27:01:02:03".into()), ..Devices::default() };
             let card = format!("-device {name},netdev=net0,id=nic0,mac=08:00:27:01:02:03,romfile=");
             assert_eq!(lines(&plan, &[&format!("-device {name},")]), card);

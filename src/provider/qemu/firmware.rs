@@ -188,9 +188,7 @@ fn read(bytes: &[u8], arch: Arch, machine: &str) -> Option<Installed> {
         && descriptor.targets.iter().any(fits)
         && !descriptor.features.iter().any(|feature| UNWANTED.contains(&feature.as_str()));
     let (code, template) = (mapping.executable?, mapping.template?);
-    let plain = |file: &FlashFile| {
-        file.filename.is_absolute() && matches!(file.format.as_str(), "raw" | "qcow2")
-    };
+    let plain = |file: &FlashFile| file.filename.is_absolute() && matches!(file.format.as_str(), "raw" | "qcow2");
     (usable && plain(&code) && plain(&template)).then_some(Installed { code, template })
 }
 
