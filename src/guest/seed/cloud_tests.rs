@@ -1,5 +1,7 @@
 //! What each reader of a seed gets, word for word.
 
+use snapbox::IntoData as _;
+
 use super::*;
 use crate::guest::seed::{Flavour, files};
 
@@ -36,19 +38,154 @@ fn without_scripts(text: &str) -> String {
 fn modern_cloud_init_gets_users_keys_and_network() {
     snapbox::assert_data_eq!(
         without_scripts(&shown(&modern(&seed(Flavour::Modern), Some(&host_key())))),
-        snapbox::str![[""]]
+        snapbox::str![[r#"
+== meta-data
+{
+  "instance-id": "0123",
+  "local-hostname": "web.example.com"
+}
+== user-data
+#cloud-config
+{
+  "users": [
+    "default",
+    {
+      "name": "vagrant",
+      "sudo": "ALL=(ALL) NOPASSWD:ALL",
+      "lock_passwd": false,
+      "passwd": "*",
+      "ssh_authorized_keys": [
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN1YdxBpNlzxDqfJyw/QKow1F+wvG9hXGoqiysfJOn5Y vbox-rs: \"web\""
+      ]
+    }
+  ],
+  "growpart": {
+    "mode": "auto",
+    "devices": [
+      "/"
+    ]
+  },
+  "resize_rootfs": true,
+  "hostname": "web",
+  "preserve_hostname": false,
+  "manage_etc_hosts": "localhost",
+  "fqdn": "web.example.com",
+  "prefer_fqdn_over_hostname": true,
+  "ssh_deletekeys": true,
+  "ssh_keys": {
+    "ed25519_private": "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn/+Nz==\n-----END OPENSSH PRIVATE KEY-----\n",
+    "ed25519_public": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN1YdxBpNlzxDqfJyw/QKow1F+wvG9hXGoqiysfJOn5Y vbox-rs: \"web\""
+  },
+  "runcmd": [
+    [
+      "sh",
+      "-c",
+    ]
+  ]
+}
+== network-config
+{
+  "version": 1,
+  "config": [
+    {
+      "type": "physical",
+      "name": "eth0",
+      "mac_address": "52:54:00:01:02:03",
+      "subnets": [
+        {
+          "type": "dhcp"
+        }
+      ]
+    }
+  ]
+}
+
+"#]].raw()
     );
 }
 
 #[test]
 fn old_cloud_init_gets_its_network_in_meta_data_and_no_host_key() {
-    snapbox::assert_data_eq!(without_scripts(&shown(&old(&seed(Flavour::Old)))), snapbox::str![[""]]);
+    snapbox::assert_data_eq!(
+        without_scripts(&shown(&old(&seed(Flavour::Old)))),
+        snapbox::str![[r#"
+== meta-data
+{
+  "instance-id": "0123",
+  "local-hostname": "web.example.com",
+  "network-interfaces": "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n"
+}
+== user-data
+#cloud-config
+{
+  "users": [
+    "default",
+    {
+      "name": "vagrant",
+      "sudo": "ALL=(ALL) NOPASSWD:ALL",
+      "lock_passwd": false,
+      "passwd": "*",
+      "ssh_authorized_keys": [
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN1YdxBpNlzxDqfJyw/QKow1F+wvG9hXGoqiysfJOn5Y vbox-rs: \"web\""
+      ]
+    }
+  ],
+  "growpart": {
+    "mode": "auto",
+    "devices": [
+      "/"
+    ]
+  },
+  "resize_rootfs": true,
+  "hostname": "web",
+  "preserve_hostname": false,
+  "manage_etc_hosts": "localhost",
+  "fqdn": "web.example.com",
+  "prefer_fqdn_over_hostname": true,
+  "runcmd": [
+    [
+      "sh",
+      "-c",
+    ]
+  ]
+}
+
+"#]]
+        .raw()
+    );
 }
 
 #[test]
 fn nuageinit_gets_blocks_without_any_escape() {
     let files = nuageinit(&seed(Flavour::Nuageinit), Some(&host_key()));
-    snapbox::assert_data_eq!(shown(&files), snapbox::str![[""]]);
+    snapbox::assert_data_eq!(
+        shown(&files),
+        snapbox::str![[r#"
+== meta-data
+instance-id: "0123"
+local-hostname: "web.example.com"
+== user-data
+#cloud-config
+fqdn: "web.example.com"
+users:
+  - default
+  - name: "vagrant"
+    groups: "wheel"
+    sudo: "ALL=(ALL) NOPASSWD:ALL"
+    ssh_authorized_keys:
+      - "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN1YdxBpNlzxDqfJyw/QKow1F+wvG9hXGoqiysfJOn5Y"
+ssh_keys:
+  ed25519_private: |
+    -----BEGIN OPENSSH PRIVATE KEY-----
+    b3Blbn/+Nz==
+    -----END OPENSSH PRIVATE KEY-----
+  ed25519_public: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN1YdxBpNlzxDqfJyw/QKow1F+wvG9hXGoqiysfJOn5Y"
+packages:
+  - "sudo"
+
+"#]]
+        .raw()
+    );
     assert!(!shown(&files).contains('\\'));
 }
 
