@@ -229,10 +229,7 @@ fn python_reads_what_was_meant() {
     let program = "import yaml, sys, json, os\n\
                    print(json.dumps({f: yaml.safe_load(open(f)) for f in sorted(os.listdir('.'))}))";
     let output = std::process::Command::new("python3").args(["-c", program]).current_dir(&dir).output();
-    let Some(output) = output.ok().filter(|output| output.status.success()) else {
-        println!("skipped: python3 with PyYAML is not installed");
-        return;
-    };
+    let Some(output) = output.ok().filter(|output| output.status.success()) else { return };
     let read: Value = serde_json::from_slice(&output.stdout).unwrap();
     let (private, _) = host_key();
     assert_eq!(read["modern-user-data"]["users"][1]["ssh_authorized_keys"][0], KEY);
