@@ -28,7 +28,7 @@ const STATE_EVERY: Duration = Duration::from_secs(1);
 /// What our own sessions need to log in.
 pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Failure> {
     let dir = fleet.dirs().machine(record.id).join("ssh");
-    let unsettled = seed_pending(record);
+    let pending = seed_pending(record);
     let keys = match record.key {
         KeyInUse::Own => vec![dir.join("id_ed25519")],
         // An image that may not have read its seed: the seed's key, what the machine file knows, what Vagrant's boxes have.
@@ -46,7 +46,7 @@ pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Fail
         endpoint: endpoint(record),
         keys: keys.into_iter().filter(|key| key.exists()).collect(),
         // cloud-init replaces the host keys when it comes to it, perhaps under an ssh server that answers already.
-        host_key: record.host_key.clone().filter(|_| !unsettled).map_or(HostKey::FirstContact, HostKey::Pinned),
+        host_key: record.host_key.clone().filter(|_| !pending).map_or(HostKey::FirstContact, HostKey::Pinned),
         timeout: Duration::from_secs(record.ssh.connect_timeout),
         keep_alive: record.ssh.keep_alive,
     })

@@ -229,7 +229,7 @@ mod tests {
         assert!(changes(&spec("memory = 1"), &BTreeMap::new()).is_empty(), "a record of an older version says nothing");
     }
 
-    fn record(hardware: Hardware) -> MachineRecord {
+    fn record(hardware: &Hardware) -> MachineRecord {
         let manifest = json!({
             "name": "x", "version": "0", "provider": "qemu", "architecture": null, "disks": [], "boot": null,
             "seed": false, "user": "ubuntu", "source": "x", "source_id": "x", "checksum": null, "added_at": 0,
@@ -253,7 +253,7 @@ mod tests {
             nic: Some(Nic::E1000),
             ..Hardware::default()
         };
-        let record = record(hardware);
+        let record = record(&hardware);
         let theirs = devices(&record, &spec(""));
         let expected = Devices {
             mac: Some("08:00:27:0a:0b:0c".into()),
@@ -276,7 +276,7 @@ mod tests {
     fn nonsense_of_a_box_is_left_out() {
         let hardware = Hardware { mac: Some("x,romfile=/etc/passwd".into()), ..Hardware::default() };
         let own = Devices { mac: Some("52:54:00:dd:ee:ff".into()), ..Devices::default() };
-        assert_eq!(devices(&record(hardware), &spec("")), own);
+        assert_eq!(devices(&record(&hardware), &spec("")), own);
         let hardware = |cpus, memory| Hardware { cpus, memory, ..Hardware::default() };
         for (theirs, expected) in [
             (hardware(None, None), (DEFAULT_CPUS, DEFAULT_MEMORY)),
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_cloud_image_is_entered_as_vagrants_user_whoever_its_publisher_made() {
-        let mut manifest = record(Hardware::default()).manifest;
+        let mut manifest = record(&Hardware::default()).manifest;
         assert_eq!(user(&spec(""), &manifest), "ubuntu");
         assert_eq!(seed_flavour(&manifest), None);
         manifest.cloud_init = Some(CloudInit::Old);

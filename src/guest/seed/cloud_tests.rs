@@ -24,7 +24,7 @@ fn host_key() -> (String, String) {
 }
 
 fn shown(files: &Files) -> String {
-    files.iter().map(|(name, text)| format!("== {name}\n{text}")).collect()
+    files.iter().map(|(name, text)| format!("== {name}\n{text}")).collect::<Vec<_>>().concat()
 }
 
 /// Without the scripts, which have tests of their own.
