@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use vbox_rs::config::spec::{Accel, Protocol, ProviderKind, QemuOptions};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::{Cancel, Cx, Silent};
-use vbox_rs::provider::{Boot, Error, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
+use vbox_rs::provider::{Boot, Devices, Error, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
 use vbox_rs::store::{Dirs, Lock, MachineId};
 
 /// A machine of its own directory that is destroyed at the end, also when the test fails.
@@ -102,7 +102,9 @@ fn plan(image: &Path) -> VmPlan {
         memory: 32,
         disks: vec![disk],
         boot: Boot::Disk,
+        devices: Devices::default(),
         seed: None,
+        seed_writable: false,
         forwards: Vec::new(),
         qemu: QemuOptions { accel: Accel::Tcg, ..QemuOptions::default() },
     }

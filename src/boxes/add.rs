@@ -12,7 +12,7 @@ use super::error::{Error, Refusal};
 use super::fetch::{Download, Outcome, Part, Tuning};
 use super::incoming::Incoming;
 use super::library::Library;
-use super::manifest::{Installed, Manifest, StoredDisk, StoredKernel, Verified};
+use super::manifest::{CloudInit, Installed, Manifest, StoredDisk, StoredKernel, Verified};
 use super::receive::{Broken, Limits, Received, Receiver};
 use super::source::{Source, looks_like_name};
 use super::version::Version;
@@ -260,7 +260,8 @@ fn describe(wanted: &Wanted<'_>, received: &Received) -> Result<Manifest, Error>
         checksum: wanted.checksum.as_ref().map(ToString::to_string),
         added_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         info: received.info.clone(),
-        cloud_init: None,
+        // A bare image of which nothing is known: a seed does no harm, and most of them read it.
+        cloud_init: theirs.cloud_init.or_else(|| theirs.provider.is_none().then_some(CloudInit::Modern)),
         hardware: Hardware::default(),
         verified: if wanted.checksum.is_some() { Verified::Checksum } else { Verified::Nothing },
     })

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::PROVIDERS;
 use super::archive::safe_name;
 use super::error::Refusal;
+use super::manifest::CloudInit;
 use super::name::printable;
 use super::receive::Broken;
 use super::version::Version;
@@ -32,6 +33,7 @@ pub(super) struct Metadata {
     pub initrd: Option<String>,
     pub cmdline: String,
     pub seed: bool,
+    pub cloud_init: Option<CloudInit>,
     pub user: Option<String>,
 }
 
@@ -59,6 +61,7 @@ struct Ours {
     cmdline: String,
     #[serde(default)]
     seed: bool,
+    cloud_init: Option<CloudInit>,
     user: Option<String>,
 }
 
@@ -106,6 +109,7 @@ impl Metadata {
         self.version = ours.version;
         self.cmdline = ours.cmdline;
         self.seed = ours.seed;
+        self.cloud_init = ours.cloud_init;
         self.user = ours.user;
         Ok(())
     }

@@ -9,6 +9,7 @@ mod images;
 #[path = "../support/mounts.rs"]
 mod mounts;
 
+mod cloud;
 mod content;
 mod faults;
 mod keeping;
