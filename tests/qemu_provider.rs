@@ -105,6 +105,7 @@ fn plan(image: &Path) -> VmPlan {
         devices: Devices::default(),
         seed: None,
         seed_writable: false,
+        tethered: false,
         forwards: Vec::new(),
         qemu: QemuOptions { accel: Accel::Tcg, ..QemuOptions::default() },
     }

@@ -24,6 +24,7 @@ mod needs;
 mod newest;
 mod offer;
 pub mod pack;
+pub mod package;
 mod prune;
 pub mod qcow2;
 mod receive;

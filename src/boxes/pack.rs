@@ -80,7 +80,8 @@ impl<'a> Part<'a> {
         Ok(Self { name: name.into(), content: Content::File(file) })
     }
 
-    fn text(name: &str, text: String) -> Self {
+    /// A file of this content.
+    pub fn text(name: &str, text: String) -> Self {
         let content = Content::Stream { size: text.len() as u64, from: Box::new(io::Cursor::new(text)) };
         Self { name: name.into(), content }
     }

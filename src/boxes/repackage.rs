@@ -48,7 +48,7 @@ fn package(installed: &Installed) -> Result<Package<'static>, Error> {
 }
 
 /// One disk is called as vagrant-libvirt wants it; of several, all are named in the metadata.
-fn disk_names(count: usize) -> Vec<String> {
+pub(super) fn disk_names(count: usize) -> Vec<String> {
     match count {
         1 => vec!["box.img".into()],
         _ => (1..=count).map(|number| format!("disk{number}.img")).collect(),
@@ -56,7 +56,7 @@ fn disk_names(count: usize) -> Vec<String> {
 }
 
 /// What vagrant-libvirt reads, and ours below `vbox_rs`.
-fn metadata(manifest: &Manifest, disks: &[String]) -> Value {
+pub(super) fn metadata(manifest: &Manifest, disks: &[String]) -> Value {
     let mut metadata = json!({ "provider": manifest.provider });
     match (&manifest.disks[..], disks) {
         ([disk], _) => {

@@ -21,6 +21,7 @@ mod init;
 mod logs;
 mod man;
 mod openssh;
+mod package;
 mod port;
 mod provision;
 mod reload;
@@ -126,6 +127,7 @@ enum Command {
     Console(console::Console),
     Logs(logs::Logs),
     Timings(timings::Timings),
+    Package(package::Package),
     Validate(validate::Validate),
     Config(config::Config),
     Adopt(adopt::Adopt),
@@ -186,6 +188,7 @@ fn run(app: &App, command: Command) -> Done {
         Command::Console(args) => args.run(app),
         Command::Logs(args) => args.run(app),
         Command::Timings(args) => args.run(app),
+        Command::Package(args) => args.run(app),
         Command::Validate(args) => args.run(app),
         Command::Config(args) => args.run(app),
         Command::Adopt(args) => args.run(app),

@@ -107,6 +107,7 @@ fn sketch(spec: &MachineSpec) -> VmPlan {
         },
         seed: None,
         seed_writable: false,
+        tethered: false,
         forwards: Vec::new(),
         qemu: spec.provider_options.qemu.clone(),
     }

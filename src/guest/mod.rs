@@ -5,6 +5,7 @@ pub mod console;
 pub mod identity;
 pub mod keys;
 pub mod openssh;
+pub mod reset;
 pub mod seed;
 pub mod setup;
 pub mod shell;

@@ -202,6 +202,13 @@ pub enum Error {
         /// Whether that one depends on this one, rather than this one on that.
         dependant: bool,
     },
+    /// The copy of a machine that shall become a box could not be cleaned.
+    #[error("the copy of the machine could not be cleaned")]
+    Unclean {
+        /// Why not.
+        #[source]
+        cause: Wrapped,
+    },
     /// Stopped by the user; what is left.
     #[error("interrupted; {left}")]
     Interrupted {
@@ -228,6 +235,11 @@ impl Error {
     pub fn boot(step: &'static str, cause: impl Into<Failure>, console: Vec<String>) -> Self {
         Self::Boot { step, cause: Wrapped(cause.into()), console }
     }
+
+    /// Wraps what kept us from cleaning a copy.
+    pub fn unclean(cause: impl Into<Failure>) -> Self {
+        Self::Unclean { cause: Wrapped(cause.into()) }
+    }
 }
 
 fn stuck(why: &str) -> String {
@@ -244,7 +256,7 @@ impl Explain for Error {
             Self::Pattern { .. } | Self::WhichOne { .. } => Exit::Usage,
             Self::NoProvider(_) | Self::Unsupported { .. } | Self::Died { .. } => Exit::Provider,
             Self::BoxMissing { .. } | Self::BoxGone { .. } => Exit::BoxNotFound,
-            Self::Boot { cause, .. } => cause.exit(),
+            Self::Boot { cause, .. } | Self::Unclean { cause } => cause.exit(),
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::Stuck { why, .. } if why != "io-error" => Exit::Provider,
             Self::Stuck { .. } | Self::Random(_) | Self::NotUploaded { .. } => Exit::Io,
@@ -310,6 +322,10 @@ impl Explain for Error {
                 "mend that one and run the command again, or name this one alone".into()
             }
             Self::DependencyFailed { .. } => "mend that one and run the command again".into(),
+            Self::Unclean { cause } => {
+                let packed = "the machine is as it was; `--no-reset` packs its disks as they are, keys and ids included";
+                cause.hint().map_or_else(|| packed.to_owned(), |hint| format!("{hint}\n{packed}"))
+            }
             Self::Interrupted { .. } | Self::Random(_) | Self::InGuest { .. } => return None,
         })
     }

@@ -9,6 +9,7 @@ mod library;
 mod link;
 mod needs;
 mod ops;
+mod package;
 mod parallel;
 mod plan;
 mod record;
@@ -27,6 +28,7 @@ pub use access::{console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
 pub use needs::{BoxUsers, ProjectBoxes};
 pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, resume, sync_folders, up};
+pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};
 

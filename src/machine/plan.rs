@@ -113,6 +113,7 @@ pub(super) fn vm_plan(
         devices,
         seed_writable: seed.is_some() && record.manifest.cloud_init == Some(CloudInit::Nuageinit),
         seed,
+        tethered: false,
         forwards: Vec::new(),
         qemu: spec.provider_options.qemu.clone(),
     }

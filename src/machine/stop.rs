@@ -6,7 +6,7 @@ use super::link::{Links, same_folder};
 use super::ops::cut_short;
 use super::record::{Intent, MachineDir, MachineRecord};
 use super::{Error, Fleet, Halted, Suspended, Target, describe};
-use super::{access, library};
+use super::{access, library, package};
 use crate::config::spec::ProviderKind;
 use crate::error::Failure;
 use crate::guest::Session;
@@ -220,6 +220,7 @@ pub(super) fn remove(
         written => written?,
     }
     cx.waiting("the machine to be removed");
+    package::sweep(fleet, record.id)?;
     fleet.vm(&record)?.destroy(cx)?;
     // All that nobody holds, because a kill may have come before the record knew of a port.
     Ports(fleet.dirs()).sweep()?;

@@ -7,7 +7,7 @@ use super::link::{self, Links, same_folder};
 use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
-use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, plan, stop};
+use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, package, plan, stop};
 use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Exit, Failure};
@@ -20,7 +20,7 @@ use crate::store::{Lock, MachineId};
 
 /// How often a start is tried again when somebody took one of our ports between our letting go of it and the
 /// hypervisor's taking it.
-const PORT_RACES: u32 = 5;
+pub(super) const PORT_RACES: u32 = 5;
 
 /// Brings one machine up.
 pub(super) fn up_one(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> Result<UpReport, Failure> {
@@ -161,6 +161,7 @@ impl<'a> Up<'a> {
     }
 
     fn go_on(&mut self, mut record: MachineRecord) -> Result<UpReport, Failure> {
+        package::sweep(self.fleet, record.id)?;
         if let Some(wanted) = self.options.provider.filter(|wanted| *wanted != record.provider) {
             return Err(Error::OtherProvider { name: record.name, has: record.provider, wanted }.into());
         }
@@ -483,6 +484,6 @@ impl<'a> Up<'a> {
     }
 }
 
-fn inherited(planned: &Planned) -> Vec<BorrowedFd<'_>> {
+pub(super) fn inherited(planned: &Planned) -> Vec<BorrowedFd<'_>> {
     planned.forwards.iter().map(|(_, reservation)| reservation.file().as_fd()).collect()
 }

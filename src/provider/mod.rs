@@ -85,6 +85,10 @@ pub trait Vm: Send {
     /// Ends it and removes all that `create`, `start` and `save` made. Idempotent.
     fn destroy(&mut self, cx: &Cx) -> Result<(), Error>;
 
+    /// The disks of a machine that does not run, in the order of attachment: what `qemu-img` reads, which finds what they
+    /// rest on by itself.
+    fn images(&self) -> Result<Vec<Image>, Error>;
+
     /// Everything the guest wrote to its serial console, across starts.
     fn console_log(&self) -> PathBuf;
 
@@ -199,6 +203,9 @@ pub struct VmPlan {
     /// Whether the guest wants to write to it: FreeBSD mounts no FAT that it cannot write.
     #[serde(default)]
     pub seed_writable: bool,
+    /// Whether it ends when the thread that starts it does, however that one ends: for work that nobody takes up again.
+    #[serde(default)]
+    pub tethered: bool,
     /// Host ports.
     pub forwards: Vec<Forward>,
     /// What only QEMU knows.
@@ -234,6 +241,17 @@ pub struct Devices {
 pub fn own_mac(id: MachineId) -> String {
     let b = id.bytes();
     format!("52:54:00:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
+}
+
+/// A disk as it lies on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its format, as `qemu-img` calls it.
+    pub format: String,
+    /// What the guest sees, in bytes.
+    pub virtual_size: u64,
 }
 
 /// How a machine boots.

@@ -338,6 +338,7 @@ mod tests {
             devices: Devices::default(),
             seed: None,
             seed_writable: false,
+            tethered: false,
             forwards: vec![
                 Forward { protocol: Protocol::Tcp, host_ip: [127, 0, 0, 1].into(), host: 2200, guest: 22 },
                 Forward { protocol: Protocol::Udp, host_ip: [0, 0, 0, 0].into(), host: 5353, guest: 53 },

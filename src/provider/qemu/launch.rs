@@ -111,6 +111,9 @@ impl Launch<'_> {
         let mut command = Command::new(program);
         // Not the user's directory: that one must stay free to be unmounted or removed.
         command.args(args).current_dir("/").stdin(Stdio::null()).stdout(log).stderr(log2);
+        if plan.tethered {
+            sys::die_with_parent(&mut command);
+        }
         Ok(command)
     }
 
@@ -305,6 +308,7 @@ mod tests {
             devices: Devices { mac: Some("x,y".into()), ..Devices::default() },
             seed: None,
             seed_writable: false,
+            tethered: false,
             forwards: vec![six, forward(80), forward(80), forward(0)],
             qemu: QemuOptions { extra_args: vec!["--daemonize".into()], ..QemuOptions::default() },
         };

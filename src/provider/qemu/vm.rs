@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::super::{Boot, Error, Forward, Level, Vm, VmHome, VmPlan, VmState};
+use super::super::{Boot, Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
 use super::accel::{self, Engine, Facts};
 use super::disk::{self, Overlay};
 use super::files::{Files, tail};
@@ -382,6 +382,15 @@ impl Vm for QemuVm {
             store::remove_file(&path)?;
         }
         Ok(lock.remove()?)
+    }
+
+    fn images(&self) -> Result<Vec<Image>, Error> {
+        let mut images = Vec::new();
+        loop {
+            let path = self.files.disk(images.len());
+            let Some(Overlay { size: virtual_size, .. }) = Overlay::read(&path)? else { return Ok(images) };
+            images.push(Image { path, format: "qcow2".into(), virtual_size });
+        }
     }
 
     fn console_log(&self) -> PathBuf {
