@@ -11,6 +11,7 @@ mod guest;
 mod hardware;
 mod lifecycle;
 mod outside;
+mod package;
 mod projects;
 mod readme;
 mod records;

@@ -32,7 +32,10 @@ fn to(format: Format) -> Destination<'static> {
 fn the_metadata_is_what_vagrant_libvirt_reads_and_names_nothing_that_the_user_did_not_name() {
     let manifest = manifest();
     let about = metadata(&machine(&manifest), &to(Format::Libvirt), &["box.img".into()]).unwrap();
-    assert_eq!((&about["provider"], &about["format"], &about["virtual_size"]), (&"libvirt".into(), &"qcow2".into(), &10.into()));
+    assert_eq!(
+        (&about["provider"], &about["format"], &about["virtual_size"]),
+        (&"libvirt".into(), &"qcow2".into(), &10.into())
+    );
     assert!(about["architecture"].is_string());
     assert_eq!(about["vbox_rs"], json!({ "seed": true, "user": "vagrant" }));
     let version = "1.2.0".parse().unwrap();

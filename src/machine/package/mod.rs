@@ -91,7 +91,9 @@ fn shut_down(cx: &Cx, fleet: &Fleet, dir: &MachineDir, record: &mut MachineRecor
         }
         VmState::Saved => {
             let name = &record.name;
-            let hint = format!("`vbox-rs resume {name}` and then `vbox-rs package` again: its memory holds what is not on its disks");
+            let hint = format!(
+                "`vbox-rs resume {name}` and then `vbox-rs package` again: its memory holds what is not on its disks"
+            );
             Err(wrong(&state, hint))
         }
         VmState::Absent => Err(Error::NotCreated { name: record.name.clone() }.into()),

@@ -1,0 +1,229 @@
+//! `package`: a machine becomes a box that vbox-rs and Vagrant can add, and stays what it was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::mounts::Mount;
+use crate::world::{Ran, World};
+
+/// A guest as a user sees it: its own marks, one per line.
+const MARKS: &str = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub .ssh/authorized_keys; sudo cat /root/mark";
+
+fn marks(world: &World, folder: &Path) -> Vec<String> {
+    let seen = world.run_in(folder, &["ssh", "-c", MARKS]).ok().stdout;
+    seen.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
+}
+
+fn names_in(file: &Path) -> Vec<String> {
+    let listed = Command::new("tar").arg("-tzf").arg(file).output().unwrap();
+    String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn file_in(file: &Path, name: &str) -> String {
+    String::from_utf8(Command::new("tar").arg("-xzOf").arg(file).arg(name).output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn a_machine_becomes_a_box_whose_machines_have_keys_and_ids_of_their_own() {
+    let Some(world) = World::with_demo() else { return };
+    world.machine_file("box = \"demo\"\nhostname = \"web\"\n");
+    fs::write(world.project.join("README.md"), "read me\n").unwrap();
+    fs::write(world.project.join("defaults.rb"), "Vagrant.configure(\"2\") { |config| }\n").unwrap();
+    fs::write(world.project.join("info.json"), r#"{"author":"me"}"#).unwrap();
+    world.run(&["up"]).ok();
+    world.run(&["ssh", "-c", "echo kept | sudo tee /root/mark && sync"]).ok();
+    let before = marks(&world, &world.project);
+
+    let package = ["package", "--include", "README.md", "--vagrantfile", "defaults.rb", "--info", "info.json"];
+    world.run(&package).ok().says(&["shutting it down", "package.box is written", "`vbox-rs up default`"]);
+    assert_eq!(world.state("default"), "off");
+    assert_eq!(world.processes(), [0; 0]);
+    let packed = world.project.join("package.box");
+    let names = names_in(&packed);
+    assert_eq!(names[..3], ["metadata.json", "info.json", "Vagrantfile"]);
+    for name in ["box.img", "include/README.md", "include/_Vagrantfile"] {
+        assert!(names.iter().any(|found| found == name), "{name} is not in {names:?}");
+    }
+    assert!(file_in(&packed, "Vagrantfile").contains("load include_vagrantfile"));
+    vagrant_adds_it(&world, &packed);
+
+    world.run(&["box", "add", "package.box", "--name", "me/web"]).ok();
+    let other = world.folder("other");
+    fs::write(other.join("Vagrantfile"), "box = \"me/web\"\n").unwrap();
+    world.run_in(&other, &["up"]).ok();
+    let copy = marks(&world, &other);
+    assert_eq!((before.len(), copy.len()), (4, 4), "{before:?} {copy:?}");
+    for (index, what) in ["machine id", "host key", "authorized key"].iter().enumerate() {
+        assert_ne!(before[index], copy[index], "the {what}");
+    }
+    assert!(copy[2].starts_with("ssh-ed25519 ") && !copy[2].contains("insecure"), "{copy:?}");
+    assert_eq!(copy[3], "kept");
+    world.run_in(&other, &["destroy", "-f"]).ok();
+
+    // The original knows nothing of it.
+    world.run(&["up"]).ok();
+    assert_eq!(marks(&world, &world.project), before);
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+/// Vagrant's own `box add`, where it is installed. Adding needs none of its plugins.
+fn vagrant_adds_it(world: &World, packed: &Path) {
+    let vagrant = |args: &[&str]| {
+        let mut command = Command::new("vagrant");
+        command.args(args).env("VAGRANT_HOME", world.folder("vagrant")).env("VAGRANT_CHECKPOINT_DISABLE", "1");
+        command.current_dir(world.folder("elsewhere")).output()
+    };
+    let Ok(added) = vagrant(&["box", "add", "--name", "me/web", packed.to_str().unwrap()]) else {
+        println!("not tested: Vagrant's own `box add`; the package vagrant is not installed");
+        return;
+    };
+    Ran::of(&added).ok();
+    let listed = Ran::of(&vagrant(&["box", "list"]).unwrap()).ok().stdout;
+    assert!(listed.contains("me/web") && listed.contains("libvirt"), "{listed}");
+}
+
+/// A machine that is off and whose disk holds `mib` MiB that cannot be compressed; nothing in it ever answers.
+fn silent_machine(mib: usize, more: &str) -> Option<World> {
+    if Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
+        println!("skipped: there is no QEMU for x86_64");
+        return None;
+    }
+    let world = World::empty();
+    let image = world.folder("image").join("disk.img");
+    let (count, of) = (format!("count={mib}"), format!("of={}", image.display()));
+    let status = Command::new("dd").args(["if=/dev/urandom", "bs=1M", "status=none", &count, &of]).status().unwrap();
+    assert!(status.success());
+    // sti; hlt; jmp back to hlt: the beginning of a boot sector, whose end says that it is one.
+    let mut disk = fs::read(&image).unwrap();
+    disk[..4].copy_from_slice(&[0xfb, 0xf4, 0xeb, 0xfd]);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    fs::write(&image, disk).unwrap();
+    world.run(&["box", "add", image.to_str().unwrap(), "--name", "silent"]).ok();
+    fs::remove_file(image).unwrap();
+    world.machine_file(&format!(
+        "box = \"silent\"\nboot_timeout = 2\ngraceful_halt_timeout = 1\nmemory = 128\n{more}[[synced_folder]]\nguest = \
+         \"/vagrant\"\ndisabled = true\n"
+    ));
+    world.run(&["up"]).fails(10, &[]);
+    world.run(&["halt", "-f"]).ok();
+    Some(world)
+}
+
+/// All files of the machine, with what tells that one was written to.
+fn files(world: &World) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
+    let machine = world.home().join("machines").join(world.id("default"));
+    let all = fs::read_dir(machine).unwrap().map(|entry| entry.unwrap());
+    let mut files: Vec<_> = all
+        // The lock says who had it last.
+        .filter(|entry| entry.file_name() != "lock")
+        .map(|entry| (entry.path(), entry.metadata().unwrap()))
+        .map(|(path, about)| (path, about.len(), about.modified().unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_package_killed_at_any_instant_leaves_the_machine_as_it_was_and_nothing_of_its_own() {
+    let Some(world) = silent_machine(150, "") else { return };
+    let before = files(&world);
+    let began = Instant::now();
+    world.run(&["package", "--no-reset"]).ok();
+    let whole = began.elapsed();
+    assert_eq!(files(&world), before);
+    fs::remove_file(world.project.join("package.box")).unwrap();
+    let boots = ["package"];
+    let packs = ["package", "--no-reset"];
+    let part = |hundredths: u32| whole * hundredths / 100;
+    for (args, instant) in [
+        (&boots[..], Duration::from_millis(20)),
+        (&boots, Duration::from_millis(150)),
+        (&boots, Duration::from_millis(400)),
+        (&boots, Duration::from_millis(1500)),
+        (&packs, part(10)),
+        (&packs, part(30)),
+        (&packs, part(50)),
+        (&packs, part(75)),
+        (&packs, part(95)),
+    ] {
+        let mut child = world.command(args).spawn().unwrap();
+        thread::sleep(instant);
+        drop(child.kill());
+        child.wait().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !world.processes().is_empty() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(world.processes(), [0; 0], "{args:?} after {instant:?}: its hypervisor ends with it");
+        assert_eq!(world.state("default"), "off");
+        // A box that is there is whole: the kill came after its end.
+        if world.project.join("package.box").exists() {
+            world.run(&["box", "add", "package.box", "--name", "whole", "--force"]).ok();
+            fs::remove_file(world.project.join("package.box")).unwrap();
+        }
+        // The next command that changes the machine removes what is left.
+        world.run(&["package", "--output", "/nonexistent/x.box", "--no-reset"]).fails(16, &["/nonexistent/x.box"]);
+        assert_eq!(files(&world), before, "{args:?} after {instant:?}");
+    }
+    let left: Vec<_> = fs::read_dir(&world.project).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    world.run(&["package", "--no-reset"]).ok();
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn what_makes_no_box_is_refused_and_changes_nothing() {
+    let Some(world) = silent_machine(1, "[machines.default]\n[machines.never]\nautostart = false\n") else { return };
+    fs::write(world.project.join("there.box"), "precious").unwrap();
+    fs::write(world.project.join("list.json"), "[1]").unwrap();
+    let before = files(&world);
+    for (args, code, words) in [
+        (&["package", "never"][..], 7, &["not created", "vbox-rs up never"][..]),
+        (&["package", "nobody"], 7, &["nobody"]),
+        (&["package"], 2, &["several machines"]),
+        (&["package", "default", "--output", "there.box"], 2, &["there.box exists", "--force"]),
+        (&["package", "default", "--include", "gone"], 2, &["cannot include gone"]),
+        (&["package", "default", "--include", "there.box,../x"], 2, &["leads out of the current directory"]),
+        (&["package", "default", "--vagrantfile", "gone.rb"], 16, &["gone.rb"]),
+        (&["package", "default", "--info", "list.json"], 2, &["list.json is no JSON object"]),
+        (&["package", "default", "--format", "hyperv"], 2, &["hyperv", "libvirt"]),
+        (&["package", "default", "--box-version", "../1"], 2, &["../1"]),
+        (&["package", "default"], 10, &["could not be cleaned", "--no-reset"]),
+    ] {
+        world.run(args).fails(code, words);
+        assert_eq!(files(&world), before, "{args:?}");
+    }
+    assert_eq!(fs::read_to_string(world.project.join("there.box")).unwrap(), "precious");
+    assert!(!world.project.join("package.box").exists());
+    assert_eq!(world.processes(), [0; 0]);
+
+    world.run(&["package", "default", "--output", "there.box", "--force", "--no-reset"]).ok();
+    assert_eq!(names_in(&world.project.join("there.box")), ["metadata.json", "box.img"]);
+    let virtualbox = ["--format", "virtualbox", "--output", "virtualbox.box"];
+    world.run(&[&["package", "default", "--no-reset"][..], &virtualbox].concat()).ok();
+    let virtualbox = world.project.join("virtualbox.box");
+    let names = ["metadata.json", "Vagrantfile", "box.ovf", "box-disk001.vmdk"];
+    assert_eq!(names_in(&virtualbox), names);
+    assert!(file_in(&virtualbox, "Vagrantfile").contains("config.vm.base_mac = \"525400"));
+    world.run(&["destroy", "-f"]).ok();
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_no_part_of_a_box() {
+    let Some(world) = silent_machine(20, "") else { return };
+    let small = world.folder("small");
+    let Some(_mount) = Mount::new(&small, "size=4m") else { return };
+    let before = files(&world);
+    let target = small.join("package.box");
+    let ran = world.run(&["package", "--no-reset", "--output", target.to_str().unwrap()]);
+    ran.fails(16, &["o space left", "free some space"]);
+    assert_eq!(fs::read_dir(&small).unwrap().count(), 0);
+    assert_eq!(files(&world), before);
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
