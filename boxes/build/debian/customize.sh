@@ -12,6 +12,8 @@ useradd --create-home --shell /bin/bash --user-group vagrant
 # shellcheck disable=SC2016 # a hash, not variables
 usermod --password '$6$vboxrs$a/RlSgw880NMwbFe.EKl5OdKDkLKhSA3rkLV7jlRov1zupcpVHLdM3qxnRVUSdYI75piHEkEE6TLWlzHWc5/Y0' vagrant
 usermod --append --groups sudo,adm,systemd-journal vagrant
+# Where the recipe has Docker.
+if getent group docker >/dev/null; then usermod --append --groups docker vagrant; fi
 install -d -m 700 -o vagrant -g vagrant /home/vagrant/.ssh
 install -m 600 -o vagrant -g vagrant /usr/lib/vbox-rs/insecure.pub /home/vagrant/.ssh/authorized_keys
 passwd --quiet --lock root

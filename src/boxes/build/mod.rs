@@ -12,7 +12,7 @@ mod recipe;
 mod tools;
 
 pub use error::Error;
-pub use recipe::{Profile, Recipe, recipes};
+pub use recipe::{Addition, Profile, Recipe, additions, name_of, profile_names, recipes};
 pub use tools::Tool;
 
 use std::fmt::Write as _;
@@ -63,7 +63,7 @@ pub struct Built {
 
 /// The recipe of that name.
 pub fn recipe(name: &str) -> Result<&'static Recipe, Error> {
-    recipes().iter().find(|recipe| recipe.name == name).ok_or_else(|| Error::NoRecipe { name: name.into() })
+    recipe::find(name).ok_or_else(|| Error::NoRecipe { name: name.into() })
 }
 
 /// Builds a box. After a failure, or `kill -9`, nothing is left at `output` but what was there before; the next build
@@ -421,7 +421,7 @@ mod tests {
         assert_eq!(error.to_string(), "no recipe named `debian/sarge`");
         assert_eq!(
             error.hint().unwrap(),
-            "there are recipes for debian/bookworm64, debian/bookworm64-cloud, debian/trixie64"
+            "there are recipes for debian/bullseye64, debian/bookworm64, debian/bookworm64-cloud, debian/trixie64"
         );
         request.recipe = "debian/trixie64".into();
         request.mirror = Some("x y".into());

@@ -1,5 +1,6 @@
 //! Recipes: data under `boxes/build/`, compiled in.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -39,10 +40,31 @@ pub enum Profile {
     Cloud,
 }
 
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 4] = [
+    include_str!("../../../boxes/build/debian-bullseye64.toml"),
     include_str!("../../../boxes/build/debian-bookworm64.toml"),
     include_str!("../../../boxes/build/debian-bookworm64-cloud.toml"),
     include_str!("../../../boxes/build/debian-trixie64.toml"),
+];
+
+/// What a box of profile `quick` can have besides.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Addition {
+    /// Its name; the box's ends with it.
+    pub name: String,
+    /// For people, behind the box's own description.
+    pub description: String,
+    /// More Debian packages.
+    packages: Vec<String>,
+    /// Those that only some suites have.
+    #[serde(default)]
+    suites: BTreeMap<String, Vec<String>>,
+}
+
+const ADDITIONS_SOURCES: [&str; 2] = [
+    include_str!("../../../boxes/build/profiles/build.toml"),
+    include_str!("../../../boxes/build/profiles/docker.toml"),
 ];
 
 /// A file that the recipes share, and where it goes.
@@ -109,12 +131,53 @@ pub(super) const IMAGE_SCRIPT: &str = include_str!("../../../boxes/build/debian/
 static RECIPES: LazyLock<Vec<Recipe>> =
     LazyLock::new(|| SOURCES.iter().filter_map(|text| toml::from_str(text).ok()).collect());
 
-/// Every box that can be built.
+static ADDITIONS: LazyLock<Vec<Addition>> =
+    LazyLock::new(|| ADDITIONS_SOURCES.iter().filter_map(|text| toml::from_str(text).ok()).collect());
+
+/// The boxes of profile `quick`, each with each addition.
+static WITH_ADDITIONS: LazyLock<Vec<Recipe>> = LazyLock::new(|| {
+    let quick = recipes().iter().filter(|recipe| recipe.profile == Profile::Quick);
+    quick.flat_map(|recipe| additions().iter().map(|addition| recipe.with(addition))).collect()
+});
+
+/// Every box that can be built, without additions.
 pub fn recipes() -> &'static [Recipe] {
     &RECIPES
 }
 
+/// What boxes of profile `quick` can have besides.
+pub fn additions() -> &'static [Addition] {
+    &ADDITIONS
+}
+
+/// The recipe of that name, with an addition or without.
+pub(super) fn find(name: &str) -> Option<&'static Recipe> {
+    recipes().iter().chain(WITH_ADDITIONS.iter()).find(|recipe| recipe.name == name)
+}
+
+/// The name of the box `base` in a profile: `minimal` is the box itself.
+pub fn name_of(base: &str, profile: &str) -> String {
+    if profile == MINIMAL { base.into() } else { format!("{base}-{profile}") }
+}
+
+/// The names of profiles, for the command line.
+pub fn profile_names() -> Vec<&'static str> {
+    let additions = additions().iter().map(|addition| addition.name.as_str());
+    [MINIMAL, "cloud"].into_iter().chain(additions).collect()
+}
+
+const MINIMAL: &str = "minimal";
+
 impl Recipe {
+    fn with(&self, addition: &Addition) -> Self {
+        let mut all = self.clone();
+        all.name = name_of(&self.name, &addition.name);
+        all.description = format!("{}, {}", self.description, addition.description);
+        all.packages
+            .extend(addition.packages.iter().chain(addition.suites.get(&self.suite).into_iter().flatten()).cloned());
+        all
+    }
+
     /// What is put into the guest before its packages are unpacked.
     pub(super) fn assets(&self) -> &'static [Asset] {
         match self.profile {
@@ -173,12 +236,27 @@ mod tests {
     fn every_recipe_reads_and_is_its_own() {
         assert_eq!(recipes().len(), SOURCES.len());
         let names: Vec<_> = recipes().iter().map(|recipe| recipe.name.as_str()).collect();
-        assert_eq!(names, ["debian/bookworm64", "debian/bookworm64-cloud", "debian/trixie64"]);
+        assert_eq!(names, ["debian/bullseye64", "debian/bookworm64", "debian/bookworm64-cloud", "debian/trixie64"]);
         assert_ne!(recipes()[0].root_uuid(), recipes()[1].root_uuid());
         for recipe in recipes() {
             assert_eq!(recipe.root_uuid().len(), 36);
             assert!(recipe.packages.iter().any(|name| name == "openssh-server"));
         }
+    }
+
+    #[test]
+    fn a_profile_adds_packages_and_makes_another_box() {
+        assert_eq!(additions().len(), ADDITIONS_SOURCES.len());
+        assert_eq!(profile_names(), ["minimal", "cloud", "build", "docker"]);
+        let plain = find("debian/trixie64").unwrap();
+        let docker = find(&name_of("debian/trixie64", "docker")).unwrap();
+        assert_eq!(docker.name, "debian/trixie64-docker");
+        assert_eq!(docker.packages[..plain.packages.len()], plain.packages);
+        assert_eq!(docker.packages[plain.packages.len()..], ["docker.io", "apparmor", "docker-cli"]);
+        assert_ne!(docker.root_uuid(), plain.root_uuid());
+        assert!(!find("debian/bookworm64-docker").unwrap().packages.contains(&"docker-cli".to_owned()));
+        assert!(find("debian/bookworm64-cloud-docker").is_none());
+        assert_eq!(find(&name_of("debian/trixie64", "minimal")).unwrap().name, plain.name);
     }
 
     #[test]

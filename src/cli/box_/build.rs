@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use super::{App, Done};
 use crate::boxes::build::{self, BuildRequest, Built};
@@ -19,10 +20,14 @@ use crate::ui::{Table, text};
 Examples:
   vbox-rs box build                     lists what can be built
   vbox-rs box build debian/bookworm64   into the library
+  vbox-rs box build debian/bookworm64 --profile docker
   vbox-rs box build debian/trixie64 --output trixie.box")]
 pub(super) struct Build {
     /// What to build
     recipe: Option<String>,
+    /// What is in it beside a small Debian; the box's name ends with it
+    #[arg(long, value_name = "PROFILE", requires = "recipe", value_parser = PossibleValuesParser::new(build::profile_names()))]
+    profile: Option<String>,
     /// Write the `.box` to FILE and leave the library alone
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
@@ -34,6 +39,7 @@ pub(super) struct Build {
 impl Build {
     pub(super) fn run(&self, app: &App) -> Done {
         let Some(recipe) = &self.recipe else { return recipes(app) };
+        let recipe = &self.profile.as_ref().map_or_else(|| recipe.clone(), |profile| build::name_of(recipe, profile));
         let work_dir = App::dirs()?.downloads().with_file_name("build");
         let output = match &self.output {
             Some(output) => output.clone(),
@@ -92,7 +98,11 @@ fn recipes(app: &App) -> Done {
             .iter()
             .map(|recipe| serde_json::json!({ "name": recipe.name, "description": recipe.description }))
             .collect();
-        app.ui.print_json(&serde_json::json!({ "recipes": all }))?;
+        let profiles: Vec<_> = build::additions()
+            .iter()
+            .map(|addition| serde_json::json!({ "name": addition.name, "description": addition.description }))
+            .collect();
+        app.ui.print_json(&serde_json::json!({ "recipes": all, "profiles": profiles }))?;
         return Ok(0);
     }
     let mut table = Table::new(["NAME", "DESCRIPTION"]);
@@ -100,5 +110,8 @@ fn recipes(app: &App) -> Done {
         table.row([recipe.name.clone(), recipe.description.clone()]);
     }
     app.ui.print(&table.render())?;
+    for addition in build::additions() {
+        app.ui.say(&format!("--profile {}: each of them but cloud images {}", addition.name, addition.description));
+    }
     Ok(0)
 }
