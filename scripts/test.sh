@@ -18,7 +18,7 @@ step formatting
 cargo fmt --all --check
 step shellcheck
 shellcheck scripts/*.sh .ci/run
-shellcheck -s sh boxes/build/debian/{customize.sh,image.sh,first-boot,resolv-conf,initramfs-hook,initramfs-load,initramfs-move} boxes/build/debian-cloud/customize.sh
+shellcheck -s sh boxes/build/debian/{customize.sh,image.sh,first-boot,resolv-conf,initramfs-hook,initramfs-load,initramfs-move} boxes/build/debian-cloud/customize.sh src/guest/data/reset.sh
 step clippy
 cargo clippy --locked --all-targets -- -D warnings
 step documentation

@@ -112,7 +112,7 @@ pub fn write(cx: &Cx, machine: &Machine<'_>, extras: Extras, to: &Destination<'_
     let vagrantfile = vagrantfile::text(machine, to.format, &extras);
     parts.extend(extras.parts()?);
     let package =
-        Package { metadata: metadata(machine, to, &names)?, info: extras.info, vagrantfile, parts, date: now() };
+        Package { metadata: metadata(machine, to, &names), info: extras.info, vagrantfile, parts, date: now() };
     Ok(package.write(cx, to.path, to.replace)?)
 }
 
@@ -123,14 +123,14 @@ fn disk_names(format: Format, count: usize) -> Vec<String> {
     }
 }
 
-fn metadata(machine: &Machine<'_>, to: &Destination<'_>, names: &[String]) -> Result<Value, Error> {
+fn metadata(machine: &Machine<'_>, to: &Destination<'_>, names: &[String]) -> Value {
     let architecture = architecture(std::env::consts::ARCH).ok();
     if to.format == Format::Virtualbox {
         let mut metadata = json!({ "provider": "virtualbox" });
         if let Some(architecture) = architecture {
             metadata["architecture"] = architecture.into();
         }
-        return Ok(metadata);
+        return metadata;
     }
     let stored = |disk: &Disk| StoredDisk {
         sha256: String::new(),
@@ -159,7 +159,7 @@ fn metadata(machine: &Machine<'_>, to: &Destination<'_>, names: &[String]) -> Re
             _ => true,
         });
     }
-    Ok(metadata)
+    metadata
 }
 
 fn now() -> u64 {

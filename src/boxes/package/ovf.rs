@@ -29,9 +29,9 @@ fn item(into: &mut String, fields: &[(&str, &str)]) {
     into.push_str("      </Item>\n");
 }
 
-/// The machine with its disks, called `names` in the box.
-pub(super) fn describe(machine: &Machine<'_>, names: &[String]) -> String {
-    let (mut files, mut disks, mut items) = (String::new(), String::new(), String::new());
+/// Everything but the disks; the controller has the number 3.
+fn hardware(machine: &Machine<'_>) -> String {
+    let mut items = String::new();
     let (cpus, memory) = (machine.size.0.to_string(), machine.size.1.to_string());
     item(
         &mut items,
@@ -78,6 +78,12 @@ pub(super) fn describe(machine: &Machine<'_>, names: &[String]) -> String {
             ("ResourceType", "10"),
         ],
     );
+    items
+}
+
+/// The machine with its disks, called `names` in the box.
+pub(super) fn describe(machine: &Machine<'_>, names: &[String]) -> String {
+    let (mut files, mut disks, mut items) = (String::new(), String::new(), hardware(machine));
     for (index, (disk, name)) in machine.disks.iter().zip(names).enumerate() {
         let number = index + 1;
         let _ = writeln!(files, "    <File ovf:id=\"file{number}\" ovf:href=\"{name}\"/>");

@@ -31,7 +31,7 @@ fn to(format: Format) -> Destination<'static> {
 #[test]
 fn the_metadata_is_what_vagrant_libvirt_reads_and_names_nothing_that_the_user_did_not_name() {
     let manifest = manifest();
-    let about = metadata(&machine(&manifest), &to(Format::Libvirt), &["box.img".into()]).unwrap();
+    let about = metadata(&machine(&manifest), &to(Format::Libvirt), &["box.img".into()]);
     assert_eq!(
         (&about["provider"], &about["format"], &about["virtual_size"]),
         (&"libvirt".into(), &"qcow2".into(), &10.into())
@@ -40,7 +40,7 @@ fn the_metadata_is_what_vagrant_libvirt_reads_and_names_nothing_that_the_user_di
     assert_eq!(about["vbox_rs"], json!({ "seed": true, "user": "vagrant" }));
     let version = "1.2.0".parse().unwrap();
     let named = Destination { name: Some("me/new"), version: Some(&version), ..to(Format::Libvirt) };
-    let about = metadata(&machine(&manifest), &named, &["box.img".into()]).unwrap();
+    let about = metadata(&machine(&manifest), &named, &["box.img".into()]);
     assert_eq!(about["vbox_rs"], json!({ "name": "me/new", "version": "1.2.0", "seed": true, "user": "vagrant" }));
 }
 
@@ -80,7 +80,7 @@ fn a_virtualbox_box_describes_every_disk_and_its_controller() {
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    assert_eq!(metadata(&machine, &to(Format::Virtualbox), &names).unwrap()["provider"], "virtualbox");
+    assert_eq!(metadata(&machine, &to(Format::Virtualbox), &names)["provider"], "virtualbox");
 }
 
 #[test]
