@@ -203,6 +203,7 @@ fn vagrants_flags_are_taken() {
         &["ssh", "-c", "true", "-t", "-p", "--no-tty", "--", "-v"],
         &["ssh-config", "--host", "x"],
         &["port", "--guest", "80"],
+        &["package", "--output", "x.box", "--include", "a,b", "--info", "i.json", "--vagrantfile", "v.rb"],
         &["upload", "-t", "-c", "--compression-type", "tgz", "Vagrantfile"],
         &["validate", "-p"],
         &["box", "list", "-i"],
