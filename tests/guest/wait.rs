@@ -1,0 +1,139 @@
+//! Readiness: from a port that nobody answers to the first login.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vbox_rs::guest::{Answer, Error, HostKey, Login, Session, Stage, keys, wait};
+use vbox_rs::progress::{Cancel, Cx, Event, Sink};
+
+use crate::world::{Sshd, free_port, listening, serve};
+
+/// Keeps what was waited for.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Sink for Told {
+    fn emit(&self, _: Option<&str>, event: &Event) {
+        if let Event::Waiting { what } = event {
+            self.0.lock().unwrap().push(what.clone());
+        }
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(400);
+
+#[test]
+fn a_server_that_comes_late_is_found_and_every_stage_is_told() {
+    let sshd = Sshd::start();
+    let login = sshd.login();
+    let mut sshd = sshd;
+    sshd.child.kill().unwrap();
+    sshd.child.wait().unwrap();
+    let told = Arc::new(Told::default());
+    let cx = Cx::new(told.clone(), Cancel::default());
+    let mut session = thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait::for_ssh(&cx, &login, &mut || true, Duration::from_secs(30)));
+        thread::sleep(Duration::from_millis(300));
+        sshd.child = serve(sshd.dir.path(), sshd.port);
+        waiting.join().unwrap().unwrap()
+    });
+    assert_eq!(session.output(&Cx::silent(), "echo in").unwrap().stdout, b"in\n");
+    let told = told.0.lock().unwrap();
+    assert_eq!(told.first().map(String::as_str), Some("port answers"));
+    assert_eq!(told[told.len() - 2..], ["key exchange", "login"]);
+}
+
+#[test]
+fn keys_that_are_installed_late_are_waited_for() {
+    let sshd = Sshd::start();
+    let keys = fs::read(sshd.authorized_keys()).unwrap();
+    fs::write(sshd.authorized_keys(), "").unwrap();
+    let login = sshd.login();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| wait::for_ssh(&Cx::silent(), &login, &mut || true, Duration::from_secs(30)));
+        thread::sleep(Duration::from_millis(400));
+        fs::write(sshd.authorized_keys(), keys).unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn refused_keys_are_reported_as_such_at_the_deadline() {
+    let sshd = Sshd::start();
+    let other = keys::ensure(sshd.dir.path(), "other", "other").unwrap();
+    let login = Login { keys: vec![other.private], ..sshd.login() };
+    let refused = wait::for_ssh(&Cx::silent(), &login, &mut || true, Duration::from_secs(2));
+    assert!(matches!(refused, Err(Error::WrongKey { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_changed_host_key_is_not_waited_away() {
+    let sshd = Sshd::start();
+    let other = keys::ensure(sshd.dir.path(), "other", "other").unwrap();
+    let login = Login { host_key: HostKey::Pinned(other.public), ..sshd.login() };
+    let changed = wait::for_ssh(&Cx::silent(), &login, &mut || true, Duration::from_secs(600));
+    assert!(matches!(changed, Err(Error::HostKeyChanged(_))), "{changed:?}");
+}
+
+#[test]
+fn a_port_without_a_server_is_told_by_what_it_does() {
+    let wait_for = |port| wait::for_ssh(&Cx::silent(), &listening(port), &mut || true, SHORT).unwrap_err();
+    let closed = wait_for(free_port());
+    assert!(matches!(closed, Error::NoSshd { answer: Answer::Closed, .. }), "{closed:?}");
+
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let error = wait_for(silent.local_addr().unwrap().port());
+    assert!(matches!(error, Error::NoSshd { answer: Answer::Silent, .. }), "{error:?}");
+
+    let hanging_up = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = hanging_up.local_addr().unwrap().port();
+    thread::spawn(move || hanging_up.incoming().for_each(drop));
+    let error = wait_for(port);
+    assert!(matches!(error, Error::NoSshd { answer: Answer::Refused, .. }), "{error:?}");
+
+    let stuck = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = stuck.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        for stream in stuck.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(b"SSH-2.0-stuck\r\n");
+            kept.push(stream);
+        }
+    });
+    let error = wait_for(port);
+    assert!(matches!(error, Error::BootTimeout { stage: Stage::KeyExchange, .. }), "{error:?}");
+}
+
+#[test]
+fn a_hypervisor_that_dies_ends_the_wait() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let login = listening(silent.local_addr().unwrap().port());
+    let began = Instant::now();
+    let mut alive = || began.elapsed() < Duration::from_millis(200);
+    let died = wait::for_ssh(&Cx::silent(), &login, &mut alive, Duration::from_secs(600));
+    assert!(matches!(died, Err(Error::ProcessDied { stage: Stage::Banner })), "{died:?}");
+}
+
+#[test]
+fn a_cancelled_wait_and_a_cancelled_login_end() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let login = listening(silent.local_addr().unwrap().port());
+    let cancel = Cancel::default();
+    let cx = Cx::new(Arc::new(vbox_rs::progress::Silent), cancel.clone());
+    let other = cancel.clone();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(150));
+        other.raise();
+    });
+    let result = wait::for_ssh(&cx, &login, &mut || true, Duration::from_secs(600));
+    assert!(matches!(result, Err(Error::Interrupted(_))), "{result:?}");
+    let result = Session::open(&cx, &login);
+    assert!(matches!(result, Err(Error::Interrupted(_))), "{result:?}");
+    let slow = Session::open(&Cx::silent(), &Login { timeout: SHORT, ..login });
+    assert!(matches!(slow, Err(Error::LoginTimeout { stage: Stage::KeyExchange, .. })), "{slow:?}");
+}
