@@ -18,7 +18,7 @@ test:
 check:
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
-	cargo nextest run --profile fast
+	cargo nextest run
 
 bench:
 	scripts/setup.sh build run box bench

@@ -34,4 +34,4 @@ trap - EXIT
 cargo deny --log-level warn check licenses bans sources
 step tests
 scripts/tools.sh nextest
-cargo nextest run --locked --no-fail-fast
+cargo nextest run --locked --profile full

@@ -1,9 +1,11 @@
 //! What a user sees who sits at a terminal, and what Ctrl-C does.
 //!
-//! The machines have an empty disk: their hypervisor starts for real, and nothing ever answers.
+//! The machines have an empty disk: their hypervisor starts for real (QEMU must be installed), and nothing ever answers.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a panic is how a test fails")]
 
+#[path = "support/pty.rs"]
+mod pty;
 #[path = "e2e/world.rs"]
 #[expect(dead_code, reason = "the tests of real machines use all of it")]
 mod world;
@@ -12,18 +14,18 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::process::{Child, Stdio};
 
+use pty::ended;
 use rexpect::session::PtySession;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
-use world::{World, demo_box};
+use world::World;
 
-/// A world whose machine never answers; `None` where no hypervisor is to be expected.
-fn silent_machine(settings: &str) -> Option<World> {
-    demo_box()?;
+/// A world whose machine never answers.
+fn silent_machine(settings: &str) -> World {
     let world = World::empty();
     world.add_empty_box();
     world.machine_file(&format!("box = \"empty\"\nmemory = 128\n{settings}"));
-    Some(world)
+    world
 }
 
 fn at_terminal(world: &World, args: &[&str]) -> PtySession {
@@ -31,12 +33,6 @@ fn at_terminal(world: &World, args: &[&str]) -> PtySession {
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
     command.env("TERM", "xterm").env_remove("CI");
     rexpect::session::spawn_command(command, Some(20_000)).unwrap()
-}
-
-/// The library's own type of a process' end cannot be named; its text can.
-fn ended(session: &PtySession) -> String {
-    let status = format!("{:?}", session.process().wait().unwrap());
-    status.split_once("), ").map(|(_, code)| code.trim_end_matches(')').to_owned()).unwrap_or(status)
 }
 
 fn shows_control_characters(session: &PtySession) -> bool {
@@ -51,7 +47,7 @@ fn interrupt(child: &Child) {
 
 #[test]
 fn destroy_asks_and_only_a_yes_destroys() {
-    let Some(world) = silent_machine("boot_timeout = 1\n") else { return };
+    let world = silent_machine("boot_timeout = 1\n");
     world.run(&["up"]).fails(10, &[]);
     for (answer, words, code) in [("n", "nothing was done", "1"), ("", "nothing was done", "1")] {
         let mut session = at_terminal(&world, &["destroy"]);
@@ -75,7 +71,7 @@ fn destroy_asks_and_only_a_yes_destroys() {
 
 #[test]
 fn nobody_is_asked_where_nobody_can_answer() {
-    let Some(world) = silent_machine("boot_timeout = 1\n") else { return };
+    let world = silent_machine("boot_timeout = 1\n");
     world.run(&["up"]).fails(10, &[]);
     world.run(&["destroy"]).fails(2, &["cannot ask whether to destroy `default`", "use -f"]);
     assert_eq!(world.state("default"), "running");
@@ -85,7 +81,7 @@ fn nobody_is_asked_where_nobody_can_answer() {
 
 #[test]
 fn ctrl_c_while_it_boots_says_what_is_left_and_destroy_removes_it() {
-    let Some(world) = silent_machine("") else { return };
+    let world = silent_machine("");
     let mut session = at_terminal(&world, &["up"]);
     session.exp_string("boot: ssh banner").unwrap();
     assert!(!shows_control_characters(&session), "`^C` would tear the bars");
@@ -102,7 +98,7 @@ fn ctrl_c_while_it_boots_says_what_is_left_and_destroy_removes_it() {
 
 #[test]
 fn a_log_tells_what_is_awaited_for_long_and_a_signal_ends_it() {
-    let Some(world) = silent_machine("graceful_halt_timeout = 60\n") else { return };
+    let world = silent_machine("graceful_halt_timeout = 60\n");
     for (args, awaited, left) in [
         ("up", "    default: waiting: ssh banner", "runs, but is not set up yet"),
         ("halt", "    default: waiting: the guest to shut down", "was asked to shut down"),

@@ -125,32 +125,16 @@ fn the_boot_id_is_read_and_a_failing_step_tells_why() {
 
 #[test]
 fn the_real_client_logs_in_with_our_configuration_and_sees_a_changed_key() {
-    let Some(client) = openssh::client() else { return };
+    let client = openssh::client().expect("openssh-client must be installed");
     let sshd = Sshd::start();
-    let known_hosts = sshd.dir.path().join("known hosts");
-    fs::write(&known_hosts, openssh::known_hosts_line("vbox-rs-1", &sshd.host_key).unwrap()).unwrap();
-    let endpoint = sshd.login().endpoint;
-    let config = openssh::ClientConfig {
-        host: "web",
-        endpoint: &endpoint,
-        known_hosts: &known_hosts,
-        host_key_alias: "vbox-rs-1",
-        host_key_known: true,
-        identities: std::slice::from_ref(&sshd.key),
-        forward_agent: false,
-        forward_x11: false,
-        keep_alive: true,
-        connect_timeout: 15,
-    };
-    let file = sshd.dir.path().join("config");
-    fs::write(&file, openssh::config_text(&config).unwrap()).unwrap();
+    let file = sshd.client_config("web");
     let invocation = openssh::Invocation { command: Some("echo $((40+2)); exit 3"), ..Default::default() };
     let run = || Command::new(&client).args(openssh::arguments(&file, "web", &invocation)).output().unwrap();
     let output = run();
     assert_eq!(output.stdout, b"42\n", "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(3));
     let other = keys::ensure(sshd.dir.path(), "other", "other").unwrap();
-    fs::write(&known_hosts, openssh::known_hosts_line("vbox-rs-1", &other.public).unwrap()).unwrap();
+    fs::write(sshd.known_hosts(), openssh::known_hosts_line("web", &other.public).unwrap()).unwrap();
     let refused = run();
     assert_eq!(refused.status.code(), Some(255));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("REMOTE HOST IDENTIFICATION HAS CHANGED"));

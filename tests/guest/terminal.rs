@@ -8,14 +8,15 @@ use rexpect::session::PtySession;
 use vbox_rs::guest::{Endpoint, Error, Login, Session, shell};
 use vbox_rs::progress::Cx;
 
+use crate::pty::ended;
 use crate::world::{Sshd, listening, user};
 
 /// Runs a session of ours on inherited input and output: what `helper` starts.
 #[test]
-#[ignore = "other tests start it as a process of its own"]
+#[ignore = "started by another test"]
 #[expect(clippy::exit, reason = "the exit code of the guest must become that of this process")]
-fn helper_session() {
-    let Some(port) = env::var("GUEST_TEST_PORT").ok().and_then(|port| port.parse().ok()) else { return };
+fn child_session() {
+    let port = env::var("GUEST_TEST_PORT").unwrap().parse().unwrap();
     let login = Login { keys: vec![env::var("GUEST_TEST_KEY").unwrap().into()], ..listening(port) };
     let login = Login { endpoint: Endpoint { user: user(), ..login.endpoint }, ..login };
     let cx = Cx::silent();
@@ -34,7 +35,7 @@ fn helper_session() {
 
 fn helper(sshd: &Sshd) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "terminal::helper_session", "--ignored", "--nocapture", "--quiet"]);
+    command.args(["--exact", "terminal::child_session", "--ignored", "--nocapture", "--quiet"]);
     command.env("GUEST_TEST_PORT", sshd.port.to_string()).env("GUEST_TEST_KEY", &sshd.key).env("TERM", "xterm");
     command
 }
@@ -50,12 +51,6 @@ fn typed(sshd: &Sshd) -> PtySession {
 fn resize(session: &PtySession, rows: u16, columns: u16) {
     let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(session.process().get_file_handle().unwrap(), size).unwrap();
-}
-
-/// The library's own type of a process' end cannot be named; its text can.
-fn ended(session: &PtySession) -> String {
-    let status = format!("{:?}", session.process().wait().unwrap());
-    status.split_once("), ").map(|(_, code)| code.trim_end_matches(')').to_owned()).unwrap_or(status)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use vbox_rs::guest::{Endpoint, HostKey, Login, Session, keys};
+use vbox_rs::guest::{Endpoint, HostKey, Login, Session, keys, openssh};
 use vbox_rs::progress::Cx;
 
 /// A server of our own; it ends with the value.
@@ -52,6 +52,31 @@ impl Sshd {
 
     pub fn open(&self) -> Session {
         Session::open(&Cx::silent(), &self.login()).unwrap()
+    }
+
+    pub fn known_hosts(&self) -> PathBuf {
+        self.dir.path().join("known hosts")
+    }
+
+    /// A configuration for the OpenSSH client by which `host` is this server, whose key is known.
+    pub fn client_config(&self, host: &str) -> PathBuf {
+        let known_hosts = self.known_hosts();
+        fs::write(&known_hosts, openssh::known_hosts_line(host, &self.host_key).unwrap()).unwrap();
+        let text = openssh::config_text(&openssh::ClientConfig {
+            host,
+            endpoint: &self.login().endpoint,
+            known_hosts: &known_hosts,
+            host_key_alias: host,
+            host_key_known: true,
+            identities: std::slice::from_ref(&self.key),
+            forward_agent: false,
+            forward_x11: false,
+            keep_alive: true,
+            connect_timeout: 15,
+        });
+        let file = self.dir.path().join("config");
+        fs::write(&file, text.unwrap()).unwrap();
+        file
     }
 
     pub fn authorized_keys(&self) -> PathBuf {

@@ -10,7 +10,7 @@ use crate::world::{TestVm, eventually, forward, free_port, processes};
 
 #[test]
 fn a_killed_process_is_seen_as_vanished_and_a_new_start_mends_it() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     test.up();
     test.signal("-9");
     test.ended();
@@ -28,7 +28,7 @@ fn a_killed_process_is_seen_as_vanished_and_a_new_start_mends_it() {
 
 #[test]
 fn a_stopped_process_is_unresponsive_and_can_be_killed() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     test.up();
     test.signal("-STOP");
     // The signal takes a moment to reach every thread.
@@ -41,7 +41,7 @@ fn a_stopped_process_is_unresponsive_and_can_be_killed() {
 
 #[test]
 fn a_taken_port_has_an_error_of_its_own() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut plan = test.plan();
@@ -57,7 +57,7 @@ fn a_taken_port_has_an_error_of_its_own() {
 
 #[test]
 fn qemus_own_complaint_is_passed_on() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     let mut plan = test.plan();
     plan.qemu.extra_args = vec!["-nonsense".into()];
     test.vm.create(&Cx::silent(), &plan).unwrap();
@@ -68,7 +68,7 @@ fn qemus_own_complaint_is_passed_on() {
 
 #[test]
 fn lost_disks_and_images_are_named() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     test.up();
     test.vm.kill().unwrap();
     fs::rename(&test.image, test.image.with_extension("away")).unwrap();
@@ -89,7 +89,7 @@ fn lost_disks_and_images_are_named() {
 
 #[test]
 fn a_process_without_record_or_lock_file_is_found_and_destroyed() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     test.up();
     for name in ["qemu.json", "qemu.pid"] {
         fs::remove_file(test.dir().join(name)).unwrap();

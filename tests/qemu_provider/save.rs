@@ -12,7 +12,7 @@ use crate::world::{TestVm, eventually, forward, free_port, names, processes};
 
 #[test]
 fn memory_is_saved_and_restored_with_other_forwards() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     test.up();
     test.vm.save(&Cx::silent()).unwrap();
     assert_eq!(test.state(), VmState::Saved);
@@ -35,7 +35,7 @@ fn memory_is_saved_and_restored_with_other_forwards() {
 
 #[test]
 fn a_saved_state_that_cannot_be_loaded_is_kept() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     test.up();
     test.vm.save(&Cx::silent()).unwrap();
     let path = test.dir().join("saved-state");
@@ -52,7 +52,7 @@ fn a_saved_state_that_cannot_be_loaded_is_kept() {
 
 #[test]
 fn a_save_that_is_cancelled_leaves_a_running_machine() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     test.up();
     let cancel = Cancel::default();
     cancel.raise();
@@ -67,7 +67,7 @@ fn a_save_that_is_cancelled_leaves_a_running_machine() {
 
 #[test]
 fn a_path_that_qemu_cannot_write_to_is_written_through_a_descriptor() {
-    let Some(mut test) = TestVm::below("with, comma") else { return };
+    let mut test = TestVm::below("with, comma");
     test.up();
     test.vm.save(&Cx::silent()).unwrap();
     assert_eq!(test.state(), VmState::Saved);
@@ -77,7 +77,7 @@ fn a_path_that_qemu_cannot_write_to_is_written_through_a_descriptor() {
 
 #[test]
 fn a_save_that_was_cut_off_can_be_repeated_or_undone() {
-    let Some(mut test) = TestVm::new() else { return };
+    let mut test = TestVm::new();
     test.up();
     for undo in [true, false] {
         // As `kill -9` leaves it between QEMU's last word and our rename.
