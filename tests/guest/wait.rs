@@ -1,8 +1,9 @@
 //! Readiness: from a port that nobody answers to the first login.
 
 use std::fs;
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -107,6 +108,46 @@ fn a_port_without_a_server_is_told_by_what_it_does() {
     });
     let error = wait_for(port);
     assert!(matches!(error, Error::BootTimeout { stage: Stage::KeyExchange, .. }), "{error:?}");
+}
+
+/// A server so slow that its banner comes a second after the connection. Tells the most that were open at once.
+fn slow_server(listener: &TcpListener, done: &AtomicBool) -> usize {
+    listener.set_nonblocking(true).unwrap();
+    let mut open: Vec<(Instant, TcpStream)> = Vec::new();
+    let mut most = 0;
+    while !done.load(Ordering::Relaxed) {
+        let new = listener.accept().ok();
+        open.retain(|(_, stream)| {
+            stream.set_nonblocking(true).unwrap();
+            // Nothing is said to us before we say something: what can be read is the end.
+            matches!(stream.peek(&mut [0]), Err(e) if e.kind() == ErrorKind::WouldBlock)
+        });
+        open.extend(new.map(|(stream, _)| (Instant::now(), stream)));
+        most = most.max(open.len());
+        for (since, stream) in &mut open {
+            if since.elapsed() >= Duration::from_secs(1) {
+                let _ = stream.write(b"SSH-2.0-slow\r\n");
+            }
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    most
+}
+
+#[test]
+fn a_slow_banner_wins_and_few_connections_wait_for_it() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let login = listening(listener.local_addr().unwrap().port());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let server = scope.spawn(|| slow_server(&listener, &done));
+        let answered = wait::for_banner(&Cx::silent(), &login, &mut || true, Duration::from_secs(60)).map(drop);
+        done.store(true, Ordering::Relaxed);
+        assert!(answered.is_ok(), "{answered:?}");
+        // OpenSSH turns some away from the tenth on.
+        let most = server.join().unwrap();
+        assert!((2..=6).contains(&most), "{most} were open at once");
+    });
 }
 
 #[test]
