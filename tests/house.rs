@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Floors from the ground up. A module may use its own floor's foundations and everything below, never a neighbour of
 /// the same floor unless it is listed in `NEIGHBOURS`, never anything above.
 const FLOORS: &[&[&str]] = &[
-    &["error", "progress", "sys"],
+    &["error", "progress", "sys", "trace"],
     &["store"],
     &["config"],
     &["provider", "boxes", "guest", "network"],
@@ -22,6 +22,7 @@ const FLOORS: &[&[&str]] = &[
 /// Who may know a neighbour, and why.
 const NEIGHBOURS: &[(&str, &str)] = &[
     ("progress", "error"),
+    ("progress", "trace"),
     // Ports are planned as the hypervisor's forwards.
     ("network", "provider"),
     // A file provisioner copies folders.

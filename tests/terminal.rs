@@ -120,3 +120,17 @@ fn a_log_tells_what_is_awaited_for_long_and_a_signal_ends_it() {
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();
 }
+
+#[test]
+fn debug_shows_what_is_run_and_timestamp_when() {
+    let world = silent_machine("boot_timeout = 1\n");
+    let ran = world
+        .run(&["up", "--debug-timestamp"])
+        .fails(10, &["debug: ", " run ", "qemu-system-", " qmp {", "step start ended"]);
+    for line in ran.stderr.lines() {
+        let time = line.split(' ').next().unwrap();
+        assert!(time.len() == 24 && time.starts_with("20") && time.ends_with('Z'), "{line}");
+    }
+    let ran = world.run(&["destroy", "-f", "--machine-readable"]).ok();
+    assert!(ran.stdout.contains(",ui,info,"), "{}", ran.stdout);
+}
