@@ -301,7 +301,9 @@ fn a_reader_that_goes_away_is_no_error() {
 fn the_version_is_told_in_three_ways() {
     let home = TestHome::new();
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(home.run(["--version"]).1, format!("vbox-rs {version}\n"));
+    for flag in ["--version", "-v", "-V"] {
+        assert_eq!(home.run([flag]).1, format!("vbox-rs {version}\n"));
+    }
     assert!(home.run(["version"]).1.starts_with(&format!("vbox-rs {version}")));
     let object: serde_json::Value = serde_json::from_str(&home.run(["version", "--json"]).1).unwrap();
     assert_eq!(object["version"], version);

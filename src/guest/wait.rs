@@ -185,9 +185,12 @@ impl<'a> Wait<'a> {
             if now >= next {
                 let pace = pace(self.began.elapsed(), self.answer);
                 next = now + pace;
-                self.begun = self.begun.wrapping_add(1);
-                make_room(&mut probes);
-                probes.extend(Probe::begin(address, now + lifetime(self.begun, pace)));
+                // A server that turns some away has enough of ours.
+                if self.answer != Answer::Refused || probes.len() < OPEN {
+                    self.begun = self.begun.wrapping_add(1);
+                    make_room(&mut probes);
+                    probes.extend(Probe::begin(address, now + lifetime(self.begun, pace)));
+                }
             }
             let mut fds: Vec<_> = probes.iter().map(Probe::poll).collect();
             let time = next.saturating_duration_since(now);
@@ -200,6 +203,14 @@ impl<'a> Wait<'a> {
                 match probes[index].look() {
                     Look::Waiting => self.tell(Stage::Banner),
                     Look::Banner => return Ok(probes.swap_remove(index).stream),
+                    Look::TurnedAway => {
+                        probes.swap_remove(index);
+                        self.answer = Answer::Refused;
+                        let now = Instant::now();
+                        next = now + pace(self.began.elapsed(), self.answer);
+                        // Those that it let in, and that wait for their turn, must not begin anew.
+                        probes.iter_mut().for_each(|probe| probe.until = probe.until.max(now + ATTEMPT));
+                    }
                     Look::Closed { stood } => {
                         probes.swap_remove(index);
                         self.answer = if stood { Answer::Refused } else { self.answer };
@@ -267,6 +278,8 @@ enum Look {
     Waiting,
     /// Something can be read.
     Banner,
+    /// The ssh server is there and has no room.
+    TurnedAway,
     /// It is over; whether it had stood before.
     Closed { stood: bool },
 }
@@ -287,6 +300,8 @@ impl Probe {
         self.stands = true;
         match connect::peek(&self.stream, &mut [0; 4]) {
             Ok([]) => Look::Closed { stood: true },
+            // OpenSSH's "Exceeded MaxStartups" and, for too many who left without a login, "Not allowed at this time".
+            Ok(b"Exce" | b"Not ") => Look::TurnedAway,
             Ok(_) => Look::Banner,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Look::Waiting,
             Err(_) => Look::Closed { stood: true },

@@ -151,6 +151,36 @@ fn a_slow_banner_wins_and_few_connections_wait_for_it() {
 }
 
 #[test]
+fn who_is_turned_away_does_not_take_the_place_of_who_waits() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let login = listening(listener.local_addr().unwrap().port());
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Room for one, whose banner takes a second.
+        let server = scope.spawn(|| {
+            let (mut first, _) = listener.accept().unwrap();
+            let since = Instant::now();
+            listener.set_nonblocking(true).unwrap();
+            let mut served = false;
+            while !done.load(Ordering::Relaxed) {
+                if let Ok((mut other, _)) = listener.accept() {
+                    other.write_all(b"Exceeded MaxStartups\r\n").unwrap();
+                }
+                if !served && since.elapsed() >= Duration::from_secs(1) {
+                    served = first.write_all(b"SSH-2.0-busy\r\n").is_ok();
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            served
+        });
+        let answered = wait::for_banner(&Cx::silent(), &login, &mut || true, Duration::from_secs(60)).map(drop);
+        done.store(true, Ordering::Relaxed);
+        assert!(answered.is_ok(), "{answered:?}");
+        assert!(server.join().unwrap(), "the first one was not waited for");
+    });
+}
+
+#[test]
 fn a_hypervisor_that_dies_ends_the_wait() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let login = listening(silent.local_addr().unwrap().port());
