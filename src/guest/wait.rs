@@ -209,7 +209,9 @@ impl<'a> Wait<'a> {
                         let now = Instant::now();
                         next = now + pace(self.began.elapsed(), self.answer);
                         // Those that it let in, and that wait for their turn, must not begin anew.
-                        probes.iter_mut().for_each(|probe| probe.until = probe.until.max(now + ATTEMPT));
+                        for probe in &mut probes {
+                            probe.until = probe.until.max(now + ATTEMPT);
+                        }
                     }
                     Look::Closed { stood } => {
                         probes.swap_remove(index);
