@@ -93,7 +93,7 @@ pub struct MachineKeys {
     pub box_architecture: Option<String>,
     /// Host name inside of the guest (RFC 1123). Default: the box's own.
     pub hostname: Option<String>,
-    /// Virtual processors. Default: the box's, else 1.
+    /// Virtual processors. Default: the box's, else 2.
     #[schemars(range(min = 1, max = 1024))]
     pub cpus: Option<u32>,
     /// Memory: MiB as a number, or a string with a unit such as `2 GiB`. Default: the box's, else 1024.
@@ -101,7 +101,7 @@ pub struct MachineKeys {
     /// Size of the first disk: MiB as a number, or a string with a unit such as `20 GiB`. It grows disk, partition and
     /// file system; it cannot shrink them. Default: the box's own size.
     pub disk: Option<Size>,
-    /// The hypervisor. Default: chosen automatically.
+    /// The hypervisor. Default: qemu, the only one that this version has.
     pub provider: Option<ProviderKind>,
     /// Whether a plain `up` starts the machine. Default: true.
     pub autostart: Option<bool>,
@@ -113,7 +113,8 @@ pub struct MachineKeys {
     pub graceful_halt_timeout: Option<u64>,
     /// Shown after `up`.
     pub post_up_message: Option<String>,
-    /// First and last port from which free ones are chosen. Default: `[2200, 2250]`.
+    /// First and last port from which free ones are chosen: for SSH, for forwarded ports without `host`, and instead
+    /// of taken ones. Default: `[2200, 2250]`.
     #[schemars(with = "Option<[Port; 2]>")]
     pub usable_port_range: Option<[Port; 2]>,
     /// Ports of the guest that are reachable on the host.

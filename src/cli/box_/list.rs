@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{App, Done};
 use crate::boxes::{Damaged, Library, Manifest};
 use crate::error::Failure;
-use crate::ui::{Table, Ui, text};
+use crate::ui::{self, Table, Ui, text};
 
 /// List the boxes on this computer
 #[derive(Debug, Args)]
@@ -37,6 +37,12 @@ impl List {
             app.ui.print_json(&serde_json::json!({ "boxes": boxes, "damaged": damaged }))?;
             return Ok(0);
         }
+        if app.ui.machine_readable() {
+            for manifest in listing.boxes.iter().map(|installed| &installed.manifest) {
+                fields(&app.ui, manifest, self.box_info)?;
+            }
+            return Ok(0);
+        }
         if listing.boxes.is_empty() {
             app.ui.say("there are no boxes; `vbox-rs box add` or `vbox-rs up` fetches one");
             return Ok(0);
@@ -63,6 +69,19 @@ impl List {
 
 fn describe(damaged: Damaged) -> String {
     format!("the box `{}` cannot be read: {}", damaged.name, Failure::from(damaged.error).chain())
+}
+
+/// The lines that programs know from Vagrant.
+fn fields(ui: &Ui, manifest: &Manifest, info: bool) -> Result<(), ui::Error> {
+    ui.print_fields(None, "box-name", &[&ui.neutral(&manifest.name)])?;
+    ui.print_fields(None, "box-provider", &[&ui.neutral(&manifest.provider)])?;
+    ui.print_fields(None, "box-version", &[&manifest.version.to_string()])?;
+    ui.print_fields(None, "box-architecture", &[&ui.neutral(manifest.architecture.as_deref().unwrap_or_default())])?;
+    for (key, value) in manifest.info.iter().flatten().filter(|_| info) {
+        let value = value.as_str().map_or_else(|| value.to_string(), Into::into);
+        ui.print_fields(None, "box-info", &[&ui.neutral(key), &ui.neutral(&value)])?;
+    }
+    Ok(())
 }
 
 /// What the box tells about itself, indented below its name.

@@ -22,6 +22,7 @@ use crate::config::spec::Protocol;
 use crate::progress::Cx;
 use crate::store::{self, Lock, MachineId};
 use crate::sys;
+use crate::trace;
 
 /// How long QEMU may take until its monitor answers. It takes 60 ms; a host that swaps takes seconds.
 const READY: Duration = Duration::from_secs(60);
@@ -85,6 +86,7 @@ impl Launch<'_> {
         keep.extend(listeners.iter().map(AsFd::as_fd));
         keep.extend(self.keep);
         cx.check()?;
+        trace::command(&command);
         let child = sys::spawn_detached(&mut command, &keep)
             .map_err(|source| Error::Run { program: program.display().to_string(), source })?;
         let started = Started::watch(child)?;
