@@ -142,9 +142,6 @@ fn a_full_disk_stops_up_anywhere_and_destroy_still_makes_room() {
 
 #[test]
 fn a_machine_on_a_full_disk_can_be_stopped_and_what_was_not_recorded_is_told() {
-    if !has_qemu() {
-        return;
-    }
     let world = World::empty();
     let Some(_mount) = Mount::new(&world.home(), "size=1m") else { return };
     world.add_empty_box();

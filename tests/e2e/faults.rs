@@ -95,7 +95,6 @@ fn halt_and_destroy_killed_at_any_instant_are_taken_up_again() {
 
 #[test]
 fn suspend_killed_at_any_instant_is_taken_up_again() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     let mut dice = Dice::new();
@@ -122,7 +121,6 @@ fn suspend_killed_at_any_instant_is_taken_up_again() {
 
 #[test]
 fn resume_killed_at_any_instant_is_taken_up_again() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     let mut dice = Dice::new();
