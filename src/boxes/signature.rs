@@ -65,11 +65,7 @@ pub(super) fn detached(
 }
 
 /// Checks a clear-signed file, and returns what of it was signed.
-pub(super) fn clear_signed(
-    text: &str,
-    allowed: &[String],
-    ring: &Keyring,
-) -> Result<(String, Judged), BadSignature> {
+pub(super) fn clear_signed(text: &str, allowed: &[String], ring: &Keyring) -> Result<(String, Judged), BadSignature> {
     let (message, _) = CleartextSignedMessage::from_string(text).map_err(unreadable)?;
     let signed = message.signed_text();
     let judged = judge(message.signatures(), signed.as_bytes(), allowed, ring)?;
@@ -77,12 +73,7 @@ pub(super) fn clear_signed(
 }
 
 /// One good signature of an allowed key is enough, and none of theirs may be wrong. Others are not looked at.
-fn judge(
-    signatures: &[Signature],
-    content: &[u8],
-    allowed: &[String],
-    ring: &Keyring,
-) -> Result<Judged, BadSignature> {
+fn judge(signatures: &[Signature], content: &[u8], allowed: &[String], ring: &Keyring) -> Result<Judged, BadSignature> {
     let certificates = allowed.iter().map(|one| certificate(one, ring)).collect::<Result<Vec<_>, _>>()?;
     let mut best = None;
     for signature in signatures.iter().take(MOST) {
@@ -230,4 +221,132 @@ fn issuer(signature: &Signature) -> String {
 /// As people and the catalogue write it.
 fn shown(fingerprint: &Fingerprint) -> String {
     fingerprint.to_string().to_ascii_uppercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! data {
+        ($name:literal) => {
+            include_bytes!(concat!("../../tests/data/signatures/", $name)).as_slice()
+        };
+    }
+
+    const SUMS: &[u8] = data!("SHA256SUMS");
+    const PUBLISHER: &str = "0C409975EE15A4B1CFA64A6FE5A0AB86FD432823";
+
+    fn ring(key: &[u8]) -> Keyring {
+        Keyring::with(std::str::from_utf8(key).unwrap())
+    }
+
+    fn judged(key: &[u8], fingerprint: &str, content: &[u8], signature: &[u8]) -> Result<Judged, String> {
+        detached(content, signature, &[fingerprint.into()], &ring(key)).map_err(|e| e.to_string())
+    }
+
+    fn good(fingerprint: &str, note: Option<&str>) -> Result<Judged, String> {
+        Ok(Judged::Good(fingerprint.into(), note.map(Into::into)))
+    }
+
+    #[test]
+    fn a_good_signature_names_its_key() {
+        let key = data!("publisher.key");
+        for signature in [data!("SHA256SUMS.publisher.asc"), data!("SHA256SUMS.publisher.sig")] {
+            assert_eq!(judged(key, PUBLISHER, SUMS, signature), good(PUBLISHER, None));
+        }
+        let both = [data!("SHA256SUMS.publisher.sig"), data!("SHA256SUMS.publisher.sig")].concat();
+        assert_eq!(judged(key, PUBLISHER, SUMS, &both), good(PUBLISHER, None));
+    }
+
+    #[test]
+    fn a_subkey_signs_for_its_primary_key() {
+        let fingerprint = "5A54A5A0B93DBC1D153DAE4B38B612F35AD1045C";
+        let judged = judged(data!("subkey.key"), fingerprint, SUMS, data!("SHA256SUMS.subkey.asc"));
+        assert_eq!(judged, good(fingerprint, None));
+    }
+
+    #[test]
+    fn a_changed_file_is_refused() {
+        let changed = [SUMS, b"\n"].concat();
+        let error = judged(data!("publisher.key"), PUBLISHER, &changed, data!("SHA256SUMS.publisher.asc")).unwrap_err();
+        assert_eq!(error, format!("its signature by {PUBLISHER} is wrong: the file is not what was signed"));
+    }
+
+    #[test]
+    fn somebody_elses_signature_is_refused() {
+        let error = judged(data!("publisher.key"), PUBLISHER, SUMS, data!("SHA256SUMS.foreign.asc")).unwrap_err();
+        let who = "it is signed by 083D828DA2AF9D328BC6F2445883490FA6459D9F, not by its publisher";
+        assert_eq!(error, format!("{who} ({PUBLISHER})"));
+        // A key that is known, but not this publisher's.
+        let error = judged(data!("publisher.key"), PUBLISHER, SUMS, data!("SHA256SUMS.subkey.asc")).unwrap_err();
+        assert!(error.starts_with("it is signed by 4442FA3A"), "{error}");
+        let error = judged(data!("publisher.key"), &"0".repeat(40), SUMS, data!("SHA256SUMS.foreign.asc")).unwrap_err();
+        assert_eq!(error, format!("there is no key {} to check its signature with", "0".repeat(40)));
+    }
+
+    #[test]
+    fn a_key_that_expired_counts_for_what_it_signed_before() {
+        let (early, late) = ("F5F3BF143A42D31CF1C60645C0589F434DC4339B", "8CB03F67E9B72C66EFF47DE71075FE9DA470DE20");
+        let before = judged(data!("expired.key"), early, SUMS, data!("SHA256SUMS.expired.asc"));
+        assert_eq!(before, good(early, Some("the key has expired since")));
+        let Judged::Doubtful(why) = judged(data!("late.key"), late, SUMS, data!("SHA256SUMS.late.asc")).unwrap() else {
+            panic!("it counts")
+        };
+        assert!(why.contains("after its key expired"), "{why}");
+    }
+
+    #[test]
+    fn a_revoked_key_and_forgeable_means_do_not_count() {
+        let revoked = "E02791ED18784781F6AEAFB2C33B4B82B5B935F6";
+        let error = judged(data!("revoked.key"), revoked, SUMS, data!("SHA256SUMS.revoked.asc")).unwrap_err();
+        assert_eq!(error, format!("the key {revoked} that signed it was revoked"));
+        let weak = "2115642B6FD6B3C9E6DBAF1142E9EC127ECF7B68";
+        let judged = judged(data!("weak.key"), weak, SUMS, data!("SHA256SUMS.weak.asc")).unwrap();
+        assert!(matches!(&judged, Judged::Doubtful(why) if why.contains("can be forged")), "{judged:?}");
+    }
+
+    #[test]
+    fn of_a_clear_signed_file_only_what_was_signed_counts() {
+        let text = std::str::from_utf8(data!("CHECKSUM")).unwrap();
+        let check = |text: &str| clear_signed(text, &[PUBLISHER.into()], &ring(data!("publisher.key")));
+        let (signed, judged) = check(text).unwrap();
+        assert_eq!(Ok(judged), good(PUBLISHER, None));
+        assert!(signed.contains("- a line that begins with a dash"), "{signed}");
+        let line = "SHA256 (x.img) = cb8379ac2098aa165029e3938a51da0bcecfc008fd6795f401178647f96c5b34\n";
+        for changed in [format!("{line}{text}"), format!("{text}{line}"), text.replace("ba7816bf", "aa7816bf")] {
+            assert!(check(&changed).is_err(), "{changed}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_signature_is_refused() {
+        for text in ["", "no", "<html>", "-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n"] {
+            assert!(judged(data!("publisher.key"), PUBLISHER, SUMS, text.as_bytes()).is_err(), "{text}");
+        }
+        let key = data!("publisher.key");
+        assert!(judged(key, PUBLISHER, SUMS, key).is_err(), "a key is no signature");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_judged_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = judged(data!("publisher.key"), PUBLISHER, SUMS, &bytes);
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let _ = clear_signed(&format!("-----BEGIN PGP SIGNED MESSAGE-----\n\n{text}"), &[], &Keyring::default());
+        }
+    }
+
+    #[test]
+    fn every_publishers_key_is_what_the_table_says() {
+        let readme = include_str!("../../boxes/keys/README.md");
+        for (fingerprint, armoured) in crate::boxes::keys::PUBLISHERS {
+            let key = certificate(fingerprint, &Keyring::default()).unwrap();
+            assert!(readme.contains(&format!("`{fingerprint}`")), "{fingerprint}");
+            assert!(key.details.revocation_signatures.is_empty(), "{fingerprint}");
+            assert!(armoured.is_ascii());
+        }
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/boxes/keys")).unwrap();
+        let keys = folder.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "asc"));
+        assert_eq!(keys.count(), crate::boxes::keys::PUBLISHERS.len());
+    }
 }

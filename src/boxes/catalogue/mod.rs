@@ -7,6 +7,7 @@ mod files;
 mod offers;
 mod release;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -60,7 +61,7 @@ struct File {
     /// Where it lies; `None` for ours.
     path: Option<PathBuf>,
     stem: String,
-    text: String,
+    text: Cow<'static, str>,
 }
 
 impl File {
@@ -72,7 +73,8 @@ impl File {
 
     fn parse(&self) -> Result<Release, Error> {
         toml::from_str(&self.text).map_err(|e| {
-            let line = e.span().map(|span| self.text[..span.start.min(self.text.len())].lines().count().max(1));
+            let before = e.span().and_then(|span| self.text.get(..span.start));
+            let line = before.map(|before| before.matches('\n').count() + 1);
             let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
             let path = self.path.clone().unwrap_or_else(|| format!("{}.toml", self.stem).into());
             Error::Catalogue { path, why: place + &printable(e.message()) }
@@ -186,7 +188,7 @@ fn read(path: PathBuf) -> Result<File, Error> {
     let bad = |why: &str| Error::Catalogue { path: path.clone(), why: why.into() };
     let text = String::from_utf8(bytes).map_err(|_| bad("it is not UTF-8"))?;
     let stem = Path::file_stem(&path).map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(File { stem, text, path: Some(path) })
+    Ok(File { stem, text: text.into(), path: Some(path) })
 }
 
 /// `NAME@VARIANT` in its two parts.

@@ -70,7 +70,8 @@ impl<'de> Deserialize<'de> for EndOfLife {
         if text == "past" {
             return Ok(Self::Past);
         }
-        let month = text.split_once('-').filter(|(year, _)| year.len() == 4 && year.bytes().all(|b| b.is_ascii_digit()));
+        let month =
+            text.split_once('-').filter(|(year, _)| year.len() == 4 && year.bytes().all(|b| b.is_ascii_digit()));
         let month = month.filter(|(_, month)| month.len() == 2).and_then(|(_, month)| month.parse::<u8>().ok());
         if month.is_some_and(|month| (1..=12).contains(&month)) {
             Ok(Self::Month(text))

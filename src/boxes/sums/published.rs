@@ -74,11 +74,7 @@ fn is_absent(error: &boxes::Error) -> bool {
 }
 
 /// Downloads a publisher's file of checksums and its signature, checks it, and finds the image in it.
-pub fn fetch_sums(
-    cx: &Cx,
-    ring: &Keyring,
-    sums: &PublishedSums,
-) -> Result<(Checksum, Verified), boxes::Error> {
+pub fn fetch_sums(cx: &Cx, ring: &Keyring, sums: &PublishedSums) -> Result<(Checksum, Verified), boxes::Error> {
     let url = shown_source(&sums.url);
     let unusable = |source| boxes::Error::from(Error::Unusable { url: url.clone(), source });
     let bytes = fetch::small(cx, &sums.url, LIMIT as u64)?;
