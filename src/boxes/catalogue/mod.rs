@@ -92,8 +92,8 @@ impl Catalogue {
     /// What is offered under `name` (`NAME` or `NAME@VARIANT`), of one architecture or of all; `None` where the
     /// catalogue does not know the name, an empty list where it has no image for the architecture.
     ///
-    /// Pinned builds come first. Where the URL of one is gone, the next offer of the same architecture stands in: a
-    /// newer build from the same publisher.
+    /// Of each architecture the pinned build comes first. Where its URL is gone, the next offer of the same architecture
+    /// stands in: a newer build from the same publisher, of which no version and no checksum is known beforehand.
     pub fn lookup(&self, name: &str, architecture: Option<&str>) -> Result<Option<Vec<Offer>>, Error> {
         let (plain, variant) = split(name);
         let Some(release) = self.release(plain)? else { return Ok(None) };

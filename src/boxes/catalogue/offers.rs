@@ -17,15 +17,13 @@ const REPACKERS: &[(&str, &str)] = &[
     ("peru", "peru's"),
 ];
 
-/// The offers of `name` (without variant), pinned builds first; where the URL of one is gone, the next of the same
-/// architecture stands in.
+/// The offers of `name` (without variant): of each architecture the pinned build, then what stands in for it where its
+/// URL is gone.
 pub(super) fn offers(release: &Release, asked: &str, name: &str, variant: Option<&str>, month: &str) -> Vec<Offer> {
     let notes = notes(release, asked, name, month);
-    let images: Vec<&Image> = release.images(name, variant).collect();
-    let pinned = images.iter().map(|image| pinned(release, image));
-    let latest = images.iter().filter_map(|image| latest(release, image));
+    let both = |image| std::iter::once(pinned(release, image)).chain(latest(release, image));
     let named = |offer: Offer| Offer { name: asked.into(), notes: notes.clone(), ..offer };
-    pinned.chain(latest).map(named).collect()
+    release.images(name, variant).flat_map(both).map(named).collect()
 }
 
 fn pinned(release: &Release, image: &Image) -> Offer {

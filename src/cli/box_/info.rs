@@ -62,7 +62,8 @@ impl Info {
 }
 
 fn print(app: &App, facts: &Facts) -> Result<(), crate::error::Failure> {
-    let line = |(name, value): &(&str, String)| format!("{name:<15} {}\n", app.ui.neutral(value));
+    let line =
+        |(name, value): &(&str, String)| format!("{name:<15} {}", app.ui.neutral(value)).trim_end().to_owned() + "\n";
     Ok(app.ui.print(&facts.iter().map(line).collect::<String>())?)
 }
 
