@@ -148,7 +148,6 @@ impl Explain for Error {
             Self::Store(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
             Self::Sums(error) => error.exit(),
-            Self::Catalogue { .. } | Self::Key { .. } => Exit::Failure,
             Self::Interrupted(error) => error.exit(),
             Self::Version(_)
             | Self::Requirement(_)
@@ -160,7 +159,7 @@ impl Explain for Error {
             Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
             Self::Mismatch { .. } => Exit::Checksum,
             Self::Refused { .. } => Exit::BoxRefused,
-            Self::AlreadyThere { .. } => Exit::Failure,
+            Self::AlreadyThere { .. } | Self::Catalogue { .. } | Self::Key { .. } => Exit::Failure,
             Self::InUse { .. } => Exit::MachineState,
         }
     }

@@ -125,7 +125,7 @@ impl Catalogue {
                 found.push(entry);
             }
         }
-        found.sort_by(|a, b| natural(&a.title).cmp(&natural(&b.title)));
+        found.sort_by_cached_key(|entry| natural(&entry.title));
         Ok(found)
     }
 
