@@ -315,9 +315,48 @@ fn an_empty_library_says_how_to_fill_it() {
     let said = "there are no boxes; `vbox-rs box add` or `vbox-rs up` fetches one\n";
     assert_eq!(home.run(["box", "list"]), (0, String::new(), said.into()));
     assert_eq!(home.run(["box", "list", "--json"]).0, 0);
-    let expected = "error: no box named `x/y`\n  hint: `vbox-rs box list` lists the boxes on this computer\n";
+    let expected = "error: no box named `x/y`\n  hint: `vbox-rs box list` lists the boxes on this computer, \
+                    `vbox-rs box search WORD` what can be had\n";
     assert_eq!(home.run(["box", "info", "x/y"]), (4, String::new(), expected.into()));
     assert_eq!(home.run(["box", "remove", "x/y"]), (4, String::new(), expected.into()));
+}
+
+#[test]
+fn the_catalogue_is_searched_without_a_network() {
+    let home = TestHome::new();
+    let (code, out, err) = home.run(["box", "search", "ubuntu", "16.04"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_snapshot("box-search.txt", &out);
+    let (code, out, err) = home.run(["box", "search", "debian/bookworm64"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("`box build`") && out.contains("until 2028-06"), "{out}");
+    let (code, out, _) = home.run(["box", "search", "alma", "arm64", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &found["catalogue"][0]["name"]), (0, &"almalinux/8".into()));
+    assert_eq!(found["library"], serde_json::json!([]));
+    let nothing = "nothing holds zx and spectrum; a URL or a file can be added too\n";
+    assert_eq!(home.run(["box", "search", "zx", "spectrum"]), (0, String::new(), nothing.into()));
+    assert!(!home.home().exists(), "nothing was made");
+}
+
+#[test]
+fn a_box_that_is_not_here_is_told_of_from_the_catalogue() {
+    let home = TestHome::new();
+    let (code, out, err) = home.run(["box", "info", "generic/ubuntu1604"]);
+    assert_eq!((code, err.as_str()), (0, "`generic/ubuntu1604` is not on this computer yet\n"));
+    assert_snapshot("box-info-catalogue.txt", &out);
+    let (code, out, _) = home.run(["box", "info", "fedora/40-cloud-base", "--json"]);
+    let known: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &known["catalogue"]["ended"]), (0, &true.into()));
+    assert_eq!(known["offers"][0]["architecture"], "amd64");
+    assert_eq!(home.run(["box", "info", "generic/ubuntu1604", "--box-version", "4.3.12"]).0, 4);
+
+    let catalogue = home.home().join("config/catalogue");
+    std::fs::create_dir_all(&catalogue).unwrap();
+    std::fs::write(catalogue.join("mine.toml"), "name = \"me/mine\"\ntitel = 1\n").unwrap();
+    let (code, _, err) = home.run(["box", "info", "me/mine"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("config/catalogue/mine.toml is broken: line 2: unknown field `titel`"), "{err}");
 }
 
 #[test]

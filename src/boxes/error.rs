@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::{BadChecksum, Checksum};
 use super::version::{BadRequirement, BadVersion};
-use super::{PROVIDERS, fetch, qcow2};
+use super::{PROVIDERS, fetch, qcow2, sums};
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 use crate::store;
@@ -32,6 +32,25 @@ pub enum Error {
     /// A checksum that is none.
     #[error(transparent)]
     Checksum(#[from] BadChecksum),
+    /// The publisher's checksums.
+    #[error(transparent)]
+    Sums(#[from] sums::Error),
+    /// A file of the catalogue, the user's own.
+    #[error("the catalogue file {} is broken: {why}", path.display())]
+    Catalogue {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A key file of the user.
+    #[error("the key {} cannot be used: {why}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A name that no box can have.
     #[error("`{name}` cannot be the name of a box: {why}")]
     Name {
@@ -128,6 +147,7 @@ impl Explain for Error {
         match self {
             Self::Store(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
+            Self::Sums(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
             Self::Version(_)
             | Self::Requirement(_)
@@ -139,7 +159,7 @@ impl Explain for Error {
             Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
             Self::Mismatch { .. } => Exit::Checksum,
             Self::Refused { .. } => Exit::BoxRefused,
-            Self::AlreadyThere { .. } => Exit::Failure,
+            Self::AlreadyThere { .. } | Self::Catalogue { .. } | Self::Key { .. } => Exit::Failure,
             Self::InUse { .. } => Exit::MachineState,
         }
     }
@@ -148,6 +168,9 @@ impl Explain for Error {
         match self {
             Self::Store(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
+            Self::Sums(error) => error.hint(),
+            Self::Catalogue { .. } => Some("mend it, or move it away to use the built-in catalogue".into()),
+            Self::Key { .. } => Some("export it with `gpg --armor --export`, or move it away".into()),
             Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Checksum(_) => None,
             Self::Name { .. } | Self::Unnamed { .. } => {
                 Some("give it a name with `--name`, such as `me/debian`".into())

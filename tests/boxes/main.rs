@@ -13,4 +13,5 @@ mod content;
 mod faults;
 mod library;
 mod server;
+mod sums;
 mod world;

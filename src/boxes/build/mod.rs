@@ -322,7 +322,7 @@ fn version(release: &str, seconds: u64) -> String {
 
 /// Year, month and day of a day since 1970 (Howard Hinnant's `civil_from_days`: years begin in March, so that the leap
 /// day is the last one).
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(super) fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let of_era = days % 146_097;

@@ -5,6 +5,7 @@ mod build;
 mod info;
 mod list;
 mod remove;
+mod search;
 
 use clap::{Args, Subcommand};
 
@@ -31,6 +32,7 @@ enum BoxCommand {
     Add(add::Add),
     List(list::List),
     Info(info::Info),
+    Search(search::Search),
     Remove(remove::Remove),
     Build(build::Build),
 }
@@ -41,6 +43,7 @@ impl Box {
             BoxCommand::Add(args) => args.run(app),
             BoxCommand::List(args) => args.run(app),
             BoxCommand::Info(args) => args.run(app),
+            BoxCommand::Search(args) => args.run(app),
             BoxCommand::Remove(args) => args.run(app),
             BoxCommand::Build(args) => args.run(app),
         }
