@@ -51,6 +51,7 @@ fn main() {
     }
     if wanted("sizes") {
         figures.extend(boxes::sizes(Path::new(&demo)));
+        stats::report(&folder, &rows, &figures);
         figures.push(boxes::memory(&world));
         stats::report(&folder, &rows, &figures);
     }
