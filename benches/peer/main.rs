@@ -1,7 +1,8 @@
 //! `make bench`: vbox-rs against the bare tools, taken in turn in one run. Writes `benches/report.md` and `.json`.
 //!
-//! `VBOX_RS_TEST_BOX` names the demo box (`make bench` builds it and sets it). `VBOX_RS_BENCH_ROUNDS` (5) is the number of slow rounds, quick ones are five
-//! times as many. `VBOX_RS_BENCH_ONLY` names parts: boot, quick, ssh, add, parallel.
+//! `VBOX_RS_TEST_BOX` names the demo box (`make bench` builds it and sets it). `VBOX_RS_BENCH_ROUNDS` (5) is the number
+//! of slow rounds, quick ones are five times as many. `VBOX_RS_BENCH_ONLY` names parts: quick, ssh, boot, add, parallel,
+//! pipeline, vagrant, convert, thousand, sizes.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +11,7 @@
     reason = "a bench that cannot measure stops, and tells by printing"
 )]
 
+mod boxes;
 mod parts;
 mod server;
 mod stats;
@@ -30,17 +32,27 @@ fn main() {
     let wanted = |part: &str| only.is_empty() || only.split(',').any(|one| one == part);
     let subject = tool::Subject::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
-    let mut rows = Vec::new();
-    let parts: [(&str, &dyn Fn() -> Vec<stats::Row>); 5] = [
+    let (mut rows, mut figures) = (Vec::new(), Vec::new());
+    let parts: [(&str, &dyn Fn() -> Vec<stats::Row>); 9] = [
         ("quick", &|| parts::quick(&subject, rounds * 5)),
         ("ssh", &|| vec![parts::ssh(&subject, rounds * 4)]),
         ("boot", &|| parts::boot(&subject, rounds)),
         ("add", &|| vec![parts::add(&subject, rounds)]),
         ("parallel", &|| vec![parts::parallel(&subject, rounds)]),
+        ("pipeline", &|| vec![boxes::pipeline(&subject, rounds)]),
+        ("vagrant", &|| boxes::vagrant(&subject, rounds).into_iter().collect()),
+        ("convert", &|| boxes::convert(&subject, rounds, None).into_iter().collect()),
+        ("thousand", &|| boxes::thousand(rounds * 5)),
     ];
     for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
         rows.extend(measure());
         // After each part: what was measured survives an end in between.
-        stats::report(&folder, &rows);
+        stats::report(&folder, &rows, &figures);
+    }
+    if wanted("sizes") {
+        figures.extend(boxes::sizes());
+        stats::report(&folder, &rows, &figures);
+        figures.push(boxes::memory(&subject));
+        stats::report(&folder, &rows, &figures);
     }
 }

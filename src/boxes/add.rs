@@ -204,7 +204,7 @@ impl Library {
             .map(StoredDisk::file_name)
             .chain(manifest.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten());
         for (file, place) in files.zip(places) {
-            put(&file, &self.disks().join(place))?;
+            put(&file, &self.disks().join(place), wanted.force)?;
         }
         sync_dir(&self.disks())?;
         write_record(&path, &manifest)?;
@@ -212,9 +212,10 @@ impl Library {
     }
 }
 
-/// Moves a file to the place that its content names, unless it is there already.
-fn put(file: &Written, place: &Path) -> Result<(), Error> {
-    if fs::symlink_metadata(place).is_ok_and(|there| there.is_file() && there.len() == file.size) {
+/// Moves a file to the place that its content names, unless it is there already. With `anew` it replaces what is there,
+/// which may be damaged: the name promises the content, so machines that stand on it get what they had.
+fn put(file: &Written, place: &Path, anew: bool) -> Result<(), Error> {
+    if !anew && fs::symlink_metadata(place).is_ok_and(|there| there.is_file() && there.len() == file.size) {
         return Ok(());
     }
     fs::rename(&file.path, place).map_err(|e| Error::io("write", place, e))

@@ -140,7 +140,7 @@ fn write_data(file: &File, block: &[u8], at: u64) -> io::Result<()> {
 }
 
 /// Sixteen bytes at a time: the compiler makes wide loads of it, and real data leaves at once.
-fn is_zero(chunk: &[u8]) -> bool {
+pub(super) fn is_zero(chunk: &[u8]) -> bool {
     let (words, rest) = chunk.as_chunks::<16>();
     words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }

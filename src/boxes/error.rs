@@ -123,6 +123,14 @@ pub enum Error {
         /// Its version.
         version: String,
     },
+    /// A box cannot hold its disk as it is.
+    #[error("the box `{name}` has a disk in the format {format}, and only qcow2 can be packed")]
+    NotPackable {
+        /// Its name.
+        name: String,
+        /// The disk's format.
+        format: String,
+    },
     /// Machines use it.
     #[error("the box `{name}` {version} is used by {}", machines.join(", "))]
     InUse {
@@ -159,7 +167,7 @@ impl Explain for Error {
             Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
             Self::Mismatch { .. } => Exit::Checksum,
             Self::Refused { .. } => Exit::BoxRefused,
-            Self::AlreadyThere { .. } | Self::Catalogue { .. } | Self::Key { .. } => Exit::Failure,
+            Self::AlreadyThere { .. } | Self::NotPackable { .. } | Self::Catalogue { .. } | Self::Key { .. } => Exit::Failure,
             Self::InUse { .. } => Exit::MachineState,
         }
     }
@@ -188,6 +196,9 @@ impl Explain for Error {
             Self::Refused { source, .. } => Some(source.hint().into()),
             Self::AlreadyThere { name, .. } => {
                 Some(format!("add it again with `--force`, or see it with `vbox-rs box info {name}`"))
+            }
+            Self::NotPackable { .. } => {
+                Some("convert its image with `qemu-img convert -O qcow2` and add that as a box".into())
             }
             Self::Gone { name, .. } => Some(format!("add `{name}` again")),
             Self::InUse { .. } => {

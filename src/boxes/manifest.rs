@@ -138,6 +138,11 @@ impl StoredKernel {
     }
 }
 
+/// The SHA-256 in the name of a file of the library.
+pub(super) fn digest_of(file: &str) -> &str {
+    file.split('.').next().unwrap_or_default()
+}
+
 impl Manifest {
     /// Names of all files of the library that it needs.
     pub(super) fn files(&self) -> Vec<String> {

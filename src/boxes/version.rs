@@ -200,7 +200,7 @@ pub struct BadVersion {
 }
 
 /// Constraints that a version must meet, all of them: `>= 1.2, < 2`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     text: String,
     bounds: Vec<(Op, Version)>,

@@ -165,7 +165,7 @@ impl Explain for Error {
             Self::NoBox { .. } => {
                 "`vbox-rs box list` lists the boxes on this computer, `vbox-rs box search WORD` what can be had".into()
             }
-            Self::SeveralBoxes { .. } => "say which with --box-version and --provider, or --all".into(),
+            Self::SeveralBoxes { .. } => "say which with --box-version, --provider and --architecture, or --all".into(),
             Self::NoId { .. } => "`vbox-rs global-status` lists all machines with their ids".into(),
             Self::Refused | Self::ProviderFindings | Self::Interrupted { .. } => return None,
         })

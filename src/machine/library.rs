@@ -74,15 +74,13 @@ fn missing(library: &Library, spec: &MachineSpec, name: &str) -> Error {
 
 /// Gives up disks that were kept for machines only (`box remove --force`) and that none needs any more.
 pub(super) fn release(cx: &Cx, fleet: &Fleet) -> Result<(), Failure> {
-    let records = fleet.index()?.into_iter().map(|(_, record)| record).collect::<Result<Vec<_>, _>>();
-    // A record that cannot be read may need any of them.
-    let Ok(records) = records else { return Ok(()) };
-    let needs = |manifest: &Manifest, digest: &str| {
-        let boot = manifest.boot.iter().any(|boot| boot.kernel == digest || boot.initrd.as_deref() == Some(digest));
-        boot || manifest.disks.iter().any(|disk| disk.sha256 == digest)
-    };
-    Library::new(fleet.dirs()).release(cx, &|digest| records.iter().any(|record| needs(&record.manifest, digest)))?;
+    Library::new(fleet.dirs()).release(cx, &|| fleet.needs())?;
     Ok(())
+}
+
+/// Whether two manifests name one box: version, provider and architecture too.
+pub(super) fn same_box(a: &Manifest, b: &Manifest) -> bool {
+    a.name == b.name && a.version == b.version && a.provider == b.provider && a.architecture == b.architecture
 }
 
 /// Whether the machine file means another box than the one that a machine rests on.
@@ -96,6 +94,6 @@ fn is_source(text: &str) -> bool {
 }
 
 /// The name under which the library knows what `box` says.
-fn name_of(text: &str) -> String {
+pub(super) fn name_of(text: &str) -> String {
     if is_source(text) { default_name(text).unwrap_or_else(|| text.to_owned()) } else { text.to_owned() }
 }

@@ -7,6 +7,7 @@ mod access;
 mod error;
 mod library;
 mod link;
+mod needs;
 mod ops;
 mod parallel;
 mod plan;
@@ -24,6 +25,7 @@ use serde::Serialize;
 
 pub use access::{console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
+pub use needs::{BoxUsers, ProjectBoxes};
 pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, resume, sync_folders, up};
 pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};

@@ -92,20 +92,7 @@ impl Fleet {
 
     /// `name@version` boxes: names of the machines that use one, for people.
     pub fn users_of(&self, manifest: &Manifest) -> Result<Vec<String>, Failure> {
-        let uses = |record: &MachineRecord| {
-            let used = &record.manifest;
-            used.name == manifest.name
-                && used.version == manifest.version
-                && used.provider == manifest.provider
-                && used.architecture == manifest.architecture
-        };
-        // A record that cannot be read may use any box, so it is an error here.
-        let records = self.index()?.into_iter().map(|(_, record)| record).collect::<Result<Vec<_>, _>>()?;
-        Ok(records
-            .into_iter()
-            .filter(uses)
-            .map(|r| format!("{} ({}, {})", r.name, r.id.short(), r.root.display()))
-            .collect())
+        Ok(self.box_users()?.of(manifest))
     }
 
     /// Links a moved project folder with the machine again (or one whose `.vbox-rs` was deleted).

@@ -11,7 +11,11 @@ mod mounts;
 
 mod content;
 mod faults;
+mod keeping;
+mod killed;
 mod library;
+mod newer;
+mod packed;
 mod server;
 mod sums;
 mod world;

@@ -8,7 +8,6 @@ mod disk;
 mod error;
 mod kernel;
 mod mirror;
-mod pack;
 mod recipe;
 mod tools;
 
@@ -25,6 +24,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::boxes::pack::{Package, Part};
 use crate::progress::Cx;
 use crate::store::{self, Lock, create_private};
 use mirror::Mirror;
@@ -235,16 +235,18 @@ impl Site {
         let version = version(&self.recipe.release, date);
         let kernel = if self.path("vmlinux").exists() { "vmlinux" } else { "vmlinuz" };
         let files_sha256 = hex(&Sha256::digest(self.read("files")?));
-        self.write("metadata.json", &pretty(&metadata(self.recipe, &version, kernel)))?;
-        self.write("info.json", &pretty(&info(self.recipe, &text("packages")?, &files_sha256)))?;
         if let Some(dir) = output.parent() {
             fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         }
-        let names = ["metadata.json", "info.json", kernel, "initrd.img", "box.img"];
-        let paths: Vec<_> = names.iter().map(|name| (*name, self.path(name))).collect();
-        let members: Vec<_> = paths.iter().map(|(name, path)| (*name, path.as_path())).collect();
-        pack::pack(cx, output, date, &members)?;
-        let size = output.metadata().map_err(|e| Error::io("read", output, e))?.len();
+        let parts = [kernel, "initrd.img", "box.img"].map(|name| Part::open(name, &self.path(name)));
+        let package = Package {
+            metadata: metadata(self.recipe, &version, kernel),
+            info: Some(info(self.recipe, &text("packages")?, &files_sha256)),
+            vagrantfile: None,
+            parts: parts.into_iter().collect::<Result<_, _>>()?,
+            date,
+        };
+        let size = package.write(cx, output, true)?.size;
         Ok(Built { path: output.into(), name: self.recipe.name.clone(), version, size, files_sha256 })
     }
 
@@ -296,22 +298,21 @@ fn metadata(recipe: &Recipe, version: &str, kernel: &str) -> serde_json::Value {
 }
 
 /// What is in the box, for people. `packages` has lines of `name TAB version`.
-fn info(recipe: &Recipe, packages: &str, files_sha256: &str) -> serde_json::Value {
+fn info(recipe: &Recipe, packages: &str, files_sha256: &str) -> serde_json::Map<String, serde_json::Value> {
     let packages: serde_json::Map<_, _> = packages
         .lines()
         .filter_map(|line| line.split_once('\t'))
         .map(|(name, version)| (name.to_owned(), version.into()))
         .collect();
-    json!({
-        "description": recipe.description,
-        "recipe_sha256": recipe.digest(),
-        "files_sha256": files_sha256,
-        "packages": packages,
-    })
-}
-
-fn pretty(value: &serde_json::Value) -> Vec<u8> {
-    format!("{value:#}\n").into_bytes()
+    [
+        ("description", recipe.description.clone().into()),
+        ("recipe_sha256", recipe.digest().into()),
+        ("files_sha256", files_sha256.into()),
+        ("packages", packages.into()),
+    ]
+    .map(|(key, value): (&str, serde_json::Value)| (key.to_owned(), value))
+    .into_iter()
+    .collect()
 }
 
 /// `<release>.<yyyymmdd>.0` for seconds since 1970.

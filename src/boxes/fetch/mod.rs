@@ -3,12 +3,14 @@
 mod body;
 mod part;
 mod small;
+mod stale;
 
 use std::time::Duration;
 
 pub(super) use body::{Download, Outcome};
 pub(super) use part::Part;
 pub use small::small;
+pub(super) use stale::{Abandoned, abandoned};
 
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{App, Done, Error};
 use crate::boxes::catalogue::{Catalogue, Entry};
-use crate::boxes::{Firmware, Library, Manifest, Offer, Query, Verified};
+use crate::boxes::{Firmware, Library, Manifest, Offer, Query, Taken, Verified};
 use crate::ui::text;
 
 /// Tell all about one box: of the library, else what the catalogue knows of it
@@ -34,10 +34,20 @@ impl Info {
         let query = Query { name: &self.name, version: self.box_version.as_deref(), ..Query::default() };
         let Some(found) = library.find(&query)? else { return self.offered(app) };
         let users = app.fleet()?.users_of(&found.manifest)?;
+        let listing = library.list()?;
+        let sharing = listing.sharing(&found.manifest);
+        let taken = library.usage(&listing).of(&found.manifest);
         if app.ui.json() {
-            app.ui.print_json(&json!({ "box": found.manifest, "used_by": users }))?;
+            let document =
+                json!({ "box": found.manifest, "used_by": users, "shares_disks_with": sharing, "taken": taken });
+            app.ui.print_json(&document)?;
         } else {
-            print(app, &describe(&found.manifest, &users))?;
+            let mut facts = describe(&found.manifest, &users);
+            facts.push(("on this disk", taken_text(taken)));
+            if !sharing.is_empty() {
+                facts.push(("shares with", sharing.join(", ")));
+            }
+            print(app, &facts)?;
         }
         Ok(0)
     }
@@ -65,6 +75,13 @@ fn print(app: &App, facts: &Facts) -> Result<(), crate::error::Failure> {
     let line =
         |(name, value): &(&str, String)| format!("{name:<15} {}", app.ui.neutral(value)).trim_end().to_owned() + "\n";
     Ok(app.ui.print(&facts.iter().map(line).collect::<String>())?)
+}
+
+fn taken_text(taken: Taken) -> String {
+    match taken.shared {
+        0 => text::bytes(taken.real),
+        shared => format!("{}, {} of it shared", text::bytes(taken.real), text::bytes(shared)),
+    }
 }
 
 fn describe(manifest: &Manifest, users: &[String]) -> Facts {

@@ -2,10 +2,16 @@
 
 mod add;
 mod build;
+mod gc;
 mod info;
 mod list;
+mod outdated;
+mod prune;
 mod remove;
+mod repackage;
 mod search;
+mod update;
+mod verify;
 
 use clap::{Args, Subcommand};
 
@@ -34,6 +40,12 @@ enum BoxCommand {
     Info(info::Info),
     Search(search::Search),
     Remove(remove::Remove),
+    Outdated(outdated::Outdated),
+    Update(update::Update),
+    Prune(prune::Prune),
+    Gc(gc::Gc),
+    Verify(verify::Verify),
+    Repackage(repackage::Repackage),
     Build(build::Build),
 }
 
@@ -45,6 +57,12 @@ impl Box {
             BoxCommand::Info(args) => args.run(app),
             BoxCommand::Search(args) => args.run(app),
             BoxCommand::Remove(args) => args.run(app),
+            BoxCommand::Outdated(args) => args.run(app),
+            BoxCommand::Update(args) => args.run(app),
+            BoxCommand::Prune(args) => args.run(app),
+            BoxCommand::Gc(args) => args.run(app),
+            BoxCommand::Verify(args) => args.run(app),
+            BoxCommand::Repackage(args) => args.run(app),
             BoxCommand::Build(args) => args.run(app),
         }
     }
