@@ -8,21 +8,29 @@ mod archive;
 mod blocks;
 pub mod build;
 mod checksum;
+mod compression;
+mod convert;
+pub mod defaults;
 mod disk;
 mod error;
 pub mod fetch;
 mod hardware;
+pub mod images;
 mod incoming;
 mod library;
 mod manifest;
 mod metadata;
 mod name;
 mod offer;
+pub mod ovf;
+mod parts;
 pub mod qcow2;
 mod receive;
 mod source;
 mod sweep;
 mod version;
+pub mod vmx;
+mod zip;
 
 pub use add::AddRequest;
 pub use checksum::{BadChecksum, Checksum};
@@ -36,4 +44,15 @@ pub use source::{default_name, shown_source};
 pub use version::{BadRequirement, BadVersion, Requirement, Version};
 
 /// Providers whose boxes we run, as `metadata.json` names them.
-pub const PROVIDERS: &[&str] = &["libvirt", "qemu"];
+pub const PROVIDERS: &[&str] = &[
+    "libvirt",
+    "qemu",
+    "virtualbox",
+    "vmware_desktop",
+    "vmware_fusion",
+    "vmware_workstation",
+    "hyperv",
+];
+
+/// Those whose boxes run without converting their disks, so that one of them is chosen before others of its version.
+pub(crate) const NATIVE: &[&str] = &["libvirt", "qemu"];

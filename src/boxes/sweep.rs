@@ -73,6 +73,14 @@ impl Library {
             freed += fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
             remove_file(&path)?;
         }
+        // A converted disk is needed as long as the one that it was made of.
+        let digest = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        let sources: BTreeSet<_> = needed.iter().map(|name| digest(name)).collect();
+        for name in names(&self.converted()).into_iter().filter(|name| !sources.contains(&digest(name))) {
+            let path = self.converted().join(name);
+            freed += fs::symlink_metadata(&path).map_or(0, |metadata| metadata.len());
+            remove_file(&path)?;
+        }
         Ok(freed)
     }
 
