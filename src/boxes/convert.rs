@@ -84,6 +84,12 @@ impl Library {
         what: &str,
     ) -> Result<(), Error> {
         let source = self.disks().join(disk.file_name());
+        let size = fs::metadata(&source).map_err(|e| Error::io("read", &source, e))?.len();
+        if size != disk.size {
+            // What is missing would become zeros.
+            let message = format!("its file in the library has {size} bytes instead of {}", disk.size);
+            return Err(Error::Convert { what: what.into(), message });
+        }
         create_private(&self.converted())?;
         let incoming = {
             let _lock = self.lock(cx, "conversion", true)?;

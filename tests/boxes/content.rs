@@ -112,7 +112,8 @@ fn a_bad_box_is_refused_with_the_reason_and_leaves_nothing() {
         (odd(EntryType::Fifo, b"box.img"), "a pipe"),
         (gz(&tar(&[("metadata.json", LIBVIRT), ("./metadata.json", LIBVIRT)])), "holds `metadata.json` twice"),
         (zeros, "85899345920 are accepted"),
-        (gz(&tar(&[("box.img", &image)])), "no metadata.json"),
+        (gz(&tar(&[("README", b"x")])), "no metadata.json"),
+        (gz(&tar(&[("a.img", &image), ("b.img", &image)])), "holds the disk images a.img, b.img"),
         (gz(&tar(&[("metadata.json", b"{"), ("box.img", &image)])), "metadata.json is broken"),
         (
             gz(&tar(&[("metadata.json", &vec![b' '; 300_000]), ("box.img", &image)])),

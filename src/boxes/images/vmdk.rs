@@ -69,7 +69,9 @@ pub fn is_descriptor(head: &[u8]) -> bool {
 
 /// Whether these bytes begin a piece of an image, which does not describe itself.
 pub fn is_piece(head: &[u8]) -> bool {
-    Header::parse(head).is_ok_and(|header| header.descriptor.is_none())
+    // Some writers leave the place for a description, and nothing in it.
+    let described = |(at, _)| head.get(at).is_some_and(|byte| *byte != 0);
+    Header::parse(head).is_ok_and(|header| !header.descriptor.is_some_and(described))
 }
 
 impl Descriptor {
@@ -142,6 +144,9 @@ fn extent(line: &str) -> Result<Option<Extent>, Error> {
 /// The header of an image or a piece.
 struct Header {
     sectors: u64,
+    /// Sectors of a grain, and grains of a table.
+    grain: u64,
+    table: u32,
     descriptor: Option<(usize, usize)>,
     directory_at: u64,
 }
@@ -163,8 +168,9 @@ impl Header {
         if sectors == 0 || sectors > super::MAX_VIRTUAL_SIZE / SECTOR {
             return Err(Error::Size(sectors.saturating_mul(SECTOR)));
         }
-        let grain = long(20)?;
-        if !grain.is_power_of_two() || grain > 1 << 20 || !(1..=512).contains(&word(44)?) {
+        let (grain, table) = (long(20)?, word(44)?);
+        // VMware's own grains have 128 sectors; with fewer than 8 there would be more tables than anybody reads.
+        if !grain.is_power_of_two() || !(8..=1 << 20).contains(&grain) || !(1..=512).contains(&table) {
             return Err(damaged("the size of its grains makes no sense"));
         }
         if !matches!(le16(head, 77).ok_or_else(short)?, 0 | 1) {
@@ -173,7 +179,7 @@ impl Header {
         let directory_at = long(56)?;
         let (at, length) = (long(28)?, long(36)?);
         let descriptor = if at == 0 { None } else { Some(descriptor_place(at, length)?) };
-        Ok(Self { sectors, descriptor, directory_at })
+        Ok(Self { sectors, grain, table, descriptor, directory_at })
     }
 }
 
@@ -230,11 +236,11 @@ pub(crate) fn inspect_piece(source: &dyn Source, extent: &Extent) -> Result<(), 
     }
 }
 
-/// The directory must lie in the file; an image that was written as a stream has a second header, at its end.
+/// Directory, tables and data must lie in the file: readers take what is missing for zeros. An image that was written as
+/// a stream has a second header, at its end.
 fn check_directory(head: &[u8], source: &dyn Source) -> Result<(), Error> {
-    let header = Header::parse(head)?;
-    let mut at = header.directory_at;
-    if at == AT_END {
+    let mut header = Header::parse(head)?;
+    if header.directory_at == AT_END {
         // A marker, the header, and the marker of the end, a sector each.
         let footer = source.size().checked_sub(2 * SECTOR).map(|at| source.bytes(at, HEADER)).transpose()?.flatten();
         let footer = footer.filter(|footer| footer.starts_with(MAGIC)).ok_or(Error::Short(Format::Vmdk))?;
@@ -242,10 +248,27 @@ fn check_directory(head: &[u8], source: &dyn Source) -> Result<(), Error> {
         if footer.sectors != header.sectors {
             return Err(damaged("its end says another size"));
         }
-        at = footer.directory_at;
+        header = footer;
     }
-    let fits = at.checked_mul(SECTOR).is_some_and(|at| at > 0 && at < source.size());
-    if fits { Ok(()) } else { Err(Error::Short(Format::Vmdk)) }
+    let tables = header.sectors.div_ceil(header.grain * u64::from(header.table));
+    let directory = read_numbers(source, header.directory_at, tables)?;
+    for at in directory.into_iter().filter(|at| *at != 0) {
+        let grains = read_numbers(source, at.into(), header.table.into())?;
+        // 1 stands for a grain of zeros.
+        let last = grains.into_iter().filter(|at| *at > 1).max();
+        if last.is_some_and(|at| u64::from(at) * SECTOR >= source.size()) {
+            return Err(Error::Short(Format::Vmdk));
+        }
+    }
+    Ok(())
+}
+
+/// `count` numbers that begin at a sector.
+fn read_numbers(source: &dyn Source, sector: u64, count: u64) -> Result<Vec<u32>, Error> {
+    let place = sector.checked_mul(SECTOR).zip(usize::try_from(4 * count).ok()).filter(|(at, _)| *at > 0);
+    let (at, length) = place.ok_or(Error::Short(Format::Vmdk))?;
+    let bytes = source.bytes(at, length)?.ok_or(Error::Short(Format::Vmdk))?;
+    Ok(bytes.as_chunks::<4>().0.iter().map(|number| u32::from_le_bytes(*number)).collect())
 }
 
 fn damaged(why: &'static str) -> Error {
@@ -297,6 +320,17 @@ mod tests {
         ] {
             let message = super::super::inspect(&image.as_slice()).unwrap_err().to_string();
             assert!(message.contains(why), "{why}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_image_whose_data_is_missing_is_refused() {
+        for options in ["subformat=monolithicSparse", "subformat=streamOptimized"] {
+            let Some(good) = made("vmdk", options) else { return };
+            for length in [70_000, good.len() / 2, good.len() - 70_000] {
+                let message = super::super::inspect(&&good[..length.min(good.len() - 1000)]).unwrap_err().to_string();
+                assert!(message.contains("cut off"), "{options}, {length} of {}: {message}", good.len());
+            }
         }
     }
 
