@@ -169,7 +169,8 @@ pub(super) fn join(
 /// A descriptor that names nothing but our own files, which lie beside it.
 fn own_descriptor(descriptor: &Descriptor, pieces: &[Option<&Path>]) -> String {
     let mut text = String::from(
-        "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentSparse\"\n\n",
+        "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentSparse\"\n\n\
+         # Extent description\n",
     );
     for (extent, piece) in descriptor.extents.iter().zip(pieces) {
         let name = piece.and_then(Path::file_name).map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -179,7 +180,8 @@ fn own_descriptor(descriptor: &Descriptor, pieces: &[Option<&Path>]) -> String {
             ExtentKind::Zero => format!("RW {} ZERO\n", extent.sectors),
         });
     }
-    text
+    // QEMU 10.0 takes the pieces of a very short description twice.
+    text + "\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"lsilogic\"\n"
 }
 
 /// Reads what was written just now, most of it from memory.
@@ -286,7 +288,8 @@ impl Job<'_> {
         }
         let message = words.trim().trim_start_matches("qemu-img: ");
         // It names its source as we gave it, which says nothing to people.
-        let message = message.replace(&self.source(), "the image").replace(&self.new.display().to_string(), "the new image");
+        let message =
+            message.replace(&self.source(), "the image").replace(&self.new.display().to_string(), "the new image");
         let message = super::name::printable(&message);
         Error::Convert { what: self.what.into(), message: message.chars().take(WORDS).collect() }
     }
@@ -372,12 +375,8 @@ mod tests {
 
     #[test]
     fn the_stored_format_is_taken_where_it_fits() {
-        let disk = |format: &str| StoredDisk {
-            sha256: "a".repeat(64),
-            format: format.into(),
-            virtual_size: 1,
-            size: 1,
-        };
+        let disk =
+            |format: &str| StoredDisk { sha256: "a".repeat(64), format: format.into(), virtual_size: 1, size: 1 };
         assert_eq!(target(&disk("raw"), &["qcow2", "raw"]).unwrap(), None);
         assert_eq!(target(&disk("vmdk"), &["qcow2", "raw"]).unwrap(), Some(Format::Qcow2));
         assert!(target(&disk("vmdk"), &["floppy"]).is_err());

@@ -3,8 +3,8 @@
 //! The file is Ruby, and nothing of it is run. A line counts only where it stands in plain blocks (`do |config|`), never
 //! in a condition, a loop or a method; whatever is not understood is passed over.
 
-use super::hardware::{self, CPUS_LIMIT, MEMORY_LIMIT};
 use super::Hardware;
+use super::hardware::{self, CPUS_LIMIT, MEMORY_LIMIT};
 
 /// Larger than any Vagrantfile in a box.
 pub const LIMIT: usize = 256 << 10;

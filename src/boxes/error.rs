@@ -185,11 +185,9 @@ impl Explain for Error {
         match self {
             Self::Store(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
-            Self::Interrupted(_)
-            | Self::Version(_)
-            | Self::Requirement(_)
-            | Self::Format(_)
-            | Self::Checksum(_) => None,
+            Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Format(_) | Self::Checksum(_) => {
+                None
+            }
             Self::NoTool { program, .. } => {
                 Some(format!("install {program} (`vbox-rs doctor` names the package), and run the command again"))
             }
@@ -365,7 +363,9 @@ impl Refusal {
             Self::NotABox("a VMDK descriptor") => {
                 "the disk itself lies in other files: join them with `qemu-img convert -O qcow2 FILE NEW`"
             }
-            Self::NotABox(_) => "give a .box file, or a disk image: qcow2, raw with a boot sector, VMDK, VDI, VHD, VHDX",
+            Self::NotABox(_) => {
+                "give a .box file, or a disk image: qcow2, raw with a boot sector, VMDK, VDI, VHD, VHDX"
+            }
             Self::CutOff(_) | Self::Compressed { .. } | Self::Tar(_) => {
                 "fetch it again; give `--checksum` if its publisher names one"
             }

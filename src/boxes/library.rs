@@ -13,11 +13,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::NATIVE;
 use super::error::Error;
 use super::incoming::Incoming;
 use super::manifest::{Installed, Manifest};
 use super::name;
-use super::NATIVE;
 use super::version::{Requirement, Version};
 use crate::progress::Cx;
 use crate::store::{self, Dirs, Lock, read_record, remove_file, sync_dir};

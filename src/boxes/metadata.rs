@@ -243,7 +243,10 @@ mod tests {
             (r#"{"provider":"a\u001b[2J"}"#, "made for a?[2J"),
             (r#"{"provider":"qemu","disks":[]}"#, "0 disks"),
             (r#"{"provider":"qemu","disks":[{"path":"a"},{"path":"./a"}]}"#, "holds `a` twice"),
-            (&format!(r#"{{"provider":"qemu","disks":[{}{{"path":"x"}}]}}"#, r#"{"path":"a"},"#.repeat(26)), "27 disks"),
+            (
+                &format!(r#"{{"provider":"qemu","disks":[{}{{"path":"x"}}]}}"#, r#"{"path":"a"},"#.repeat(26)),
+                "27 disks",
+            ),
             (r#"{"provider":"qemu","disks":[{"path":"../a"}]}"#, "leads out"),
             (r#"{"provider":"qemu","architecture":"../x"}"#, "no architecture"),
             (r#"{"provider":"qemu","vbox_rs":{"version":"../1"}}"#, "not a version"),

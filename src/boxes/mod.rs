@@ -14,6 +14,8 @@ pub mod defaults;
 mod disk;
 mod error;
 pub mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hardware;
 pub mod images;
 mod incoming;
@@ -44,15 +46,8 @@ pub use source::{default_name, shown_source};
 pub use version::{BadRequirement, BadVersion, Requirement, Version};
 
 /// Providers whose boxes we run, as `metadata.json` names them.
-pub const PROVIDERS: &[&str] = &[
-    "libvirt",
-    "qemu",
-    "virtualbox",
-    "vmware_desktop",
-    "vmware_fusion",
-    "vmware_workstation",
-    "hyperv",
-];
+pub const PROVIDERS: &[&str] =
+    &["libvirt", "qemu", "virtualbox", "vmware_desktop", "vmware_fusion", "vmware_workstation", "hyperv"];
 
 /// Those whose boxes run without converting their disks, so that one of them is chosen before others of its version.
 pub(crate) const NATIVE: &[&str] = &["libvirt", "qemu"];

@@ -199,7 +199,8 @@ fn disks(root: Node<'_, '_>, items: &Items<'_>) -> Result<Disks, Error> {
         }
         Ok(href.to_owned())
     };
-    let controller = |item: &Item<'_>| items.0.iter().position(|other| !item.parent.is_empty() && other.id == item.parent);
+    let controller =
+        |item: &Item<'_>| items.0.iter().position(|other| !item.parent.is_empty() && other.id == item.parent);
     let mut attached: Vec<_> = items.of(resource::DISK).filter_map(|item| Some((item, item.disk?))).collect();
     attached.sort_by_key(|(item, _)| (controller(item), item.address));
     let bus = attached.first().and_then(|(item, _)| controller(item)).and_then(|at| items.0.get(at)).and_then(bus_of);
@@ -345,10 +346,8 @@ mod tests {
 
     #[test]
     fn what_is_dangerous_or_makes_no_sense_is_refused() {
-        let external = VIRTUALBOX.replace(
-            "<Envelope ovf",
-            "<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>\n<Envelope ovf",
-        );
+        let external = VIRTUALBOX
+            .replace("<Envelope ovf", "<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>\n<Envelope ovf");
         let laughs = format!("<!DOCTYPE x [<!ENTITY a \"{}\">]><Envelope>&a;</Envelope>", "ha".repeat(1000));
         for (text, why) in [
             (external.as_str(), "document type"),

@@ -164,7 +164,13 @@ impl Parts {
             pieces.push(Some(file.path.as_path()));
         }
         let joined = convert::join(receiver.cx, receiver.into, name, descriptor, &pieces).map_err(Broken::Failed)?;
-        inspected(name, joined)
+        let disk = inspected(name, joined)?;
+        let why = "its pieces have other sizes than it says";
+        if disk.virtual_size == size {
+            Ok(disk)
+        } else {
+            Err(refused(images::Error::Damaged { format: Format::Vmdk, why }))
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::Hardware;
 use super::archive::{Archive, Walk, is_tar};
 use super::blocks::Pool;
 use super::compression::Compression;
@@ -18,7 +19,6 @@ use super::ovf::{self, Ovf};
 use super::parts::{Described, Parts};
 use super::vmx::{self, Vmx};
 use super::zip::{Zip, is_zip};
-use super::Hardware;
 use crate::progress::Cx;
 
 /// How large a box may be.
@@ -65,7 +65,12 @@ impl From<io::Error> for Broken {
 impl Broken {
     /// Whether the bytes may have changed on their way.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::CutOff(_) | Refusal::Compressed { .. } | Refusal::Tar(_) | Refusal::Zip(_) | Refusal::Trailing))
+        matches!(
+            self,
+            Self::Refused(
+                Refusal::CutOff(_) | Refusal::Compressed { .. } | Refusal::Tar(_) | Refusal::Zip(_) | Refusal::Trailing
+            )
+        )
     }
 
     /// Reading errors that the content caused become refusals.
@@ -117,7 +122,9 @@ impl Receiver<'_> {
     /// Reads all of `from`.
     pub fn receive(&self, from: &mut dyn BufRead) -> Result<Received, Broken> {
         let result = match Compression::of(from.fill_buf()?) {
-            Some(compression) => compression.undo(from).map_err(Broken::from).and_then(|mut plain| self.unpacked(&mut plain)),
+            Some(compression) => {
+                compression.undo(from).map_err(Broken::from).and_then(|mut plain| self.unpacked(&mut plain))
+            }
             None => self.unpacked(from),
         };
         result.map_err(Broken::judged)

@@ -48,7 +48,9 @@ const BUSES: &[(&str, DiskBus, u32, u32)] = &[
 pub fn is_vmx(head: &[u8]) -> bool {
     let start = String::from_utf8_lossy(&head[..head.len().min(4096)]).to_ascii_lowercase();
     ["config.version", "virtualhw.version"].iter().any(|key| {
-        start.lines().any(|line| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')))
+        start
+            .lines()
+            .any(|line| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')))
     })
 }
 

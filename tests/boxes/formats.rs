@@ -76,7 +76,8 @@ fn a_bare_image_of_any_format_is_taken_plain_or_packed() {
 
 #[test]
 fn a_box_of_virtualbox_brings_its_disks_in_order_and_its_machine() {
-    let (Some(first), Some(second)) = (image(&content(8 << 20), "vmdk", STREAM), image(&content(4 << 20), "vmdk", STREAM))
+    let (Some(first), Some(second)) =
+        (image(&content(8 << 20), "vmdk", STREAM), image(&content(4 << 20), "vmdk", STREAM))
     else {
         return;
     };
@@ -127,7 +128,8 @@ fn a_box_of_vmware_may_have_its_disk_in_pieces() {
         }
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         let home = Home::new();
-        let installed = home.add_file("x.box", &zip(Zipped::Deflated, &files)).unwrap_or_else(|e| panic!("{}", told(e).0));
+        let installed =
+            home.add_file("x.box", &zip(Zipped::Deflated, &files)).unwrap_or_else(|e| panic!("{}", told(e).0));
         let manifest = &installed.manifest;
         let format = if options.ends_with("monolithicSparse") { "vmdk" } else { "qcow2" };
         assert_eq!((manifest.disks[0].format.as_str(), manifest.disks[0].virtual_size), (format, 8 << 20), "{options}");
@@ -299,7 +301,11 @@ fn bombs_are_stopped_by_what_is_claimed_or_accepted() {
     // The disk in the image is 1 MiB, whatever else is in its file.
     let small = [&qcow2(1000)[..24], &(1u64 << 20).to_be_bytes(), &qcow2(1000)[32..], &vec![0; 80 << 20]].concat();
     for (bytes, limits, why) in [
-        (zip(Zipped::Deflated, &[("metadata.json", LIBVIRT), ("junk", &zeros)]), limits.clone(), "4194304 are accepted"),
+        (
+            zip(Zipped::Deflated, &[("metadata.json", LIBVIRT), ("junk", &zeros)]),
+            limits.clone(),
+            "4194304 are accepted",
+        ),
         (zip(Zipped::Streamed, &[("metadata.json", LIBVIRT), ("box.img", &zeros)]), limits.clone(), "not a disk image"),
         (zip(Zipped::Streamed, &[("junk", &zeros), ("metadata.json", LIBVIRT)]), limits.clone(), "are accepted"),
         (xz(&tar(&[("junk", &zeros)])), limits, "4194304 are accepted"),

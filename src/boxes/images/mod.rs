@@ -155,9 +155,7 @@ impl Error {
     pub fn needs_flattening(&self) -> bool {
         matches!(
             self,
-            Self::Parent(_)
-                | Self::Outside(_)
-                | Self::Qcow2(qcow2::Error::BackingFile(_) | qcow2::Error::DataFile)
+            Self::Parent(_) | Self::Outside(_) | Self::Qcow2(qcow2::Error::BackingFile(_) | qcow2::Error::DataFile)
         )
     }
 }
