@@ -97,7 +97,7 @@ struct Judged<'a> {
 impl Read for Judged<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.inner.read(into).map_err(|error| {
-            let ours = error.get_ref().is_some_and(|inner| inner.is::<Refusal>());
+            let ours = error.get_ref().is_some_and(is_refusal);
             if self.failed.get() || ours || error.kind() == io::ErrorKind::UnexpectedEof {
                 return error;
             }
@@ -110,6 +110,10 @@ impl Read for Judged<'_> {
             io::Error::new(io::ErrorKind::InvalidData, refusal)
         })
     }
+}
+
+fn is_refusal(inner: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    inner.is::<Refusal>()
 }
 
 fn wants_memory(error: &io::Error) -> bool {
@@ -203,10 +207,10 @@ mod tests {
             let middle = damaged.len() / 2;
             damaged[middle..middle + 64].fill(0x55);
             let error = unpacked(&damaged).unwrap_err();
-            assert!(error.get_ref().is_some_and(|inner| inner.is::<Refusal>()), "{name}: {error:?}");
+            assert!(error.get_ref().is_some_and(is_refusal), "{name}: {error:?}");
             let trailing = [good.as_slice(), b"and something else"].concat();
             let error = unpacked(&trailing).unwrap_err();
-            assert!(error.get_ref().is_some_and(|inner| inner.is::<Refusal>()), "{name}: {error:?}");
+            assert!(error.get_ref().is_some_and(is_refusal), "{name}: {error:?}");
 
             let mut failing = io::BufReader::new(good[..good.len() / 2].chain(Failing));
             let error = kind.undo(&mut failing).unwrap().read_to_end(&mut Vec::new()).unwrap_err();

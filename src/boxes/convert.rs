@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::checksum::hex;
 use super::disk::Written;
-use super::images::vmdk::{Descriptor, ExtentKind};
+use super::images::vmdk::{Descriptor, Extent, ExtentKind};
 use super::images::{Format, HEAD};
 use super::incoming::Incoming;
 use super::{Error, Installed, Library, StoredDisk};
@@ -168,20 +168,20 @@ pub(super) fn join(
 
 /// A descriptor that names nothing but our own files, which lie beside it.
 fn own_descriptor(descriptor: &Descriptor, pieces: &[Option<&Path>]) -> String {
-    let mut text = String::from(
-        "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentSparse\"\n\n\
-         # Extent description\n",
-    );
-    for (extent, piece) in descriptor.extents.iter().zip(pieces) {
+    let piece = |(extent, piece): (&Extent, Option<&Path>)| {
         let name = piece.and_then(Path::file_name).map(|name| name.to_string_lossy()).unwrap_or_default();
-        text.push_str(&match extent.kind {
+        match extent.kind {
             ExtentKind::Sparse => format!("RW {} SPARSE \"{name}\"\n", extent.sectors),
             ExtentKind::Flat => format!("RW {} FLAT \"{name}\" {}\n", extent.sectors, extent.offset),
             ExtentKind::Zero => format!("RW {} ZERO\n", extent.sectors),
-        });
-    }
+        }
+    };
+    let pieces = descriptor.extents.iter().zip(pieces.iter().copied()).map(piece).collect::<Vec<_>>().concat();
     // QEMU 10.0 takes the pieces of a very short description twice.
-    text + "\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"lsilogic\"\n"
+    format!(
+        "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType=\"twoGbMaxExtentSparse\"\n\n\
+         # Extent description\n{pieces}\n# The Disk Data Base\n#DDB\n\nddb.adapterType = \"lsilogic\"\n"
+    )
 }
 
 /// Reads what was written just now, most of it from memory.
@@ -231,7 +231,7 @@ impl Job<'_> {
     }
 
     fn measure(&self) -> Result<u64, Error> {
-        let mut command = self.command();
+        let mut command = qemu_img();
         // Other formats need about as much, and it answers for these two only.
         let to = if self.to == Format::Raw { "raw" } else { "qcow2" };
         command.args(["measure", "--output=json", "-O", to]).arg(self.source());
@@ -248,21 +248,13 @@ impl Job<'_> {
         format!("json:{}", self.from)
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(QEMU_IMG);
-        // A group of its own: Ctrl-C is our part, which also removes what was made.
-        command.env("LC_ALL", "C").stdin(Stdio::null()).process_group(0);
-        sys::die_with_parent(&mut command);
-        command
-    }
-
     /// Runs to the end; syncs the result and makes it read-only.
     fn run(&self, cx: &Cx) -> Result<(), Error> {
         cx.check()?;
         let failed = |e| Error::io("write", self.new, e);
         // Made by us, so that it never belongs to others for a moment.
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.new).map_err(failed)?;
-        let mut command = self.command();
+        let mut command = qemu_img();
         command.args(["convert", "-p", "-W", "-m", COROUTINES, "-O", self.to.name()]);
         command.arg(self.source()).arg(self.new).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = Running(command.spawn().map_err(|e| self.not_started(e))?);
@@ -293,6 +285,14 @@ impl Job<'_> {
         let message = super::name::printable(&message);
         Error::Convert { what: self.what.into(), message: message.chars().take(WORDS).collect() }
     }
+}
+
+fn qemu_img() -> Command {
+    let mut command = Command::new(QEMU_IMG);
+    // A group of its own: Ctrl-C is our part, which also removes what was made.
+    command.env("LC_ALL", "C").stdin(Stdio::null()).process_group(0);
+    sys::die_with_parent(&mut command);
+    command
 }
 
 /// A child that does not outlive us, whichever way we leave.

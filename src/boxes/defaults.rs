@@ -103,8 +103,9 @@ impl Defaults {
                 self.hardware.cpus = cpus.filter(|cpus| (1..=CPUS_LIMIT).contains(cpus));
             }
             "disk_bus" => self.hardware.disk_bus = hardware::disk_bus(text),
-            "nic_model_type" | "default_nic_type" => self.hardware.nic = hardware::nic(text),
-            "vmx[\"ethernet0.virtualDev\"]" | "vmx['ethernet0.virtualDev']" => self.hardware.nic = hardware::nic(text),
+            "nic_model_type" | "default_nic_type" | "vmx[\"ethernet0.virtualDev\"]" | "vmx['ethernet0.virtualDev']" => {
+                self.hardware.nic = hardware::nic(text);
+            }
             _ => {}
         }
     }

@@ -115,15 +115,12 @@ fn decoded(value: &str) -> String {
     while let Some(at) = rest.find('|') {
         let code = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         text.push_str(&rest[..at]);
-        match code.filter(u8::is_ascii) {
-            Some(byte) => {
-                text.push(char::from(byte));
-                rest = &rest[at + 3..];
-            }
-            None => {
-                text.push('|');
-                rest = &rest[at + 1..];
-            }
+        if let Some(byte) = code.filter(u8::is_ascii) {
+            text.push(char::from(byte));
+            rest = &rest[at + 3..];
+        } else {
+            text.push('|');
+            rest = &rest[at + 1..];
         }
     }
     text.push_str(rest);

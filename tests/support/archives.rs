@@ -1,6 +1,7 @@
 //! Zip archives, and images and descriptions of other hypervisors.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -136,11 +137,11 @@ pub fn ovf(disks: &[&str]) -> String {
   <References>"#,
     );
     for (at, disk) in disks.iter().enumerate() {
-        text += &format!("<File ovf:id=\"file{at}\" ovf:href=\"{disk}\"/>\n");
+        writeln!(text, "<File ovf:id=\"file{at}\" ovf:href=\"{disk}\"/>").unwrap();
     }
     text += "</References><DiskSection><Info>List of the virtual disks</Info>\n";
     for at in 0..disks.len() {
-        text += &format!("<Disk ovf:capacity=\"8388608\" ovf:diskId=\"vmdisk{at}\" ovf:fileRef=\"file{at}\"/>\n");
+        writeln!(text, "<Disk ovf:capacity=\"8388608\" ovf:diskId=\"vmdisk{at}\" ovf:fileRef=\"file{at}\"/>").unwrap();
     }
     text += r#"</DiskSection><VirtualSystem ovf:id="box"><OperatingSystemSection ovf:id="96">
 <vbox:OSType ovf:required="false">Debian_64</vbox:OSType></OperatingSystemSection><VirtualHardwareSection>
@@ -150,10 +151,12 @@ pub fn ovf(disks: &[&str]) -> String {
 <Item><rasd:InstanceID>4</rasd:InstanceID><rasd:ResourceSubType>E1000</rasd:ResourceSubType><rasd:ResourceType>10</rasd:ResourceType></Item>
 "#;
     for at in 0..disks.len() {
-        text += &format!(
+        writeln!(
+            text,
             "<Item><rasd:AddressOnParent>{at}</rasd:AddressOnParent><rasd:HostResource>/disk/vmdisk{at}</rasd:HostResource>\
-             <rasd:InstanceID>1{at}</rasd:InstanceID><rasd:Parent>3</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType></Item>\n"
-        );
+             <rasd:InstanceID>1{at}</rasd:InstanceID><rasd:Parent>3</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType></Item>"
+        )
+        .unwrap();
     }
     text + "</VirtualHardwareSection></VirtualSystem></Envelope>\n"
 }

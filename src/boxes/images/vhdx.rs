@@ -41,7 +41,7 @@ pub(super) fn inspect(source: &dyn Source) -> Result<Image, Error> {
         if u64::from(offset) + u64::from(size) > length {
             return Err(damaged("its metadata lies outside of its place"));
         }
-        let item = || Ok::<_, Error>(source.bytes(at + u64::from(offset), 8)?.ok_or_else(short)?);
+        let item = || source.bytes(at + u64::from(offset), 8)?.ok_or_else(short);
         match entry.first_chunk() {
             Some(&PARENT_LOCATOR) => return Err(Error::Parent(Format::Vhdx)),
             Some(&FILE_PARAMETERS) if le32(&item()?, 4).is_none_or(|flags| flags & HAS_PARENT != 0) => {
