@@ -96,7 +96,7 @@ fn a_box_of_virtualbox_brings_its_disks_in_order_and_its_machine() {
         let installed = home.add_file("x.box", &gz(&tar(&files))).unwrap();
         let sizes: Vec<_> = installed.manifest.disks.iter().map(|disk| disk.virtual_size).collect();
         assert_eq!(sizes, [8 << 20, 4 << 20]);
-        assert!(installed.disk_paths()[1].to_str().unwrap().ends_with(".vmdk"));
+        assert_eq!(installed.disk_paths()[1].extension().unwrap(), "vmdk");
         let hardware = &installed.manifest.hardware;
         assert_eq!((hardware.cpus, hardware.memory), (Some(2), Some(768)), "the Vagrantfile goes before the OVF");
         assert_eq!((hardware.disk_bus, hardware.nic), (Some(DiskBus::Sata), Some(Nic::E1000)));
