@@ -47,7 +47,7 @@ fn a_box_is_the_same_however_it_is_packed() {
 
 #[test]
 fn a_bare_image_of_any_format_is_taken_plain_or_packed() {
-    let disk = content(8 << 20);
+    let disk = content(4 << 20);
     let formats = [
         ("vmdk", "subformat=monolithicSparse"),
         ("vmdk", STREAM),
@@ -66,7 +66,7 @@ fn a_bare_image_of_any_format_is_taken_plain_or_packed() {
             let home = Home::new();
             let installed = home.add_file("image.bin", &packed).unwrap_or_else(|e| panic!("{format}: {}", told(e).0));
             let stored = &installed.manifest.disks[0];
-            assert_eq!((stored.format.as_str(), stored.virtual_size), (format, 8 << 20), "{format} {options}");
+            assert_eq!((stored.format.as_str(), stored.virtual_size), (format, 4 << 20), "{format} {options}");
             assert!(installed.manifest.bare && installed.manifest.provider == "qemu");
             assert_eq!(fs::read(&installed.disk_paths()[0]).unwrap(), bytes, "{format} {options}");
             assert_eq!(home.files().len(), 2, "{format} {options}");
