@@ -225,8 +225,9 @@ pub fn add(subject: &Subject, rounds: usize) -> Row {
     let url = serve(&folder.join("gib.box"));
     let peer_script =
         format!("rm -rf out && mkdir out && curl -fsS '{url}' | gzip -dc | tar x -C out && sha256sum out/box.img");
-    let (ours, peer) =
-        add_in_turn(subject, rounds, &url, || timed(Command::new("sh").current_dir(&folder).args(["-ec", &peer_script])));
+    let (ours, peer) = add_in_turn(subject, rounds, &url, || {
+        timed(Command::new("sh").current_dir(&folder).args(["-ec", &peer_script]))
+    });
     let peer = Some(("curl, gzip, tar, sha256sum".to_owned(), peer));
     Row { what: "`box add` of 1 GiB over HTTP".into(), ours, peer, bound: 0.7, rss: None }
 }

@@ -1,4 +1,4 @@
-//! `box add`: fetch ∥ hash ∥ decompress ∥ untar ∥ hash ∥ write, then into the library.
+//! `box add`: fetch ∥ hash ∥ decompress ∥ unpack ∥ hash ∥ write, then into the library.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -13,10 +13,10 @@ use super::fetch::{Download, Outcome, Part, Tuning};
 use super::incoming::Incoming;
 use super::library::Library;
 use super::manifest::{Installed, Manifest, StoredDisk, StoredKernel, Verified};
-use super::receive::{Broken, Limits, Received, Receiver};
+use super::receive::{Broken, Limits, Received, ReceivedDisk, Receiver};
 use super::source::{Source, looks_like_name};
 use super::version::Version;
-use super::{Hardware, PROVIDERS, metadata, name};
+use super::{PROVIDERS, metadata, name};
 use crate::progress::Cx;
 use crate::store::{Lock, create_private, read_record, sync_dir, write_record};
 
@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 3;
 /// What `box add` is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct AddRequest {
-    /// File or URL of a `.box`, a qcow2 or a raw image.
+    /// File or URL of a `.box` or of a disk image.
     pub source: String,
     /// Its name; the box's own, else the file's, where left out.
     pub name: Option<String>,
@@ -197,7 +197,8 @@ impl Library {
             }
         }
         create_private(&self.disks())?;
-        let files = [Some(received.disk), received.kernel, received.initrd].into_iter().flatten();
+        let disks = received.disks.into_iter().map(|disk| disk.file);
+        let files = disks.chain([received.kernel, received.initrd].into_iter().flatten());
         let places = manifest
             .disks
             .iter()
@@ -242,12 +243,7 @@ fn describe(wanted: &Wanted<'_>, received: &Received) -> Result<Manifest, Error>
         version,
         provider: theirs.provider.as_deref().or(wanted.provider).unwrap_or("qemu").to_owned(),
         architecture: theirs.architecture.clone().or_else(|| wanted.architecture.clone()),
-        disks: vec![StoredDisk {
-            sha256: received.disk.sha256.clone(),
-            format: received.format.into(),
-            virtual_size: received.virtual_size,
-            size: received.disk.size,
-        }],
+        disks: received.disks.iter().map(stored).collect(),
         boot: received.kernel.as_ref().map(|kernel| StoredKernel {
             kernel: kernel.sha256.clone(),
             initrd: received.initrd.as_ref().map(digest),
@@ -260,10 +256,20 @@ fn describe(wanted: &Wanted<'_>, received: &Received) -> Result<Manifest, Error>
         checksum: wanted.checksum.as_ref().map(ToString::to_string),
         added_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         info: received.info.clone(),
+        bare: received.bare,
         cloud_init: None,
-        hardware: Hardware::default(),
+        hardware: received.hardware.clone(),
         verified: if wanted.checksum.is_some() { Verified::Checksum } else { Verified::Nothing },
     })
+}
+
+fn stored(disk: &ReceivedDisk) -> StoredDisk {
+    StoredDisk {
+        sha256: disk.file.sha256.clone(),
+        format: disk.format.name().into(),
+        virtual_size: disk.virtual_size,
+        size: disk.file.size,
+    }
 }
 
 fn already_there(manifest: &Manifest) -> Error {
@@ -296,7 +302,7 @@ fn receive(
     let (feed, mut reader) = stream(&pool, cx.cancel().clone());
     let (received, fetched) = thread::scope(|scope| {
         let fetching = scope.spawn(|| fetch(cx, wanted, &pool, part, &mut hasher, feed));
-        let unpacking = Receiver { pool: &pool, cancel: cx.cancel(), limits: wanted.limits, into: incoming.dir() };
+        let unpacking = Receiver { cx, pool: &pool, limits: wanted.limits, into: incoming.dir() };
         let received = unpacking.receive(&mut reader);
         // A damaged download shows as nonsense first; the checksum tells that it is damage.
         if wanted.checksum.is_some() && received.as_ref().is_err_and(Broken::is_damage) {

@@ -9,12 +9,18 @@ mod blocks;
 pub mod build;
 pub mod catalogue;
 mod checksum;
+mod compression;
+mod convert;
+pub mod defaults;
 mod disk;
 mod error;
 pub mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gc;
 mod gzip;
 mod hardware;
+pub mod images;
 mod incoming;
 mod keys;
 mod library;
@@ -25,7 +31,9 @@ mod name;
 mod needs;
 mod newest;
 mod offer;
+pub mod ovf;
 pub mod pack;
+mod parts;
 mod prune;
 pub mod qcow2;
 mod receive;
@@ -37,6 +45,8 @@ mod sweep;
 mod usage;
 mod verify;
 mod version;
+pub mod vmx;
+mod zip;
 
 pub use add::AddRequest;
 pub use checksum::{BadChecksum, Checksum};
@@ -57,4 +67,8 @@ pub use verify::{Finding, Trouble, Verdict};
 pub use version::{BadRequirement, BadVersion, Requirement, Version};
 
 /// Providers whose boxes we run, as `metadata.json` names them.
-pub const PROVIDERS: &[&str] = &["libvirt", "qemu"];
+pub const PROVIDERS: &[&str] =
+    &["libvirt", "qemu", "virtualbox", "vmware_desktop", "vmware_fusion", "vmware_workstation", "hyperv"];
+
+/// Those whose boxes run without converting their disks, so that one of them is chosen before others of its version.
+pub(crate) const NATIVE: &[&str] = &["libvirt", "qemu"];

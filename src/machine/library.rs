@@ -23,6 +23,7 @@ pub(super) fn ensure_box(cx: &Cx, fleet: &Fleet, spec: &MachineSpec) -> Result<(
         Some(installed) => installed,
         None => fetch(cx, &library, spec, wanted, &name)?,
     };
+    library.convert_disks(cx, &installed, super::plan::FORMATS)?;
     let hold = library.hold(cx, &installed)?;
     Ok((installed, hold))
 }

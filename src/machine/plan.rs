@@ -34,6 +34,9 @@ pub(super) fn without_comment(key: &str) -> String {
     key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
+/// What QEMU's overlays stand on, the best format first; a box's disk in another one is converted.
+pub(super) const FORMATS: &[&str] = &["qcow2", "raw"];
+
 /// Memory in MiB that a machine of `spec` gets.
 pub(super) fn memory(spec: &MachineSpec) -> u64 {
     spec.memory.unwrap_or(DEFAULT_MEMORY)
@@ -47,16 +50,16 @@ pub(super) fn vm_plan(
     seed: Option<PathBuf>,
 ) -> VmPlan {
     let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let disks = installed.manifest.disks.iter().zip(installed.disk_paths()).enumerate();
+    let disks = installed.images(FORMATS).into_iter().enumerate();
     let boot = installed.direct_boot().filter(|_| spec.provider_options.qemu.direct_boot);
     VmPlan {
         name: format!("{project}/{}", record.name),
         cpus: spec.cpus.unwrap_or(DEFAULT_CPUS),
         memory: memory(spec),
         disks: disks
-            .map(|(i, (disk, backing))| PlannedDisk {
+            .map(|(i, (backing, backing_format))| PlannedDisk {
                 backing,
-                backing_format: disk.format.clone(),
+                backing_format,
                 size: spec.disk.filter(|_| i == 0),
             })
             .collect(),

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests too: a panic is the message")]
 
+#[path = "../support/archives.rs"]
+mod archives;
 #[path = "../support/fault_server.rs"]
 mod fault_server;
 #[path = "../support/images.rs"]
@@ -10,7 +12,9 @@ mod images;
 mod mounts;
 
 mod content;
+mod conversion;
 mod faults;
+mod formats;
 mod keeping;
 mod killed;
 mod library;
