@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::{BadChecksum, Checksum};
 use super::version::{BadRequirement, BadVersion};
-use super::{PROVIDERS, fetch, qcow2};
+use super::{PROVIDERS, fetch, oci, qcow2};
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 use crate::store;
@@ -20,6 +20,9 @@ pub enum Error {
     /// The download.
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
+    /// The registry.
+    #[error(transparent)]
+    Oci(#[from] oci::Error),
     /// The user stopped it.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -128,6 +131,7 @@ impl Explain for Error {
         match self {
             Self::Store(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
+            Self::Oci(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
             Self::Version(_)
             | Self::Requirement(_)
@@ -148,6 +152,7 @@ impl Explain for Error {
         match self {
             Self::Store(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
+            Self::Oci(error) => error.hint(),
             Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Checksum(_) => None,
             Self::Name { .. } | Self::Unnamed { .. } => {
                 Some("give it a name with `--name`, such as `me/debian`".into())

@@ -17,6 +17,7 @@ mod library;
 mod manifest;
 mod metadata;
 mod name;
+pub mod oci;
 mod offer;
 pub mod qcow2;
 mod receive;

@@ -4,6 +4,7 @@ mod add;
 mod build;
 mod info;
 mod list;
+mod push;
 mod remove;
 
 use clap::{Args, Subcommand};
@@ -33,6 +34,7 @@ enum BoxCommand {
     Info(info::Info),
     Remove(remove::Remove),
     Build(build::Build),
+    Push(push::Push),
 }
 
 impl Box {
@@ -43,6 +45,7 @@ impl Box {
             BoxCommand::Info(args) => args.run(app),
             BoxCommand::Remove(args) => args.run(app),
             BoxCommand::Build(args) => args.run(app),
+            BoxCommand::Push(args) => args.run(app),
         }
     }
 }
