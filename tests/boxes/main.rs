@@ -12,5 +12,8 @@ mod mounts;
 mod content;
 mod faults;
 mod library;
+mod oci;
+mod oci_faults;
+mod registry;
 mod server;
 mod world;
