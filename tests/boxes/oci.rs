@@ -1,6 +1,7 @@
 //! Boxes in a real registry: what is pushed comes back, and nothing is sent or fetched twice.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -66,7 +67,6 @@ fn what_is_pushed_comes_back_and_nothing_moves_twice() {
     };
     assert_eq!(about(&second), about(&first));
     assert_eq!(home.files().len(), 4, "disk, kernel, initrd, manifest: {:?}", home.files());
-    use std::os::unix::fs::MetadataExt;
     let stored = fs::metadata(&second.disk_paths()[0]).unwrap().blocks() * 512;
     assert!(stored < 80 << 20, "{stored}: the hole is a hole again");
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use tar::EntryType;
 use vbox_rs::boxes::{AddRequest, Error};
 use vbox_rs::error::{Exit, Explain};
 
@@ -278,7 +279,6 @@ fn what_others_publish_is_read_and_its_tricks_are_refused() {
         bytes.extend([0; 1024]);
         gz(&bytes)
     };
-    use tar::EntryType;
     let two = tar(&[("disk/a.img", &image), ("disk/b.img", &image)]);
     for (config, kind, layer, why) in [
         (IMAGE, LAYER, odd(EntryType::Symlink, b"disk/a.img"), "a symbolic link"),

@@ -1,5 +1,6 @@
 //! A real registry server on loopback, where Debian's `docker-registry` is installed.
 
+use std::fmt::Write;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ impl Registry {
             if with_login {
                 let file = dir.path().join("htpasswd");
                 fs::write(&file, HTPASSWD).unwrap();
-                config += &format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", file.display());
+                write!(config, "auth:\n  htpasswd:\n    realm: test\n    path: {}\n", file.display()).unwrap();
             }
             let path = dir.path().join("config.yml");
             fs::write(&path, config).unwrap();

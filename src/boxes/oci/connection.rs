@@ -3,7 +3,7 @@
 //! One thread drives the sockets; every other one asks and waits here, so the rest of the module is plain code.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ pub(super) struct Connection {
     client: Client,
     base: Url,
     insecure: bool,
-    login: Mutex<Option<Option<Login>>>,
+    login: OnceLock<Option<Login>>,
     logins: super::Logins,
     /// What opens the door at the moment, and how often that has changed.
     key: Mutex<(u64, Option<HeaderValue>)>,
@@ -137,7 +137,7 @@ impl Connection {
             client: client(options, tuning, loopback)?,
             base,
             insecure: options.insecure,
-            login: Mutex::new(None),
+            login: OnceLock::new(),
             logins: options.logins.clone().unwrap_or_else(super::Logins::from_env),
             key: Mutex::new((0, None)),
             halted: AtomicBool::new(false),
@@ -349,11 +349,11 @@ impl Connection {
     }
 
     fn login(&self) -> Result<Option<Login>, Error> {
-        let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        if login.is_none() {
-            *login = Some(self.logins.find(&self.cx, &self.reference)?);
+        if let Some(known) = self.login.get() {
+            return Ok(known.clone());
         }
-        Ok(login.clone().flatten())
+        let found = self.logins.find(&self.cx, &self.reference)?;
+        Ok(self.login.get_or_init(|| found).clone())
     }
 
     fn unauthorized(&self) -> Result<Error, Error> {
@@ -410,18 +410,15 @@ impl Connection {
         }
         let login = self.login()?;
         let mut ask = Ask::new(Method::GET, url.clone());
-        let mut form = None;
+        let mut body = None;
         match &login {
             Some(Login::Identity(token)) => {
-                let mut pairs = url::pairs();
-                pairs.extend_pairs([
-                    ("grant_type", "refresh_token"),
-                    ("client_id", "vbox-rs"),
-                    ("refresh_token", token),
-                ]);
-                pairs.extend_pairs(service.map(|service| ("service", service)));
-                pairs.append_pair("scope", &self.scopes().join(" "));
-                form = Some(pairs.finish());
+                let scope = self.scopes().join(" ");
+                let mut pairs =
+                    vec![("grant_type", "refresh_token"), ("client_id", "vbox-rs"), ("refresh_token", token)];
+                pairs.extend(service.map(|service| ("service", service)));
+                pairs.push(("scope", &scope));
+                body = Some(form(&pairs));
                 ask.method = Method::POST;
             }
             login => {
@@ -435,18 +432,13 @@ impl Connection {
                 }
             }
         }
-        let response = self.once(&ask, form.map_or(Payload::None, Payload::Form), None)?;
+        let response = self.once(&ask, body.map_or(Payload::None, Payload::Form), None)?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => {
                 return Err(self.unauthorized()?);
             }
             _ => return Err(self.refused("get a token", response)),
-        }
-        #[derive(Deserialize)]
-        struct Token {
-            token: Option<String>,
-            access_token: Option<String>,
         }
         let bytes = self.body(response, ANSWER_LIMIT)?;
         let token: Option<Token> = serde_json::from_slice(&bytes).ok();
@@ -465,31 +457,20 @@ impl Connection {
     }
 }
 
-/// `application/x-www-form-urlencoded`, by the one URL library that there is.
-mod url {
-    use reqwest::Url;
+/// What a realm gives; both names are in use.
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
+}
 
-    /// A query that is not part of a URL.
-    pub(super) struct Pairs(Url);
-
-    pub(super) fn pairs() -> Pairs {
-        #[expect(clippy::unwrap_used, reason = "a constant")]
-        Pairs(Url::parse("http://form/").unwrap())
+/// `application/x-www-form-urlencoded`, by the URL library that there is.
+fn form(pairs: &[(&str, &str)]) -> String {
+    let mut url = Url::parse("http://form/").ok();
+    if let Some(url) = &mut url {
+        url.query_pairs_mut().extend_pairs(pairs);
     }
-
-    impl Pairs {
-        pub fn extend_pairs<'a>(&mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) {
-            self.0.query_pairs_mut().extend_pairs(pairs);
-        }
-
-        pub fn append_pair(&mut self, name: &str, value: &str) {
-            self.extend_pairs([(name, value)]);
-        }
-
-        pub fn finish(&self) -> String {
-            self.0.query().unwrap_or_default().to_owned()
-        }
-    }
+    url.as_ref().and_then(Url::query).unwrap_or_default().to_owned()
 }
 
 fn basic(user: &str, password: &str) -> String {

@@ -64,16 +64,16 @@ impl Foreign {
         let pool = Pool::default();
         let mut blob = Blob::new(connection, meter, &self.layer);
         let receiver = Receiver { pool: &pool, cancel: connection.cx.cancel(), limits, into };
-        let received = match self.shape {
+        let outcome = match self.shape {
             Shape::Blob => unzstd(&mut blob).map_err(Broken::from).and_then(|mut from| receiver.receive(&mut *from)),
             Shape::ContainerDisk => container_disk(&receiver, limits, &mut blob),
         };
         connection.check()?;
-        if received.is_ok() || received.as_ref().is_err_and(Broken::is_damage) {
+        if outcome.is_ok() || outcome.as_ref().is_err_and(Broken::is_damage) {
             // The digest comes before any other judgement.
             blob.drain()?;
         }
-        received.map_err(|broken| match broken {
+        outcome.map_err(|broken| match broken {
             Broken::Refused(refusal) => boxes::Error::Refused { from: from.to_string(), source: refusal },
             Broken::Failed(error) => error,
             Broken::Read(error) => match Error::from_io(error) {
@@ -90,19 +90,19 @@ impl Foreign {
 fn container_disk(receiver: &Receiver<'_>, limits: &Limits, blob: &mut Blob<'_>) -> Result<Received, Broken> {
     let mut from = decompressed(blob)?;
     let mut archive = Archive::new(&mut from, limits);
-    let mut received = None;
+    let mut disk = None;
     while let Some(entry) = archive.next()? {
         let image = entry.name.strip_prefix(DISK_FOLDER).filter(|name| entry.is_file && !name.contains('/'));
         if image.is_none() {
             continue;
         }
-        if received.is_some() {
+        if disk.is_some() {
             return Err(Refusal::Disks(2).into());
         }
-        received = Some(receiver.receive(&mut BufReader::new(&mut archive as &mut dyn Read))?);
+        disk = Some(receiver.receive(&mut BufReader::new(&mut archive as &mut dyn Read))?);
     }
     archive.finish()?;
-    received.ok_or_else(|| Refusal::Missing(format!("{DISK_FOLDER}…")).into())
+    disk.ok_or_else(|| Refusal::Missing(format!("{DISK_FOLDER}…")).into())
 }
 
 /// A stream whose first bytes can be looked at whole, however small the pieces are in which it arrives.

@@ -165,7 +165,7 @@ impl LoginFile {
         for key in keys(reference) {
             // Whoever wrote the key may have written it as a URL.
             let entry = self.auths.iter().find(|(name, _)| bare(name) == bare(&key)).map(|(_, entry)| entry);
-            let entry = entry.map(|entry| Entry::deserialize(entry)).transpose();
+            let entry = entry.map(Entry::deserialize).transpose();
             let entry =
                 entry.map_err(|_| Useless::Entry(format!("the entry of `{}` makes no sense", printable(&key))))?;
             if let Some(login) = entry.map(|entry| entry.login(&key)).transpose()?.flatten() {
@@ -302,8 +302,8 @@ mod tests {
         Logins::files(vec![dir.path().join("missing"), path]).find(&Cx::silent(), &reference.parse().unwrap())
     }
 
-    fn password(user: &str, password: &str) -> Option<Login> {
-        Some(Login::Password { user: user.into(), password: password.into() })
+    fn password(user: &str, password: &str) -> Login {
+        Login::Password { user: user.into(), password: password.into() }
     }
 
     #[test]
@@ -314,13 +314,13 @@ mod tests {
             "z.example":{{"identitytoken":"tok"}},"https://index.docker.io/v1/":{{"auth":"{auth}"}},"empty.example":{{}}}}}}"#
         );
         for (reference, expected) in [
-            ("oci://x.example/a", password("me", "pa:ss")),
-            ("oci://y.example:5000/team/a", password("u", "p")),
-            ("oci://y.example:5000/team/a/b", password("u", "p")),
+            ("oci://x.example/a", Some(password("me", "pa:ss"))),
+            ("oci://y.example:5000/team/a", Some(password("u", "p"))),
+            ("oci://y.example:5000/team/a/b", Some(password("u", "p"))),
             ("oci://y.example:5000/team/b", None),
             ("oci://y.example/team/a", None),
             ("oci://z.example/q", Some(Login::Identity("tok".into()))),
-            ("oci://docker.io/debian", password("me", "pa:ss")),
+            ("oci://docker.io/debian", Some(password("me", "pa:ss"))),
             ("oci://x.example.evil.example/a", None),
             ("oci://empty.example/a", None),
         ] {

@@ -21,6 +21,7 @@ use crate::boxes::blocks::BLOCK;
 use crate::boxes::checksum::hex;
 use crate::boxes::disk::is_zero;
 use crate::boxes::fetch::Tuning;
+use crate::boxes::metadata::architecture;
 use crate::boxes::name::printable;
 use crate::boxes::{Installed, Library, Manifest, Version};
 use crate::progress::Cx;
@@ -146,13 +147,15 @@ impl Library {
     /// The boxes that are meant, with their files open.
     fn to_push(&self, cx: &Cx, request: &PushRequest) -> Result<Vec<(Installed, Vec<Part>)>, boxes::Error> {
         let version: Option<Version> = request.version.as_deref().map(str::parse).transpose()?;
+        let asked = request.architecture.as_deref();
+        let asked = asked.map(|text| architecture(text).unwrap_or_else(|_| text.to_owned()));
         let mut boxes = self.list()?.boxes;
         boxes.retain(|installed| {
             let manifest = &installed.manifest;
             manifest.name == request.name
                 && version.as_ref().is_none_or(|version| *version == manifest.version)
                 && request.provider.as_ref().is_none_or(|provider| *provider == manifest.provider)
-                && request.architecture.as_ref().is_none_or(|asked| manifest.architecture.as_ref() == Some(asked))
+                && asked.as_ref().is_none_or(|asked| manifest.architecture.as_ref() == Some(asked))
         });
         let newest = boxes.iter().map(|installed| &installed.manifest.version).max().cloned();
         boxes.retain(|installed| Some(&installed.manifest.version) == newest.as_ref());

@@ -26,6 +26,9 @@ pub(super) struct Fetched {
     pub size: u64,
 }
 
+/// Bytes, and as what they were sent.
+type Typed = (Vec<u8>, Option<String>);
+
 /// Digest of bytes that we have.
 pub(super) fn digest_of(bytes: &[u8]) -> Digest {
     Digest::of(&hex(&Sha256::digest(bytes)))
@@ -74,10 +77,7 @@ impl Content<'_> {
 impl Connection {
     /// What a tag or digest leads to; `None` where there is nothing.
     pub fn manifest(&self, asked: &str, from: &Reference) -> Result<Option<Fetched>, Error> {
-        let (bytes, sent) = match self.persist(|| self.manifest_bytes(asked))? {
-            Some(found) => found,
-            None => return Ok(None),
-        };
+        let Some((bytes, sent)) = self.persist(|| self.manifest_bytes(asked))? else { return Ok(None) };
         let digest = digest_of(&bytes);
         if let Ok(expected) = asked.parse::<Digest>()
             && expected != digest
@@ -89,7 +89,7 @@ impl Connection {
         Ok(Some(Fetched { document, digest, size: bytes.len() as u64 }))
     }
 
-    fn manifest_bytes(&self, asked: &str) -> Result<Option<(Vec<u8>, Option<String>)>, Error> {
+    fn manifest_bytes(&self, asked: &str) -> Result<Option<Typed>, Error> {
         let ask = Ask::new(Method::GET, self.url(&format!("manifests/{asked}"))).header(ACCEPT, media::ACCEPT);
         let response = self.send(ask, || Payload::None, true)?;
         match response.status() {
