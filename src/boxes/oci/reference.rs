@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Error;
 use crate::boxes::checksum::is_sha256;
 use crate::boxes::name::printable;
+use crate::boxes::shown_source;
 
 /// What stands before the host.
 pub const SCHEME: &str = "oci://";
@@ -162,8 +163,7 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         // A login does not belong there, and must not get into a message.
-        let shown = text.rsplit_once('@').filter(|(before, _)| !before[SCHEME.len().min(before.len())..].contains('/'));
-        let shown = shown.map_or_else(|| printable(text), |(_, after)| printable(&format!("{SCHEME}…@{after}")));
+        let shown = if Self::is_meant(text) { shown_source(text) } else { printable(text) };
         parse(text).map_err(|why| Error::Reference { text: shown, why })
     }
 }
@@ -271,6 +271,7 @@ mod tests {
             ("oci://host/a@sha512:00", "no digest"),
             ("oci://host/a@sha256:AA", "no digest"),
             ("http://host/a", "does not begin"),
+            ("oci:/\u{e9}@x", "does not begin"),
         ] {
             let message = text.parse::<Reference>().unwrap_err().to_string();
             assert!(message.contains(why) && !message.contains("hunter2"), "{text}: {message}");
