@@ -16,7 +16,7 @@ use super::manifest::{Installed, Manifest, StoredDisk, StoredKernel, Verified};
 use super::receive::{Broken, Limits, Received, ReceivedDisk, Receiver};
 use super::source::{Source, looks_like_name};
 use super::version::Version;
-use super::{PROVIDERS, metadata, name};
+use super::{PROVIDERS, metadata, name, oci};
 use crate::progress::Cx;
 use crate::store::{Lock, create_private, read_record, sync_dir, write_record};
 
@@ -44,6 +44,8 @@ pub struct AddRequest {
     pub limits: Limits,
     /// Patience with the server.
     pub tuning: Tuning,
+    /// How OCI registries are spoken to.
+    pub oci: oci::Options,
 }
 
 /// A request that makes sense.
@@ -102,6 +104,9 @@ fn check_file(path: &Path, typed: &str) -> Result<(), Error> {
 impl Library {
     /// Adds a box. When another process is adding the same one, waits for it and returns what it added.
     pub fn add(&self, cx: &Cx, request: &AddRequest) -> Result<Installed, Error> {
+        if oci::Reference::is_meant(&request.source) {
+            return self.add_oci(cx, &oci::PullRequest::of(request)?);
+        }
         let wanted = request.check()?;
         let before = self.same_source(&wanted)?;
         let locks = self.lock_box(cx, &wanted)?;
@@ -185,10 +190,23 @@ impl Library {
     /// Puts what was received into the library. The manifest comes last: with it the box is there.
     fn commit(&self, cx: &Cx, wanted: &Wanted<'_>, received: Received) -> Result<Installed, Error> {
         let manifest = describe(wanted, &received)?;
+        let disks = received.disks.into_iter().map(|disk| disk.file);
+        let files: Vec<Written> = disks.chain([received.kernel, received.initrd].into_iter().flatten()).collect();
+        self.register(cx, manifest, &files, wanted.force)
+    }
+
+    /// The last step of every `add`: the files, in the order in which the manifest names them, then the manifest.
+    pub(super) fn register(
+        &self,
+        cx: &Cx,
+        manifest: Manifest,
+        files: &[Written],
+        force: bool,
+    ) -> Result<Installed, Error> {
         let path = self.manifest_path(&manifest)?;
         let _lock = self.lock(cx, "box add", true)?;
         if path.exists() {
-            if !wanted.force {
+            if !force {
                 return Err(already_there(&manifest));
             }
             // Machines may stand on the files of the one that is replaced.
@@ -197,15 +215,13 @@ impl Library {
             }
         }
         create_private(&self.disks())?;
-        let disks = received.disks.into_iter().map(|disk| disk.file);
-        let files = disks.chain([received.kernel, received.initrd].into_iter().flatten());
         let places = manifest
             .disks
             .iter()
             .map(StoredDisk::file_name)
             .chain(manifest.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten());
-        for (file, place) in files.zip(places) {
-            put(&file, &self.disks().join(place), wanted.force)?;
+        for (file, place) in files.iter().zip(places) {
+            put(file, &self.disks().join(place), force)?;
         }
         sync_dir(&self.disks())?;
         write_record(&path, &manifest)?;
@@ -263,7 +279,8 @@ fn describe(wanted: &Wanted<'_>, received: &Received) -> Result<Manifest, Error>
     })
 }
 
-fn stored(disk: &ReceivedDisk) -> StoredDisk {
+/// How the manifest names a disk that was received.
+pub(super) fn stored(disk: &ReceivedDisk) -> StoredDisk {
     StoredDisk {
         sha256: disk.file.sha256.clone(),
         format: disk.format.name().into(),
@@ -272,7 +289,7 @@ fn stored(disk: &ReceivedDisk) -> StoredDisk {
     }
 }
 
-fn already_there(manifest: &Manifest) -> Error {
+pub(super) fn already_there(manifest: &Manifest) -> Error {
     Error::AlreadyThere {
         name: manifest.name.clone(),
         version: manifest.version.to_string(),

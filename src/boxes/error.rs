@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::{BadChecksum, Checksum};
 use super::version::{BadRequirement, BadVersion};
-use super::{PROVIDERS, fetch, images, ovf, sums, vmx};
+use super::{PROVIDERS, fetch, images, oci, ovf, sums, vmx};
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 use crate::store;
@@ -20,6 +20,9 @@ pub enum Error {
     /// The download.
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
+    /// The registry.
+    #[error(transparent)]
+    Oci(#[from] oci::Error),
     /// The user stopped it.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -190,6 +193,7 @@ impl Explain for Error {
             Self::Store(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
             Self::Sums(error) => error.exit(),
+            Self::Oci(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
             Self::Version(_)
             | Self::Requirement(_)
@@ -218,6 +222,7 @@ impl Explain for Error {
             Self::Store(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
             Self::Sums(error) => error.hint(),
+            Self::Oci(error) => error.hint(),
             Self::Catalogue { .. } => Some("mend it, or move it away to use the built-in catalogue".into()),
             Self::Key { .. } => Some("export it with `gpg --armor --export`, or move it away".into()),
             Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Format(_) | Self::Checksum(_) => {

@@ -30,6 +30,7 @@ mod metadata;
 mod name;
 mod needs;
 mod newest;
+pub mod oci;
 mod offer;
 pub mod ovf;
 pub mod pack;

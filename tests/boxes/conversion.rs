@@ -82,7 +82,9 @@ fn a_disk_in_a_wanted_format_is_left_as_it_is() {
 fn a_conversion_stays_as_long_as_a_machine_needs_its_source() {
     let Some((home, installed, _)) = with_image("vdi", "", 1 << 20) else { return };
     let (path, _) = home.library.disk_as(&Cx::silent(), &installed.manifest.disks[0], QEMU).unwrap();
-    home.library.remove(&Cx::silent(), std::slice::from_ref(&installed), &|_| Ok(vec!["web".into()]), true, true).unwrap();
+    home.library
+        .remove(&Cx::silent(), std::slice::from_ref(&installed), &|_| Ok(vec!["web".into()]), true, true)
+        .unwrap();
     assert!(path.is_file());
     home.library.release(&Cx::silent(), &|| Ok(Needs::default())).unwrap();
     home.assert_empty("released");

@@ -7,6 +7,7 @@ mod info;
 mod list;
 mod outdated;
 mod prune;
+mod push;
 mod remove;
 mod repackage;
 mod search;
@@ -47,6 +48,7 @@ enum BoxCommand {
     Verify(verify::Verify),
     Repackage(repackage::Repackage),
     Build(build::Build),
+    Push(push::Push),
 }
 
 impl Box {
@@ -64,6 +66,7 @@ impl Box {
             BoxCommand::Verify(args) => args.run(app),
             BoxCommand::Repackage(args) => args.run(app),
             BoxCommand::Build(args) => args.run(app),
+            BoxCommand::Push(args) => args.run(app),
         }
     }
 }
