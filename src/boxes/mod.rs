@@ -20,11 +20,13 @@ mod name;
 mod offer;
 pub mod qcow2;
 mod receive;
+mod request;
+mod share;
 mod source;
 mod sweep;
 mod version;
+mod waiting;
 
-pub use add::AddRequest;
 pub use checksum::{BadChecksum, Checksum};
 pub use error::{Error, Refusal};
 pub use hardware::{DiskBus, Firmware, Hardware, Nic};
@@ -32,6 +34,7 @@ pub use library::{BoxHold, Damaged, Library, Listing, Query, Removed};
 pub use manifest::{CloudInit, DirectBoot, Installed, Manifest, StoredDisk, StoredKernel, Verified};
 pub use offer::{Offer, PublishedSums};
 pub use receive::Limits;
+pub use request::{AddRequest, ResolveSums};
 pub use source::{default_name, shown_source};
 pub use version::{BadRequirement, BadVersion, Requirement, Version};
 

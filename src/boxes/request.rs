@@ -1,0 +1,190 @@
+//! What `box add` is asked for, and whether it makes sense.
+
+use std::fs;
+use std::path::Path;
+
+use super::checksum::{Checksum, sha256_of};
+use super::error::Error;
+use super::fetch::{Access, Tuning};
+use super::manifest::Verified;
+use super::offer::{Offer, PublishedSums};
+use super::receive::Limits;
+use super::source::{Source, looks_like_name, shown_source};
+use super::version::Version;
+use super::{PROVIDERS, metadata, name};
+use crate::progress::Cx;
+
+/// Finds what a publisher says that an image must hash to, and how far that was verified.
+pub type ResolveSums = fn(&Cx, &PublishedSums, &Access) -> Result<(Checksum, Verified), Error>;
+
+/// What `box add` is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct AddRequest {
+    /// File or URL of a `.box` or of a disk image. Not looked at where there is an offer.
+    pub source: String,
+    /// What somebody publishes (see `find`).
+    pub offer: Option<Offer>,
+    /// The document that the offer stands in, without secrets: there newer versions are looked for.
+    pub catalogue: Option<String>,
+    /// Its name; the offer's, the box's own, else the file's, where left out.
+    pub name: Option<String>,
+    /// Its version; the offer's, the box's own, else `0`, where left out.
+    pub version: Option<String>,
+    /// What the source must hash to.
+    pub checksum: Option<String>,
+    /// Which provider it is for.
+    pub provider: Option<String>,
+    /// Which architecture it is for.
+    pub architecture: Option<String>,
+    /// Replace a box that is there.
+    pub force: bool,
+    /// Throw away what an earlier run left of the download.
+    pub clean: bool,
+    /// How large it may be.
+    pub limits: Limits,
+    /// Patience with the server.
+    pub tuning: Tuning,
+    /// How servers are believed and let us in.
+    pub access: Access,
+    /// Who reads the publisher's file of checksums.
+    pub resolve_sums: Option<ResolveSums>,
+}
+
+/// A request that makes sense.
+pub(super) struct Wanted<'a> {
+    /// The same bytes everywhere, the best place first; never empty.
+    pub sources: Vec<Source>,
+    pub source_id: String,
+    pub name: Option<&'a str>,
+    pub version: Option<Version>,
+    pub checksum: Option<Checksum>,
+    pub verified: Verified,
+    pub provider: Option<&'a str>,
+    pub architecture: Option<String>,
+    pub request: &'a AddRequest,
+}
+
+impl AddRequest {
+    /// A request for what somebody publishes.
+    pub fn of(offer: Offer) -> Self {
+        Self { offer: Some(offer), ..Self::default() }
+    }
+
+    pub(super) fn check(&self) -> Result<Wanted<'_>, Error> {
+        let sources = self.sources()?;
+        let Some(first) = sources.first() else {
+            return Err(Error::Source { text: String::new(), why: "nobody says where it lies".into() });
+        };
+        let offer = self.offer.as_ref();
+        let name = self.name.as_deref().or(offer.map(|offer| offer.name.as_str()));
+        if let Some(name) = name {
+            name::encode(name)?;
+        }
+        let provider = self.provider.as_deref().or_else(|| offer?.provider.as_deref());
+        if let Some(asked) = provider.filter(|asked| !PROVIDERS.contains(asked)) {
+            return Err(Error::Provider { asked: name::printable(asked) });
+        }
+        let refused = |refusal| Error::Refused { from: first.to_string(), source: refusal };
+        let architecture = self.architecture.as_deref().or_else(|| offer?.architecture.as_deref());
+        let given: Option<Version> = self.version.as_deref().map(str::parse).transpose()?;
+        let checksum: Option<Checksum> = self.checksum.as_deref().map(str::parse).transpose()?;
+        let checksum = checksum.or_else(|| offer?.checksum.clone());
+        Ok(Wanted {
+            source_id: first.id(),
+            name,
+            version: given.or_else(|| offer?.version.clone()),
+            verified: if checksum.is_some() { Verified::Checksum } else { Verified::Nothing },
+            checksum,
+            provider,
+            architecture: architecture.map(metadata::architecture).transpose().map_err(refused)?,
+            request: self,
+            sources,
+        })
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, Error> {
+        let typed = match &self.offer {
+            Some(offer) => offer.urls.as_slice(),
+            None => std::slice::from_ref(&self.source),
+        };
+        let read = |text: &String| {
+            let source = Source::parse(text)?;
+            if let Source::File(path) = &source {
+                check_file(path, text)?;
+            }
+            Ok(source)
+        };
+        typed.iter().map(read).collect()
+    }
+}
+
+impl Wanted<'_> {
+    /// Asks the publisher what the image must hash to, where nobody else said it.
+    pub fn ask_for_sums(&mut self, cx: &Cx) -> Result<(), Error> {
+        let sums = self.request.offer.as_ref().and_then(|offer| offer.sums.as_ref());
+        if let (None, Some(sums)) = (&self.checksum, sums) {
+            let (checksum, verified) = self.resolve(cx, sums)?;
+            (self.checksum, self.verified) = (Some(checksum), verified);
+        }
+        Ok(())
+    }
+
+    /// The publisher's current file of the same name, with the checksum that its publisher gives it now: for when the one
+    /// that the catalogue names is gone.
+    pub fn moved(&self, cx: &Cx) -> Result<Option<Wanted<'_>>, Error> {
+        let offer = self.request.offer.as_ref();
+        let Some(sums) = offer.and_then(|offer| offer.sums.as_ref()) else { return Ok(None) };
+        let Ok(Some(url)) = reqwest::Url::parse(&sums.url).map(|url| url.join(&sums.file).ok()) else {
+            return Ok(None);
+        };
+        let source = Source::parse(url.as_str())?;
+        if self.sources.contains(&source) || self.request.checksum.is_some() {
+            return Ok(None);
+        }
+        let (checksum, verified) = self.resolve(cx, sums)?;
+        cx.note(format!("the publisher has replaced this image; taking its present one, {source}"));
+        Ok(Some(Wanted {
+            sources: vec![source],
+            source_id: self.source_id.clone(),
+            name: self.name,
+            version: self.version.clone(),
+            checksum: Some(checksum),
+            verified,
+            provider: self.provider,
+            architecture: self.architecture.clone(),
+            request: self.request,
+        }))
+    }
+
+    fn resolve(&self, cx: &Cx, sums: &PublishedSums) -> Result<(Checksum, Verified), Error> {
+        cx.check()?;
+        self.request.resolve_sums.unwrap_or(unresolved)(cx, sums, &self.request.access)
+    }
+
+    /// What is asked for, for people.
+    pub fn what(&self) -> String {
+        self.name.map_or_else(|| format!("the box from {}", self.sources[0]), |name| format!("box `{name}`"))
+    }
+
+    /// Identifiers of the locks. Name before source, everywhere, so no two processes wait for each other.
+    pub fn lock_ids(&self) -> Vec<String> {
+        let by_name = self.name.map(|name| sha256_of(&format!("name:{name}")));
+        by_name.into_iter().chain([self.source_id.clone()]).collect()
+    }
+}
+
+/// Nobody reads files of checksums: what they promise cannot be kept.
+fn unresolved(_: &Cx, sums: &PublishedSums, _: &Access) -> Result<(Checksum, Verified), Error> {
+    Err(Error::Source { text: shown_source(&sums.url), why: "its publisher's checksums cannot be read".into() })
+}
+
+fn check_file(path: &Path, typed: &str) -> Result<(), Error> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(_) => Err(Error::Source { text: name::printable(typed), why: "it is not a file".into() }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::NoFile { path: path.into(), looks_like_name: looks_like_name(path, typed) })
+        }
+        Err(e) => Err(Error::io("read", path, e)),
+    }
+}
