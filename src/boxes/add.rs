@@ -53,6 +53,9 @@ impl Library {
                 return Err(already_there(&installed.manifest));
             }
         }
+        for note in wanted.request.offer.iter().flat_map(|offer| &offer.notes) {
+            cx.note(note);
+        }
         self.sweep(cx)?;
         wanted.ask_for_sums(cx)?;
         if !wanted.request.force

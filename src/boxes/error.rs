@@ -5,10 +5,44 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::{BadChecksum, Checksum};
 use super::version::{BadRequirement, BadVersion};
-use super::{PROVIDERS, fetch, qcow2};
+use super::{PROVIDERS, fetch, qcow2, registry};
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 use crate::store;
+
+/// Nobody who was asked knows a box of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no box `{name}` in the library, in the catalogue{}", among(servers))]
+pub struct Unknown {
+    /// The name.
+    pub name: String,
+    /// Registries that were asked.
+    pub servers: Vec<String>,
+    /// Whether we can build it.
+    pub recipe: bool,
+}
+
+fn among(servers: &[String]) -> String {
+    servers.iter().map(|server| format!(", at {server}")).collect()
+}
+
+impl Unknown {
+    fn hint(&self) -> String {
+        let name = &self.name;
+        if self.recipe {
+            return format!("build it with `vbox-rs box build {name}`");
+        }
+        let registry = if self.servers.is_empty() {
+            "; no registry is asked unless VBOX_RS_SERVER_URL names one (Vagrant's own, https://vagrantcloud.com, ends with \
+             2026)"
+        } else {
+            ""
+        };
+        format!(
+            "add it with `vbox-rs box add --name {name} FILE-OR-URL`, or write `box_url` into the machine file{registry}"
+        )
+    }
+}
 
 /// Why something could not be done with a box.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +54,12 @@ pub enum Error {
     /// The download.
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
+    /// A registry or its document.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// Nobody knows the name.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
     /// The user stopped it.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -129,6 +169,8 @@ impl Explain for Error {
             Self::Store(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
+            Self::Registry(error) => error.exit(),
+            Self::Unknown(_) => Exit::BoxNotFound,
             Self::Version(_)
             | Self::Requirement(_)
             | Self::Checksum(_)
@@ -148,6 +190,8 @@ impl Explain for Error {
         match self {
             Self::Store(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
+            Self::Unknown(unknown) => Some(unknown.hint()),
             Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Checksum(_) => None,
             Self::Name { .. } | Self::Unnamed { .. } => {
                 Some("give it a name with `--name`, such as `me/debian`".into())

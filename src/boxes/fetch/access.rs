@@ -73,11 +73,6 @@ impl Access {
         self.tokens.push((server.clone(), Secret(token.to_owned())));
     }
 
-    /// Forgets all tokens.
-    pub(in crate::boxes) fn anonymous(&self) -> Self {
-        Self { tokens: Vec::new(), ..self.clone() }
-    }
-
     /// Whether a token would go with a request for `url`.
     pub(in crate::boxes) fn has_token(&self, url: &Url) -> bool {
         self.tokens.iter().any(|(server, _)| server.origin() == url.origin())
@@ -183,7 +178,6 @@ mod tests {
             assert!(sent(other).is_none(), "{other}");
         }
         assert!(!format!("{access:?}").contains("s3cret"));
-        assert!(access.anonymous().login(&url("https://boxes.example/a")).is_none());
         assert!(sent("https://me:p%40w@evil.example/") == Some(Login::Basic("me".into(), Some("p@w".into()))));
     }
 

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, LOCATION};
-use reqwest::{Client, Method, Response, Url};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use super::access::Login;
 use super::limit::retry_after;
@@ -39,6 +39,12 @@ impl<'a> Caller<'a> {
         let mut hops = 0;
         loop {
             let response = self.once(&method, &at, headers, login.as_ref(), tries).await?;
+            // An expired token makes even public boxes fail.
+            if response.status() == StatusCode::UNAUTHORIZED && matches!(login, Some(Login::Bearer(_))) {
+                self.cx.warn(format!("{} refuses our token; asking without it", at.host_str().unwrap_or_default()));
+                login = None;
+                continue;
+            }
             let Some(next) = redirected(&response) else { return Ok(response) };
             hops += 1;
             let next = judged(url, &at, &next, hops)?;
