@@ -11,6 +11,8 @@ mod mounts;
 
 mod content;
 mod faults;
+mod heard;
 mod library;
+mod registry;
 mod server;
 mod world;
