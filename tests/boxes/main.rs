@@ -11,6 +11,7 @@ mod mounts;
 
 mod content;
 mod faults;
+mod flow;
 mod heard;
 mod library;
 mod registry;
