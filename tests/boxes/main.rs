@@ -9,11 +9,13 @@ mod images;
 #[path = "../support/mounts.rs"]
 mod mounts;
 
+mod command;
 mod content;
 mod faults;
 mod flow;
 mod heard;
 mod library;
+mod nginx;
 mod registry;
 mod server;
 mod world;

@@ -31,8 +31,13 @@ pub struct Access {
     pub client_cert: Option<PathBuf>,
     /// Send the login on to other servers that the first one redirects to.
     pub location_trusted: bool,
-    tokens: Vec<(Url, Secret)>,
+    /// What servers know us by.
+    pub tokens: Tokens,
 }
+
+/// Tokens, each with the server that it belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens(Vec<(Url, Secret)>);
 
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,12 +75,12 @@ impl Access {
 
     /// Gives a server its token.
     pub(in crate::boxes) fn add_token(&mut self, server: &Url, token: &str) {
-        self.tokens.push((server.clone(), Secret(token.to_owned())));
+        self.tokens.0.push((server.clone(), Secret(token.to_owned())));
     }
 
     /// Whether a token would go with a request for `url`.
     pub(in crate::boxes) fn has_token(&self, url: &Url) -> bool {
-        self.tokens.iter().any(|(server, _)| server.origin() == url.origin())
+        self.tokens.0.iter().any(|(server, _)| server.origin() == url.origin())
     }
 
     /// How the first request logs in: as the URL says, else by the server's token.
@@ -83,7 +88,7 @@ impl Access {
         if !url.username().is_empty() || url.password().is_some() {
             return Some(Login::Basic(percent_decoded(url.username()), url.password().map(percent_decoded)));
         }
-        let token = self.tokens.iter().find(|(server, _)| server.origin() == url.origin());
+        let token = self.tokens.0.iter().find(|(server, _)| server.origin() == url.origin());
         token.map(|(_, token)| Login::Bearer(token.0.clone()))
     }
 

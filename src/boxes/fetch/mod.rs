@@ -10,7 +10,7 @@ mod small;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use access::Access;
+pub use access::{Access, Tokens};
 pub(super) use body::{Download, Outcome};
 pub use limit::Wait;
 pub(super) use part::Part;
