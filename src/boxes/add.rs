@@ -63,9 +63,9 @@ impl Library {
         {
             return Ok(shared);
         }
-        match self.from_mirrors(cx, wanted) {
+        match self.add_from_mirrors(cx, wanted) {
             Err(Error::Fetch(error)) if error.is_gone() => match wanted.moved(cx)? {
-                Some(moved) => self.from_mirrors(cx, &moved),
+                Some(moved) => self.add_from_mirrors(cx, &moved),
                 None => Err(error.into()),
             },
             result => result,
@@ -85,12 +85,12 @@ impl Library {
     }
 
     /// Goes from one place to the next until one delivers.
-    fn from_mirrors(&self, cx: &Cx, wanted: &Wanted<'_>) -> Result<Installed, Error> {
+    fn add_from_mirrors(&self, cx: &Cx, wanted: &Wanted<'_>) -> Result<Installed, Error> {
         let mut places = wanted.sources.iter().peekable();
         let mut result = Err(Error::Unnamed { from: wanted.what() });
         while let Some(source) = places.next() {
             let patience = if places.peek().is_some() { TRIES_WITH_A_MIRROR } else { u32::MAX };
-            result = self.from_source(cx, wanted, source, patience);
+            result = self.add_from_source(cx, wanted, source, patience);
             match (&result, places.peek()) {
                 (Err(Error::Fetch(error)), Some(next)) if error.may_be_elsewhere() => {
                     cx.note(format!("{error}; trying the next mirror, {next}"));
@@ -116,7 +116,7 @@ impl Library {
         }
     }
 
-    fn from_source(&self, cx: &Cx, wanted: &Wanted<'_>, source: &Source, tries: u32) -> Result<Installed, Error> {
+    fn add_from_source(&self, cx: &Cx, wanted: &Wanted<'_>, source: &Source, tries: u32) -> Result<Installed, Error> {
         for _ in 0..ATTEMPTS {
             if let Some(installed) = self.try_add(cx, wanted, source, tries)? {
                 return Ok(installed);

@@ -23,7 +23,7 @@ pub struct Unknown {
 }
 
 fn among(servers: &[String]) -> String {
-    servers.iter().map(|server| format!(", at {server}")).collect()
+    servers.iter().flat_map(|server| [", at ", server]).collect()
 }
 
 impl Unknown {
@@ -170,7 +170,6 @@ impl Explain for Error {
             Self::Fetch(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
             Self::Registry(error) => error.exit(),
-            Self::Unknown(_) => Exit::BoxNotFound,
             Self::Version(_)
             | Self::Requirement(_)
             | Self::Checksum(_)
@@ -178,7 +177,7 @@ impl Explain for Error {
             | Self::Source { .. }
             | Self::Unnamed { .. }
             | Self::Provider { .. } => Exit::Usage,
-            Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
+            Self::Unknown(_) | Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
             Self::Mismatch { .. } => Exit::Checksum,
             Self::Refused { .. } => Exit::BoxRefused,
             Self::AlreadyThere { .. } => Exit::Failure,

@@ -206,7 +206,7 @@ impl Finder {
     /// Whether a URL leads to a catalogue document: Vagrant's rule, but names that say it are believed.
     fn is_document(&self, cx: &Cx, url: &Url) -> Result<bool, Error> {
         let path = url.path().to_ascii_lowercase();
-        if path.ends_with(".json") {
+        if Path::new(&path).extension().is_some_and(|ending| ending == "json") {
             return Ok(true);
         }
         if IMAGES.iter().any(|ending| path.ends_with(ending)) {

@@ -347,7 +347,7 @@ mod tests {
             for c in spaced.chars() {
                 match parts.last_mut() {
                     Some(last) if c != '.' && former != '.' && c.is_ascii_digit() == former.is_ascii_digit() => {
-                        last.push(c)
+                        last.push(c);
                     }
                     _ if c != '.' => parts.push(c.into()),
                     _ => {}
@@ -358,7 +358,7 @@ mod tests {
         }
 
         /// Numbers in front, and from the first word on all the rest: each without zeros at its end.
-        fn without_zeros(parts: Vec<Part>) -> Vec<Part> {
+        fn without_zeros(parts: &[Part]) -> Vec<Part> {
             let word = parts.iter().position(|part| matches!(part, Part::Text(_))).unwrap_or(parts.len());
             let (numbers, words) = parts.split_at(word);
             let mut all = Vec::new();
@@ -372,7 +372,7 @@ mod tests {
             all
         }
 
-        fn order(a: Vec<Part>, b: Vec<Part>) -> Ordering {
+        fn order(a: &[Part], b: &[Part]) -> Ordering {
             let (a, b) = (without_zeros(a), without_zeros(b));
             let zero = Part::Number(0);
             for at in 0..a.len().max(b.len()) {
@@ -390,7 +390,7 @@ mod tests {
         }
 
         pub fn compare(a: &str, b: &str) -> Ordering {
-            order(parts(a), parts(b))
+            order(&parts(a), &parts(b))
         }
 
         fn numbers(version: &str) -> Vec<Part> {
@@ -414,7 +414,7 @@ mod tests {
                     if let Some(Part::Number(last)) = end.last_mut() {
                         *last += 1;
                     }
-                    found.is_ge() && order(numbers(version), end).is_lt()
+                    found.is_ge() && order(&numbers(version), &end).is_lt()
                 }
             }
         }

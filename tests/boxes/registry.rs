@@ -15,7 +15,7 @@ use crate::world::{Home, impatient, sha256, told};
 
 const API: &str = "/api/v2/vagrant/me/deb";
 
-fn document(builds: Value) -> Vec<u8> {
+fn document(builds: &Value) -> Vec<u8> {
     json!({"name": "me/deb", "versions": [{"version": "1.2.3", "providers": builds}]}).to_string().into_bytes()
 }
 
@@ -64,7 +64,7 @@ fn a_name_leads_to_the_box_that_a_registry_names() {
         let server = Server::start(move |request, _| match request.path.as_str() {
             "/files/deb.box" => Reply::file(request, &content, "\"a\""),
             API if plain_path => Reply::new(404, "no"),
-            API | "/me/deb" => Reply::new(200, document(builds.clone())),
+            API | "/me/deb" => Reply::new(200, document(&builds)),
             _ => Reply::new(500, ""),
         });
         let home = Home::new();
@@ -120,8 +120,8 @@ fn every_error_of_the_protocol_has_its_own_message_and_its_own_next_step() {
         (Reply::new(200, "{}").length(50 << 20), Exit::BoxRefused, "larger than 20 MiB", "nothing was fetched"),
         (Reply::new(200, "{\"name\":\"evil/deb\"}"), Exit::BoxRefused, "about `evil/deb`, not about `me/deb`", "leave"),
         (Reply::new(200, "{\"name\":\"me/deb\"}"), Exit::BoxNotFound, "no published version", "box search"),
-        (Reply::new(200, document(lies)), Exit::BoxRefused, "of type `crc32`", "tell whoever keeps it"),
-        (Reply::new(200, document(outside)), Exit::BoxRefused, "can only name what servers have", "tell whoever"),
+        (Reply::new(200, document(&lies)), Exit::BoxRefused, "of type `crc32`", "tell whoever keeps it"),
+        (Reply::new(200, document(&outside)), Exit::BoxRefused, "can only name what servers have", "tell whoever"),
         (Reply::redirect("/api/v2/vagrant/me/deb"), Exit::Network, "more than 10 redirects", "final URL"),
         (
             Reply::redirect("file:///etc/passwd"),
@@ -169,7 +169,7 @@ fn nobody_is_asked_for_a_name_unless_the_user_named_a_registry() {
 fn a_short_limit_is_waited_for() {
     let server = Server::start(|_, before| match before {
         0 => Reply::new(429, "").header("Retry-After", "1"),
-        _ => Reply::new(200, document(json!([{"name": "libvirt", "url": "x.box"}]))),
+        _ => Reply::new(200, document(&json!([{"name": "libvirt", "url": "x.box"}]))),
     });
     let (heard, cx) = Heard::cx();
     let name = Reference::parse("me/deb").unwrap();
@@ -181,7 +181,7 @@ fn a_short_limit_is_waited_for() {
 fn several_registries_are_asked_in_order() {
     let empty = Server::start(|_, _| Reply::new(404, ""));
     let broken = Server::start(|_, _| Reply::new(500, ""));
-    let good = Server::start(|_, _| Reply::new(200, document(json!([{"name": "libvirt", "url": "x.box"}]))));
+    let good = Server::start(|_, _| Reply::new(200, document(&json!([{"name": "libvirt", "url": "x.box"}]))));
     let list = |servers: &[&Server]| servers.iter().map(|server| server.url("/")).collect::<Vec<_>>().join(" ");
     for servers in [&[&empty, &good][..], &[&broken, &good], &[&good, &broken]] {
         let (heard, cx) = Heard::cx();
@@ -204,7 +204,7 @@ fn a_token_stays_with_its_server() {
     let elsewhere = cdn.url("/deb.box");
     let server = Server::start(move |request, _| match request.path.as_str() {
         _ if !bearer(request) => Reply::new(404, ""),
-        API => Reply::new(200, document(json!([{"name": "libvirt", "url": "/dl/deb.box"}]))),
+        API => Reply::new(200, document(&json!([{"name": "libvirt", "url": "/dl/deb.box"}]))),
         _ => Reply::redirect(elsewhere.clone()),
     });
     let home = Home::new();
@@ -237,7 +237,7 @@ fn an_expired_token_does_not_keep_public_boxes_away() {
         let content = bytes.clone();
         let server = Server::start(move |request, _| match request.path.as_str() {
             _ if bearer(request) || private => Reply::new(401, ""),
-            API => Reply::new(200, document(json!([{"name": "libvirt", "url": "/deb.box"}]))),
+            API => Reply::new(200, document(&json!([{"name": "libvirt", "url": "/deb.box"}]))),
             _ => Reply::file(request, &content, "\"a\""),
         });
         let home = Home::new();
@@ -256,7 +256,7 @@ fn an_expired_token_does_not_keep_public_boxes_away() {
 #[test]
 fn what_a_registry_does_not_have_is_told_with_what_it_has() {
     let builds = json!([{"name": "libvirt", "url": "x", "architecture": "amd64"}, {"name": "parallels", "url": "y"}]);
-    let server = Server::start(move |_, _| Reply::new(200, document(builds.clone())));
+    let server = Server::start(move |_, _| Reply::new(200, document(&builds)));
     let finder = finder(&server.url("/"));
     let told = |reference: &str, ask: &Ask<'_>| {
         let error = find(&finder, reference, ask).unwrap_err();
@@ -278,8 +278,8 @@ fn a_catalogue_document_is_found_by_its_url_its_type_and_as_a_file() {
     let bytes = plain_box(50_000);
     let content = bytes.clone();
     let server = Server::start(move |request, _| match request.path.as_str() {
-        "/boxes/deb.json" => Reply::new(200, document(json!([{"name": "libvirt", "url": "1/deb.box"}]))),
-        "/boxes/typed" => Reply::new(200, document(json!([{"name": "libvirt", "url": "1/deb.box"}])))
+        "/boxes/deb.json" => Reply::new(200, document(&json!([{"name": "libvirt", "url": "1/deb.box"}]))),
+        "/boxes/typed" => Reply::new(200, document(&json!([{"name": "libvirt", "url": "1/deb.box"}])))
             .header("Content-Type", "application/json; charset=utf-8"),
         "/boxes/1/deb.box" | "/boxes/bare" => Reply::file(request, &content, "\"a\""),
         _ => Reply::new(404, ""),
@@ -299,7 +299,7 @@ fn a_catalogue_document_is_found_by_its_url_its_type_and_as_a_file() {
     let home = Home::new();
     fs::create_dir(home.dir.path().join("1")).unwrap();
     home.write("1/deb.box", &bytes);
-    let file = home.write("me.catalogue", &document(json!([{"name": "libvirt", "url": "1/deb.box"}])));
+    let file = home.write("me.catalogue", &document(&json!([{"name": "libvirt", "url": "1/deb.box"}])));
     home.find_and_add(&Cx::silent(), &finder(""), file.to_str().unwrap()).unwrap();
     assert_eq!(home.names(), ["me/deb 1.2.3"]);
     let huge = home.write("huge.json", &[b"{".to_vec(), vec![b' '; 50 << 20]].concat());
@@ -313,7 +313,7 @@ fn a_box_url_comes_before_the_registries_and_must_be_of_the_same_box() {
     let bytes = plain_box(50_000);
     let content = bytes.clone();
     let server = Server::start(move |request, _| match request.path.as_str() {
-        "/x.json" => Reply::new(200, document(json!([{"name": "libvirt", "url": "x.box"}]))),
+        "/x.json" => Reply::new(200, document(&json!([{"name": "libvirt", "url": "x.box"}]))),
         "/x.box" => Reply::file(request, &content, "\"a\""),
         _ => Reply::new(404, ""),
     });

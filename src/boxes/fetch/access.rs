@@ -136,7 +136,8 @@ fn pem(path: &Path) -> Result<Vec<u8>, Error> {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(bad(path, "there is no such file")),
         Err(error) => {
-            Err(bad(path, std::error::Error::source(&error).map_or_else(|| error.to_string(), |e| e.to_string())))
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            Err(bad(path, why.unwrap_or_else(|| error.to_string())))
         }
     }
 }
