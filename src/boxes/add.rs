@@ -57,19 +57,33 @@ impl Library {
             cx.note(note);
         }
         self.sweep(cx)?;
-        wanted.ask_for_sums(cx)?;
+        self.add_or_stand_in(cx, wanted)
+    }
+
+    fn add_or_stand_in(&self, cx: &Cx, wanted: &mut Wanted<'_>) -> Result<Installed, Error> {
+        let error = match self.add_new(cx, wanted) {
+            Err(Error::Fetch(error)) if error.is_gone() => error,
+            result => return result,
+        };
+        let Some(request) = wanted.stand_in() else { return Err(error.into()) };
+        let mut next = request.check()?;
+        cx.note(format!("{error}; taking what its publisher has now, {}", next.sources[0]));
+        let there = self.same_source(&next)?;
+        match there.first().filter(|_| !request.force) {
+            Some(installed) => Err(already_there(&installed.manifest)),
+            None => self.add_or_stand_in(cx, &mut next),
+        }
+    }
+
+    /// Adds what the library has not, or not under this name.
+    fn add_new(&self, cx: &Cx, wanted: &mut Wanted<'_>) -> Result<Installed, Error> {
+        wanted.ask_what_to_expect(cx, &self.dirs)?;
         if !wanted.request.force
             && let Some(shared) = self.share(cx, wanted)?
         {
             return Ok(shared);
         }
-        match self.add_from_mirrors(cx, wanted) {
-            Err(Error::Fetch(error)) if error.is_gone() => match wanted.moved(cx)? {
-                Some(moved) => self.add_from_mirrors(cx, &moved),
-                None => Err(error.into()),
-            },
-            result => result,
-        }
+        self.add_from_mirrors(cx, wanted)
     }
 
     /// Boxes that the request may already have led to.

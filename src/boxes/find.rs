@@ -3,6 +3,7 @@
 //! A bare name is looked for in this order: the library (by the caller) → the machine file's `box_url` → the catalogue →
 //! the registries that the user named. None of them silently leads to another publisher: an offer's notes say who it is.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -15,7 +16,7 @@ use super::manifest::Installed;
 use super::offer::Offer;
 use super::reference::Reference;
 use super::registry::{self, Architecture, Base, Choice, DOCUMENT_LIMIT, Document, Servers, Unmet};
-use super::request::{AddRequest, ResolveSums};
+use super::request::{AddRequest, Expect};
 use super::source::{shown, shown_source};
 use super::version::Requirement;
 use super::{PROVIDERS, build};
@@ -39,8 +40,8 @@ const PREFERENCE: &[&str] = &[
 const IMAGES: &[&str] =
     &[".box", ".qcow2", ".img", ".raw", ".vmdk", ".vdi", ".vhd", ".vhdx", ".ova", ".gz", ".xz", ".zst", ".bz2", ".zip"];
 
-/// What the catalogue has of a name, for all architectures.
-pub type Lookup = fn(&str) -> Result<Vec<Offer>, Error>;
+/// What the catalogue of a user has of a name, for all architectures.
+pub type Lookup = fn(&Dirs, &str) -> Result<Vec<Offer>, Error>;
 
 /// Who is asked for boxes, and how.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +54,10 @@ pub struct Finder {
     pub tuning: Tuning,
     /// The catalogue.
     pub catalogue: Option<Lookup>,
+    /// Whose catalogue.
+    pub dirs: Option<Dirs>,
     /// Who reads publishers' files of checksums.
-    pub resolve_sums: Option<ResolveSums>,
+    pub expect: Option<Expect>,
 }
 
 /// What is wanted.
@@ -80,7 +83,7 @@ impl Finder {
     /// What this user's environment names.
     pub fn of_user(cx: &Cx, dirs: &Dirs, access: Access) -> Result<Self, Error> {
         let servers = Servers::from_env()?;
-        let mut finder = Self { servers, access, ..Self::default() };
+        let mut finder = Self { servers, access, dirs: Some(dirs.clone()), ..Self::default() };
         finder.servers.log_in(cx, dirs, &mut finder.access);
         Ok(finder)
     }
@@ -100,7 +103,7 @@ impl Finder {
             checksum: ask.checksum.map(str::to_owned),
             tuning: self.tuning.clone(),
             access: self.access.clone(),
-            resolve_sums: self.resolve_sums,
+            expect: self.expect,
             ..found
         })
     }
@@ -142,7 +145,9 @@ impl Finder {
         }
         let listed = self.in_catalogue(name, requirement.as_ref(), ask)?;
         let unmet = match listed {
-            Some(Ok(offer)) => return Ok(AddRequest { name: Some(name.into()), ..AddRequest::of(offer) }),
+            Some(Ok((offer, stand_ins))) => {
+                return Ok(AddRequest { name: Some(name.into()), stand_ins, ..AddRequest::of(offer) });
+            }
             Some(Err(unmet)) => Some(unmet),
             None => None,
         };
@@ -172,9 +177,9 @@ impl Finder {
         name: &str,
         requirement: Option<&Requirement>,
         ask: &Ask<'_>,
-    ) -> Result<Option<Result<Offer, Unmet>>, Error> {
-        let Some(lookup) = self.catalogue else { return Ok(None) };
-        let offers = lookup(name)?;
+    ) -> Result<Option<Result<(Offer, Vec<Offer>), Unmet>>, Error> {
+        let (Some(lookup), Some(dirs)) = (self.catalogue, &self.dirs) else { return Ok(None) };
+        let offers = lookup(dirs, name)?;
         Ok((!offers.is_empty()).then(|| pick(name, offers, requirement, ask)))
     }
 
@@ -238,13 +243,20 @@ fn both(own: Option<&Requirement>, asked: Option<&str>) -> Result<Option<Require
     })
 }
 
-/// The best of the catalogue's offers.
-fn pick(name: &str, offers: Vec<Offer>, requirement: Option<&Requirement>, ask: &Ask<'_>) -> Result<Offer, Unmet> {
+/// The best of the catalogue's offers; and what stands in for it: newer builds of which no version is known beforehand.
+fn pick(
+    name: &str,
+    offers: Vec<Offer>,
+    requirement: Option<&Requirement>,
+    ask: &Ask<'_>,
+) -> Result<(Offer, Vec<Offer>), Unmet> {
     let name = || name.to_owned();
-    let versions = offers.iter().filter_map(|offer| Some(offer.version.as_ref()?.to_string())).collect();
+    let versions: BTreeSet<_> = offers.iter().filter_map(|offer| offer.version.clone()).collect();
+    let versions = versions.iter().rev().map(ToString::to_string).collect();
     let meets = |offer: &Offer| match (requirement, &offer.version) {
         (Some(requirement), Some(version)) => requirement.matches(version),
-        _ => true,
+        (Some(_), None) => false,
+        (None, _) => true,
     };
     let offers: Vec<_> = offers.into_iter().filter(meets).collect();
     if offers.is_empty() {
@@ -260,13 +272,23 @@ fn pick(name: &str, offers: Vec<Offer>, requirement: Option<&Requirement>, ask: 
         return Err(Unmet::Provider { name: name(), wanted, providers: others.iter().map(provider).collect() });
     }
     let architecture = Architecture::asked(ask.architecture).name();
-    let architectures = offers.iter().filter_map(|offer| offer.architecture.clone()).collect();
+    let architectures: BTreeSet<_> = offers.iter().filter_map(|offer| offer.architecture.clone()).collect();
+    let architectures = architectures.into_iter().collect();
     let fits = |offer: &Offer| match (&architecture, &offer.architecture) {
         (Some(wanted), Some(has)) => wanted == has,
         _ => true,
     };
-    let best = offers.into_iter().filter(fits).max_by(|a, b| a.version.cmp(&b.version).then(rank(b).cmp(&rank(a))));
-    best.ok_or_else(|| Unmet::Architecture { name: name(), wanted: architecture.unwrap_or_default(), architectures })
+    let mut fitting: Vec<_> = offers.into_iter().filter(fits).collect();
+    fitting.sort_by(|a, b| b.version.cmp(&a.version).then(rank(a).cmp(&rank(b))));
+    let mut fitting = fitting.into_iter();
+    let Some(best) = fitting.next() else {
+        return Err(Unmet::Architecture { name: name(), wanted: architecture.unwrap_or_default(), architectures });
+    };
+    let like_it = |offer: &Offer| {
+        offer.version.is_none() && offer.architecture == best.architecture && offer.provider == best.provider
+    };
+    let stand_ins = fitting.filter(like_it).collect();
+    Ok((best, stand_ins))
 }
 
 /// What a document offers; `name` is the one that its box must have.

@@ -39,7 +39,7 @@ pub use manifest::{CloudInit, DirectBoot, Installed, Manifest, StoredDisk, Store
 pub use offer::{Offer, PublishedSums};
 pub use receive::Limits;
 pub use reference::Reference;
-pub use request::{AddRequest, ResolveSums};
+pub use request::{AddRequest, Expect};
 pub use source::{default_name, shown_source};
 pub use version::{BadRequirement, BadVersion, Requirement, Version};
 

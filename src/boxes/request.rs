@@ -7,15 +7,16 @@ use super::checksum::{Checksum, sha256_of};
 use super::error::Error;
 use super::fetch::{Access, Tuning};
 use super::manifest::Verified;
-use super::offer::{Offer, PublishedSums};
+use super::offer::Offer;
 use super::receive::Limits;
 use super::source::{Source, looks_like_name, shown_source};
 use super::version::Version;
 use super::{PROVIDERS, metadata, name};
 use crate::progress::Cx;
+use crate::store::Dirs;
 
-/// Finds what a publisher says that an image must hash to, and how far that was verified.
-pub type ResolveSums = fn(&Cx, &PublishedSums, &Access) -> Result<(Checksum, Verified), Error>;
+/// Finds what the image of an offer must hash to (its publisher may say it in a signed file), and how far that is known.
+pub type Expect = fn(&Cx, &Dirs, &Access, &Offer) -> Result<(Option<Checksum>, Verified), Error>;
 
 /// What `box add` is asked for.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ pub struct AddRequest {
     pub source: String,
     /// What somebody publishes (see `find`).
     pub offer: Option<Offer>,
+    /// What its publisher has now, for when the offer's own file is gone: taken in order, and never silently.
+    pub stand_ins: Vec<Offer>,
     /// The document that the offer stands in, without secrets: there newer versions are looked for.
     pub catalogue: Option<String>,
     /// Its name; the offer's, the box's own, else the file's, where left out.
@@ -46,8 +49,8 @@ pub struct AddRequest {
     pub tuning: Tuning,
     /// How servers are believed and let us in.
     pub access: Access,
-    /// Who reads the publisher's file of checksums.
-    pub resolve_sums: Option<ResolveSums>,
+    /// Who reads publishers' files of checksums.
+    pub expect: Option<Expect>,
 }
 
 /// A request that makes sense.
@@ -119,46 +122,30 @@ impl AddRequest {
 }
 
 impl Wanted<'_> {
-    /// Asks the publisher what the image must hash to, where nobody else said it.
-    pub fn ask_for_sums(&mut self, cx: &Cx) -> Result<(), Error> {
-        let sums = self.request.offer.as_ref().and_then(|offer| offer.sums.as_ref());
-        if let (None, Some(sums)) = (&self.checksum, sums) {
-            let (checksum, verified) = self.resolve(cx, sums)?;
-            (self.checksum, self.verified) = (Some(checksum), verified);
+    /// Asks what the image must hash to, where the user does not say it.
+    pub fn ask_what_to_expect(&mut self, cx: &Cx, dirs: &Dirs) -> Result<(), Error> {
+        let Some(offer) = self.request.offer.as_ref().filter(|_| self.request.checksum.is_none()) else {
+            return Ok(());
+        };
+        cx.check()?;
+        match (self.request.expect, &offer.sums) {
+            (Some(expect), _) => (self.checksum, self.verified) = expect(cx, dirs, &self.request.access, offer)?,
+            // What the publisher promises could not be kept.
+            (None, Some(sums)) if offer.checksum.is_none() => {
+                let why = "nobody here can read its publisher's checksums".into();
+                return Err(Error::Source { text: shown_source(&sums.url), why });
+            }
+            (None, _) => {}
         }
         Ok(())
     }
 
-    /// The publisher's current file of the same name, with the checksum that its publisher gives it now: for when the one
-    /// that the catalogue names is gone.
-    pub fn moved(&self, cx: &Cx) -> Result<Option<Wanted<'_>>, Error> {
-        let offer = self.request.offer.as_ref();
-        let Some(sums) = offer.and_then(|offer| offer.sums.as_ref()) else { return Ok(None) };
-        let Ok(Some(url)) = reqwest::Url::parse(&sums.url).map(|url| url.join(&sums.file).ok()) else {
-            return Ok(None);
-        };
-        let source = Source::parse(url.as_str())?;
-        if self.sources.contains(&source) || self.request.checksum.is_some() {
-            return Ok(None);
-        }
-        let (checksum, verified) = self.resolve(cx, sums)?;
-        cx.note(format!("the publisher has replaced this image; taking its present one, {source}"));
-        Ok(Some(Wanted {
-            sources: vec![source],
-            source_id: self.source_id.clone(),
-            name: self.name,
-            version: self.version.clone(),
-            checksum: Some(checksum),
-            verified,
-            provider: self.provider,
-            architecture: self.architecture.clone(),
-            request: self.request,
-        }))
-    }
-
-    fn resolve(&self, cx: &Cx, sums: &PublishedSums) -> Result<(Checksum, Verified), Error> {
-        cx.check()?;
-        self.request.resolve_sums.unwrap_or(unresolved)(cx, sums, &self.request.access)
+    /// The request for what the publisher has now. A user who names a checksum wants that file and no other.
+    pub fn stand_in(&self) -> Option<AddRequest> {
+        let (next, others) = self.request.stand_ins.split_first()?;
+        let offer = Some(next.clone());
+        let stand_in = AddRequest { offer, stand_ins: others.to_vec(), ..self.request.clone() };
+        self.request.checksum.is_none().then_some(stand_in)
     }
 
     /// What is asked for, for people.
@@ -171,11 +158,6 @@ impl Wanted<'_> {
         let by_name = self.name.map(|name| sha256_of(&format!("name:{name}")));
         by_name.into_iter().chain([self.source_id.clone()]).collect()
     }
-}
-
-/// Nobody reads files of checksums: what they promise cannot be kept.
-fn unresolved(_: &Cx, sums: &PublishedSums, _: &Access) -> Result<(Checksum, Verified), Error> {
-    Err(Error::Source { text: shown_source(&sums.url), why: "its publisher's checksums cannot be read".into() })
 }
 
 fn check_file(path: &Path, typed: &str) -> Result<(), Error> {

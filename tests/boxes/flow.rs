@@ -7,9 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use vbox_rs::boxes::fetch::Access;
-use vbox_rs::boxes::{AddRequest, CloudInit, Error, Offer, PublishedSums, Verified, shown_source};
+use vbox_rs::boxes::registry::Servers;
+use vbox_rs::boxes::{
+    AddRequest, Ask, Checksum, CloudInit, Error, Finder, Offer, PublishedSums, Reference, Verified, shown_source,
+};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
+use vbox_rs::store::Dirs;
 
 use crate::fault_server::{Reply, Request, Server};
 use crate::heard::Heard;
@@ -27,7 +31,7 @@ fn of(offer: Offer) -> AddRequest {
     AddRequest { tuning: impatient(), ..AddRequest::of(offer) }
 }
 
-fn checksum(bytes: &[u8]) -> vbox_rs::boxes::Checksum {
+fn checksum(bytes: &[u8]) -> Checksum {
     sha256(bytes).parse().unwrap()
 }
 
@@ -81,16 +85,17 @@ fn what_an_offer_says_stands_in_the_library() {
     assert_eq!((said, heard.text().matches("stands for").count()), (1, 1), "said once");
 }
 
-/// What a publisher's file of checksums leads to, without the file: its `file` is the checksum's `.qcow2`.
-fn sums_by_name(_: &Cx, sums: &PublishedSums, _: &Access) -> Result<(vbox_rs::boxes::Checksum, Verified), Error> {
+/// What a publisher's signed file of checksums leads to, without the file: its `file` is the checksum's `.qcow2`.
+fn expect(_: &Cx, _: &Dirs, _: &Access, offer: &Offer) -> Result<(Option<Checksum>, Verified), Error> {
+    let Some(sums) = &offer.sums else { return Ok((offer.checksum.clone(), Verified::Checksum)) };
     match sums.file.split('.').next().and_then(|digits| digits.parse().ok()) {
-        Some(checksum) => Ok((checksum, Verified::Signature("F".repeat(40)))),
+        Some(checksum) => Ok((Some(checksum), Verified::Signature("F".repeat(40)))),
         None => Err(Error::Source { text: shown_source(&sums.url), why: "not listed".into() }),
     }
 }
 
 #[test]
-fn a_publishers_checksums_are_asked_for_before_the_image_and_when_it_has_moved() {
+fn a_publishers_checksums_are_asked_for_before_the_image_and_when_another_stands_in() {
     let bytes = qcow2(2 << 20);
     let name = format!("{}.qcow2", sha256(&bytes));
     let (content, path) = (bytes.clone(), format!("/latest/{name}"));
@@ -102,32 +107,81 @@ fn a_publishers_checksums_are_asked_for_before_the_image_and_when_it_has_moved()
         let url = server.url("/latest/SHA256SUMS");
         Some(PublishedSums { url, file: file.into(), signature: None, keys: Vec::new() })
     };
-    let resolve_sums = Some(sums_by_name as vbox_rs::boxes::ResolveSums);
+    let add = |home: &Home, cx: &Cx, request: AddRequest| {
+        home.library.add(cx, &AddRequest { expect: Some(expect), tuning: impatient(), ..request })
+    };
     // The image lies where the offer says; only its checksum is asked for.
-    let home = Home::new();
+    let silent = Cx::silent();
     let there = Offer { sums: sums(&name), ..offer(&[server.url(&format!("/latest/{name}"))]) };
-    let installed = home.add(&AddRequest { resolve_sums, ..of(there) }).unwrap();
+    let installed = add(&Home::new(), &silent, of(there.clone())).unwrap();
     assert_eq!(installed.manifest.verified, Verified::Signature("F".repeat(40)));
     assert_eq!(installed.manifest.checksum, Some(format!("sha256:{}", sha256(&bytes))));
-    // The one that the catalogue names is gone.
+    // The one that the catalogue names is gone, and so is the first that stands in for it.
     let home = Home::new();
     let (heard, cx) = Heard::cx();
-    let pinned =
-        Offer { checksum: Some(checksum(b"old")), sums: sums(&name), ..offer(&[server.url("/20240101/x.qcow2")]) };
-    let installed = home.library.add(&cx, &AddRequest { resolve_sums, ..of(pinned.clone()) }).unwrap();
+    let pinned = Offer { checksum: Some(checksum(b"old")), ..offer(&[server.url("/20240101/x.qcow2")]) };
+    let now = Offer { version: None, ..there.clone() };
+    let stand_ins = vec![Offer { version: None, ..offer(&[server.url("/gone.qcow2")]) }, now];
+    let request = AddRequest { stand_ins, ..of(pinned) };
+    let installed = add(&home, &cx, request.clone()).unwrap();
     assert_eq!(installed.manifest.source, server.url(&format!("/latest/{name}")));
-    assert!(heard.text().contains("the publisher has replaced this image"), "{}", heard.text());
+    assert_eq!(installed.manifest.verified, Verified::Signature("F".repeat(40)));
+    assert_eq!(heard.text().matches("taking what its publisher has now").count(), 2, "{}", heard.text());
+    assert!(matches!(add(&home, &silent, request.clone()), Err(Error::AlreadyThere { .. })));
     // Not when the user insists on a checksum, and not when the sums cannot be had: then nothing is fetched.
-    let insists = AddRequest { resolve_sums, checksum: Some(sha256(b"old")), ..of(pinned) };
-    assert_eq!(Home::new().add(&insists).unwrap_err().exit(), Exit::BoxNotFound);
+    let insists = AddRequest { checksum: Some(sha256(b"old")), ..request };
+    assert_eq!(add(&Home::new(), &silent, insists).unwrap_err().exit(), Exit::BoxNotFound);
     let before = server.requests().len();
-    let unlisted = Offer { sums: sums("x.qcow2"), ..offer(&[server.url(&format!("/latest/{name}"))]) };
-    for resolve_sums in [resolve_sums, None] {
+    let unlisted = Offer { sums: sums("x.qcow2"), ..there };
+    for expect in [Some(expect as vbox_rs::boxes::Expect), None] {
         let home = Home::new();
-        home.add(&AddRequest { resolve_sums, ..of(unlisted.clone()) }).unwrap_err();
+        home.add(&AddRequest { expect, ..of(unlisted.clone()) }).unwrap_err();
         home.assert_empty("unverifiable");
     }
     assert_eq!(server.requests().len(), before);
+}
+
+#[test]
+fn the_catalogue_comes_before_registries_and_says_what_it_has() {
+    fn lookup(_: &Dirs, name: &str) -> Result<Vec<Offer>, Error> {
+        let one = |version: Option<&str>, architecture: &str, url: &str| Offer {
+            name: name.into(),
+            version: version.map(|version| version.parse().unwrap()),
+            architecture: Some(architecture.into()),
+            urls: vec![format!("http://127.0.0.1:9/{url}")],
+            ..Offer::default()
+        };
+        let known = vec![one(None, "amd64", "now"), one(Some("1.0"), "amd64", "pin"), one(Some("1.1"), "arm64", "arm")];
+        Ok(if name == "me/deb" { known } else { Vec::new() })
+    }
+    let server = Server::start(|_, _| Reply::new(404, ""));
+    let home = Home::new();
+    let finder = Finder {
+        servers: Servers::parse(&server.url("")).unwrap(),
+        catalogue: Some(lookup),
+        dirs: Some(home.dirs.clone()),
+        tuning: impatient(),
+        ..Finder::default()
+    };
+    let find = |name: &str, architecture: &'static str| {
+        let ask = Ask { architecture: Some(architecture), ..Ask::default() };
+        finder.find(&Cx::silent(), &Reference::parse(name).unwrap(), &ask)
+    };
+    let found = find("me/deb", "amd64").unwrap();
+    assert!(found.offer.unwrap().urls[0].ends_with("/pin") && found.stand_ins[0].urls[0].ends_with("/now"));
+    assert!(find("me/deb@~> 1.0", "arm64").unwrap().offer.unwrap().urls[0].ends_with("/arm"));
+    assert!(find("me/deb@1.0", "amd64").unwrap().stand_ins.is_empty(), "a constraint is for what has a version");
+    assert!(server.requests().is_empty(), "nobody else is asked");
+    for (name, architecture, why) in [
+        ("me/deb@~> 2.0", "amd64", "no version of me/deb meets `~> 2.0`; there are 1.1, 1.0"),
+        ("me/deb", "s390x", "no build of me/deb for s390x; it exists for amd64, arm64"),
+        ("other/deb", "amd64", "there is no box `other/deb`"),
+    ] {
+        let error = find(name, architecture).unwrap_err();
+        let text = format!("{error}; {}", error.hint().unwrap());
+        assert!(text.contains(why), "{text}");
+        assert_eq!(error.exit(), Exit::BoxNotFound);
+    }
 }
 
 #[test]
