@@ -43,6 +43,9 @@ const IMAGES: &[&str] =
 /// What the catalogue of a user has of a name, for all architectures.
 pub type Lookup = fn(&Dirs, &str) -> Result<Vec<Offer>, Error>;
 
+/// An offer and what stands in for it, or what there is instead.
+type Picked = Result<(Offer, Vec<Offer>), Unmet>;
+
 /// Who is asked for boxes, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Finder {
@@ -177,7 +180,7 @@ impl Finder {
         name: &str,
         requirement: Option<&Requirement>,
         ask: &Ask<'_>,
-    ) -> Result<Option<Result<(Offer, Vec<Offer>), Unmet>>, Error> {
+    ) -> Result<Option<Picked>, Error> {
         let (Some(lookup), Some(dirs)) = (self.catalogue, &self.dirs) else { return Ok(None) };
         let offers = lookup(dirs, name)?;
         Ok((!offers.is_empty()).then(|| pick(name, offers, requirement, ask)))
@@ -244,12 +247,7 @@ fn both(own: Option<&Requirement>, asked: Option<&str>) -> Result<Option<Require
 }
 
 /// The best of the catalogue's offers; and what stands in for it: newer builds of which no version is known beforehand.
-fn pick(
-    name: &str,
-    offers: Vec<Offer>,
-    requirement: Option<&Requirement>,
-    ask: &Ask<'_>,
-) -> Result<(Offer, Vec<Offer>), Unmet> {
+fn pick(name: &str, offers: Vec<Offer>, requirement: Option<&Requirement>, ask: &Ask<'_>) -> Picked {
     let name = || name.to_owned();
     let versions: BTreeSet<_> = offers.iter().filter_map(|offer| offer.version.clone()).collect();
     let versions = versions.iter().rev().map(ToString::to_string).collect();

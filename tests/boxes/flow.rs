@@ -151,6 +151,9 @@ fn the_catalogue_comes_before_registries_and_says_what_it_has() {
             urls: vec![format!("http://127.0.0.1:9/{url}")],
             ..Offer::default()
         };
+        if name == "me/broken" {
+            return Err(Error::Source { text: "me.toml".into(), why: "line 3 is broken".into() });
+        }
         let known = vec![one(None, "amd64", "now"), one(Some("1.0"), "amd64", "pin"), one(Some("1.1"), "arm64", "arm")];
         Ok(if name == "me/deb" { known } else { Vec::new() })
     }
@@ -171,6 +174,7 @@ fn the_catalogue_comes_before_registries_and_says_what_it_has() {
     assert!(found.offer.unwrap().urls[0].ends_with("/pin") && found.stand_ins[0].urls[0].ends_with("/now"));
     assert!(find("me/deb@~> 1.0", "arm64").unwrap().offer.unwrap().urls[0].ends_with("/arm"));
     assert!(find("me/deb@1.0", "amd64").unwrap().stand_ins.is_empty(), "a constraint is for what has a version");
+    assert!(find("me/broken", "amd64").unwrap_err().to_string().contains("line 3 is broken"));
     assert!(server.requests().is_empty(), "nobody else is asked");
     for (name, architecture, why) in [
         ("me/deb@~> 2.0", "amd64", "no version of me/deb meets `~> 2.0`; there are 1.1, 1.0"),
