@@ -5,10 +5,44 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::{BadChecksum, Checksum};
 use super::version::{BadRequirement, BadVersion};
-use super::{PROVIDERS, fetch, images, oci, ovf, sums, vmx};
+use super::{PROVIDERS, fetch, images, oci, ovf, registry, sums, vmx};
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 use crate::store;
+
+/// Nobody who was asked knows a box of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no box `{name}` in the library, in the catalogue{}", among(servers))]
+pub struct Unknown {
+    /// The name.
+    pub name: String,
+    /// Registries that were asked.
+    pub servers: Vec<String>,
+    /// Whether we can build it.
+    pub recipe: bool,
+}
+
+fn among(servers: &[String]) -> String {
+    servers.iter().flat_map(|server| [", at ", server]).collect()
+}
+
+impl Unknown {
+    fn hint(&self) -> String {
+        let name = &self.name;
+        if self.recipe {
+            return format!("build it with `vbox-rs box build {name}`");
+        }
+        let registry = if self.servers.is_empty() {
+            "; no registry is asked unless VBOX_RS_SERVER_URL names one (Vagrant's own, https://vagrantcloud.com, ends with \
+             2026)"
+        } else {
+            ""
+        };
+        format!(
+            "add it with `vbox-rs box add --name {name} FILE-OR-URL`, or write `box_url` into the machine file{registry}"
+        )
+    }
+}
 
 /// Why something could not be done with a box.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +57,12 @@ pub enum Error {
     /// The registry.
     #[error(transparent)]
     Oci(#[from] oci::Error),
+    /// A registry or its document.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// Nobody knows the name.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
     /// The user stopped it.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -195,6 +235,7 @@ impl Explain for Error {
             Self::Sums(error) => error.exit(),
             Self::Oci(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
+            Self::Registry(error) => error.exit(),
             Self::Version(_)
             | Self::Requirement(_)
             | Self::Checksum(_)
@@ -205,7 +246,7 @@ impl Explain for Error {
             | Self::Provider { .. } => Exit::Usage,
             Self::NoTool { .. } => Exit::Provider,
             Self::NoSpace { .. } => Exit::Io,
-            Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
+            Self::Unknown(_) | Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
             Self::Mismatch { .. } => Exit::Checksum,
             Self::Refused { .. } => Exit::BoxRefused,
             Self::AlreadyThere { .. }
@@ -223,6 +264,8 @@ impl Explain for Error {
             Self::Fetch(error) => error.hint(),
             Self::Sums(error) => error.hint(),
             Self::Oci(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
+            Self::Unknown(unknown) => Some(unknown.hint()),
             Self::Catalogue { .. } => Some("mend it, or move it away to use the built-in catalogue".into()),
             Self::Key { .. } => Some("export it with `gpg --armor --export`, or move it away".into()),
             Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Format(_) | Self::Checksum(_) => {

@@ -240,7 +240,7 @@ impl Library {
         }
     }
 
-    fn has_files(&self, manifest: &Manifest) -> bool {
+    pub(super) fn has_files(&self, manifest: &Manifest) -> bool {
         manifest.files().iter().all(|name| self.disks().join(name).is_file())
     }
 

@@ -53,6 +53,9 @@ pub struct Manifest {
     /// How far its origin was checked.
     #[serde(default)]
     pub verified: Verified,
+    /// The catalogue document that named it, without secrets: newer versions stand there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<String>,
 }
 
 /// How an image takes a NoCloud seed.

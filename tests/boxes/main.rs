@@ -11,16 +11,21 @@ mod images;
 #[path = "../support/mounts.rs"]
 mod mounts;
 
+mod command;
 mod content;
 mod conversion;
 mod faults;
+mod flow;
 mod formats;
+mod heard;
 mod keeping;
 mod killed;
 mod library;
 mod newer;
+mod nginx;
 mod oci;
 mod oci_faults;
+mod oci_registry;
 mod packed;
 mod registry;
 mod server;

@@ -8,13 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use vbox_rs::boxes::oci::PushRequest;
-use vbox_rs::boxes::{AddRequest, Installed, Library, Verified};
+use vbox_rs::boxes::{AddRequest, Installed, Library, Needs, Verified};
 use vbox_rs::error::Exit;
 use vbox_rs::progress::Cx;
 use vbox_rs::store::Dirs;
 
 use crate::images::{gz, qcow2, tar};
-use crate::registry::{Registry, options, pull, pull_request, push, push_request, remove};
+use crate::oci_registry::{Registry, options, pull, pull_request, push, push_request, remove};
 use crate::world::{Home, request, sha256, told};
 
 const OURS: &str = r#"{"provider":"libvirt","architecture":"amd64","vbox_rs":{"name":"me/web","version":"1.2",
@@ -158,7 +158,7 @@ fn a_registry_with_logins_wants_the_right_one() {
     push(Some(("tester", "s3cret"))).unwrap();
     remove(&home, &installed);
     assert_eq!(told(pull(&home, &to).unwrap_err()).1, Exit::Network);
-    home.add(&AddRequest { oci: options(Some(("tester", "s3cret"))), ..pull_request(&to) }).unwrap();
+    home.add(&AddRequest { logins: options(Some(("tester", "s3cret"))).logins, ..pull_request(&to) }).unwrap();
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_killed_pull_leaves_no_half_box_and_the_next_one_goes_on() {
         let request = AddRequest { force: true, ..pull_request(&place) };
         let installed = home.add(&request).unwrap();
         assert_eq!(installed.manifest.disks[0].sha256, expected);
-        home.library.release(&Cx::silent(), &|_| false).unwrap();
+        home.library.release(&Cx::silent(), &|| Ok(Needs::default())).unwrap();
         assert_eq!(home.files().len(), 4, "round {round}: {:?}", home.files());
     }
 }

@@ -11,7 +11,7 @@ use vbox_rs::error::{Exit, Explain};
 
 use crate::fault_server::{Reply, Request, Server};
 use crate::images::{gz, header, plain_box, qcow2, tar, with_backing_file};
-use crate::registry::{options, pull_request};
+use crate::oci_registry::{options, pull_request};
 use crate::world::{Home, impatient, raw, sha256, told};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -429,7 +429,7 @@ fn a_token_is_asked_for_once_with_the_login_and_for_our_own_scope() {
     let realm = tokens.url("/token");
     let server = guarded(small_box(), move || realm.clone(), "t0ken");
     let home = Home::new();
-    home.add(&AddRequest { oci: options(Some(("me", "s3cret"))), ..oci(&server) }).unwrap();
+    home.add(&AddRequest { logins: options(Some(("me", "s3cret"))).logins, ..oci(&server) }).unwrap();
     let asked = tokens.requests();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].path, "/token?service=reg&scope=repository%3Aa%2Fweb%3Apull");
@@ -458,7 +458,7 @@ fn logins_that_lead_nowhere_end() {
     ] {
         let home = Home::new();
         let (message, exit) =
-            told(home.add(&AddRequest { oci: options(Some(("me", "s3cret"))), ..oci(server) }).unwrap_err());
+            told(home.add(&AddRequest { logins: options(Some(("me", "s3cret"))).logins, ..oci(server) }).unwrap_err());
         assert!(message.contains(why) && !message.contains("s3cret"), "{why}: {message}");
         assert_eq!(exit, Exit::Network);
         assert!(server.requests().len() <= 2, "{why}: {} requests", server.requests().len());
@@ -478,7 +478,7 @@ fn a_redirect_never_takes_the_token_along() {
         Some(_) => shelf.answer(request),
     });
     let home = Home::new();
-    home.add(&AddRequest { oci: options(Some(("me", "s3cret"))), ..oci(&server) }).unwrap();
+    home.add(&AddRequest { logins: options(Some(("me", "s3cret"))).logins, ..oci(&server) }).unwrap();
     let got = elsewhere.requests();
     assert_eq!(got.len(), 2, "configuration and layer");
     assert!(got.iter().all(|request| request.header("authorization").is_none()));

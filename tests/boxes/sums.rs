@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use vbox_rs::boxes::fetch::Access;
 use vbox_rs::boxes::sums::{expected, fetch_sums};
 use vbox_rs::boxes::{Error, Keyring, Offer, PublishedSums, Verified};
 use vbox_rs::error::{Exit, Explain};
@@ -82,7 +83,8 @@ impl World {
     }
 
     fn fetch(&self, path: &str, signature: Option<&str>, keys: &[&str]) -> Result<(String, Verified), Error> {
-        let (checksum, verified) = fetch_sums(&self.cx, &self.ring, &self.sums(path, signature, keys))?;
+        let (checksum, verified) =
+            fetch_sums(&self.cx, &self.ring, &Access::default(), &self.sums(path, signature, keys))?;
         Ok((checksum.to_string(), verified))
     }
 
@@ -145,7 +147,7 @@ fn every_bad_file_of_checksums_is_refused() {
         assert_eq!(code, exit, "{message}");
     }
     let sums = PublishedSums { file: "z.img".into(), ..world.sums("/SHA256SUMS", None, &[]) };
-    let (message, code) = told(fetch_sums(&world.cx, &world.ring, &sums).unwrap_err());
+    let (message, code) = told(fetch_sums(&world.cx, &world.ring, &Access::default(), &sums).unwrap_err());
     assert!(message.ends_with("cannot be used: it does not list `z.img`"), "{message}");
     assert_eq!(code, Exit::Checksum);
 }
@@ -159,7 +161,7 @@ fn the_publishers_signature_counts_more_than_the_catalogue_and_neither_may_contr
         ..Offer::default()
     };
     let ask = |offer: &Offer| {
-        let expected = expected(&world.cx, &world.ring, offer)?;
+        let expected = expected(&world.cx, &world.ring, &Access::default(), offer)?;
         Ok::<_, Error>((expected.checksum.map(|checksum| checksum.to_string()), expected.verified))
     };
     let is_a = Some(format!("sha256:{A}"));

@@ -35,6 +35,16 @@ pub struct PullRequest {
     pub options: Options,
 }
 
+/// How a registry is spoken to, by somebody who asks for any box.
+fn options(request: &AddRequest) -> Result<Options, Error> {
+    let mut certificates: Vec<_> = request.access.ca_cert.iter().cloned().collect();
+    if let Some(folder) = &request.access.ca_path {
+        let entries = std::fs::read_dir(folder).map_err(|e| Error::io("read", folder, e))?;
+        certificates.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()));
+    }
+    Ok(Options { insecure: request.access.insecure, certificates, logins: request.logins.clone() })
+}
+
 /// A request that makes sense.
 struct Wanted<'a> {
     request: &'a PullRequest,
@@ -58,7 +68,7 @@ impl PullRequest {
             force: request.force,
             limits: request.limits.clone(),
             tuning: request.tuning.clone(),
-            options: request.oci.clone(),
+            options: options(request)?,
         })
     }
 
@@ -118,6 +128,7 @@ impl Wanted<'_> {
             cloud_init: None,
             hardware: crate::boxes::Hardware::default(),
             bare: false,
+            catalogue: None,
             verified: if pinned.is_some() { Verified::Checksum } else { Verified::Nothing },
         })
     }
@@ -153,7 +164,7 @@ impl Library {
         let (reference, architecture) = (&wanted.reference, wanted.architecture.as_deref());
         let found = Found::look(cx, &Wish { reference, architecture, options, tuning, limits })?;
         let planned = wanted.describe(found.metadata.clone())?;
-        if let Some(there) = self.same_box(&planned)?.filter(|_| !force) {
+        if let Some(there) = self.planned_box(&planned)?.filter(|_| !force) {
             if before.contains(&there) {
                 return Err(already_there(&planned));
             }
@@ -187,7 +198,7 @@ impl Library {
     }
 
     /// The box of that name, version, provider and architecture.
-    fn same_box(&self, planned: &Manifest) -> Result<Option<Installed>, Error> {
+    fn planned_box(&self, planned: &Manifest) -> Result<Option<Installed>, Error> {
         let path = self.manifest_path(planned)?;
         Ok(self.list()?.boxes.into_iter().find(|installed| installed.path() == path))
     }

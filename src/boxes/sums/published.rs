@@ -2,7 +2,7 @@
 
 use super::{BadSums, Error, LIMIT, Sums, lines};
 use crate::boxes::checksum::Checksum;
-use crate::boxes::fetch;
+use crate::boxes::fetch::{self, Access};
 use crate::boxes::keys::Keyring;
 use crate::boxes::manifest::Verified;
 use crate::boxes::offer::{Offer, PublishedSums};
@@ -25,7 +25,7 @@ pub struct Expected {
 /// What the image of `offer` must hash to: by its publisher's signed file where there is one, else by what we know.
 ///
 /// A wrong signature is an error; a file that cannot be had is one only where nothing else is known.
-pub fn expected(cx: &Cx, ring: &Keyring, offer: &Offer) -> Result<Expected, boxes::Error> {
+pub fn expected(cx: &Cx, ring: &Keyring, access: &Access, offer: &Offer) -> Result<Expected, boxes::Error> {
     let known = offer.checksum.clone();
     let ours = |checksum: Option<Checksum>| {
         let verified = if checksum.is_some() { Verified::Checksum } else { Verified::Nothing };
@@ -34,7 +34,7 @@ pub fn expected(cx: &Cx, ring: &Keyring, offer: &Offer) -> Result<Expected, boxe
     let Some(sums) = offer.sums.as_ref().filter(|sums| known.is_none() || !sums.keys.is_empty()) else {
         return Ok(said(cx, ours(known)));
     };
-    match fetch_sums(cx, ring, sums) {
+    match fetch_sums(cx, ring, access, sums) {
         Ok((published, verified)) => {
             let other = known.clone().filter(|one| one.algorithm() == published.algorithm() && *one != published);
             if let Some(known) = other {
@@ -74,13 +74,18 @@ fn is_absent(error: &boxes::Error) -> bool {
 }
 
 /// Downloads a publisher's file of checksums and its signature, checks it, and finds the image in it.
-pub fn fetch_sums(cx: &Cx, ring: &Keyring, sums: &PublishedSums) -> Result<(Checksum, Verified), boxes::Error> {
+pub fn fetch_sums(
+    cx: &Cx,
+    ring: &Keyring,
+    access: &Access,
+    sums: &PublishedSums,
+) -> Result<(Checksum, Verified), boxes::Error> {
     let url = shown_source(&sums.url);
     let unusable = |source| boxes::Error::from(Error::Unusable { url: url.clone(), source });
-    let bytes = fetch::small(cx, &sums.url, LIMIT as u64)?;
+    let bytes = fetch::document(cx, &sums.url, LIMIT as u64, access, &fetch::Tuning::default())?;
     // Windows-1252 in a comment must not cost the hashes, which are ASCII.
     let text = String::from_utf8_lossy(&bytes);
-    let (text, verified) = match verify(cx, ring, sums, &bytes, &text)? {
+    let (text, verified) = match verify(cx, ring, access, sums, &bytes, &text)? {
         Some((signed, key)) => (signed, Verified::Signature(key)),
         None => (text.into_owned(), Verified::Checksum),
     };
@@ -101,6 +106,7 @@ fn belongs_to(url: &str, file: &str) -> bool {
 fn verify(
     cx: &Cx,
     ring: &Keyring,
+    access: &Access,
     sums: &PublishedSums,
     bytes: &[u8],
     text: &str,
@@ -115,7 +121,7 @@ fn verify(
         Ok(None)
     };
     let (signed, judged) = if let Some(signature) = &sums.signature {
-        let signature = match fetch::small(cx, signature, SIGNATURE_LIMIT) {
+        let signature = match fetch::document(cx, signature, SIGNATURE_LIMIT, access, &fetch::Tuning::default()) {
             Err(boxes::Error::Fetch(fetch::Error::Status { status: 404 | 410, .. })) => {
                 return unsigned("has no signature beside it");
             }

@@ -27,6 +27,7 @@ use super::{App, Done, Error};
     after_help = "\
 Examples:
   vbox-rs box list
+  vbox-rs box add debian/bookworm64
   vbox-rs box add --name my/box ./my.box"
 )]
 pub(super) struct Box {
