@@ -12,12 +12,12 @@ use super::error::{Error, Refusal};
 use super::fetch::{Download, Outcome, Part, Tuning};
 use super::incoming::Incoming;
 use super::library::Library;
-use super::manifest::{Installed, Manifest, StoredDisk, StoredKernel};
+use super::manifest::{CloudInit, Installed, Manifest, StoredDisk, StoredKernel};
+use super::oci;
 use super::receive::{Broken, Received, ReceivedDisk, Receiver};
 use super::request::{AddRequest, Wanted};
 use super::source::Source;
 use super::version::Version;
-use super::{Hardware, oci};
 use crate::progress::Cx;
 use crate::store::{create_private, read_record, sync_dir, write_record};
 
@@ -257,8 +257,11 @@ fn describe(wanted: &Wanted<'_>, source: &Source, received: &Received) -> Result
         checksum: wanted.checksum.as_ref().map(ToString::to_string),
         added_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
         info: received.info.clone(),
-        cloud_init: offer.and_then(|offer| offer.cloud_init),
-        hardware: wishes(&received.hardware, offer.map(|offer| &offer.hardware)),
+        // A bare image of which nothing is known: a seed does no harm, and most of them read it.
+        cloud_init: theirs.cloud_init.or_else(|| offer?.cloud_init).or_else(|| {
+            (received.bare && offer.is_none_or(|offer| offer.provider.is_some())).then_some(CloudInit::Modern)
+        }),
+        hardware: received.hardware.clone().or(offer.map(|offer| offer.hardware.clone()).unwrap_or_default()),
         bare: received.bare,
         verified: wanted.verified.clone(),
         catalogue: wanted.request.catalogue.clone(),
@@ -272,21 +275,6 @@ pub(super) fn stored(disk: &ReceivedDisk) -> StoredDisk {
         format: disk.format.name().into(),
         virtual_size: disk.virtual_size,
         size: disk.file.size,
-    }
-}
-
-/// What the box itself says of its machine, else what its publisher does.
-fn wishes(own: &Hardware, published: Option<&Hardware>) -> Hardware {
-    let other = published.cloned().unwrap_or_default();
-    let own = own.clone();
-    Hardware {
-        cpus: own.cpus.or(other.cpus),
-        memory: own.memory.or(other.memory),
-        mac: own.mac.or(other.mac),
-        firmware: own.firmware.or(other.firmware),
-        disk_bus: own.disk_bus.or(other.disk_bus),
-        nic: own.nic.or(other.nic),
-        guest_os: own.guest_os.or(other.guest_os),
     }
 }
 

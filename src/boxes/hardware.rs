@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::spec::{DiskBus, Firmware, Nic};
+
 /// Defaults that a box brings (its OVF, VMX, Vagrantfile or the catalogue); the machine file overrides each of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -27,46 +29,6 @@ pub struct Hardware {
     /// The guest's operating system, in VirtualBox's words (`Ubuntu_64`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_os: Option<String>,
-}
-
-/// What starts the boot loader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Firmware {
-    /// PC BIOS.
-    Bios,
-    /// UEFI, without secure boot.
-    Uefi,
-}
-
-/// What a disk hangs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DiskBus {
-    /// Paravirtual disk: what every Linux of the last fifteen years has a driver for.
-    Virtio,
-    /// SCSI; virtio-scsi where the box names no older controller.
-    Scsi,
-    /// SATA (AHCI).
-    Sata,
-    /// Parallel ATA.
-    Ide,
-    /// NVM Express.
-    Nvme,
-}
-
-/// A network card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Nic {
-    /// Paravirtual.
-    Virtio,
-    /// Intel PRO/1000, VirtualBox's and VMware's default.
-    E1000,
-    /// AMD PCnet, of very old boxes.
-    Pcnet,
-    /// VMware's paravirtual card.
-    Vmxnet3,
 }
 
 /// More processors or memory (MiB) than a box can mean.

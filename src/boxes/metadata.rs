@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::archive::safe_name;
 use super::error::Refusal;
+use super::manifest::CloudInit;
 use super::name::printable;
 use super::receive::Broken;
 use super::version::Version;
@@ -35,6 +36,7 @@ pub(super) struct Metadata {
     pub initrd: Option<String>,
     pub cmdline: String,
     pub seed: bool,
+    pub cloud_init: Option<CloudInit>,
     pub user: Option<String>,
 }
 
@@ -62,6 +64,7 @@ struct Ours {
     cmdline: String,
     #[serde(default)]
     seed: bool,
+    cloud_init: Option<CloudInit>,
     user: Option<String>,
 }
 
@@ -118,6 +121,7 @@ impl Metadata {
         self.version = ours.version;
         self.cmdline = ours.cmdline;
         self.seed = ours.seed;
+        self.cloud_init = ours.cloud_init;
         self.user = ours.user;
         Ok(())
     }

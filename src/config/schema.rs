@@ -10,7 +10,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::spec::{Accel, FolderType, Protocol, ProviderKind, RunPolicy};
+use super::spec::{Accel, DiskBus, Firmware, FolderType, Nic, Protocol, ProviderKind, RunPolicy};
 
 /// The JSON Schema of machine files (draft 7, which every editor's TOML support knows).
 pub fn schema() -> Value {
@@ -101,6 +101,15 @@ pub struct MachineKeys {
     /// Size of the first disk: MiB as a number, or a string with a unit such as `20 GiB`. It grows disk, partition and
     /// file system; it cannot shrink them. Default: the box's own size.
     pub disk: Option<Size>,
+    /// What starts the boot loader. Default: the box's, else `bios` on x86 and `uefi` elsewhere.
+    pub firmware: Option<Firmware>,
+    /// What the disks hang on. Default: the box's, else virtio.
+    pub disk_bus: Option<DiskBus>,
+    /// The network card. Default: the box's, else virtio.
+    pub nic: Option<Nic>,
+    /// Hardware address of the first network card, for instance `52:54:00:12:34:56`. Default: the box's, else one of the
+    /// machine's own.
+    pub mac: Option<String>,
     /// The hypervisor. Default: qemu, the only one that this version has.
     pub provider: Option<ProviderKind>,
     /// Whether a plain `up` starts the machine. Default: true.

@@ -46,6 +46,9 @@ const RETRY: Duration = Duration::from_millis(150);
 /// How long refused keys may be a matter of booting: `pam_nologin` ("System is booting up"), keys not installed yet.
 const BOOTING: Duration = Duration::from_secs(15);
 
+/// The same, at least, where cloud-init has yet to make the user.
+const MAKING_USERS: Duration = Duration::from_secs(60);
+
 /// The least bound of one attempt; a guest under emulation is slow while it boots.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
@@ -70,27 +73,36 @@ pub fn for_banner<'a>(
         .map_err(|source| Error::Unreachable { endpoint: endpoint.clone(), source })?;
     let mut wait = Wait::new(cx, login, alive, deadline);
     let socket = wait.banner(address)?;
-    Ok(Answered { wait, address, socket })
+    Ok(Answered { wait, booting: BOOTING, address, socket })
 }
 
 /// A guest whose ssh server answers.
 pub struct Answered<'a> {
     wait: Wait<'a>,
+    booting: Duration,
     address: SocketAddr,
     socket: TcpStream,
 }
 
 impl Answered<'_> {
+    /// The guest makes its users itself while it boots, perhaps after its ssh server has started: refused keys are a
+    /// matter of booting for as long again as it took until now.
+    #[must_use]
+    pub fn making_users(mut self) -> Self {
+        self.booting = self.wait.began.elapsed().max(MAKING_USERS);
+        self
+    }
+
     /// The second half of [`for_ssh`]: tries until the guest lets us in, over new connections where it must.
     pub fn log_in(self) -> Result<Session, Error> {
-        let Self { mut wait, address, mut socket } = self;
+        let Self { mut wait, booting, address, mut socket } = self;
         let mut refused_since = None;
         loop {
             match wait.log_in(socket) {
                 Ok(session) => return Ok(session),
                 Err(e @ Error::WrongKey { .. }) => {
                     let since = *refused_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= BOOTING {
+                    if since.elapsed() >= booting {
                         return Err(e);
                     }
                     wait.refusal = Some(e);

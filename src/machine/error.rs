@@ -169,6 +169,15 @@ pub enum Error {
         /// The end of the guest's console.
         console: Vec<String>,
     },
+    /// An image that should have read its seed lets nobody in.
+    #[error(
+        "the guest lets nobody in as `{user}`: neither with the key of the seed that cloud-init should have read, nor with \
+         Vagrant's published one"
+    )]
+    SeedIgnored {
+        /// Who should have been made.
+        user: String,
+    },
     /// The machine's process ended while we waited for its guest.
     #[error("the machine's process ended while it booted ({why})")]
     Died {
@@ -239,7 +248,7 @@ impl Explain for Error {
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::Stuck { why, .. } if why != "io-error" => Exit::Provider,
             Self::Stuck { .. } | Self::Random(_) | Self::NotUploaded { .. } => Exit::Io,
-            Self::InGuest { .. } => Exit::Guest,
+            Self::InGuest { .. } | Self::SeedIgnored { .. } => Exit::Guest,
             _ => Exit::MachineState,
         }
     }
@@ -285,6 +294,12 @@ impl Explain for Error {
             Self::NoBox { .. } => "write `box = \"NAME\"` into the machine file".into(),
             Self::BoxGone { box_name, .. } => format!("add {box_name} again, or destroy the machine"),
             Self::Boot { cause, console, .. } => return boot_hint(cause.hint(), console),
+            Self::SeedIgnored { .. } => {
+                "an image without cloud-init: say in `[ssh]` of the machine file who it lets in (`username`, \
+                 `private_key_path`) and `vbox-rs destroy` this machine; one with cloud-init: `vbox-rs logs` shows why it \
+                 did not read the seed, `vbox-rs console` gets you inside"
+                    .into()
+            }
             Self::Died { log, .. } => format!("the hypervisor's own words are in {}", log.display()),
             Self::Stuck { why, dir } if why == "io-error" => format!(
                 "free some space on the file system of {}, then `vbox-rs up` goes on where it stopped",

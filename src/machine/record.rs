@@ -49,6 +49,9 @@ pub struct MachineRecord {
     pub key: KeyInUse,
     /// The host name that we gave the guest.
     pub hostname: Option<String>,
+    /// Whether the cloud-init of a box that has one was seen to have ended: until then the guest may not be as the seed says.
+    #[serde(default)]
+    pub seed_taken: bool,
     /// Size in bytes up to which partition and file system of the first disk were grown.
     pub grown_to: Option<u64>,
     /// Host ports of the last start, the ssh port first.

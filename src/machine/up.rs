@@ -11,7 +11,8 @@ use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, l
 use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Exit, Failure};
-use crate::guest::{Session, keys, seed};
+use crate::guest::seed::{self, Flavour};
+use crate::guest::{Session, keys};
 use crate::network::{self, Planned, Ports, Wishes, plan_forwards};
 use crate::progress::Cx;
 use crate::provider::{self, Vm, VmPlan, VmState};
@@ -126,7 +127,7 @@ impl<'a> Up<'a> {
         plan::refuse_losses(self.cx, kind, self.spec)?;
         self.refuse_missing(false, true)?;
         let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec))?;
-        if installed.manifest.seed {
+        if plan::seed_flavour(&installed.manifest).is_some() {
             // Before anything is made.
             self.users_key()?;
         }
@@ -147,6 +148,7 @@ impl<'a> Up<'a> {
             host_key: None,
             key: KeyInUse::Box,
             hostname: None,
+            seed_taken: false,
             grown_to: None,
             forwards: Vec::new(),
             ssh: self.spec.ssh.clone(),
@@ -207,7 +209,8 @@ impl<'a> Up<'a> {
         record.file.clone_from(&self.target.file);
         record.ssh = self.spec.ssh.clone();
         record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
-        if !record.manifest.seed {
+        // The seed is not written again.
+        if plan::seed_flavour(&record.manifest).is_none() {
             record.user = plan::user(self.spec, &record.manifest);
         }
         if *record != before {
@@ -262,7 +265,10 @@ impl<'a> Up<'a> {
     fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
         plan::refuse_losses(self.cx, record.provider, self.spec)?;
         self.refuse_missing(record.provisioned, true)?;
-        let installed = Library::new(self.fleet.dirs()).resting_on(record.manifest.clone())?;
+        let library = Library::new(self.fleet.dirs());
+        let installed = library.resting_on(record.manifest.clone())?;
+        // It was done when the machine was made; somebody may have cleared it away since.
+        library.convert_disks(self.cx, &installed, plan::FORMATS)?;
         self.tell_other_box(&record);
         let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };
         self.boot(record, &installed, outcome)
@@ -305,8 +311,8 @@ impl<'a> Up<'a> {
         vm: &mut dyn Vm,
     ) -> Result<VmPlan, Failure> {
         let key = keys::ensure(&self.dir.ssh(), "id_ed25519", &format!("vbox-rs {}", record.id.short()))?;
-        let seeded = installed.manifest.seed;
-        if seeded && !self.dir.seed().exists() {
+        let flavour = plan::seed_flavour(&record.manifest);
+        if let Some(flavour) = flavour.filter(|_| !self.dir.seed().exists()) {
             let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", &format!("vbox-rs {}", record.id.short()))?;
             // `insert_key = false` keeps what lets one in: the user's key, or the published one as in a box without a seed.
             let (authorized, in_use) = match self.users_key()? {
@@ -314,9 +320,12 @@ impl<'a> Up<'a> {
                 Some(theirs) => (theirs, KeyInUse::Box),
                 None => (keys::insecure(&self.dir.ssh())?.public, KeyInUse::Box),
             };
-            record.key = in_use;
-            record.hostname.clone_from(&self.spec.hostname);
-            record.host_key = Some(plan::without_comment(&host_key.public));
+            // Whether an image reads the seed is seen when it lets us in; our own boxes do.
+            if flavour == Flavour::Own {
+                record.key = in_use;
+                record.hostname.clone_from(&self.spec.hostname);
+                record.host_key = Some(plan::without_comment(&host_key.public));
+            }
             // Before the seed, which is not written again: with it the guest is as the record says.
             self.dir.write(record)?;
             seed::write(
@@ -327,10 +336,12 @@ impl<'a> Up<'a> {
                     user: &record.user,
                     authorized_key: &authorized,
                     host_key: Some(&host_key),
+                    flavour,
+                    mac: &plan::mac(record, self.spec),
                 },
             )?;
         }
-        let seed = seeded.then(|| self.dir.seed());
+        let seed = flavour.map(|_| self.dir.seed());
         let plan = plan::vm_plan(record, self.spec, installed, seed);
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;

@@ -11,6 +11,7 @@ mod images;
 #[path = "../support/mounts.rs"]
 mod mounts;
 
+mod cloud;
 mod command;
 mod content;
 mod conversion;

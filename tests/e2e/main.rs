@@ -5,8 +5,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a panic is how a test fails")]
 
 mod bad_input;
+mod cloud;
 mod faults;
 mod guest;
+mod hardware;
 mod lifecycle;
 mod outside;
 mod projects;

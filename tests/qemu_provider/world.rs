@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use vbox_rs::config::spec::{Accel, Protocol, ProviderKind, QemuOptions};
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::{Boot, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
+use vbox_rs::provider::{Boot, Devices, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
 use vbox_rs::store::{Dirs, MachineId};
 
 /// A machine of its own directory that is destroyed at the end, also when the test fails.
@@ -92,7 +92,9 @@ pub fn plan(image: &Path) -> VmPlan {
         memory: 32,
         disks: vec![disk],
         boot: Boot::Disk,
+        devices: Devices::default(),
         seed: None,
+        seed_writable: false,
         forwards: Vec::new(),
         qemu: QemuOptions { accel: Accel::Tcg, ..QemuOptions::default() },
     }

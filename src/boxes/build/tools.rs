@@ -39,6 +39,9 @@ const PROGRAMS: &[(&str, &str)] = &[
 const PROGRAMS_OF_USERS: &[(&str, &str)] = &[("unshare", "util-linux"), ("newuidmap", "uidmap")];
 const FILES: &[(&str, &str)] = &[(GRUB_BOOT, "grub-pc-bin"), (mirror::KEYRING, "debian-archive-keyring")];
 
+/// What GRUB for UEFI is made of.
+const EFI_FILES: &[(&str, &str)] = &[("/usr/lib/grub/x86_64-efi/moddep.lst", "grub-efi-amd64-bin")];
+
 /// GRUB's first sector.
 pub(super) const GRUB_BOOT: &str = "/usr/lib/grub/i386-pc/boot.img";
 
@@ -59,8 +62,8 @@ fn search_path() -> OsString {
     path
 }
 
-/// Everything that is missing, at once.
-pub(super) fn check() -> Result<(), Error> {
+/// Everything that is missing, at once; `efi`: for a box that starts by UEFI too.
+pub(super) fn check(efi: bool) -> Result<(), Error> {
     let path = search_path();
     let found = |name: &str| env::split_paths(&path).any(|dir| !dir.as_os_str().is_empty() && dir.join(name).is_file());
     let mut missing = Vec::new();
@@ -70,7 +73,7 @@ pub(super) fn check() -> Result<(), Error> {
             missing.push(Tool { name, package });
         }
     }
-    for &(name, package) in FILES {
+    for &(name, package) in FILES.iter().chain(if efi { EFI_FILES } else { &[] }) {
         if !Path::new(name).is_file() {
             missing.push(Tool { name, package });
         }
