@@ -77,7 +77,7 @@ fn up_finds_its_box_as_box_add_does() {
         assert!(text.contains(says), "{file}: {text}");
         assert_eq!(found, code, "{file}: {text}");
     }
-    fs::write(home.path().join("Vagrantfile"), "box = 'precise64'").unwrap();
+    fs::write(home.path().join("Vagrantfile"), "box = 'unheard-of'").unwrap();
     let (code, text) = run(&home, &[], &["up"]);
     assert!(code == 4 && text.contains("write `box_url` into the machine file"), "{text}");
 }
