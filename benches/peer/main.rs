@@ -41,7 +41,7 @@ fn main() {
         ("parallel", &|| vec![parts::parallel(&subject, rounds)]),
         ("pipeline", &|| vec![boxes::pipeline(&subject, rounds)]),
         ("vagrant", &|| boxes::vagrant(&subject, rounds).into_iter().collect()),
-        ("convert", &|| boxes::convert(&subject, rounds, None).into_iter().collect()),
+        ("convert", &|| vec![boxes::convert(&subject, rounds)]),
         ("thousand", &|| boxes::thousand(rounds * 5)),
     ];
     for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
