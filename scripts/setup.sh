@@ -4,14 +4,14 @@
 set -euo pipefail
 
 declare -A why=(
-    [build]="to compile" [run]="to run machines" [box]="to build boxes" [test]="to run the tests" [bench]="to measure memory"
+    [build]="to compile" [run]="to run machines" [box]="to build boxes" [test]="to run the tests" [bench]="to measure memory, and to have a peer"
 )
 declare -A packages=(
     [build]="gcc libc6-dev make pkg-config libssl-dev zlib1g-dev"
     [run]="qemu-system-x86 qemu-utils openssh-client rsync curl ca-certificates"
     [box]="mmdebstrap grub-pc-bin grub-efi-amd64-bin grub-common e2fsprogs xz-utils zstd uidmap debian-archive-keyring"
     [test]="shellcheck git openssh-server g++ ovmf docker-registry skopeo nginx-light openssl"
-    [bench]="time"
+    [bench]="time vagrant"
 )
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
