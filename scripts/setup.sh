@@ -16,7 +16,8 @@ declare -A packages=(
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 as_root() { if ((EUID)); then sudo "$@"; else "$@"; fi; }
-apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null; }
+# Servers that only the tests start (nginx, docker-registry) must not be started by their packages.
+apt() { as_root env DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null; }
 candidate() { apt-cache policy "$1" | awk '/Candidate:/ { print $2 }'; }
 
 # The lists may be missing, or older than the mirror: then once more with new ones.
