@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian or Ubuntu, and says what and why. Does nothing when everything is there.
-# Usage: scripts/setup.sh [build] [run] [box] [test]
+# Usage: scripts/setup.sh [build] [run] [box] [test] [bench]
 set -euo pipefail
 
 declare -A why=(
-    [build]="to compile" [run]="to run machines" [box]="to build boxes" [test]="to run the tests" [bench]="to measure memory"
+    [build]="to compile" [run]="to run machines" [box]="to build boxes" [test]="to run the tests" [bench]="to measure memory, and to have a peer"
 )
 declare -A packages=(
     [build]="gcc libc6-dev make pkg-config libssl-dev zlib1g-dev"
     [run]="qemu-system-x86 qemu-utils openssh-client rsync curl ca-certificates"
     [box]="mmdebstrap grub-pc-bin grub-efi-amd64-bin grub-common e2fsprogs xz-utils zstd uidmap debian-archive-keyring"
-    [test]="shellcheck git openssh-server ovmf"
-    [bench]="time"
+    [test]="shellcheck git openssh-server g++ ovmf docker-registry skopeo nginx-light openssl"
+    [bench]="time vagrant"
 )
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 as_root() { if ((EUID)); then sudo "$@"; else "$@"; fi; }
-apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null; }
+# Servers that only the tests start (nginx, docker-registry) must not be started by their packages.
+apt() { as_root env DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null; }
 candidate() { apt-cache policy "$1" | awk '/Candidate:/ { print $2 }'; }
 
 # The lists may be missing, or older than the mirror: then once more with new ones.

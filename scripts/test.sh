@@ -19,8 +19,9 @@ cargo fmt --all --check
 step shellcheck
 shellcheck scripts/*.sh .ci/run
 shellcheck -s sh boxes/build/debian/{customize.sh,image.sh,first-boot,resolv-conf,initramfs-hook,initramfs-load,initramfs-move} boxes/build/debian-cloud/customize.sh src/guest/data/reset.sh
+# With the fuzz targets, which must at least compile.
 step clippy
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 step documentation
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 cargo test --locked --quiet --doc
@@ -35,4 +36,4 @@ trap - EXIT
 cargo deny --log-level warn check licenses bans sources
 step tests
 scripts/tools.sh nextest
-cargo nextest run --locked --no-fail-fast
+cargo nextest run --locked --profile full

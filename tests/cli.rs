@@ -308,7 +308,9 @@ fn a_reader_that_goes_away_is_no_error() {
 fn the_version_is_told_in_three_ways() {
     let home = TestHome::new();
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(home.run(["--version"]).1, format!("vbox-rs {version}\n"));
+    for flag in ["--version", "-v", "-V"] {
+        assert_eq!(home.run([flag]).1, format!("vbox-rs {version}\n"));
+    }
     assert!(home.run(["version"]).1.starts_with(&format!("vbox-rs {version}")));
     let object: serde_json::Value = serde_json::from_str(&home.run(["version", "--json"]).1).unwrap();
     assert_eq!(object["version"], version);
@@ -320,9 +322,48 @@ fn an_empty_library_says_how_to_fill_it() {
     let said = "there are no boxes; `vbox-rs box add` or `vbox-rs up` fetches one\n";
     assert_eq!(home.run(["box", "list"]), (0, String::new(), said.into()));
     assert_eq!(home.run(["box", "list", "--json"]).0, 0);
-    let expected = "error: no box named `x/y`\n  hint: `vbox-rs box list` lists the boxes on this computer\n";
+    let expected = "error: no box named `x/y`\n  hint: `vbox-rs box list` lists the boxes on this computer, \
+                    `vbox-rs box search WORD` what can be had\n";
     assert_eq!(home.run(["box", "info", "x/y"]), (4, String::new(), expected.into()));
     assert_eq!(home.run(["box", "remove", "x/y"]), (4, String::new(), expected.into()));
+}
+
+#[test]
+fn the_catalogue_is_searched_without_a_network() {
+    let home = TestHome::new();
+    let (code, out, err) = home.run(["box", "search", "ubuntu", "16.04"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_snapshot("box-search.txt", &out);
+    let (code, out, err) = home.run(["box", "search", "debian/bookworm64"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("`box build`") && out.contains("until 2028-06"), "{out}");
+    let (code, out, _) = home.run(["box", "search", "alma", "arm64", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &found["catalogue"][0]["name"]), (0, &"almalinux/8".into()));
+    assert_eq!(found["library"], serde_json::json!([]));
+    let nothing = "nothing holds zx and spectrum; a URL or a file can be added too\n";
+    assert_eq!(home.run(["box", "search", "zx", "spectrum"]), (0, String::new(), nothing.into()));
+    assert!(!home.home().exists(), "nothing was made");
+}
+
+#[test]
+fn a_box_that_is_not_here_is_told_of_from_the_catalogue() {
+    let home = TestHome::new();
+    let (code, out, err) = home.run(["box", "info", "generic/ubuntu1604"]);
+    assert_eq!((code, err.as_str()), (0, "`generic/ubuntu1604` is not on this computer yet\n"));
+    assert_snapshot("box-info-catalogue.txt", &out);
+    let (code, out, _) = home.run(["box", "info", "fedora/40-cloud-base", "--json"]);
+    let known: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &known["catalogue"]["ended"]), (0, &true.into()));
+    assert_eq!(known["offers"][0]["architecture"], "amd64");
+    assert_eq!(home.run(["box", "info", "generic/ubuntu1604", "--box-version", "4.3.12"]).0, 4);
+
+    let catalogue = home.home().join("config/catalogue");
+    std::fs::create_dir_all(&catalogue).unwrap();
+    std::fs::write(catalogue.join("mine.toml"), "name = \"me/mine\"\ntitel = 1\n").unwrap();
+    let (code, _, err) = home.run(["box", "info", "me/mine"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("config/catalogue/mine.toml is broken: line 2: unknown field `titel`"), "{err}");
 }
 
 #[test]
@@ -534,4 +575,37 @@ fn machines_that_were_never_made_are_listed_and_cost_nothing() {
     assert_eq!(home.run(["destroy"]).0, 0, "no question when there is nothing to lose");
     assert_eq!(home.run(["global-status"]).1, "");
     assert!(!home.home().join("machines").exists(), "nothing was made");
+}
+
+#[test]
+fn programs_that_know_vagrants_lines_are_served() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"acme/x\"\n[machines.web]\n[machines.db]\n");
+    let lines = |args: &[&str]| {
+        let (code, out, err) = home.run([args, &["--machine-readable"]].concat());
+        let lines = out.lines().map(|line| {
+            let (time, rest) = line.split_once(',').unwrap();
+            assert!(time.parse::<u64>().is_ok(), "{line}");
+            rest.to_owned()
+        });
+        (code, lines.collect::<Vec<_>>(), err)
+    };
+    let (code, out, err) = lines(&["status"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let expected = ["state,not_created", "state-human-short,not created", "state-human-long,not created"];
+    let expected: Vec<_> =
+        ["web", "db"].iter().flat_map(|name| expected.map(|rest| format!("{name},{rest}"))).collect();
+    let mut out: Vec<_> = out.into_iter().filter(|line| line.contains(",state")).collect();
+    out.sort();
+    let mut expected = expected;
+    expected.sort();
+    assert_eq!(out, expected);
+    assert_eq!(lines(&["global-status"]).1, [",metadata,machine-count,0"]);
+    assert_eq!(lines(&["version"]).1, [format!(",version-installed,{}", env!("CARGO_PKG_VERSION"))]);
+    assert_eq!(lines(&["box", "list"]).1, [""; 0]);
+    let (code, out, err) = lines(&["ssh-config", "nobody"]);
+    assert_ne!(code, 0);
+    assert!(out[0].starts_with(",error-exit,") && out[0].contains("nobody"), "{out:?}");
+    assert!(err.contains("nobody"), "{err}");
+    assert_eq!(home.run(["status", "--json", "--machine-readable"]).0, 2);
 }

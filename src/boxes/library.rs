@@ -1,7 +1,9 @@
 //! The boxes on this computer.
 //!
 //! ```text
-//! boxes/disks/<sha256>.{qcow2,img,kernel,initrd}    content, shared by all boxes that have it
+//! boxes/disks/<sha256>.{qcow2,img,vmdk,vdi,vhdx,vhd,kernel,initrd}
+//!                                                   content, shared by all boxes that have it
+//! boxes/converted/<sha256>.<ending>                 a disk of that content in another format: see `convert`
 //! boxes/manifests/<name>/<version>/<provider>-<architecture>.json
 //! boxes/converted/<sha256 of a disk>.<format>       the same disk in another format, for a hypervisor that wants it
 //! boxes/kept/<file of disks>                        empty: machines use it although its box is gone
@@ -14,6 +16,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use super::NATIVE;
 use super::error::Error;
 use super::incoming::Incoming;
 use super::manifest::{Installed, Manifest};
@@ -60,7 +63,8 @@ pub struct Query<'a> {
     pub version: Option<&'a str>,
     /// One whose architecture is unknown fits too.
     pub architecture: Option<&'a str>,
-    /// `libvirt` or `qemu`; both run everywhere, so this only chooses between two of one version.
+    /// All run everywhere, so this only chooses between two of one version; without it, those whose disks need no
+    /// conversion come first.
     pub provider: Option<&'a str>,
 }
 
@@ -198,8 +202,9 @@ impl Library {
         };
         let rank = |installed: &Installed| {
             let manifest = &installed.manifest;
-            let provider = query.provider.unwrap_or("qemu") == manifest.provider;
-            (manifest.version.clone(), manifest.architecture == architecture, provider)
+            let asked = query.provider.is_some_and(|provider| provider == manifest.provider);
+            let native = NATIVE.iter().position(|provider| *provider == manifest.provider);
+            (manifest.version.clone(), manifest.architecture == architecture, asked, native)
         };
         let found = listing.boxes.into_iter().filter(fits).max_by_key(rank);
         match (found, listing.damaged.into_iter().next()) {
@@ -235,7 +240,7 @@ impl Library {
         }
     }
 
-    fn has_files(&self, manifest: &Manifest) -> bool {
+    pub(super) fn has_files(&self, manifest: &Manifest) -> bool {
         manifest.files().iter().all(|name| self.disks().join(name).is_file())
     }
 

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::add::AddRequest;
 use super::error::Error;
 use super::library::{Library, Query};
 use super::manifest::Installed;
 use super::offer::Offer;
+use super::request::AddRequest;
 use super::version::Requirement;
 use crate::progress::Cx;
 
@@ -21,29 +21,16 @@ pub trait Origins: Sync {
     fn newest(&self, cx: &Cx, installed: &Installed, requirement: Option<&Requirement>)
     -> Result<Option<Offer>, Error>;
 
-    /// Adds what was offered.
-    fn add(&self, cx: &Cx, library: &Library, offer: &Offer, force: bool) -> Result<Installed, Error> {
-        let request = AddRequest {
-            source: offer.urls.first().cloned().unwrap_or_default(),
-            name: Some(offer.name.clone()),
-            version: offer.version.as_ref().map(ToString::to_string),
-            checksum: offer.checksum.as_ref().map(ToString::to_string),
-            provider: offer.provider.clone(),
-            architecture: offer.architecture.clone(),
-            force,
-            ..AddRequest::default()
-        };
-        library.add(cx, &request)
-    }
-}
-
-/// Files and URLs, of which nobody publishes versions.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FilesAndUrls;
-
-impl Origins for FilesAndUrls {
-    fn newest(&self, _: &Cx, _: &Installed, _: Option<&Requirement>) -> Result<Option<Offer>, Error> {
-        Ok(None)
+    /// Adds what was offered beside the box that it is newer than.
+    fn add(
+        &self,
+        cx: &Cx,
+        library: &Library,
+        _installed: &Installed,
+        offer: &Offer,
+        force: bool,
+    ) -> Result<Installed, Error> {
+        library.add(cx, &AddRequest { force, ..AddRequest::of(offer.clone()) })
     }
 }
 

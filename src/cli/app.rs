@@ -26,7 +26,15 @@ impl App {
             (false, true) => Some(false),
             (false, false) => None,
         };
-        let ui = Ui::new(Settings { json: global.json, quiet: global.quiet, color, no_tty: global.no_tty });
+        let ui = Ui::new(Settings {
+            json: global.json,
+            quiet: global.quiet,
+            color,
+            no_tty: global.no_tty,
+            machine_readable: global.machine_readable,
+            timestamp: global.timestamp || global.debug_timestamp,
+            debug: global.debug || global.debug_timestamp,
+        });
         Self { ui, global }
     }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::status::{ports, remarks, state};
+use super::status::{fields, ports, remarks, state};
 use super::{App, Done};
 use crate::ui::Table;
 
@@ -27,6 +27,17 @@ impl GlobalStatus {
         let all = app.fleet()?.survey()?;
         if app.ui.json() {
             app.ui.print_json(&serde_json::json!({ "machines": all }))?;
+            return Ok(0);
+        }
+        if app.ui.machine_readable() {
+            app.ui.print_fields(None, "metadata", &["machine-count", &all.len().to_string()])?;
+            for status in &all {
+                let id = status.id.map(crate::store::MachineId::short).unwrap_or_default();
+                let home = status.project.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default();
+                app.ui.print_fields(None, "machine-id", &[&id])?;
+                fields(&app.ui, None, status)?;
+                app.ui.print_fields(None, "machine-home", &[&app.ui.neutral(&home)])?;
+            }
             return Ok(0);
         }
         if all.is_empty() {

@@ -39,6 +39,16 @@ impl Status {
             app.ui.print_json(&serde_json::json!({ "machines": all }))?;
             return Ok(code);
         }
+        if app.ui.machine_readable() {
+            for status in &all {
+                let name = Some(status.name.as_str());
+                fields(&app.ui, name, status)?;
+                app.ui.print_fields(name, "state-human-short", &[&status.state])?;
+                let long = status.detail.as_deref().unwrap_or(&status.state);
+                app.ui.print_fields(name, "state-human-long", &[&app.ui.neutral(long)])?;
+            }
+            return Ok(0);
+        }
         let mut table = Table::new(["NAME", "STATE", "PROVIDER", "BOX", "PORTS"]);
         for status in &all {
             table.row([
@@ -52,6 +62,25 @@ impl Status {
         app.ui.print(&table.render())?;
         app.ui.print(&remarks(&app.ui, &all))?;
         Ok(code)
+    }
+}
+
+/// Provider and state as programs know them from Vagrant.
+pub(super) fn fields(ui: &Ui, target: Option<&str>, status: &MachineStatus) -> Result<(), ui::Error> {
+    if let Some(kind) = status.provider {
+        ui.print_fields(target, "metadata", &["provider", kind.name()])?;
+        ui.print_fields(target, "provider-name", &[kind.name()])?;
+    }
+    ui.print_fields(target, "state", &[vagrants_word(&status.state)])
+}
+
+/// Vagrant's word for a state, where it has one.
+fn vagrants_word(state: &str) -> &str {
+    match state {
+        "not created" => "not_created",
+        "off" => "poweroff",
+        "vanished" => "aborted",
+        other => other,
     }
 }
 

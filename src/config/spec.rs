@@ -44,7 +44,7 @@ pub struct MachineSpec {
     pub box_architecture: Option<String>,
     /// Host name inside of the guest; the box's own where left out.
     pub hostname: Option<String>,
-    /// Virtual processors; the box's default, else 1, where left out.
+    /// Virtual processors; the box's default, else 2, where left out.
     pub cpus: Option<u32>,
     /// Memory in MiB; the box's default, else 1024, where left out.
     pub memory: Option<u64>,

@@ -68,6 +68,9 @@ pub(super) fn without_comment(key: &str) -> String {
     key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
+/// What QEMU's overlays stand on, the best format first; a box's disk in another one is converted.
+pub(super) const FORMATS: &[&str] = &["qcow2", "raw"];
+
 /// Memory in MiB that a machine of `spec` gets.
 pub(super) fn memory(spec: &MachineSpec) -> u64 {
     spec.memory.unwrap_or(DEFAULT_MEMORY)
@@ -88,7 +91,7 @@ pub(super) fn vm_plan(
     seed: Option<PathBuf>,
 ) -> VmPlan {
     let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let disks = installed.manifest.disks.iter().zip(installed.disk_paths()).enumerate();
+    let disks = installed.images(FORMATS).into_iter().enumerate();
     let devices = devices(record, spec);
     // The kernel that a box brings starts without firmware: whoever wants UEFI wants the disk's boot loader.
     let direct = spec.provider_options.qemu.direct_boot && devices.firmware != Some(Firmware::Uefi);
@@ -99,9 +102,9 @@ pub(super) fn vm_plan(
         cpus,
         memory,
         disks: disks
-            .map(|(i, (disk, backing))| PlannedDisk {
+            .map(|(i, (backing, backing_format))| PlannedDisk {
                 backing,
-                backing_format: disk.format.clone(),
+                backing_format,
                 size: spec.disk.filter(|_| i == 0),
             })
             .collect(),

@@ -266,7 +266,10 @@ impl<'a> Up<'a> {
     fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
         plan::refuse_losses(self.cx, record.provider, self.spec)?;
         self.refuse_missing(record.provisioned, true)?;
-        let installed = Library::new(self.fleet.dirs()).resting_on(record.manifest.clone())?;
+        let library = Library::new(self.fleet.dirs());
+        let installed = library.resting_on(record.manifest.clone())?;
+        // It was done when the machine was made; somebody may have cleared it away since.
+        library.convert_disks(self.cx, &installed, plan::FORMATS)?;
         self.tell_other_box(&record);
         let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };
         self.boot(record, &installed, outcome)

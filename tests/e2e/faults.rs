@@ -7,7 +7,7 @@ use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::world::{World, demo_box};
+use crate::world::World;
 
 /// Instants are drawn from the time that the command takes undisturbed; a printed seed repeats a run.
 struct Dice(u64);
@@ -53,7 +53,6 @@ fn measured(world: &World, args: &[&str]) -> Duration {
 
 #[test]
 fn up_killed_at_any_instant_is_taken_up_again() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     let mut dice = Dice::new();
@@ -75,7 +74,6 @@ fn up_killed_at_any_instant_is_taken_up_again() {
 
 #[test]
 fn halt_and_destroy_killed_at_any_instant_are_taken_up_again() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     let mut dice = Dice::new();
@@ -97,7 +95,6 @@ fn halt_and_destroy_killed_at_any_instant_are_taken_up_again() {
 
 #[test]
 fn suspend_killed_at_any_instant_is_taken_up_again() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     let mut dice = Dice::new();
@@ -124,7 +121,6 @@ fn suspend_killed_at_any_instant_is_taken_up_again() {
 
 #[test]
 fn resume_killed_at_any_instant_is_taken_up_again() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     let mut dice = Dice::new();
@@ -154,7 +150,7 @@ fn resume_killed_at_any_instant_is_taken_up_again() {
 
 #[test]
 fn up_killed_while_its_guest_boots_is_taken_up_again() {
-    let Some(world) = World::with_demo() else { return };
+    let world = World::with_demo();
     world.machine_file(
         "box = \"demo\"\n[[provision]]\ntype = \"shell\"\ninline = \"sleep 1; echo run >> /var/tmp/runs\"\n",
     );
@@ -227,7 +223,6 @@ fn files(path: &Path) -> usize {
 
 #[test]
 fn a_damaged_or_newer_record_is_refused_and_kept() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     world.run(&["up"]).fails(10, &[]);

@@ -5,13 +5,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
-use crate::world::{World, demo_box};
+use crate::world::World;
 
 const FILE: &str = "box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n";
 
 /// `web` needs `app`, `app` needs `db`, `free` needs nobody; all run, though a first `up` counts them as failed.
-fn chain() -> Option<World> {
-    demo_box()?;
+fn chain() -> World {
     let world = World::empty();
     world.add_empty_box();
     world.machine_file(&format!(
@@ -20,7 +19,7 @@ fn chain() -> Option<World> {
     for name in ["db", "app", "web", "free"] {
         world.run(&["up", name]).fails(10, &[]);
     }
-    Some(world)
+    world
 }
 
 /// The names in the order in which `words` were said of them.
@@ -42,7 +41,7 @@ fn changed(world: &World, name: &str) -> SystemTime {
 
 #[test]
 fn what_others_depend_on_is_halted_last() {
-    let Some(world) = chain() else { return };
+    let world = chain();
     let ran = world.run(&["halt"]).ok();
     let stopped = order(&ran.stderr, "did not shut down within");
     let chain: Vec<_> = stopped.iter().filter(|name| *name != "free").collect();
@@ -55,7 +54,7 @@ fn what_others_depend_on_is_halted_last() {
 
 #[test]
 fn a_machine_that_cannot_be_stopped_keeps_those_running_that_it_depends_on_and_no_other() {
-    let Some(world) = chain() else { return };
+    let world = chain();
     let record = world.home().join("machines").join(world.id("app")).join("machine.json");
     let good = fs::read_to_string(&record).unwrap();
     fs::write(&record, "{").unwrap();
@@ -75,7 +74,7 @@ fn a_machine_that_cannot_be_stopped_keeps_those_running_that_it_depends_on_and_n
 
 #[test]
 fn suspended_machines_are_resumed_and_those_that_are_off_left_alone() {
-    let Some(world) = chain() else { return };
+    let world = chain();
     world.run(&["halt", "-f", "free"]).ok();
     world.run(&["suspend"]).ok().says(&["web: suspended", "app: suspended", "db: suspended"]);
     assert!(changed(&world, "web") < changed(&world, "app") && changed(&world, "app") < changed(&world, "db"));
@@ -100,7 +99,7 @@ fn suspended_machines_are_resumed_and_those_that_are_off_left_alone() {
 
 #[test]
 fn nobody_comes_between_the_halves_of_a_reload() {
-    let Some(world) = chain() else { return };
+    let world = chain();
     let mut reload = world.command(&["reload", "free"]).spawn().unwrap();
     // Whoever waits for the machine gets it when the reload has ended, not when its `halt` has.
     while !world.run(&["status", "free"]).ok().stdout.contains("in use by `vbox-rs reload`") {

@@ -258,13 +258,12 @@ impl Site {
         if let Some(dir) = output.parent() {
             fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         }
-        let names = kernel.iter().chain(kernel.and(Some(&"initrd.img"))).chain([&"box.img"]);
-        let parts = names.map(|name| Part::open(name, &self.path(name)));
+        let names = kernel.into_iter().flat_map(|kernel| [kernel, "initrd.img"]).chain(["box.img"]);
         let package = Package {
             metadata: metadata(self.recipe, &version, kernel),
             info: Some(info(self.recipe, &text("packages")?, &files_sha256)),
             vagrantfile: None,
-            parts: parts.collect::<Result<_, _>>()?,
+            parts: names.map(|name| Part::open(name, &self.path(name))).collect::<Result<_, _>>()?,
             date,
         };
         let size = package.write(cx, output, true)?.size;
@@ -347,7 +346,7 @@ fn version(release: &str, seconds: u64) -> String {
 
 /// Year, month and day of a day since 1970 (Howard Hinnant's `civil_from_days`: years begin in March, so that the leap
 /// day is the last one).
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(super) fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let of_era = days % 146_097;

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Error, mirror};
 use crate::progress::Cx;
+use crate::trace;
 
 /// A program or file of the host, and the Debian package that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +123,7 @@ impl Workshop {
             None => log()?,
         };
         command.stdout(stdout).stderr(log()?);
+        trace::command(&command);
         let child = command.spawn().map_err(|source| Error::NotStarted { program: program.clone(), source })?;
         let status = Running(Some(child)).wait(cx).map_err(|stop| match stop {
             Stop::Interrupted(interrupted) => Error::Interrupted(interrupted),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{App, Done};
 use crate::boxes::{Damaged, Library, Listing, Manifest, Usage};
 use crate::error::Failure;
-use crate::ui::{Table, Ui, text};
+use crate::ui::{self, Table, Ui, text};
 
 /// List the boxes on this computer
 ///
@@ -51,6 +51,12 @@ impl List {
         if app.ui.json() {
             let boxes: Vec<Value> = shown.iter().map(|manifest| with_sizes(manifest, &usage)).collect();
             app.ui.print_json(&json!({ "boxes": boxes, "damaged": damaged, "total_size": usage.total() }))?;
+            return Ok(0);
+        }
+        if app.ui.machine_readable() {
+            for manifest in &shown {
+                fields(&app.ui, manifest, self.box_info)?;
+            }
             return Ok(0);
         }
         if shown.is_empty() {
@@ -107,6 +113,19 @@ fn with_sizes(manifest: &Manifest, usage: &Usage) -> Value {
 
 fn describe(damaged: Damaged) -> String {
     format!("the box `{}` cannot be read: {}", damaged.name, Failure::from(damaged.error).chain())
+}
+
+/// The lines that programs know from Vagrant.
+fn fields(ui: &Ui, manifest: &Manifest, info: bool) -> Result<(), ui::Error> {
+    ui.print_fields(None, "box-name", &[&ui.neutral(&manifest.name)])?;
+    ui.print_fields(None, "box-provider", &[&ui.neutral(&manifest.provider)])?;
+    ui.print_fields(None, "box-version", &[&manifest.version.to_string()])?;
+    ui.print_fields(None, "box-architecture", &[&ui.neutral(manifest.architecture.as_deref().unwrap_or_default())])?;
+    for (key, value) in manifest.info.iter().flatten().filter(|_| info) {
+        let value = value.as_str().map_or_else(|| value.to_string(), Into::into);
+        ui.print_fields(None, "box-info", &[&ui.neutral(key), &ui.neutral(&value)])?;
+    }
+    Ok(())
 }
 
 /// What the box tells about itself, indented below its name.

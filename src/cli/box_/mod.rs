@@ -7,8 +7,10 @@ mod info;
 mod list;
 mod outdated;
 mod prune;
+mod push;
 mod remove;
 mod repackage;
+mod search;
 mod update;
 mod verify;
 
@@ -25,6 +27,7 @@ use super::{App, Done, Error};
     after_help = "\
 Examples:
   vbox-rs box list
+  vbox-rs box add debian/bookworm64
   vbox-rs box add --name my/box ./my.box"
 )]
 pub(super) struct Box {
@@ -37,6 +40,7 @@ enum BoxCommand {
     Add(add::Add),
     List(list::List),
     Info(info::Info),
+    Search(search::Search),
     Remove(remove::Remove),
     Outdated(outdated::Outdated),
     Update(update::Update),
@@ -45,6 +49,7 @@ enum BoxCommand {
     Verify(verify::Verify),
     Repackage(repackage::Repackage),
     Build(build::Build),
+    Push(push::Push),
 }
 
 impl Box {
@@ -53,6 +58,7 @@ impl Box {
             BoxCommand::Add(args) => args.run(app),
             BoxCommand::List(args) => args.run(app),
             BoxCommand::Info(args) => args.run(app),
+            BoxCommand::Search(args) => args.run(app),
             BoxCommand::Remove(args) => args.run(app),
             BoxCommand::Outdated(args) => args.run(app),
             BoxCommand::Update(args) => args.run(app),
@@ -61,6 +67,7 @@ impl Box {
             BoxCommand::Verify(args) => args.run(app),
             BoxCommand::Repackage(args) => args.run(app),
             BoxCommand::Build(args) => args.run(app),
+            BoxCommand::Push(args) => args.run(app),
         }
     }
 }

@@ -4,7 +4,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{App, Done};
-use crate::boxes::{Asked, FilesAndUrls, Library, Outlook, outlooks};
+use crate::boxes::fetch::Access;
+use crate::boxes::{Asked, Finder, Library, Outlook, outlooks};
 use crate::error::{Exit, Explain, Failure};
 use crate::ui::{Table, Ui};
 
@@ -32,7 +33,7 @@ impl Outdated {
         if asked.is_empty() {
             app.ui.say("there are no boxes to ask about");
         }
-        let answers = outlooks(&app.ui.cx(), &origins(), &asked);
+        let answers = outlooks(&app.ui.cx(), &origins(app)?, &asked);
         if app.ui.json() {
             let boxes: Vec<_> = asked.iter().zip(&answers).map(|(asked, answer)| as_json(asked, answer)).collect();
             app.ui.print_result("boxes", &boxes)?;
@@ -47,8 +48,8 @@ impl Outdated {
 }
 
 /// Where boxes come from.
-pub(super) fn origins() -> FilesAndUrls {
-    FilesAndUrls
+pub(super) fn origins(app: &App) -> Result<Finder, Failure> {
+    Ok(Finder::of_user(&app.ui.cx(), &App::dirs()?, Access::from_env())?)
 }
 
 /// The newest of each box on this computer.

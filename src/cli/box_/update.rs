@@ -41,14 +41,14 @@ impl Update {
         let asked = if self.names.is_empty() { of_project(app)? } else { self.named(&library)? };
         let asked: Vec<_> = asked.into_iter().filter(|asked| self.means(&asked.installed.manifest)).collect();
         let cx = app.ui.cx();
-        let origins = origins();
+        let origins = origins(app)?;
         let answers = outlooks(&cx, &origins, &asked);
         let mut added = Vec::new();
         for (asked, answer) in asked.iter().zip(&answers) {
             let Manifest { name, version, source, .. } = &asked.installed.manifest;
             match answer {
                 Outlook::Newer(offer) => {
-                    let new = origins.add(&cx, &library, offer, self.force)?;
+                    let new = origins.add(&cx, &library, &asked.installed, offer, self.force)?;
                     app.ui.say(&format!("box `{name}` {} is added beside {version}", new.manifest.version));
                     tell_users(app, &library, &fleet, &new)?;
                     added.push(json!({ "name": name, "from": version, "to": new.manifest.version }));

@@ -23,6 +23,7 @@ use crate::config::spec::{DiskBus, Protocol, mac_address};
 use crate::progress::Cx;
 use crate::store::{self, Lock, MachineId};
 use crate::sys;
+use crate::trace;
 
 /// How long QEMU may take until its monitor answers. It takes 60 ms; a host that swaps takes seconds.
 const READY: Duration = Duration::from_secs(60);
@@ -88,6 +89,7 @@ impl Launch<'_> {
         keep.extend(listeners.iter().map(AsFd::as_fd));
         keep.extend(self.keep);
         cx.check()?;
+        trace::command(&command);
         let child = sys::spawn_detached(&mut command, &keep)
             .map_err(|source| Error::Run { program: program.display().to_string(), source })?;
         let started = Started::watch(child)?;

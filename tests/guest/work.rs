@@ -1,13 +1,10 @@
-//! Folders and provisioners against a real sshd on this host's loopback, as the login user of the tests.
-
-#![expect(clippy::unwrap_used, reason = "a panic in a test is its message; clippy.toml covers only test functions")]
+//! Folders and provisioners over a session.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use vbox_rs::config::spec::{
@@ -15,92 +12,27 @@ use vbox_rs::config::spec::{
 };
 use vbox_rs::error::{Exit, Explain, Failure};
 use vbox_rs::folders::{How, SshFiles, Synced, sync};
-use vbox_rs::guest::openssh::{ClientConfig, config_text, known_hosts_line};
-use vbox_rs::guest::{Endpoint, HostKey, Login, Session, keys};
+use vbox_rs::guest::Session;
 use vbox_rs::progress::{Cancel, Cx, Silent};
 use vbox_rs::provision::{self, Helper};
 
-struct Guest {
-    dir: tempfile::TempDir,
-    sshd: Child,
-    session: Session,
-    user: String,
-}
+use crate::world::{Sshd, user};
 
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let _ = self.sshd.kill();
-        let _ = self.sshd.wait();
-    }
+struct Guest {
+    sshd: Sshd,
+    session: Session,
+    config: PathBuf,
 }
 
 impl Guest {
-    /// `None` where there is no sshd.
-    fn start() -> Option<Self> {
-        let program = Path::new("/usr/sbin/sshd");
-        if !program.exists() {
-            return None;
-        }
-        let user = Command::new("id").arg("-un").output().unwrap().stdout;
-        let user = String::from_utf8(user).unwrap().trim().to_owned();
-        if user == "root" {
-            fs::create_dir_all("/run/sshd").unwrap();
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        let login = keys::ensure(dir.path(), "login", "test").unwrap();
-        let host = keys::ensure(dir.path(), "host", "test").unwrap();
-        fs::write(path("authorized_keys"), &login.public).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
-             PidFile none\nPermitRootLogin prohibit-password\n",
-            host.private.display(),
-            path("authorized_keys").display()
-        );
-        fs::write(path("sshd_config"), config).unwrap();
-        let mut command = Command::new(program);
-        command.args(["-D", "-e", "-f"]).arg(path("sshd_config"));
-        let sshd = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let endpoint = Endpoint { host: "127.0.0.1".into(), port, user: user.clone() };
-        let open = || {
-            Session::open(
-                &Cx::silent(),
-                &Login {
-                    endpoint: endpoint.clone(),
-                    keys: vec![login.private.clone()],
-                    host_key: HostKey::FirstContact,
-                    timeout: Duration::from_secs(10),
-                    keep_alive: true,
-                },
-            )
-        };
-        let session = (0..100)
-            .find_map(|_| {
-                std::thread::sleep(Duration::from_millis(50));
-                open().ok()
-            })
-            .unwrap();
-        let known = known_hosts_line("guest", session.host_key()).unwrap();
-        fs::write(path("known_hosts"), known).unwrap();
-        let text = config_text(&ClientConfig {
-            host: "guest",
-            endpoint: &endpoint,
-            known_hosts: &path("known_hosts"),
-            host_key_alias: "guest",
-            host_key_known: true,
-            identities: &[login.private],
-            forward_agent: false,
-            forward_x11: false,
-            keep_alive: true,
-            connect_timeout: 10,
-        });
-        fs::write(path("config"), text.unwrap()).unwrap();
-        Some(Self { dir, sshd, session, user })
+    fn start() -> Self {
+        let sshd = Sshd::start();
+        let (session, config) = (sshd.open(), sshd.client_config("guest"));
+        Self { sshd, session, config }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.sshd.dir.path().join(name)
     }
 
     fn folder(&self) -> SyncedFolder {
@@ -117,14 +49,14 @@ impl Guest {
     }
 
     fn sync(&mut self, cx: &Cx) -> Result<Synced, vbox_rs::folders::Error> {
-        let (folder, config) = (self.folder(), self.path("config"));
-        sync(cx, &mut self.session, &folder, &SshFiles { config: &config, host: "guest" }, &self.user)
+        let folder = self.folder();
+        sync(cx, &mut self.session, &folder, &SshFiles { config: &self.config, host: "guest" }, &user())
     }
 }
 
 #[test]
 fn a_folder_goes_by_tar_first_and_by_rsync_then() {
-    let Some(mut guest) = Guest::start() else { return };
+    let mut guest = Guest::start();
     let (from, to) = (guest.path("from"), guest.path("to the guest"));
     fs::create_dir_all(from.join("sub/.git")).unwrap();
     for (path, content) in [("sub/a", "1"), ("b", "22"), ("x.log", "no"), ("sub/.git/x", "no")] {
@@ -149,13 +81,13 @@ fn a_folder_goes_by_tar_first_and_by_rsync_then() {
 
 #[test]
 fn a_cancelled_sync_is_told_as_such() {
-    let Some(mut guest) = Guest::start() else { return };
+    let mut guest = Guest::start();
     let cancel = Cancel::default();
     let cx = Cx::new(Arc::new(Silent), cancel.clone());
     fs::create_dir(guest.path("from")).unwrap();
     fs::File::create(guest.path("from/huge")).unwrap().set_len(20 << 30).unwrap();
-    let stopper = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(700));
+    let stopper = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(700));
         cancel.raise();
     });
     assert_eq!(guest.sync(&cx).unwrap_err().exit(), Exit::Interrupted);
@@ -176,7 +108,7 @@ impl Helper<Session> for NoHelp {
 
 #[test]
 fn provisioners_run_over_ssh() {
-    let Some(mut guest) = Guest::start() else { return };
+    let mut guest = Guest::start();
     let source = guest.path("source");
     fs::write(&source, vec![9; 3_000_000]).unwrap();
     let destination = guest.path("new/copy").to_str().unwrap().to_owned();
@@ -185,12 +117,12 @@ fn provisioners_run_over_ssh() {
             script: Script::Inline(text.into()),
             args: vec!["an argument".into()],
             env: vec![("SECRET".into(), "it's\nhidden".into())],
-            privileged: guest.user == "root",
+            privileged: user() == "root",
             reboot: false,
             sensitive: false,
         })
     };
-    let script = format!("printf '%s' \"$1 $SECRET\" >'{}/out'", guest.dir.path().display());
+    let script = format!("printf '%s' \"$1 $SECRET\" >'{}/out'", guest.sshd.dir.path().display());
     let list = [shell(&script), ProvisionerKind::File { source, destination }, shell("seq 1000000; exit 7")]
         .map(|kind| Provisioner { name: "p".into(), run: RunPolicy::Once, kind });
     let list: Vec<_> = list.iter().collect();
