@@ -48,9 +48,10 @@ impl Library {
         let offer = wanted.request.offer.as_ref();
         let told = (offer.and_then(|offer| offer.user.clone()), offer.and_then(|offer| offer.cloud_init));
         // A bare image says nothing itself: what its twin has is another publisher's word, or our guess.
-        let (user, cloud_init) = match twin.bare {
-            true => (told.0.or(twin.user), told.1.or(twin.cloud_init)),
-            false => (twin.user.or(told.0), twin.cloud_init.or(told.1)),
+        let (user, cloud_init) = if twin.bare {
+            (told.0.or(twin.user), told.1.or(twin.cloud_init))
+        } else {
+            (twin.user.or(told.0), twin.cloud_init.or(told.1))
         };
         let offered = offer.map(|offer| offer.hardware.clone()).unwrap_or_default();
         let hardware = if twin.bare { offered.or(twin.hardware) } else { twin.hardware.or(offered) };
