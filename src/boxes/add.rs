@@ -204,6 +204,11 @@ impl Library {
             .iter()
             .map(StoredDisk::file_name)
             .chain(manifest.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten());
+        // What is there already is not ours to give up.
+        let mut new = manifest.files();
+        new.retain(|name| !self.disks().join(name).exists());
+        let intent = Incoming::create(&self.incoming(), "box add")?;
+        intent.intend(&new)?;
         for (file, place) in files.iter().zip(places) {
             put(file, &self.disks().join(place), force)?;
         }

@@ -166,14 +166,6 @@ pub enum Error {
         /// Its version.
         version: String,
     },
-    /// A box cannot hold its disk as it is.
-    #[error("the box `{name}` has a disk in the format {format}, and only qcow2 can be packed")]
-    NotPackable {
-        /// Its name.
-        name: String,
-        /// The disk's format.
-        format: String,
-    },
     /// A program that converts disk images is missing.
     #[error("{what} needs {program}, which is not installed here")]
     NoTool {
@@ -249,11 +241,9 @@ impl Explain for Error {
             Self::Unknown(_) | Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
             Self::Mismatch { .. } => Exit::Checksum,
             Self::Refused { .. } => Exit::BoxRefused,
-            Self::AlreadyThere { .. }
-            | Self::NotPackable { .. }
-            | Self::Convert { .. }
-            | Self::Catalogue { .. }
-            | Self::Key { .. } => Exit::Failure,
+            Self::AlreadyThere { .. } | Self::Convert { .. } | Self::Catalogue { .. } | Self::Key { .. } => {
+                Exit::Failure
+            }
             Self::InUse { .. } => Exit::MachineState,
         }
     }
@@ -294,9 +284,6 @@ impl Explain for Error {
             Self::Refused { source, .. } => Some(source.hint().into()),
             Self::AlreadyThere { name, .. } => {
                 Some(format!("add it again with `--force`, or see it with `vbox-rs box info {name}`"))
-            }
-            Self::NotPackable { .. } => {
-                Some("convert its image with `qemu-img convert -O qcow2` and add that as a box".into())
             }
             Self::Gone { name, .. } => Some(format!("add `{name}` again")),
             Self::InUse { .. } => {

@@ -49,6 +49,18 @@ impl Hardware {
             guest_os: self.guest_os.or(others.guest_os),
         }
     }
+
+    /// What of these settings a machine can have, for those that somebody else wrote.
+    #[must_use]
+    pub(super) fn checked(self) -> Self {
+        Self {
+            cpus: self.cpus.filter(|cpus| (1..=CPUS_LIMIT).contains(cpus)),
+            memory: self.memory.filter(|memory| (1..=MEMORY_LIMIT).contains(memory)),
+            mac: self.mac.as_deref().and_then(mac),
+            guest_os: self.guest_os.as_deref().and_then(guest_os),
+            ..self
+        }
+    }
 }
 
 /// `080027A1B2C3`, `08:00:27:a1:b2:c3` or with dashes, as we write it; `None` for what no single card can have.

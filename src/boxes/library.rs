@@ -3,9 +3,8 @@
 //! ```text
 //! boxes/disks/<sha256>.{qcow2,img,vmdk,vdi,vhdx,vhd,kernel,initrd}
 //!                                                   content, shared by all boxes that have it
-//! boxes/converted/<sha256>.<ending>                 a disk of that content in another format: see `convert`
 //! boxes/manifests/<name>/<version>/<provider>-<architecture>.json
-//! boxes/converted/<sha256 of a disk>.<format>       the same disk in another format, for a hypervisor that wants it
+//! boxes/converted/<sha256 of a disk>.<format>       the same disk in another format: see `convert`
 //! boxes/kept/<file of disks>                        empty: machines use it although its box is gone
 //! boxes/incoming/<random>/                          see `incoming`
 //! boxes/lock, boxes/locks/<id>                      of the library; of one box that is being added
@@ -19,7 +18,7 @@ use std::thread;
 use super::NATIVE;
 use super::error::Error;
 use super::incoming::Incoming;
-use super::manifest::{Installed, Manifest};
+use super::manifest::{Installed, Manifest, digest_of};
 use super::name;
 use super::version::{Requirement, Version};
 use crate::progress::Cx;
@@ -274,7 +273,9 @@ impl Library {
         }
         cx.check()?;
         // From here to the end this folder is the record of what was begun.
-        let _intent = Incoming::create(&self.incoming(), "box remove")?;
+        let intent = Incoming::create(&self.incoming(), "box remove")?;
+        let files: Vec<String> = boxes.iter().flat_map(|installed| installed.manifest.files()).collect();
+        intent.intend(&files)?;
         for (installed, machines) in boxes.iter().zip(&still_used_by) {
             if !machines.is_empty() {
                 self.keep(&installed.manifest.files())?;
@@ -285,7 +286,7 @@ impl Library {
                 remove_if_empty(folder);
             }
         }
-        let freed = self.remove_unneeded()?;
+        let freed = self.remove_unneeded(&files.iter().map(|name| digest_of(name).to_owned()).collect())?;
         Ok(Removed { freed, still_used_by })
     }
 }

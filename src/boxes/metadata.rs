@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::archive::safe_name;
 use super::error::Refusal;
+use super::hardware::Hardware;
 use super::manifest::CloudInit;
 use super::name::printable;
 use super::receive::Broken;
@@ -37,6 +38,7 @@ pub(super) struct Metadata {
     pub cmdline: String,
     pub seed: bool,
     pub cloud_init: Option<CloudInit>,
+    pub hardware: Hardware,
     pub user: Option<String>,
 }
 
@@ -53,7 +55,7 @@ struct RawDisk {
     path: String,
 }
 
-/// What `box build` adds.
+/// What `box build` and `box repackage` add.
 #[derive(Deserialize)]
 struct Ours {
     name: Option<String>,
@@ -65,6 +67,8 @@ struct Ours {
     #[serde(default)]
     seed: bool,
     cloud_init: Option<CloudInit>,
+    #[serde(default)]
+    hardware: Hardware,
     user: Option<String>,
 }
 
@@ -122,6 +126,7 @@ impl Metadata {
         self.cmdline = ours.cmdline;
         self.seed = ours.seed;
         self.cloud_init = ours.cloud_init;
+        self.hardware = ours.hardware.checked();
         self.user = ours.user;
         Ok(())
     }

@@ -68,7 +68,7 @@ impl Parts {
         let mut metadata = self.metadata.take().unwrap_or_default();
         let provider = metadata.provider.as_deref().unwrap_or("virtualbox");
         let defaults = Defaults::parse(&self.vagrantfile, provider);
-        hardware = defaults.hardware.or(hardware);
+        hardware = std::mem::take(&mut metadata.hardware).or(defaults.hardware).or(hardware);
         metadata.user = metadata.user.or(defaults.user.filter(|user| is_user(user)));
         let kernel = metadata.kernel.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;
         let initrd = metadata.initrd.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;

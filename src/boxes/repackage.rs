@@ -4,19 +4,27 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::NATIVE;
 use super::error::Error;
 use super::library::Library;
 use super::manifest::{Installed, Manifest};
 use super::pack::{Package, Packed, Part};
 use crate::progress::Cx;
 
+/// The format of a box's disks.
+const FORMAT: &str = "qcow2";
+const FORMATS: &[&str] = &[FORMAT];
+
 /// Bytes of the unit that `virtual_size` is told in.
 const GIB: u64 = 1 << 30;
 
 impl Library {
     /// Writes a box to `target`, which is whole or not there; over a file that is there only with `replace`. What was
-    /// packed once gives the same bytes each time.
+    /// packed once gives the same bytes each time. Disks of other formats are converted first, as for a machine.
     pub fn repackage(&self, cx: &Cx, installed: &Installed, target: &Path, replace: bool) -> Result<Packed, Error> {
+        // Where it is gone, that is said before anything is converted.
+        drop(self.hold(cx, installed)?);
+        self.convert_disks(cx, installed, FORMATS)?;
         let package = {
             // Open files outlive their names: from here on the box may be removed.
             let _hold = self.hold(cx, installed)?;
@@ -28,12 +36,8 @@ impl Library {
 
 fn package(installed: &Installed) -> Result<Package<'static>, Error> {
     let manifest = &installed.manifest;
-    if let Some(disk) = manifest.disks.iter().find(|disk| disk.format != "qcow2") {
-        let (name, format) = (manifest.name.clone(), disk.format.clone());
-        return Err(Error::NotPackable { name, format });
-    }
     let names = disk_names(manifest.disks.len());
-    let disks = names.iter().map(String::as_str).zip(installed.disk_paths());
+    let disks = names.iter().map(String::as_str).zip(installed.images(FORMATS).into_iter().map(|(path, _)| path));
     let boot = installed.direct_boot();
     let kernel = boot.iter().map(|boot| ("vmlinuz", boot.kernel.clone()));
     let initrd = boot.iter().filter_map(|boot| Some(("initrd.img", boot.initrd.clone()?)));
@@ -57,14 +61,16 @@ pub(super) fn disk_names(count: usize) -> Vec<String> {
 
 /// What vagrant-libvirt reads, and ours below `vbox_rs`.
 pub(super) fn metadata(manifest: &Manifest, disks: &[String]) -> Value {
-    let mut metadata = json!({ "provider": manifest.provider });
+    // With its disks in our format a box of another hypervisor is one of libvirt's.
+    let provider = if NATIVE.contains(&manifest.provider.as_str()) { &manifest.provider } else { "libvirt" };
+    let mut metadata = json!({ "provider": provider });
     match (&manifest.disks[..], disks) {
         ([disk], _) => {
-            metadata["format"] = disk.format.as_str().into();
+            metadata["format"] = FORMAT.into();
             metadata["virtual_size"] = disk.virtual_size.div_ceil(GIB).into();
         }
         (_, names) => {
-            metadata["disks"] = names.iter().map(|name| json!({ "path": name, "format": "qcow2" })).collect();
+            metadata["disks"] = names.iter().map(|name| json!({ "path": name, "format": FORMAT })).collect();
         }
     }
     if let Some(architecture) = &manifest.architecture {

@@ -46,17 +46,26 @@ impl Library {
             twin.name, twin.version
         ));
         let offer = wanted.request.offer.as_ref();
+        let told = (offer.and_then(|offer| offer.user.clone()), offer.and_then(|offer| offer.cloud_init));
+        // A bare image says nothing itself: what its twin has is another publisher's word, or our guess.
+        let (user, cloud_init) = if twin.bare {
+            (told.0.or(twin.user), told.1.or(twin.cloud_init))
+        } else {
+            (twin.user.or(told.0), twin.cloud_init.or(told.1))
+        };
+        let offered = offer.map(|offer| offer.hardware.clone()).unwrap_or_default();
+        let hardware = if twin.bare { offered.or(twin.hardware) } else { twin.hardware.or(offered) };
         let manifest = Manifest {
             name: name.to_owned(),
             version: wanted.version.clone().unwrap_or(twin.version),
             architecture: twin.architecture.or_else(|| wanted.architecture.clone()),
-            user: twin.user.or_else(|| offer?.user.clone()),
+            user,
             source: told_source(wanted, &wanted.sources[0]),
             source_id: wanted.source_id.clone(),
             checksum: Some(checksum),
             added_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-            cloud_init: twin.cloud_init.or_else(|| offer?.cloud_init),
-            hardware: offer.map_or(twin.hardware, |offer| offer.hardware.clone()),
+            cloud_init,
+            hardware,
             verified: wanted.verified.clone(),
             catalogue: wanted.request.catalogue.clone(),
             ..twin

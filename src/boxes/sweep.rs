@@ -1,5 +1,5 @@
 //! Removes what killed commands left, and files that nothing needs any more. Never a file that a manifest names, nor one
-//! that a machine may stand on.
+//! that a machine may stand on: a command removes only what it, or one that was killed, gave up by name.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::checksum::is_sha256;
-use super::incoming;
+use super::incoming::{self, Incoming};
 use super::library::{Library, Listing};
 use super::manifest::digest_of;
 use super::needs::Needs;
@@ -39,7 +39,11 @@ impl Library {
             return Ok(());
         }
         // The folders go last: while one is there, the next command sweeps again.
-        self.remove_unneeded()?;
+        let mut given_up = BTreeSet::new();
+        for (dir, _) in &dead {
+            given_up.extend(incoming::intended(dir)?);
+        }
+        self.remove_unneeded(&given_up)?;
         for (dir, _lock) in dead {
             remove_dir(&dir)?;
         }
@@ -53,18 +57,28 @@ impl Library {
             return Ok(0);
         }
         let _lock = self.lock(cx, "box sweep", true)?;
-        self.drop_marks(&needs()?)?;
-        self.remove_unneeded()
+        let needs = needs()?;
+        let idle = self.idle_marks(&needs);
+        if idle.is_empty() {
+            return Ok(0);
+        }
+        let intent = Incoming::create(&self.incoming(), "box sweep")?;
+        intent.intend(&idle)?;
+        self.drop_marks(&needs)?;
+        self.remove_unneeded(&idle.iter().map(|name| digest_of(name).to_owned()).collect())
     }
 
-    /// Removes the marks of files that no machine needs any more. A record that cannot be read may need any of them.
+    /// Marks of files that no machine needs any more. A record that cannot be read may need any of them.
+    fn idle_marks(&self, needs: &Needs) -> Vec<String> {
+        let mut marks = if needs.unreadable.is_empty() { names(&self.kept()) } else { Vec::new() };
+        marks.retain(|name| needs.machines(digest_of(name)).is_empty());
+        marks
+    }
+
+    /// Removes the marks of files that no machine needs any more.
     pub(super) fn drop_marks(&self, needs: &Needs) -> Result<(), Error> {
-        if !needs.unreadable.is_empty() {
-            return Ok(());
-        }
         let kept = self.kept();
-        let idle = |name: &String| needs.machines(digest_of(name)).is_empty();
-        names(&kept).iter().filter(|name| idle(name)).try_for_each(|name| Ok(remove_file(&kept.join(name))?))
+        self.idle_marks(needs).iter().try_for_each(|name| Ok(remove_file(&kept.join(name))?))
     }
 
     /// Marks files as needed by machines, whatever becomes of their manifest.
@@ -75,16 +89,18 @@ impl Library {
         Ok(())
     }
 
-    /// Removes files that no manifest names and that are not kept. The caller holds the library's lock, under which
-    /// `add` puts files and manifest into place. Nothing is removed while a manifest cannot be read: it may name any.
-    pub(super) fn remove_unneeded(&self) -> Result<u64, Error> {
+    /// Removes those of the `given_up` contents (by SHA-256) that no manifest names and that are not kept. What else no
+    /// manifest names is left to [`Library::gc`], which asks the machines. The caller holds the library's lock, under
+    /// which `add` puts files and manifest into place. Nothing is removed while a manifest cannot be read: it may name
+    /// any.
+    pub(super) fn remove_unneeded(&self, given_up: &BTreeSet<String>) -> Result<u64, Error> {
         let listing = self.list()?;
         if !listing.damaged.is_empty() {
             return Ok(0);
         }
         let kept: BTreeSet<String> = names(&self.kept()).iter().map(|name| digest_of(name).to_owned()).collect();
         let mut freed = 0;
-        for file in self.unneeded(&listing, &|digest| kept.contains(digest)) {
+        for file in self.unneeded(&listing, &|digest| kept.contains(digest) || !given_up.contains(digest)) {
             remove_file(&file.path)?;
             freed += file.size;
         }

@@ -22,20 +22,32 @@ fn what_a_killed_command_left_is_swept_but_not_what_a_living_one_has() {
     let home = Home::new();
     let kept = home.add_file("a.qcow2", &qcow2(1000)).unwrap();
     let incoming = home.dirs.boxes().join("incoming");
+    let content = |letter: &str| format!("{}.qcow2", letter.repeat(64));
     for name in ["dead", "alive"] {
         fs::create_dir_all(incoming.join(name)).unwrap();
         fs::write(incoming.join(name).join("file0"), "half").unwrap();
     }
     let alive = Lock::try_exclusive(&incoming.join("alive/lock"), "box add").unwrap().unwrap();
-    let orphan = home.dirs.boxes().join("disks").join(format!("{}.qcow2", "a".repeat(64)));
+    let orphan = home.dirs.boxes().join("disks").join(content("a"));
+    // A machine may stand on it, though somebody removed its box's manifest by hand.
+    let other = home.dirs.boxes().join("disks").join(content("b"));
     fs::write(&orphan, "x").unwrap();
+    fs::write(&other, "x").unwrap();
+    fs::write(incoming.join("dead/intent"), content("a")).unwrap();
     home.library.sweep(&Cx::silent()).unwrap();
     assert!(!incoming.join("dead").exists() && !orphan.exists());
     assert!(incoming.join("alive/file0").exists() && kept.disk_paths()[0].exists());
+    assert!(other.exists(), "the killed command had nothing to do with it");
     drop(alive);
+    home.library.release(&Cx::silent(), &|| Ok(Needs::default())).unwrap();
+    let second = home.add_file("b.qcow2", &qcow2(2000)).unwrap();
+    home.remove(&second).unwrap();
+    assert!(other.exists(), "nor has another box");
 
     // With a manifest that cannot be read, any disk may be needed.
     fs::write(&orphan, "x").unwrap();
+    fs::create_dir_all(incoming.join("dead")).unwrap();
+    fs::write(incoming.join("dead/intent"), content("a")).unwrap();
     fs::write(kept.path(), r#"{"format":99}"#).unwrap();
     home.library.sweep(&Cx::silent()).unwrap();
     assert!(orphan.exists() && kept.disk_paths()[0].exists());

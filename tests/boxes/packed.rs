@@ -13,7 +13,8 @@ use crate::world::{Home, raw, request, sha256};
 fn a_box_survives_the_way_out_and_in_again() {
     let home = Home::new();
     let metadata = br#"{"provider":"libvirt","architecture":"amd64","format":"qcow2","virtual_size":1,
-        "vbox_rs":{"name":"me/box","version":"1.5","kernel":"k","initrd":"i","cmdline":"ro","seed":true,"user":"me"}}"#;
+        "vbox_rs":{"name":"me/box","version":"1.5","kernel":"k","initrd":"i","cmdline":"ro","seed":true,"user":"me",
+        "cloud_init":"modern","hardware":{"memory":768,"firmware":"uefi","nic":"e1000"}}}"#;
     let bytes = gz(&tar(&[
         ("metadata.json", metadata),
         ("info.json", br#"{"author":"me"}"#),
@@ -44,7 +45,7 @@ fn a_box_survives_the_way_out_and_in_again() {
 }
 
 #[test]
-fn a_bare_image_becomes_a_box_and_a_raw_one_is_refused() {
+fn a_bare_image_becomes_a_box_a_raw_one_too() {
     let home = Home::new();
     let bare = home.add_version("me/bare", "0", &qcow2(1000));
     let target = home.dir.path().join("package.box");
@@ -54,11 +55,14 @@ fn a_bare_image_becomes_a_box_and_a_raw_one_is_refused() {
     assert_eq!((installed.manifest.name.as_str(), installed.manifest.provider.as_str()), ("me/bare", "qemu"));
     assert_eq!(installed.manifest.disks, bare.manifest.disks);
 
+    // A disk in another format is converted.
     let raw = home.add_version("me/raw", "0", &raw());
     let target = home.dir.path().join("raw.box");
-    let error = home.library.repackage(&Cx::silent(), &raw, &target, false).unwrap_err();
-    assert_eq!(error.to_string(), "the box `me/raw` has a disk in the format raw, and only qcow2 can be packed");
-    assert!(error.hint().unwrap().contains("qemu-img convert") && !target.exists());
+    home.library.repackage(&Cx::silent(), &raw, &target, false).unwrap();
+    let installed = again.add(&request(&target)).unwrap();
+    let (before, after) = (&raw.manifest.disks[0], &installed.manifest.disks[0]);
+    assert_eq!((after.format.as_str(), after.virtual_size), ("qcow2", before.virtual_size));
+    fs::remove_file(&target).unwrap();
     home.remove(&bare).unwrap();
     let error = home.library.repackage(&Cx::silent(), &bare, &target, false).unwrap_err();
     assert!(matches!(error, Error::Gone { .. }));
