@@ -79,7 +79,9 @@ impl Session {
         let began = Instant::now();
         for _ in 1..ATTEMPTS {
             match Self::attempt(cx, login, began) {
-                Err(Error::Handshake { .. } | Error::Lost { .. }) if began.elapsed() < login.timeout => cx.sleep(AGAIN)?,
+                Err(Error::Handshake { .. } | Error::Lost { .. }) if began.elapsed() < login.timeout => {
+                    cx.sleep(AGAIN)?
+                }
                 result => return result,
             }
         }
