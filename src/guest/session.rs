@@ -80,7 +80,7 @@ impl Session {
         for _ in 1..ATTEMPTS {
             match Self::attempt(cx, login, began) {
                 Err(Error::Handshake { .. } | Error::Lost { .. }) if began.elapsed() < login.timeout => {
-                    cx.sleep(AGAIN)?
+                    cx.sleep(AGAIN)?;
                 }
                 result => return result,
             }
