@@ -291,7 +291,7 @@ pub struct Ssh {
     pub forward_x11: Option<bool>,
     /// Send keep-alive messages. Default: true.
     pub keep_alive: Option<bool>,
-    /// Seconds to establish one connection. Default: 15.
+    /// Seconds to establish one connection. Default: 60.
     #[schemars(range(min = 1, max = 3600))]
     pub connect_timeout: Option<u64>,
     /// More arguments for the OpenSSH client.

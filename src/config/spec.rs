@@ -393,7 +393,8 @@ pub struct SshSpec {
     pub forward_x11: bool,
     /// Send keep-alive messages.
     pub keep_alive: bool,
-    /// Seconds to establish one connection.
+    /// Seconds to establish one connection. More than Vagrant's 15: an emulated guest on a busy host may take as long for one
+    /// key exchange.
     pub connect_timeout: u64,
     /// More lines for the OpenSSH client (`-o`).
     pub extra_args: Vec<String>,
@@ -410,7 +411,7 @@ impl Default for SshSpec {
             forward_agent: false,
             forward_x11: false,
             keep_alive: true,
-            connect_timeout: 15,
+            connect_timeout: 60,
             extra_args: Vec::new(),
         }
     }

@@ -63,13 +63,32 @@ impl fmt::Debug for Session {
 /// What `output` keeps of each stream.
 const OUTPUT_LIMIT: usize = 1 << 20;
 
+/// How often a server that hangs up is asked.
+const ATTEMPTS: u32 = 3;
+
+/// Between two of these.
+const AGAIN: Duration = Duration::from_millis(300);
+
 /// Blocks that one stream may deliver before the others have their turn.
 const TURN: usize = 16;
 
 impl Session {
-    /// Connects, checks the host key, logs in.
+    /// Connects, checks the host key, logs in. A server that hangs up before that is asked again: it may have had too many
+    /// guests at that moment (`MaxStartups` of sshd_config(5)).
     pub fn open(cx: &Cx, login: &Login) -> Result<Self, Error> {
         let began = Instant::now();
+        for _ in 1..ATTEMPTS {
+            match Self::attempt(cx, login, began) {
+                Err(Error::Handshake { .. } | Error::Lost { .. }) if began.elapsed() < login.timeout => {
+                    cx.sleep(AGAIN)?;
+                }
+                result => return result,
+            }
+        }
+        Self::attempt(cx, login, began)
+    }
+
+    fn attempt(cx: &Cx, login: &Login, began: Instant) -> Result<Self, Error> {
         let stage = std::cell::Cell::new(Stage::Port);
         let mut go_on = || {
             cx.check()?;

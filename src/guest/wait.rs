@@ -22,7 +22,11 @@ use super::{Error, Session};
 use crate::progress::Cx;
 
 /// The least time between two fresh connections while nothing answers.
-const FRESH: Duration = Duration::from_millis(50);
+///
+/// QEMU keeps each that was begun before the guest's network is up, ours or not any more, for 75 s, and repeats the SYNs of
+/// all that began within the same half second at one time, 6, 18 and 42 s later. The ssh server that is up by then gets
+/// them as one burst: it must stay below `MaxStartups`, or the user's own login may be among those turned away.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// The most.
 const FRESH_MOST: Duration = Duration::from_secs(1);
@@ -346,7 +350,7 @@ mod tests {
     fn the_pace_follows_the_guest() {
         let at = |seconds, answer| pace(Duration::from_secs(seconds), answer).as_millis();
         for (seconds, answer, pace) in [
-            (0, Answer::Silent, 50),
+            (0, Answer::Silent, 100),
             (10, Answer::Silent, 200),
             (600, Answer::Silent, 1000),
             (1, Answer::Refused, 2000),

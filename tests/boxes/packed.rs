@@ -1,6 +1,7 @@
 //! `box repackage`: what comes out can be added again.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use vbox_rs::boxes::{AddRequest, Error};
 use vbox_rs::error::{Exit, Explain};
@@ -66,4 +67,38 @@ fn a_bare_image_becomes_a_box_a_raw_one_too() {
     home.remove(&bare).unwrap();
     let error = home.library.repackage(&Cx::silent(), &bare, &target, false).unwrap_err();
     assert!(matches!(error, Error::Gone { .. }));
+}
+
+/// Vagrant itself adds what we write, and finds name, provider and disk in it.
+#[test]
+fn vagrant_adds_what_repackage_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let vagrant = |args: &[&str]| {
+        let mut command = Command::new("vagrant");
+        command.env("VAGRANT_HOME", folder.path().join("home")).env("VAGRANT_CHECKPOINT_DISABLE", "1");
+        command.env("VAGRANT_CWD", folder.path()).args(args).stdin(Stdio::null()).output()
+    };
+    if let Err(error) = vagrant(&["--version"]) {
+        println!("skipped: it takes vagrant ({error})");
+        return;
+    }
+    let home = Home::new();
+    let metadata = br#"{"provider":"libvirt","architecture":"amd64","format":"qcow2","virtual_size":1}"#;
+    let vagrantfile = b"Vagrant.configure(\"2\") do |config|\n  config.ssh.username = \"me\"\nend\n";
+    let image = qcow2(3 << 20);
+    let boxed = gz(&tar(&[("metadata.json", metadata), ("Vagrantfile", vagrantfile), ("box.img", &image)]));
+    let of_vagrant = home.add_file("x.box", &boxed).unwrap();
+    let bare = home.add_version("me/bare", "0", &image);
+    for (installed, name, provider) in [(of_vagrant, "me/box", "libvirt"), (bare, "me/bare", "qemu")] {
+        let packed = folder.path().join(format!("{provider}.box"));
+        home.library.repackage(&Cx::silent(), &installed, &packed, false).unwrap();
+        let added = vagrant(&["box", "add", "--name", name, packed.to_str().unwrap()]).unwrap();
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&[added.stdout, added.stderr].concat()));
+        let listed = String::from_utf8(vagrant(&["box", "list", "--machine-readable"]).unwrap().stdout).unwrap();
+        assert!(listed.contains(&format!("box-name,{name}\n")), "{listed}");
+        assert!(listed.contains(&format!("box-provider,{provider}\n")), "{listed}");
+        let stored =
+            folder.path().join("home/boxes").join(name.replace('/', "-VAGRANTSLASH-")).join("0").join(provider);
+        assert!(fs::read(stored.join("box.img")).unwrap() == image, "the disk is the same");
+    }
 }

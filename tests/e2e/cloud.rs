@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::world::World;
 
 /// The bare image of the cloud image that `make test` built.
-fn cloud_image(world: &World) -> Option<PathBuf> {
+pub fn cloud_image(world: &World) -> Option<PathBuf> {
     let packed = std::env::var_os("VBOX_RS_TEST_CLOUD").map(PathBuf::from).filter(|path| path.exists());
     let Some(packed) = packed else {
         println!("skipped: VBOX_RS_TEST_CLOUD names no box; `make test` builds one");

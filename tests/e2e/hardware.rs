@@ -4,15 +4,11 @@ use std::process::Command;
 
 use crate::world::World;
 
-/// Each boots through BIOS and GRUB from its disk. Which of disk and seed becomes `sda` is a matter of chance.
+/// Each boots through BIOS and GRUB from its disk. Which of disk and seed becomes `sda` is a matter of chance. SATA and e1000
+/// are those of the box made for VirtualBox, virtio that of all others; the rest differs in arguments only.
 #[test]
-fn a_guest_starts_from_every_bus_and_talks_through_every_card() {
-    for (bus, nic, disk, driver) in [
-        ("scsi", "e1000", "sd", "e1000"),
-        ("sata", "pcnet", "sd", "pcnet32"),
-        ("ide", "vmxnet3", "sd", "vmxnet3"),
-        ("nvme", "virtio", "nvme0n1", "virtio_net"),
-    ] {
+fn a_guest_starts_from_other_buses_and_talks_through_other_cards() {
+    for (bus, nic, disk, driver) in [("scsi", "pcnet", "sd", "pcnet32"), ("nvme", "vmxnet3", "nvme0n1", "vmxnet3")] {
         let world = World::with_demo();
         world.machine_file(&format!(
             "box = \"demo\"\ndisk_bus = \"{bus}\"\nnic = \"{nic}\"\nmac = \"08:00:27:aa:bb:0c\"\nmemory = 512\n[[synced_folder]]\n\

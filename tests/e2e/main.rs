@@ -10,6 +10,7 @@ mod faults;
 mod guest;
 mod hardware;
 mod lifecycle;
+mod origins;
 mod outside;
 mod package;
 mod projects;
@@ -21,3 +22,7 @@ mod world;
 
 #[path = "../support/mounts.rs"]
 mod mounts;
+
+#[path = "../support/fault_server.rs"]
+#[expect(dead_code, reason = "what misbehaves is for tests without machines")]
+mod fault_server;
