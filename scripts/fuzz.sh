@@ -9,10 +9,15 @@ seconds=$1 && shift
 scripts/tools.sh fuzz
 targets=("$@")
 (($#)) || mapfile -t targets < <(cargo fuzz list)
-# What the machine file's parser should know from the start.
 mkdir -p fuzz/corpus/machine_file
 cp Vagrantfile.example templates/*.toml fuzz/corpus/machine_file/
+# Built like a release, but link-time optimisation of each target would take minutes.
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=2
 for target in "${targets[@]}"; do
-    # No sanitizer: those need a nightly compiler, and there is no unsafe code in what is fuzzed. With checks for overflow.
-    cargo fuzz run --sanitizer none --debug-assertions "$target" -- -max_total_time="$seconds" -max_len=16384 -timeout=20
+    # What the parser should know from the start is in fuzz/seeds; what is found goes into the first folder.
+    mkdir -p "fuzz/corpus/$target" "fuzz/seeds/$target"
+    # No sanitizer: those need a nightly compiler, and there is no unsafe code in what is fuzzed. With checks for overflow,
+    # and bounds for memory and for the time of one input.
+    cargo fuzz run --sanitizer none --debug-assertions "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+        -max_total_time="$seconds" -max_len=16384 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1
 done

@@ -68,7 +68,8 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
 fn checksum_fits(record: &[u8; RECORD]) -> bool {
     let sum: u32 =
         record.iter().enumerate().map(|(at, &b)| u32::from(if (148..156).contains(&at) { b' ' } else { b })).sum();
-    Header::from_byte_slice(record).cksum().is_ok_and(|claimed| claimed == sum)
+    // A fuzzer would never get past it.
+    cfg!(fuzzing) || Header::from_byte_slice(record).cksum().is_ok_and(|claimed| claimed == sum)
 }
 
 /// What the entries before a file say about it.

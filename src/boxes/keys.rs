@@ -68,8 +68,7 @@ impl Keyring {
         published.chain(self.added.iter().map(String::as_str))
     }
 
-    /// With another armoured key.
-    #[cfg(test)]
+    /// With another armoured key. For tests and the fuzzer.
     pub(super) fn with(armoured: &str) -> Self {
         Self { added: vec![armoured.into()] }
     }

@@ -14,8 +14,14 @@ pub const LIMIT: usize = 1 << 20;
 /// Elements, texts and attributes: far more than any machine has.
 const NODES_LIMIT: u32 = 100_000;
 
-/// Deeper than any description; readers of XML use a stack.
-const DEPTH_LIMIT: usize = 100;
+/// Declared in the whole description; exports have some ten.
+const NAMESPACES_LIMIT: usize = 500;
+
+/// Of one element.
+const ATTRIBUTES_LIMIT: usize = 1000;
+
+/// As many as a box may have.
+const DISKS_LIMIT: usize = 26;
 
 /// CIM's numbers of resources.
 mod resource {
@@ -59,6 +65,9 @@ pub enum Error {
     /// No disks at all.
     #[error("it has no disk")]
     NoDisk,
+    /// More than any box has.
+    #[error("it has {0} disks; {DISKS_LIMIT} are accepted")]
+    Disks(usize),
     /// Several machines: an appliance.
     #[error("it describes {0} machines; a box has one")]
     Machines(usize),
@@ -82,7 +91,7 @@ impl Ovf {
         }
         let text = std::str::from_utf8(bytes).map_err(|e| Error::Xml(e.to_string()))?;
         let text = text.trim_start_matches('\u{feff}');
-        check_depth(text)?;
+        check_shape(text)?;
         let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_LIMIT, ..ParsingOptions::default() };
         let document = Document::parse_with_options(text, options).map_err(|error| match error {
             roxmltree::Error::DtdDetected => Error::DocumentType,
@@ -100,23 +109,32 @@ impl Ovf {
     }
 }
 
-/// The reader of XML calls itself for each level, so the levels are counted first: generously, as closing tags and
-/// comments only make the count smaller or larger by what is there.
-fn check_depth(text: &str) -> Result<(), Error> {
-    let mut depth = 0usize;
-    for (at, _) in text.match_indices('<') {
-        let rest = &text[at + 1..];
-        if rest.starts_with('/') {
-            depth = depth.saturating_sub(1);
-        } else if !rest.starts_with(['?', '!']) {
-            let tag = &rest[..rest.find('>').unwrap_or(rest.len())];
-            depth += usize::from(!tag.ends_with('/'));
-        }
-        if depth > DEPTH_LIMIT {
-            return Err(Error::Xml("its elements are nested too deeply".into()));
-        }
+/// The reader of XML compares each attribute of an element with all others of it, and copies an element's name spaces
+/// to each below it that has one of its own: a document of the size that is accepted could cost minutes and gigabytes.
+fn check_shape(text: &str) -> Result<(), Error> {
+    if text.matches("xmlns").count() > NAMESPACES_LIMIT {
+        return Err(Error::Xml("it has too many name spaces".into()));
+    }
+    // No `<` may be in a tag.
+    if text.split('<').any(|behind| attributes(behind) > ATTRIBUTES_LIMIT) {
+        return Err(Error::Xml("an element has too many attributes".into()));
     }
     Ok(())
+}
+
+/// At least as many as the tag has that begins so.
+fn attributes(tag: &str) -> usize {
+    let mut quote = None;
+    let mut count = 0;
+    for c in tag.chars() {
+        match (c, quote) {
+            ('>', None) => break,
+            ('"' | '\'', None) => (quote, count) = (Some(c), count + 1),
+            (c, Some(open)) if c == open => quote = None,
+            _ => {}
+        }
+    }
+    count
 }
 
 fn is(node: Node<'_, '_>, name: &str) -> bool {
@@ -185,6 +203,8 @@ struct Disks {
 
 /// The files of the disks that hang on the machine, in the order of controllers and ports.
 fn disks(root: Node<'_, '_>, items: &Items<'_>) -> Result<Disks, Error> {
+    // Each is looked for in the whole description.
+    let bounded = |count: usize| if count > DISKS_LIMIT { Err(Error::Disks(count)) } else { Ok(()) };
     let file_of = |disk_id: &str| -> Result<String, Error> {
         let by_id = |name: &str, key: &str, id: &str| {
             root.descendants().find(|node| is(*node, name) && attribute(*node, key) == Some(id))
@@ -202,13 +222,16 @@ fn disks(root: Node<'_, '_>, items: &Items<'_>) -> Result<Disks, Error> {
     let controller =
         |item: &Item<'_>| items.0.iter().position(|other| !item.parent.is_empty() && other.id == item.parent);
     let mut attached: Vec<_> = items.of(resource::DISK).filter_map(|item| Some((item, item.disk?))).collect();
+    bounded(attached.len())?;
     attached.sort_by_key(|(item, _)| (controller(item), item.address));
     let bus = attached.first().and_then(|(item, _)| controller(item)).and_then(|at| items.0.get(at)).and_then(bus_of);
     let mut files = attached.iter().map(|(_, id)| file_of(id)).collect::<Result<Vec<_>, _>>()?;
     if files.is_empty() {
         // Some writers leave the attachment to VirtualBox's own section.
         let all = root.descendants().filter(|node| is(*node, "Disk") && attribute(*node, "fileRef").is_some());
-        files = all.filter_map(|disk| attribute(disk, "diskId")).map(file_of).collect::<Result<_, _>>()?;
+        let ids: Vec<_> = all.filter_map(|disk| attribute(disk, "diskId")).collect();
+        bounded(ids.len())?;
+        files = ids.into_iter().map(file_of).collect::<Result<_, _>>()?;
     }
     if files.is_empty() { Err(Error::NoDisk) } else { Ok(Disks { files, bus }) }
 }
@@ -362,7 +385,8 @@ mod tests {
             (&VIRTUALBOX.replace("fileRef=\"file2\"", "fileRef=\"file9\""), "`vmdisk2` has no file"),
             (&VIRTUALBOX.replace("/disk/vmdisk1", "/disk/none"), "`none` has no file"),
             (&VIRTUALBOX.replace("disk001.vmdk\"", "disk001.vmdk\" ovf:compression=\"gzip\""), "compressed"),
-            (&"<a>".repeat(300_000), "nested too deeply"),
+            (&"<a>".repeat(300_000), "it is broken"),
+            (&format!("{}{}", "<a>".repeat(90_000), "</a>".repeat(90_000)), "not an OVF"),
             (&format!("<Envelope>{}</Envelope>", "<a/>".repeat(150_000)), "it is broken"),
             (&" ".repeat(LIMIT + 1), "are accepted"),
         ] {
@@ -370,6 +394,32 @@ mod tests {
             assert!(message.contains(why), "{why}: {message}");
         }
         assert!(Ovf::parse(b"\xff\xfe<").is_err());
+    }
+
+    /// Each could take minutes or gigabytes, and is not larger than what is accepted.
+    #[test]
+    fn what_would_cost_minutes_is_refused() {
+        let many = |one: &dyn Fn(usize) -> String| (0..20_000).map(one).collect::<String>();
+        let attributes = format!("<Envelope {}/>", many(&|n| format!("a{n}='' ")));
+        let spaces = format!(
+            "<Envelope {}>{}</Envelope>",
+            many(&|n| format!("xmlns:a{n}='{n}' ")),
+            many(&|_| "<a xmlns:b='c'/>".into())
+        );
+        let item = "<Item><HostResource>ovf:/disk/d</HostResource><ResourceType>17</ResourceType></Item>";
+        let attached = format!("<Envelope><VirtualSystem>{}</VirtualSystem></Envelope>", item.repeat(10_000));
+        let listed =
+            format!("<Envelope>{}<VirtualSystem/></Envelope>", "<Disk diskId='d' fileRef='f'/>".repeat(20_000));
+        for (text, why) in [
+            (attributes, "an element has too many attributes"),
+            (spaces, "too many name spaces"),
+            (attached, "it has 10000 disks; 26 are accepted"),
+            (listed, "it has 20000 disks; 26 are accepted"),
+        ] {
+            assert!(text.len() <= LIMIT, "{why}");
+            let message = Ovf::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(message.contains(why), "{why}: {message}");
+        }
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Footer {
                 return Err(Error::Unsupported { format: Format::Vpc, what: format!("its type is {other}") });
             }
         }
-        if checksum(footer) != be32(footer, CHECKSUM_AT).ok_or_else(short)? {
+        // A fuzzer would never get past it.
+        if !cfg!(fuzzing) && checksum(footer) != be32(footer, CHECKSUM_AT).ok_or_else(short)? {
             return Err(damaged("a checksum is wrong"));
         }
         let image = Image::bounded(Format::Vpc, be64(footer, 48).ok_or_else(short)?)?;

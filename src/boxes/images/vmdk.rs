@@ -26,6 +26,10 @@ pub const DESCRIPTOR_LIMIT: usize = 64 << 10;
 /// A terabyte in pieces of 2 GiB has 512.
 const EXTENTS_LIMIT: usize = 4096;
 
+/// More tables than a disk of the largest size has with the usual grains. Each is read, and may be there many times: a
+/// file of zeros costs a stranger nothing, and could ask for all of our memory and for days.
+const TABLES_LIMIT: u64 = 1 << 20;
+
 /// Readers look for a parent by this word, wherever it stands.
 const PARENT_WORD: &[u8] = b"parentFileNameHint";
 
@@ -251,6 +255,9 @@ fn check_directory(head: &[u8], source: &dyn Source) -> Result<(), Error> {
         header = footer;
     }
     let tables = header.sectors.div_ceil(header.grain * u64::from(header.table));
+    if tables > TABLES_LIMIT {
+        return Err(damaged("it has more tables than any disk"));
+    }
     let directory = read_numbers(source, header.directory_at, tables)?;
     for at in directory.into_iter().filter(|at| *at != 0) {
         let grains = read_numbers(source, at.into(), header.table.into())?;
@@ -332,6 +339,30 @@ mod tests {
                 assert!(message.contains("cut off"), "{options}, {length} of {}: {message}", good.len());
             }
         }
+    }
+
+    #[test]
+    fn a_directory_that_would_not_fit_into_memory_is_refused() {
+        struct Huge(Vec<u8>);
+        impl Source for Huge {
+            fn size(&self) -> u64 {
+                64 << 30
+            }
+
+            fn bytes(&self, at: u64, length: usize) -> std::io::Result<Option<Vec<u8>>> {
+                assert!(length <= 4 << 20, "{length} bytes at {at}");
+                let mut bytes = self.0.get(usize::try_from(at).unwrap()..).unwrap_or_default().to_vec();
+                bytes.resize(length, 0);
+                Ok(Some(bytes))
+            }
+        }
+        let Some(mut image) = made("vmdk", "subformat=monolithicSparse") else { return };
+        let sectors = crate::boxes::qcow2::MAX_VIRTUAL_SIZE / SECTOR;
+        image[12..20].copy_from_slice(&sectors.to_le_bytes());
+        image[20..28].copy_from_slice(&8u64.to_le_bytes());
+        image[44..48].copy_from_slice(&1u32.to_le_bytes());
+        let message = super::super::inspect(&Huge(image)).unwrap_err().to_string();
+        assert!(message.contains("more tables than any disk"), "{message}");
     }
 
     #[test]
