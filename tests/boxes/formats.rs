@@ -335,3 +335,12 @@ fn names_that_only_look_like_others_are_names_like_any_other() {
     home.add_file("x.box", &odd).unwrap();
     assert_eq!(home.files().len(), 2, "{:?}", home.files());
 }
+
+/// Found by the fuzzer: it made the decompressor abort the whole program.
+#[test]
+fn damaged_bzip2_data_is_refused() {
+    let home = Home::new();
+    let (message, code) = told(home.add_file("x.bz2", include_bytes!("../data/damaged.bz2")).unwrap_err());
+    assert_eq!(code, Exit::BoxRefused, "{message}");
+    home.assert_empty("damaged.bz2");
+}
