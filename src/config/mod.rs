@@ -20,6 +20,7 @@ mod sections;
 pub mod size;
 pub mod spec;
 pub mod template;
+pub mod vagrantfile;
 
 pub use error::Error;
 pub use find::{NAMES, find};

@@ -1,0 +1,3 @@
+//! Machine files in Ruby.
+
+pub mod ruby;
