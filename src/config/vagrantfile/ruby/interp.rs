@@ -159,7 +159,7 @@ impl Interp {
             file.tree = Some(Rc::clone(&tree));
         }
         let lexical = Rc::new(Lexical { class: Rc::clone(&self.object), parent: None });
-        let frame = Frame { me: self.main.clone(), method: None, args: Vec::new(), block: None, lexical };
+        let frame = Frame { me: self.main.clone(), method: None, args: Vec::new(), function: None, block: None, lexical };
         let tag = self.tag();
         let scope = Scope::new(Rc::new(frame), tag);
         match self.eval(&tree, &scope) {

@@ -22,8 +22,10 @@ pub struct Frame {
     pub me: Value,
     /// The method's name and the class that it was found in: for `super`.
     pub method: Option<(Name, Rc<Class>)>,
-    /// What it was called with: for a bare `super`.
+    /// What it was called with: for `...`.
     pub args: Vec<Value>,
+    /// The method itself: a bare `super` passes its parameters on.
+    pub function: Option<Rc<Function>>,
     pub block: Option<Rc<Proc>>,
     pub lexical: Rc<Lexical>,
 }
@@ -91,6 +93,11 @@ impl Scope {
             Some((_, place)) => *place = value,
             None => vars.push((name, value)),
         }
+    }
+
+    /// The variables of the method that a block stands in.
+    pub fn outermost(&self) -> &Self {
+        self.parent.as_ref().map_or(self, |parent| parent.outermost())
     }
 
     /// A variable by name, wherever it is: for templates, whose text was parsed by itself.

@@ -109,6 +109,13 @@ pub fn define(ruby: &mut Interp) {
 pub fn answer(ruby: &mut Interp, receiver: &Value, name: Name, call: &Call) -> Result<Option<Value>> {
     let text = name.text();
     let name_text = &*text;
+    let merged;
+    let mut call = call;
+    // The program's own methods and those of the embedding program tell keywords from a hash; these do not.
+    if call.keywords.is_some() && !matches!(receiver, Value::Class(_) | Value::Host(_) | Value::Proc(_) | Value::Object(_)) {
+        merged = Call { args: call.flat(), keywords: None, ..call.clone() };
+        call = &merged;
+    }
     let found = match receiver {
         Value::Nil => convert::nil::call(ruby, receiver, name_text, call)?,
         Value::Bool(value) => convert::boolean::call(ruby, *value, name_text, call)?,

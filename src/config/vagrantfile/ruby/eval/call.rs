@@ -7,8 +7,8 @@ use super::super::interp::{Call, Interp};
 use super::super::names::Name;
 use super::super::scope::{Code, Proc, Scope};
 use super::super::show;
-use super::super::tree::{Args, At, BlockArg, Call as Written};
-use super::super::value::Value;
+use super::super::tree::{Args, At, BlockArg, Call as Written, Target};
+use super::super::value::{Hash, Value};
 
 impl Interp {
     pub(super) fn eval_call(&mut self, written: &Written, scope: &Rc<Scope>, at: At) -> Result<Value> {
@@ -158,7 +158,7 @@ impl Interp {
     ) -> Result<Value> {
         let mut call = match args {
             Some(args) => self.eval_args(args, scope)?,
-            None => Call::of(scope.frame.args.clone()),
+            None => self.passed_on(scope),
         };
         let breaks_to = self.tag();
         call.block = match block {
@@ -174,6 +174,36 @@ impl Interp {
             Err(Flow::Break(to, value)) if to == breaks_to => Ok(value),
             other => other,
         }
+    }
+
+    /// What a bare `super` passes on: the parameters as they are now.
+    fn passed_on(&mut self, scope: &Rc<Scope>) -> Call {
+        let Some(function) = scope.frame.function.clone() else { return Call::of(scope.frame.args.clone()) };
+        let (params, vars) = (&function.params, scope.outermost());
+        let named = |target: &Target| match target {
+            Target::Local { name, .. } => vars.get(*name, 0),
+            _ => Value::Nil,
+        };
+        let mut args: Vec<_> = params.required.iter().map(named).collect();
+        args.extend(params.optional.iter().map(|(name, _)| vars.get(*name, 0)));
+        if let Some(name) = params.rest
+            && let Value::Array(rest) = vars.get(name.unwrap_or_else(|| Name::of("*")), 0)
+        {
+            args.extend(rest.items.borrow().iter().cloned());
+        }
+        args.extend(params.post.iter().map(named));
+        let keywords = Hash::default();
+        for (name, _) in &params.keywords {
+            keywords.insert(Value::Sym(*name), vars.get(*name, 0));
+        }
+        if let Some(Some(name)) = params.keyword_rest
+            && let Value::Hash(rest) = vars.get(name, 0)
+        {
+            for (key, value) in rest.pairs() {
+                keywords.insert(key, value);
+            }
+        }
+        Call { keywords: Some(Rc::new(keywords)).filter(|keywords| keywords.len() > 0), ..Call::of(args) }
     }
 
     /// The error for a method that does not exist.

@@ -125,7 +125,7 @@ impl Interp {
         let lexical =
             Lexical { class: Rc::clone(class), parent: Some(Rc::clone(&scope.frame.lexical)) };
         let me = Value::Class(Rc::clone(class));
-        let frame = Frame { me, method: None, args: Vec::new(), block: None, lexical: Rc::new(lexical) };
+        let frame = Frame { me, method: None, args: Vec::new(), function: None, block: None, lexical: Rc::new(lexical) };
         let inner = Scope::new(Rc::new(frame), self.tag());
         let result = self.deeper(|ruby| ruby.eval(body, &inner));
         class.default_visibility.set(Visibility::Public);

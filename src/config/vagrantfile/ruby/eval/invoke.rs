@@ -32,7 +32,7 @@ impl Interp {
 
     fn method_missing(&mut self, receiver: &Value, name: Name, mut call: Call) -> Result<Value> {
         let missing = Name::of("method_missing");
-        match self.find_method(receiver, missing, true) {
+        match self.find_method(receiver, missing, false).or_else(|| self.find_method(receiver, missing, true)) {
             Some((method, owner)) => {
                 call.args.insert(0, Value::Sym(name));
                 self.call_method(receiver, &method, &owner, missing, call)
@@ -143,6 +143,7 @@ impl Interp {
             me: receiver.clone(),
             method: Some((function.name, Rc::clone(owner))),
             args: call.flat(),
+            function: Some(Rc::clone(function)),
             block: call.block.clone(),
             lexical: Rc::clone(lexical),
         };
@@ -230,6 +231,7 @@ impl Interp {
             me,
             method: scope.frame.method.clone(),
             args: call.flat(),
+            function: scope.frame.function.clone(),
             block: if lambda { call.block.clone() } else { scope.frame.block.clone() },
             lexical,
         };
@@ -335,8 +337,9 @@ impl Interp {
         }
         let rest = before + optional;
         let end = args.len().saturating_sub(after).max(rest);
-        if let Some(Some(name)) = params.rest {
-            scope.set(name, 0, Value::array(args.get(rest..end).unwrap_or_default().to_vec()));
+        if let Some(name) = params.rest {
+            // One without a name can still be passed on: `g(*)`.
+            scope.set(name.unwrap_or_else(|| Name::of("*")), 0, Value::array(args.get(rest..end).unwrap_or_default().to_vec()));
         }
         let after_from = if params.rest.is_some() { end } else { rest };
         for (index, target) in params.post.iter().enumerate() {

@@ -65,7 +65,10 @@ impl Lower {
                 }
             }
             Parsed::SplatNode { .. } => {
-                Kind::Splat(parsed.as_splat_node()?.expression().map(|inner| self.boxed(&inner))?)
+                let node = parsed.as_splat_node()?;
+                let at = self.at(&node.location());
+                let anonymous = || Box::new(Node { kind: Kind::Local { name: Name::of("*"), depth: 0 }, at });
+                Kind::Splat(node.expression().map_or_else(anonymous, |inner| self.boxed(&inner)))
             }
             Parsed::ImplicitNode { .. } => self.node(&parsed.as_implicit_node()?.value()).kind,
             _ => return None,
