@@ -1,11 +1,12 @@
 # What people type; each line does its work in scripts/.
-.PHONY: help demo test check bench doc install-tools
+.PHONY: help demo test check bench fuzz doc install-tools
 
 help:
 	@echo 'make demo           the whole tour with a real machine, in a temporary folder'
 	@echo 'make test           everything: checks, unit tests, real machines (installs what is missing)'
 	@echo 'make check          what needs no machine, while you work'
 	@echo 'make bench          the measurements'
+	@echo 'make fuzz           fuzzes the parsers of untrusted input, each for FUZZ_SECONDS (180)'
 	@echo 'make doc            the documentation of the code'
 	@echo 'make install-tools  only what the others would install'
 
@@ -18,12 +19,16 @@ test:
 check:
 	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
-	cargo nextest run --profile fast
+	cargo nextest run
 
 bench:
 	scripts/setup.sh build run box bench
 	cargo build --release --locked
 	VBOX_RS_TEST_BOX=$$(scripts/box.sh "$$PWD/target/release/vbox-rs") cargo bench --locked --bench peer
+
+FUZZ_SECONDS ?= 180
+fuzz:
+	scripts/fuzz.sh $(FUZZ_SECONDS)
 
 doc:
 	cargo doc --no-deps

@@ -12,7 +12,8 @@ box=$dir/$flat-$key.box
 if [[ ! -s $box ]]; then
     echo "building the box $name (about a minute)" >&2
     mkdir -p "$dir"
-    rm -f "$dir/$flat"-*.box
+    # Sixteen digits, lest the boxes of a longer name go too.
+    rm -f "$dir/$flat"-????????????????.box
     # A home of its own: the user's library is not ours to fill.
     VBOX_RS_HOME=$dir/home "$vbox_rs" box build "$name" --output "$box" </dev/null >&2
     rm -rf "${dir:?}/home"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian or Ubuntu, and says what and why. Does nothing when everything is there.
-# Usage: scripts/setup.sh [build] [run] [box] [test]
+# Usage: scripts/setup.sh [build] [run] [box] [test] [bench]
 set -euo pipefail
 
 declare -A why=(
@@ -9,8 +9,8 @@ declare -A why=(
 declare -A packages=(
     [build]="gcc libc6-dev make pkg-config libssl-dev zlib1g-dev"
     [run]="qemu-system-x86 qemu-utils openssh-client rsync curl ca-certificates"
-    [box]="mmdebstrap grub-pc-bin grub-common e2fsprogs xz-utils zstd uidmap debian-archive-keyring"
-    [test]="shellcheck git openssh-server"
+    [box]="mmdebstrap grub-pc-bin grub-efi-amd64-bin grub-common e2fsprogs xz-utils zstd uidmap debian-archive-keyring"
+    [test]="shellcheck git openssh-server g++ ovmf docker-registry skopeo nginx-light openssl"
     [bench]="time"
 )
 

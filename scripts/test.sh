@@ -18,20 +18,22 @@ step formatting
 cargo fmt --all --check
 step shellcheck
 shellcheck scripts/*.sh .ci/run
-shellcheck -s sh boxes/build/debian/{customize.sh,image.sh,first-boot,resolv-conf,initramfs-hook,initramfs-load,initramfs-move}
+shellcheck -s sh boxes/build/debian/{customize.sh,image.sh,first-boot,resolv-conf,initramfs-hook,initramfs-load,initramfs-move} boxes/build/debian-cloud/customize.sh
+# With the fuzz targets, which must at least compile.
 step clippy
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 step documentation
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 cargo test --locked --quiet --doc
-step "the demo box"
+step "the demo box, and a cloud image"
 cargo build --locked
 VBOX_RS_TEST_BOX=$(scripts/box.sh "$PWD/target/debug/vbox-rs")
-export VBOX_RS_TEST_BOX VBOX_RS_TEST_BUILD=${VBOX_RS_TEST_BUILD-debian/trixie64}
+VBOX_RS_TEST_CLOUD=$(scripts/box.sh "$PWD/target/debug/vbox-rs" debian/bookworm64-cloud)
+export VBOX_RS_TEST_BOX VBOX_RS_TEST_CLOUD VBOX_RS_TEST_BUILD=${VBOX_RS_TEST_BUILD-debian/trixie64}
 step "licences, bans, sources"
 wait "$deny" || { cat target/tools-deny.log && exit 1; }
 trap - EXIT
 cargo deny --log-level warn check licenses bans sources
 step tests
 scripts/tools.sh nextest
-cargo nextest run --locked --no-fail-fast
+cargo nextest run --locked --profile full

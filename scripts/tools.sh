@@ -4,7 +4,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-declare -A versions=([nextest]=0.9.143 [deny]=0.20.2)
+declare -A versions=([nextest]=0.9.143 [deny]=0.20.2 [fuzz]=0.13.2)
 PATH=$PATH:$PWD/target/tools/bin
 for name in "$@"; do
     command -v "cargo-$name" >/dev/null && continue

@@ -12,6 +12,7 @@
 pub mod error;
 pub mod progress;
 mod sys;
+mod trace;
 
 pub mod config;
 pub mod store;

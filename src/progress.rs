@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Exit, Explain};
+use crate::trace;
 
 /// Where a line of output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +225,7 @@ impl Cx {
         let began = Instant::now();
         let result = work();
         let took = began.elapsed();
+        trace::tell(|| format!("step {step} ended after {took:.1?}"));
         let step = step.into();
         self.emit(&match result {
             Ok(_) => Event::StepFinished { step, took },

@@ -1,18 +1,24 @@
 //! `make bench`: vbox-rs against the bare tools, taken in turn in one run. Writes `benches/report.md` and `.json`.
 //!
-//! `VBOX_RS_TEST_BOX` names the demo box. `VBOX_RS_BENCH_ROUNDS` (5) is the number of slow rounds, quick ones are five
-//! times as many. `VBOX_RS_BENCH_ONLY` names parts: boot, quick, ssh, add, parallel.
+//! `VBOX_RS_TEST_BOX` names the demo box (`make bench` builds it and sets it). `VBOX_RS_BENCH_ROUNDS` (5) is the number
+//! of slow rounds, quick ones are five times as many. `VBOX_RS_BENCH_ONLY` names parts: quick, ssh, boot, add, parallel,
+//! pipeline, vagrant, convert, thousand, sizes.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::print_stdout,
     reason = "a bench that cannot measure stops, and tells by printing"
 )]
 
+mod boxes;
 mod parts;
 mod server;
 mod stats;
 mod tool;
+#[path = "../../tests/e2e/world.rs"]
+#[expect(dead_code, reason = "the tests of real machines use all of it")]
+mod world;
 
 use std::path::Path;
 
@@ -21,26 +27,32 @@ fn main() {
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
-    let Some(demo) = std::env::var_os("VBOX_RS_TEST_BOX") else {
-        println!("VBOX_RS_TEST_BOX names no box; run `make bench`");
-        return;
-    };
     let rounds = std::env::var("VBOX_RS_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
     let only = std::env::var("VBOX_RS_BENCH_ONLY").unwrap_or_default();
     let wanted = |part: &str| only.is_empty() || only.split(',').any(|one| one == part);
-    let world = tool::World::new(Path::new(&demo));
+    let subject = tool::Subject::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
-    let mut rows = Vec::new();
-    let parts: [(&str, &dyn Fn() -> Vec<stats::Row>); 5] = [
-        ("quick", &|| parts::quick(&world, rounds * 5)),
-        ("ssh", &|| vec![parts::ssh(&world, rounds * 4)]),
-        ("boot", &|| parts::boot(&world, rounds)),
-        ("add", &|| vec![parts::add(&world, rounds)]),
-        ("parallel", &|| vec![parts::parallel(&world, rounds)]),
+    let (mut rows, mut figures) = (Vec::new(), Vec::new());
+    let parts: [(&str, &dyn Fn() -> Vec<stats::Row>); 9] = [
+        ("quick", &|| parts::quick(&subject, rounds * 5)),
+        ("ssh", &|| vec![parts::ssh(&subject, rounds * 4)]),
+        ("boot", &|| parts::boot(&subject, rounds)),
+        ("add", &|| vec![parts::add(&subject, rounds)]),
+        ("parallel", &|| vec![parts::parallel(&subject, rounds)]),
+        ("pipeline", &|| vec![boxes::pipeline(&subject, rounds)]),
+        ("vagrant", &|| boxes::vagrant(&subject, rounds).into_iter().collect()),
+        ("convert", &|| boxes::convert(&subject, rounds, None).into_iter().collect()),
+        ("thousand", &|| boxes::thousand(rounds * 5)),
     ];
     for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
         rows.extend(measure());
         // After each part: what was measured survives an end in between.
-        stats::report(&folder, &rows);
+        stats::report(&folder, &rows, &figures);
+    }
+    if wanted("sizes") {
+        figures.extend(boxes::sizes());
+        stats::report(&folder, &rows, &figures);
+        figures.push(boxes::memory(&subject));
+        stats::report(&folder, &rows, &figures);
     }
 }

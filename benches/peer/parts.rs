@@ -9,21 +9,22 @@ use serde_json::Value;
 
 use crate::server::serve;
 use crate::stats::{Row, Samples};
-use crate::tool::{World, timed};
+use crate::tool::{Subject, timed};
 
 /// `up` of a fresh machine until ssh works, against the same image started by a bare command line and a tight ssh loop.
-pub fn boot(world: &World, rounds: usize) -> Vec<Row> {
+pub fn boot(subject: &Subject, rounds: usize) -> Vec<Row> {
     [("direct kernel start", true), ("BIOS and boot loader", false)]
         .map(|(name, direct)| {
-            world.machine_file(&format!("memory = 1024\ncpus = 2\n[provider_options.qemu]\ndirect_boot = {direct}\n"));
-            let bare = Bare::prepare(world, direct);
+            subject
+                .machine_file(&format!("memory = 1024\ncpus = 2\n[provider_options.qemu]\ndirect_boot = {direct}\n"));
+            let bare = Bare::prepare(subject, direct);
             let (mut ours, mut peer) = (Samples::default(), Samples::default());
             for round in 0..rounds {
                 // Who goes first changes, so that neither profits from a warm cache.
                 for turn in 0..2 {
                     if (round + turn) % 2 == 0 {
-                        ours.0.push(world.run(&["up"]));
-                        world.run(&["destroy", "-f"]);
+                        ours.0.push(subject.run(&["up"]));
+                        subject.run(&["destroy", "-f"]);
                     } else {
                         peer.0.push(bare.until_ssh());
                     }
@@ -43,10 +44,10 @@ struct Bare {
 }
 
 impl Bare {
-    fn prepare(world: &World, direct: bool) -> Self {
-        world.run(&["up"]);
-        let machine = world.machine();
-        let folder = world.folder(if direct { "bare-direct" } else { "bare-bios" });
+    fn prepare(subject: &Subject, direct: bool) -> Self {
+        subject.run(&["up"]);
+        let machine = subject.machine();
+        let folder = subject.world.folder(if direct { "bare-direct" } else { "bare-bios" });
         for (from, to) in [("seed.img", "seed.img"), ("ssh/id_ed25519", "key")] {
             fs::copy(machine.join(from), folder.join(to)).unwrap();
         }
@@ -64,7 +65,7 @@ impl Bare {
             arguments.extend(["-kernel".into(), text(&kernel["kernel"]), "-initrd".into(), text(&kernel["initrd"])]);
             arguments.extend(["-append".into(), text(&kernel["cmdline"])]);
         }
-        world.run(&["destroy", "-f"]);
+        subject.run(&["destroy", "-f"]);
         fs::write(folder.join("backing"), backing).unwrap();
         Self { folder, arguments, user: text(&record["user"]) }
     }
@@ -126,11 +127,11 @@ impl Bare {
 }
 
 /// Commands that must feel like nothing.
-pub fn quick(world: &World, rounds: usize) -> Vec<Row> {
-    world.machine_file("memory = 1024\n");
-    world.run(&["up"]);
-    hundred_boxes(world);
-    hundred_machines(world);
+pub fn quick(subject: &Subject, rounds: usize) -> Vec<Row> {
+    subject.machine_file("memory = 1024\n");
+    subject.run(&["up"]);
+    hundred_boxes(subject);
+    hundred_machines(subject);
     let commands: &[(&str, &[&str])] = &[
         ("`up` on a running machine", &["up"]),
         ("`status`", &["status"]),
@@ -141,7 +142,7 @@ pub fn quick(world: &World, rounds: usize) -> Vec<Row> {
     let mut samples = vec![Samples::default(); commands.len()];
     for _ in 0..rounds {
         for (samples, (_, args)) in samples.iter_mut().zip(commands) {
-            samples.0.push(world.run(args));
+            samples.0.push(subject.run(args));
         }
     }
     let rows = commands.iter().zip(samples).map(|((name, args), ours)| Row {
@@ -149,66 +150,66 @@ pub fn quick(world: &World, rounds: usize) -> Vec<Row> {
         ours,
         peer: None,
         bound: 0.010,
-        rss: world.rss(args),
+        rss: subject.rss(args),
     });
     let rows = rows.collect();
-    remove_copies(world);
-    world.run(&["destroy", "-f"]);
+    remove_copies(subject);
+    subject.run(&["destroy", "-f"]);
     rows
 }
 
-fn hundred_boxes(world: &World) {
-    let folder = world.folder("tiny");
+fn hundred_boxes(subject: &Subject) {
+    let folder = subject.world.folder("tiny");
     for i in 1..100_u32 {
         let image = folder.join("tiny.img");
         let mut disk = i.to_le_bytes().repeat(1024);
         // The signature of a boot sector.
         disk[510..512].copy_from_slice(&[0x55, 0xaa]);
         fs::write(&image, disk).unwrap();
-        world.run(&["box", "add", image.to_str().unwrap(), "--name", &format!("bench/tiny{i}")]);
+        subject.run(&["box", "add", image.to_str().unwrap(), "--name", &format!("bench/tiny{i}")]);
     }
 }
 
 /// Ninety-nine more records beside the real one, each a machine that is off.
-fn hundred_machines(world: &World) {
-    let real = world.machine();
+fn hundred_machines(subject: &Subject) {
+    let real = subject.machine();
     let record: Value = serde_json::from_slice(&fs::read(real.join("machine.json")).unwrap()).unwrap();
     for i in 1..100 {
         let id = format!("{i:012x}4{i:03x}8{i:015x}");
-        let folder = world.home().join("machines").join(&id);
+        let folder = subject.world.home().join("machines").join(&id);
         fs::create_dir(&folder).unwrap();
         let mut copy = record.clone();
         copy["id"] = id.into();
         copy["name"] = format!("copy{i}").into();
-        copy["root"] = world.folder("elsewhere").to_str().unwrap().into();
+        copy["root"] = subject.world.folder("elsewhere").to_str().unwrap().into();
         copy["ready"] = false.into();
         fs::write(folder.join("machine.json"), serde_json::to_vec(&copy).unwrap()).unwrap();
     }
 }
 
-fn remove_copies(world: &World) {
+fn remove_copies(subject: &Subject) {
     for i in 1..100 {
-        fs::remove_dir_all(world.home().join("machines").join(format!("{i:012x}4{i:03x}8{i:015x}"))).unwrap();
+        fs::remove_dir_all(subject.world.home().join("machines").join(format!("{i:012x}4{i:03x}8{i:015x}"))).unwrap();
     }
 }
 
 /// `ssh -c true` against OpenSSH with the same configuration.
-pub fn ssh(world: &World, rounds: usize) -> Row {
-    world.machine_file("memory = 1024\n");
-    world.run(&["up"]);
-    let config = world.project.join("ssh.config");
-    fs::write(&config, world.command(&["ssh-config"]).output().unwrap().stdout).unwrap();
+pub fn ssh(subject: &Subject, rounds: usize) -> Row {
+    subject.machine_file("memory = 1024\n");
+    subject.run(&["up"]);
+    let config = subject.world.project.join("ssh.config");
+    fs::write(&config, subject.world.command(&["ssh-config"]).output().unwrap().stdout).unwrap();
     let (mut ours, mut peer) = (Samples::default(), Samples::default());
     for round in 0..rounds {
         for turn in 0..2 {
             if (round + turn) % 2 == 0 {
-                ours.0.push(world.run(&["ssh", "-c", "true"]));
+                ours.0.push(subject.run(&["ssh", "-c", "true"]));
             } else {
                 peer.0.push(timed(Command::new("ssh").arg("-F").arg(&config).args(["default", "true"])));
             }
         }
     }
-    world.run(&["destroy", "-f"]);
+    subject.run(&["destroy", "-f"]);
     Row {
         what: "`ssh -c true`".into(),
         ours,
@@ -219,40 +220,61 @@ pub fn ssh(world: &World, rounds: usize) -> Row {
 }
 
 /// `box add` of a 1 GiB qcow2 in a tar.gz over HTTP against two passes by the usual tools.
-pub fn add(world: &World, rounds: usize) -> Row {
-    let folder = world.folder("gib");
-    let make = "(head -c 536870912 /dev/urandom; head -c 402653184 /dev/urandom | base64 -w0) > raw && qemu-img convert -f raw -O qcow2 raw box.img && rm raw
-        printf '{\"provider\":\"libvirt\",\"format\":\"qcow2\",\"virtual_size\":1}' > metadata.json
-        tar -cf - metadata.json box.img | gzip -1 > gib.box && rm box.img";
-    timed(Command::new("sh").current_dir(&folder).args(["-ec", make]));
+pub fn add(subject: &Subject, rounds: usize) -> Row {
+    let folder = gib(subject);
     let url = serve(&folder.join("gib.box"));
     let peer_script =
         format!("rm -rf out && mkdir out && curl -fsS '{url}' | gzip -dc | tar x -C out && sha256sum out/box.img");
-    let (mut ours, mut peer) = (Samples::default(), Samples::default());
-    for round in 0..rounds {
-        for turn in 0..2 {
-            if (round + turn) % 2 == 0 {
-                ours.0.push(world.run(&["box", "add", &url, "--name", "bench/gib"]));
-                world.run(&["box", "remove", "bench/gib", "-f"]);
-            } else {
-                peer.0.push(timed(Command::new("sh").current_dir(&folder).args(["-ec", &peer_script])));
-            }
-        }
-    }
+    let (ours, peer) = add_in_turn(subject, rounds, &url, || {
+        timed(Command::new("sh").current_dir(&folder).args(["-ec", &peer_script]))
+    });
     let peer = Some(("curl, gzip, tar, sha256sum".to_owned(), peer));
     Row { what: "`box add` of 1 GiB over HTTP".into(), ours, peer, bound: 0.7, rss: None }
 }
 
+/// The folder with `gib.box`, made once.
+pub fn gib(subject: &Subject) -> PathBuf {
+    let folder = subject.world.folder("gib");
+    if !folder.join("gib.box").exists() {
+        let make = "(head -c 536870912 /dev/urandom; head -c 402653184 /dev/urandom | base64 -w0) > raw && qemu-img convert -f raw -O qcow2 raw box.img && rm raw
+            printf '{\"provider\":\"libvirt\",\"format\":\"qcow2\",\"virtual_size\":1}' > metadata.json
+            tar -cf - metadata.json box.img | gzip -1 > gib.new && rm box.img && mv gib.new gib.box";
+        timed(Command::new("sh").current_dir(&folder).args(["-ec", make]));
+    }
+    folder
+}
+
+/// `box add` of `url` and a peer, in turn.
+pub fn add_in_turn(
+    subject: &Subject,
+    rounds: usize,
+    url: &str,
+    mut peer_once: impl FnMut() -> Duration,
+) -> (Samples, Samples) {
+    let (mut ours, mut peer) = (Samples::default(), Samples::default());
+    for round in 0..rounds {
+        for turn in 0..2 {
+            if (round + turn) % 2 == 0 {
+                ours.0.push(subject.run(&["box", "add", url, "--name", "bench/gib"]));
+                subject.run(&["box", "remove", "bench/gib", "-f"]);
+            } else {
+                peer.0.push(peer_once());
+            }
+        }
+    }
+    (ours, peer)
+}
+
 /// Four machines at once against one after another.
-pub fn parallel(world: &World, rounds: usize) -> Row {
-    world.machine_file("memory = 768\ncpus = 1\n[machines.a]\n[machines.b]\n[machines.c]\n[machines.d]\n");
+pub fn parallel(subject: &Subject, rounds: usize) -> Row {
+    subject.machine_file("memory = 768\ncpus = 1\n[machines.a]\n[machines.b]\n[machines.c]\n[machines.d]\n");
     let (mut ours, mut peer) = (Samples::default(), Samples::default());
     for round in 0..rounds {
         for turn in 0..2 {
             let at_once = (round + turn) % 2 == 0;
-            let took = world.run(&["up", if at_once { "--parallel" } else { "--no-parallel" }]);
+            let took = subject.run(&["up", if at_once { "--parallel" } else { "--no-parallel" }]);
             (if at_once { &mut ours } else { &mut peer }).0.push(took);
-            world.run(&["destroy", "-f"]);
+            subject.run(&["destroy", "-f"]);
         }
     }
     let peer = Some(("one after another".to_owned(), peer));

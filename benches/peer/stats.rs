@@ -78,12 +78,50 @@ impl Row {
     }
 }
 
+/// A size, compared with what it may be.
+pub struct Figure {
+    /// What was measured.
+    pub what: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// What it is compared with, and how large that is.
+    pub against: (String, u64),
+    /// The ratio that it may have.
+    pub bound: f64,
+}
+
+impl Figure {
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    fn ratio(&self) -> f64 {
+        self.bytes as f64 / self.against.1 as f64
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "what": self.what, "bytes": self.bytes, "against": self.against.0, "against_bytes": self.against.1,
+            "ratio": self.ratio(), "bound": self.bound, "within": self.ratio() <= self.bound,
+        })
+    }
+
+    fn line(&self) -> String {
+        let (name, size) = &self.against;
+        let (what, ours, peer) = (&self.what, mebibytes(self.bytes), mebibytes(*size));
+        let verdict = if self.ratio() <= self.bound { "yes" } else { "no" };
+        format!("| {what} | {ours} | {name}: {peer} | {:.3} | ≤ {} | {verdict} |", self.ratio(), self.bound)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 fn time(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1000.0) } else { format!("{seconds:.2} s") }
 }
 
 /// Writes `report.md` and `report.json` beside each other.
-pub fn report(folder: &Path, rows: &[Row]) {
+pub fn report(folder: &Path, rows: &[Row], figures: &[Figure]) {
     let machine = machine();
     let mut text = String::from("# What `make bench` measured\n\n");
     for (key, value) in machine.as_object().into_iter().flatten() {
@@ -97,8 +135,15 @@ pub fn report(folder: &Path, rows: &[Row]) {
     for row in rows {
         writeln!(text, "{}", row.line()).unwrap();
     }
+    if !figures.is_empty() {
+        text.push_str("\n| size | vbox-rs | against | ratio | bound | within |\n|---|---|---|---|---|---|\n");
+    }
+    for figure in figures {
+        writeln!(text, "{}", figure.line()).unwrap();
+    }
     fs::write(folder.join("report.md"), &text).unwrap();
-    let json = json!({ "machine": machine, "rows": rows.iter().map(Row::json).collect::<Vec<_>>() });
+    let figures: Vec<_> = figures.iter().map(Figure::json).collect();
+    let json = json!({ "machine": machine, "rows": rows.iter().map(Row::json).collect::<Vec<_>>(), "sizes": figures });
     fs::write(folder.join("report.json"), serde_json::to_string_pretty(&json).unwrap() + "\n").unwrap();
     println!("{text}");
 }

@@ -1,79 +1,44 @@
-//! The program under measurement and its world.
+//! The program under measurement.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tempfile::TempDir;
+use crate::world::World;
 
-/// A home with the demo box, and a project folder.
-pub struct World {
-    root: TempDir,
-    /// The project's folder.
-    pub project: PathBuf,
+/// A world with the demo box, in which commands are timed.
+pub struct Subject {
+    pub world: World,
 }
 
-impl World {
-    pub fn new(demo: &Path) -> Self {
-        let root = tempfile::Builder::new().prefix("vbox-rs-bench-").tempdir().unwrap();
-        let project = root.path().join("project");
-        fs::create_dir(&project).unwrap();
-        let world = Self { root, project };
-        world.run(&["box", "add", "--name", "demo", demo.to_str().unwrap()]);
-        world
-    }
-
-    pub fn home(&self) -> PathBuf {
-        self.root.path().join("home")
-    }
-
-    pub fn folder(&self, name: &str) -> PathBuf {
-        let path = self.root.path().join(name);
-        fs::create_dir_all(&path).unwrap();
-        path
+impl Subject {
+    pub fn new() -> Self {
+        Self { world: World::with_demo() }
     }
 
     pub fn machine_file(&self, text: &str) {
-        let text = format!("box = \"demo\"\n{text}[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n");
-        fs::write(self.project.join("Vagrantfile"), text).unwrap();
-    }
-
-    pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vbox-rs"));
-        command.env("VBOX_RS_HOME", self.home()).current_dir(&self.project).args(args);
-        command
+        let folders = "[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n";
+        self.world.machine_file(&format!("box = \"demo\"\n{text}{folders}"));
     }
 
     /// Runs the program; it must end well.
     pub fn run(&self, args: &[&str]) -> Duration {
-        timed(&mut self.command(args))
-    }
-
-    pub fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_slice(&self.command(args).output().unwrap().stdout).unwrap()
+        timed(&mut self.world.command(args))
     }
 
     /// Peak resident memory in KiB, as GNU time tells.
     pub fn rss(&self, args: &[&str]) -> Option<u64> {
+        let measured = self.world.command(args);
         let mut command = Command::new("/usr/bin/time");
-        command.args(["-f", "%M", env!("CARGO_BIN_EXE_vbox-rs")]).args(args);
-        command.env("VBOX_RS_HOME", self.home()).current_dir(&self.project).stdout(Stdio::null());
+        command.args(["-f", "%M"]).arg(measured.get_program()).args(measured.get_args());
+        command.env("VBOX_RS_HOME", self.world.home()).current_dir(&self.world.project).stdout(Stdio::null());
         let said = String::from_utf8_lossy(&command.output().ok()?.stderr).into_owned();
         said.lines().last()?.trim().parse().ok()
     }
 
     /// The only machine's folder.
     pub fn machine(&self) -> PathBuf {
-        let status = self.json(&["status", "--json"]);
-        self.home().join("machines").join(status["machines"][0]["id"].as_str().unwrap())
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        drop(self.command(&["destroy", "-f"]).stdout(Stdio::null()).stderr(Stdio::null()).status());
+        self.world.home().join("machines").join(self.world.id("default"))
     }
 }
 

@@ -31,12 +31,21 @@ const PADDING_LIMIT: u64 = 4 << 20;
 pub(super) struct Entry {
     /// Relative, `/` between parts, no `.` and no `..`; empty for the archive's root.
     pub name: String,
-    /// Bytes of content, holes included.
+    /// Bytes of content, holes included; 0 where the archive does not say.
     pub size: u64,
     pub is_file: bool,
 }
 
-/// A walk through an archive.
+/// A walk through an archive of any kind; the content of the current entry is read from it.
+pub(super) trait Walk: Read {
+    /// The next file or folder; `None` at the end of the archive. What was not read of the former one is skipped.
+    fn entry(&mut self) -> Result<Option<Entry>, Broken>;
+
+    /// Reads on behind the archive's end, where nothing may follow.
+    fn finish(&mut self) -> Result<(), Broken>;
+}
+
+/// A walk through a tar archive.
 pub(super) struct Archive<'a> {
     from: &'a mut dyn Read,
     limits: &'a Limits,
@@ -72,45 +81,6 @@ struct Announced {
 impl<'a> Archive<'a> {
     pub fn new(from: &'a mut dyn Read, limits: &'a Limits) -> Self {
         Self { from, limits, entries: 0, total: 0, stored: 0, padding: 0, pieces: VecDeque::new(), at: 0, size: 0 }
-    }
-
-    /// The next file or folder; `None` at the end of the archive. What was not read of the former one is skipped.
-    pub fn next(&mut self) -> Result<Option<Entry>, Broken> {
-        let mut announced = Announced::default();
-        loop {
-            self.skip(self.stored + self.padding)?;
-            let Some(record) = self.record()? else { return Ok(None) };
-            let header = Header::from_byte_slice(&record);
-            self.entries += 1;
-            if self.entries > self.limits.entries {
-                return Err(Refusal::Entries(self.limits.entries).into());
-            }
-            let kind = header.entry_type();
-            let size = header.entry_size().map_err(|_| Refusal::Tar("an entry's size is no number"))?;
-            match kind {
-                EntryType::GNULongName => announced.name = Some(self.long_name(size)?),
-                EntryType::GNULongLink => self.extension(size, NAME_LIMIT)?.clear(),
-                EntryType::XHeader => read_pax(&self.extension(size, PAX_LIMIT)?, &mut announced)?,
-                EntryType::XGlobalHeader => self.extension(size, PAX_LIMIT)?.clear(),
-                _ => return self.open(header, announced, size).map(Some),
-            }
-        }
-    }
-
-    /// Reads on behind the archive's end, where only zeros may follow.
-    pub fn finish(self) -> Result<(), Broken> {
-        let mut buffer = [0; 8192];
-        let mut behind = 0;
-        loop {
-            let amount = self.from.read(&mut buffer)?;
-            behind += amount as u64;
-            if behind > PADDING_LIMIT || buffer[..amount].iter().any(|byte| *byte != 0) {
-                return Err(Refusal::Trailing.into());
-            }
-            if amount == 0 {
-                return Ok(());
-            }
-        }
     }
 
     /// The next header; `None` for a record of zeros, which ends an archive.
@@ -216,6 +186,46 @@ impl<'a> Archive<'a> {
     }
 }
 
+impl Walk for Archive<'_> {
+    fn entry(&mut self) -> Result<Option<Entry>, Broken> {
+        let mut announced = Announced::default();
+        loop {
+            self.skip(self.stored + self.padding)?;
+            let Some(record) = self.record()? else { return Ok(None) };
+            let header = Header::from_byte_slice(&record);
+            self.entries += 1;
+            if self.entries > self.limits.entries {
+                return Err(Refusal::Entries(self.limits.entries).into());
+            }
+            let kind = header.entry_type();
+            let size = header.entry_size().map_err(|_| Refusal::Tar("an entry's size is no number"))?;
+            match kind {
+                EntryType::GNULongName => announced.name = Some(self.long_name(size)?),
+                EntryType::GNULongLink => self.extension(size, NAME_LIMIT)?.clear(),
+                EntryType::XHeader => read_pax(&self.extension(size, PAX_LIMIT)?, &mut announced)?,
+                EntryType::XGlobalHeader => self.extension(size, PAX_LIMIT)?.clear(),
+                _ => return self.open(header, announced, size).map(Some),
+            }
+        }
+    }
+
+    /// Only zeros may follow.
+    fn finish(&mut self) -> Result<(), Broken> {
+        let mut buffer = [0; 8192];
+        let mut behind = 0;
+        loop {
+            let amount = self.from.read(&mut buffer)?;
+            behind += amount as u64;
+            if behind > PADDING_LIMIT || buffer[..amount].iter().any(|byte| *byte != 0) {
+                return Err(Refusal::Trailing.into());
+            }
+            if amount == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// The content of the current entry.
 impl Read for Archive<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -249,6 +259,8 @@ impl Read for Archive<'_> {
 pub(super) fn safe_name(raw: &[u8]) -> Result<String, Refusal> {
     let bad = |why| Err(Refusal::Path { entry: printable(&String::from_utf8_lossy(raw)), why });
     let Ok(name) = std::str::from_utf8(raw) else { return bad("has a name that is not UTF-8") };
+    // Programs of Windows write their own kind of slash; Vagrant reads it so too.
+    let name = name.replace('\\', "/");
     if name.starts_with('/') {
         return bad("has an absolute path");
     }
@@ -309,7 +321,7 @@ mod tests {
     fn walk(mut bytes: &[u8], limits: &Limits) -> Result<Vec<(String, Vec<u8>)>, Broken> {
         let mut archive = Archive::new(&mut bytes, limits);
         let mut files = Vec::new();
-        while let Some(entry) = archive.next()? {
+        while let Some(entry) = archive.entry()? {
             let mut content = Vec::new();
             if entry.is_file {
                 archive.read_to_end(&mut content)?;
@@ -376,6 +388,11 @@ mod tests {
             ("a/../../x", None),
             ("a/..", None),
             ("/etc/passwd", None),
+            ("a\\b.vhdx", Some("a/b.vhdx")),
+            ("a\\..\\..\\x", None),
+            ("\\x", None),
+            // What only looks like dots and slashes is a name like any other.
+            ("\u{2024}\u{2024}\u{2215}x", Some("\u{2024}\u{2024}\u{2215}x")),
             ("a\u{1b}[2J", None),
         ] {
             assert_eq!(safe_name(name.as_bytes()).ok().as_deref(), safe, "{name}");

@@ -122,7 +122,7 @@ fn write_sparse(pool: &Pool, blocks: &mut BlockReader<'_>, file: &File, bell: &S
 }
 
 /// Writes the parts of `block` that are not zero, each run of them at once.
-fn write_data(file: &File, block: &[u8], at: u64) -> io::Result<()> {
+pub(super) fn write_data(file: &File, block: &[u8], at: u64) -> io::Result<()> {
     let mut run: Option<usize> = None;
     let write = |from: usize, to: usize| file.write_all_at(&block[from..to], at + from as u64);
     for (index, chunk) in block.chunks(HOLE).enumerate() {
@@ -140,7 +140,7 @@ fn write_data(file: &File, block: &[u8], at: u64) -> io::Result<()> {
 }
 
 /// Sixteen bytes at a time: the compiler makes wide loads of it, and real data leaves at once.
-fn is_zero(chunk: &[u8]) -> bool {
+pub(super) fn is_zero(chunk: &[u8]) -> bool {
     let (words, rest) = chunk.as_chunks::<16>();
     words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
 }

@@ -5,10 +5,44 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::{BadChecksum, Checksum};
 use super::version::{BadRequirement, BadVersion};
-use super::{PROVIDERS, fetch, qcow2};
+use super::{PROVIDERS, fetch, images, oci, ovf, registry, sums, vmx};
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 use crate::store;
+
+/// Nobody who was asked knows a box of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no box `{name}` in the library, in the catalogue{}", among(servers))]
+pub struct Unknown {
+    /// The name.
+    pub name: String,
+    /// Registries that were asked.
+    pub servers: Vec<String>,
+    /// Whether we can build it.
+    pub recipe: bool,
+}
+
+fn among(servers: &[String]) -> String {
+    servers.iter().flat_map(|server| [", at ", server]).collect()
+}
+
+impl Unknown {
+    fn hint(&self) -> String {
+        let name = &self.name;
+        if self.recipe {
+            return format!("build it with `vbox-rs box build {name}`");
+        }
+        let registry = if self.servers.is_empty() {
+            "; no registry is asked unless VBOX_RS_SERVER_URL names one (Vagrant's own, https://vagrantcloud.com, ends with \
+             2026)"
+        } else {
+            ""
+        };
+        format!(
+            "add it with `vbox-rs box add --name {name} FILE-OR-URL`, or write `box_url` into the machine file{registry}"
+        )
+    }
+}
 
 /// Why something could not be done with a box.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +54,15 @@ pub enum Error {
     /// The download.
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
+    /// The registry.
+    #[error(transparent)]
+    Oci(#[from] oci::Error),
+    /// A registry or its document.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// Nobody knows the name.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
     /// The user stopped it.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -32,6 +75,25 @@ pub enum Error {
     /// A checksum that is none.
     #[error(transparent)]
     Checksum(#[from] BadChecksum),
+    /// The publisher's checksums.
+    #[error(transparent)]
+    Sums(#[from] sums::Error),
+    /// A file of the catalogue, the user's own.
+    #[error("the catalogue file {} is broken: {why}", path.display())]
+    Catalogue {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A key file of the user.
+    #[error("the key {} cannot be used: {why}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// A name that no box can have.
     #[error("`{name}` cannot be the name of a box: {why}")]
     Name {
@@ -104,6 +166,48 @@ pub enum Error {
         /// Its version.
         version: String,
     },
+    /// A box cannot hold its disk as it is.
+    #[error("the box `{name}` has a disk in the format {format}, and only qcow2 can be packed")]
+    NotPackable {
+        /// Its name.
+        name: String,
+        /// The disk's format.
+        format: String,
+    },
+    /// A program that converts disk images is missing.
+    #[error("{what} needs {program}, which is not installed here")]
+    NoTool {
+        /// What it was needed for.
+        what: String,
+        /// The program.
+        program: &'static str,
+    },
+    /// A disk image could not be converted.
+    #[error("{what} failed: {message}")]
+    Convert {
+        /// What was tried.
+        what: String,
+        /// The program's words.
+        message: String,
+    },
+    /// A disk image would not fit.
+    #[error(
+        "{what} needs {} MiB, and the file system of {} has {} MiB free", needed.div_ceil(1 << 20), dir.display(),
+        free >> 20
+    )]
+    NoSpace {
+        /// What was tried.
+        what: String,
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        free: u64,
+        /// Where it would lie.
+        dir: PathBuf,
+    },
+    /// A format that is not known was asked for.
+    #[error(transparent)]
+    Format(#[from] images::UnknownFormat),
     /// Machines use it.
     #[error("the box `{name}` {version} is used by {}", machines.join(", "))]
     InUse {
@@ -128,18 +232,28 @@ impl Explain for Error {
         match self {
             Self::Store(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
+            Self::Sums(error) => error.exit(),
+            Self::Oci(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
+            Self::Registry(error) => error.exit(),
             Self::Version(_)
             | Self::Requirement(_)
             | Self::Checksum(_)
             | Self::Name { .. }
             | Self::Source { .. }
             | Self::Unnamed { .. }
+            | Self::Format(_)
             | Self::Provider { .. } => Exit::Usage,
-            Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
+            Self::NoTool { .. } => Exit::Provider,
+            Self::NoSpace { .. } => Exit::Io,
+            Self::Unknown(_) | Self::NoFile { .. } | Self::Gone { .. } => Exit::BoxNotFound,
             Self::Mismatch { .. } => Exit::Checksum,
             Self::Refused { .. } => Exit::BoxRefused,
-            Self::AlreadyThere { .. } => Exit::Failure,
+            Self::AlreadyThere { .. }
+            | Self::NotPackable { .. }
+            | Self::Convert { .. }
+            | Self::Catalogue { .. }
+            | Self::Key { .. } => Exit::Failure,
             Self::InUse { .. } => Exit::MachineState,
         }
     }
@@ -148,7 +262,22 @@ impl Explain for Error {
         match self {
             Self::Store(error) => error.hint(),
             Self::Fetch(error) => error.hint(),
-            Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Checksum(_) => None,
+            Self::Sums(error) => error.hint(),
+            Self::Oci(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
+            Self::Unknown(unknown) => Some(unknown.hint()),
+            Self::Catalogue { .. } => Some("mend it, or move it away to use the built-in catalogue".into()),
+            Self::Key { .. } => Some("export it with `gpg --armor --export`, or move it away".into()),
+            Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Format(_) | Self::Checksum(_) => {
+                None
+            }
+            Self::NoTool { program, .. } => {
+                Some(format!("install {program} (`vbox-rs doctor` names the package), and run the command again"))
+            }
+            Self::NoSpace { dir, .. } => Some(format!("free some space on the file system of {}", dir.display())),
+            Self::Convert { .. } => {
+                Some("nothing was changed; the image may be damaged: add the box again with `--force`".into())
+            }
             Self::Name { .. } | Self::Unnamed { .. } => {
                 Some("give it a name with `--name`, such as `me/debian`".into())
             }
@@ -166,6 +295,9 @@ impl Explain for Error {
             Self::AlreadyThere { name, .. } => {
                 Some(format!("add it again with `--force`, or see it with `vbox-rs box info {name}`"))
             }
+            Self::NotPackable { .. } => {
+                Some("convert its image with `qemu-img convert -O qcow2` and add that as a box".into())
+            }
             Self::Gone { name, .. } => Some(format!("add `{name}` again")),
             Self::InUse { .. } => {
                 Some("destroy these machines first, or remove the box with `--force`: they keep their disks".into())
@@ -179,14 +311,25 @@ impl Explain for Error {
 #[non_exhaustive]
 pub enum Refusal {
     /// Neither an archive nor an image.
-    #[error("it is {0}, not a box (tar, tar.gz) and not a qcow2 or raw disk image")]
+    #[error("it is {0}, not a box (tar or zip) and not a disk image")]
     NotABox(&'static str),
     /// It ends too early.
     #[error("it is cut off: {0}")]
     CutOff(&'static str),
     /// Compressed data is wrong.
-    #[error("its gzip data is damaged")]
-    Gzip(#[source] io::Error),
+    #[error("its {compression} data is damaged")]
+    Compressed {
+        /// By what: `gzip`, `xz`, …
+        compression: &'static str,
+        /// What its library says.
+        source: io::Error,
+    },
+    /// To unpack it would take more memory than any usual setting does.
+    #[error("its {0} data needs more memory to be unpacked than is given for that")]
+    Memory(&'static str),
+    /// The zip archive's structure is wrong, or nothing that can be read as a stream.
+    #[error("its zip archive is refused: {0}")]
+    Zip(&'static str),
     /// The archive's structure is wrong.
     #[error("its tar archive is damaged: {0}")]
     Tar(&'static str),
@@ -250,39 +393,76 @@ pub enum Refusal {
         /// What was asked for.
         asked: String,
     },
-    /// A file that `metadata.json` names is missing.
-    #[error("it does not hold `{0}`, which its metadata.json names")]
-    Missing(String),
-    /// No disk or several.
-    #[error("it has {0} disks; boxes with one disk are supported")]
+    /// A file that its description names is missing.
+    #[error("it does not hold `{name}`, which its {by} names")]
+    Missing {
+        /// The file.
+        name: String,
+        /// The file that names it.
+        by: String,
+    },
+    /// None, or more than anybody attaches.
+    #[error("it has {0} disks; boxes have 1 to 26")]
     Disks(usize),
+    /// Several images, and nothing that says which one is meant.
+    #[error("it holds the disk images {}, and no metadata.json that says what they are", .0.join(", "))]
+    ManyImages(Vec<String>),
+    /// Its description of the machine is missing.
+    #[error("it is made for {provider}, but holds no {file}")]
+    NoDescription {
+        /// The provider.
+        provider: String,
+        /// The kind of file.
+        file: &'static str,
+    },
+    /// Its description of the machine is refused.
+    #[error("its `{entry}` is refused")]
+    Ovf {
+        /// Its name.
+        entry: String,
+        /// Why.
+        source: ovf::Error,
+    },
+    /// Its description of the machine is refused.
+    #[error("its `{entry}` is refused")]
+    Vmx {
+        /// Its name.
+        entry: String,
+        /// Why.
+        source: vmx::Error,
+    },
     /// The image is refused.
     #[error("its disk image `{entry}` is refused")]
     Image {
         /// The image's name.
         entry: String,
         /// Why.
-        source: qcow2::Error,
+        source: images::Error,
     },
-    /// A raw image whose size no disk has.
-    #[error("it is a raw image of {0} bytes, which is not a multiple of 512")]
-    RawSize(u64),
 }
 
 impl Refusal {
     fn hint(&self) -> &'static str {
         match self {
             Self::NotABox("a web page") => "check the URL: the server answered with a page, perhaps to log in",
-            Self::NotABox("a zip archive") => "unpack it and pack it again with `tar czf`",
-            Self::NotABox(_) => "give a .box file, a qcow2 image, or a raw image with a boot sector",
-            Self::CutOff(_) | Self::Gzip(_) | Self::Tar(_) => {
+            Self::NotABox("a 7z archive") => "unpack it with `7z x`, and add the image that is in it",
+            Self::NotABox("a VMDK descriptor") => {
+                "the disk itself lies in other files: join them with `qemu-img convert -O qcow2 FILE NEW`"
+            }
+            Self::NotABox(_) => {
+                "give a .box file, or a disk image: qcow2, raw with a boot sector, VMDK, VDI, VHD, VHDX"
+            }
+            Self::CutOff(_) | Self::Compressed { .. } | Self::Tar(_) => {
                 "fetch it again; give `--checksum` if its publisher names one"
             }
+            Self::Zip(_) => "fetch it again, or unpack it and pack it with `tar czf`",
+            Self::Memory(_) => "unpack it yourself, and add what is in it",
+            Self::ManyImages(_) => "unpack it, and add the image that you want",
             Self::Provider { .. } => {
-                "look for a build of it for libvirt or qemu, or add a cloud image of the same system"
+                "look for a build of it for libvirt, qemu or virtualbox, or add a cloud image of the same system"
             }
             Self::Architecture { .. } => "add the build for the right architecture",
-            Self::Image { source: qcow2::Error::BackingFile(_) | qcow2::Error::DataFile, .. } => {
+            Self::Image { source, .. } if source.needs_flattening() => {
                 "its author can flatten it: `qemu-img convert -O qcow2 OLD NEW`"
             }
             Self::Trailing

@@ -10,7 +10,7 @@ use super::error::Error;
 use crate::store::{Lock, MachineId, create_private, remove_dir};
 
 /// The lock file's name in the folder.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// A folder of our own; removed with all in it when dropped.
 pub(super) struct Incoming {

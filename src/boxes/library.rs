@@ -1,16 +1,22 @@
 //! The boxes on this computer.
 //!
 //! ```text
-//! boxes/disks/<sha256>.{qcow2,img,kernel,initrd}    content, shared by all boxes that have it
+//! boxes/disks/<sha256>.{qcow2,img,vmdk,vdi,vhdx,vhd,kernel,initrd}
+//!                                                   content, shared by all boxes that have it
+//! boxes/converted/<sha256>.<ending>                 a disk of that content in another format: see `convert`
 //! boxes/manifests/<name>/<version>/<provider>-<architecture>.json
+//! boxes/converted/<sha256 of a disk>.<format>       the same disk in another format, for a hypervisor that wants it
 //! boxes/kept/<file of disks>                        empty: machines use it although its box is gone
 //! boxes/incoming/<random>/                          see `incoming`
 //! boxes/lock, boxes/locks/<id>                      of the library; of one box that is being added
 //! ```
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread;
 
+use super::NATIVE;
 use super::error::Error;
 use super::incoming::Incoming;
 use super::manifest::{Installed, Manifest};
@@ -18,6 +24,9 @@ use super::name;
 use super::version::{Requirement, Version};
 use crate::progress::Cx;
 use crate::store::{self, Dirs, Lock, read_record, remove_file, sync_dir};
+
+/// Below so many names a second thread costs more than it brings.
+const WORTH_A_THREAD: usize = 100;
 
 /// The boxes on this computer, addressed by content. Reading takes no lock.
 #[derive(Clone, Debug)]
@@ -54,7 +63,8 @@ pub struct Query<'a> {
     pub version: Option<&'a str>,
     /// One whose architecture is unknown fits too.
     pub architecture: Option<&'a str>,
-    /// `libvirt` or `qemu`; both run everywhere, so this only chooses between two of one version.
+    /// All run everywhere, so this only chooses between two of one version; without it, those whose disks need no
+    /// conversion come first.
     pub provider: Option<&'a str>,
 }
 
@@ -69,8 +79,8 @@ pub struct BoxHold {
 pub struct Removed {
     /// Bytes that became free.
     pub freed: u64,
-    /// Machines that still use its disks, which therefore stay until [`Library::release`].
-    pub still_used_by: Vec<String>,
+    /// For each box the machines that still use its disks, which therefore stay until [`Library::release`].
+    pub still_used_by: Vec<Vec<String>>,
 }
 
 impl Library {
@@ -81,6 +91,10 @@ impl Library {
 
     pub(super) fn disks(&self) -> PathBuf {
         self.dirs.boxes().join("disks")
+    }
+
+    pub(super) fn converted(&self) -> PathBuf {
+        self.dirs.boxes().join("converted")
     }
 
     pub(super) fn incoming(&self) -> PathBuf {
@@ -95,7 +109,7 @@ impl Library {
         self.dirs.boxes().join("lock")
     }
 
-    fn manifests(&self) -> PathBuf {
+    pub(super) fn manifests(&self) -> PathBuf {
         self.dirs.boxes().join("manifests")
     }
 
@@ -109,10 +123,8 @@ impl Library {
 
     /// All boxes, and manifests that cannot be read.
     pub fn list(&self) -> Result<Listing, Error> {
-        let mut listing = Listing::default();
-        for folder in entries(&self.manifests())? {
-            self.read_folder(&folder, &mut listing)?;
-        }
+        let mut listing = self.read_folders(&entries(&self.manifests())?)?;
+        listing.damaged.sort_by(|a, b| a.path.cmp(&b.path));
         listing.boxes.sort_by(|a, b| {
             let (a, b) = (&a.manifest, &b.manifest);
             (&a.name, &a.version, &a.provider, &a.architecture).cmp(&(
@@ -123,6 +135,29 @@ impl Library {
             ))
         });
         Ok(listing)
+    }
+
+    /// All boxes of these names. Each costs a dozen system calls, so many of them are shared out among the cores.
+    fn read_folders(&self, folders: &[PathBuf]) -> Result<Listing, Error> {
+        let readers =
+            thread::available_parallelism().map_or(1, NonZero::get).min(folders.len() / WORTH_A_THREAD).max(1);
+        let read = |folders: &[PathBuf]| {
+            let mut listing = Listing::default();
+            folders.iter().try_for_each(|folder| self.read_folder(folder, &mut listing))?;
+            Ok::<_, Error>(listing)
+        };
+        let (ours, theirs) = folders.split_at(folders.len() / readers);
+        thread::scope(|scope| {
+            let threads: Vec<_> =
+                theirs.chunks(folders.len() / readers + 1).map(|part| scope.spawn(move || read(part))).collect();
+            let mut listing = read(ours)?;
+            for thread in threads {
+                let part = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                listing.boxes.extend(part.boxes);
+                listing.damaged.extend(part.damaged);
+            }
+            Ok(listing)
+        })
     }
 
     /// All boxes of one name: `folder` is the name's.
@@ -167,8 +202,9 @@ impl Library {
         };
         let rank = |installed: &Installed| {
             let manifest = &installed.manifest;
-            let provider = query.provider.unwrap_or("qemu") == manifest.provider;
-            (manifest.version.clone(), manifest.architecture == architecture, provider)
+            let asked = query.provider.is_some_and(|provider| provider == manifest.provider);
+            let native = NATIVE.iter().position(|provider| *provider == manifest.provider);
+            (manifest.version.clone(), manifest.architecture == architecture, asked, native)
         };
         let found = listing.boxes.into_iter().filter(fits).max_by_key(rank);
         match (found, listing.damaged.into_iter().next()) {
@@ -204,44 +240,53 @@ impl Library {
         }
     }
 
-    fn has_files(&self, manifest: &Manifest) -> bool {
+    pub(super) fn has_files(&self, manifest: &Manifest) -> bool {
         manifest.files().iter().all(|name| self.disks().join(name).is_file())
     }
 
-    /// Removes a box. `users` names the machines that use it, and is asked while nobody can [`Library::hold`] it. With
-    /// `force` the box goes but its disks stay for those machines, until [`Library::release`]: nothing is lost. Files
-    /// that other boxes share stay too.
+    /// Removes boxes: all of them, or none. `users` names the machines that use one, and is asked while nobody can
+    /// [`Library::hold`] it. With `force` a box goes but its disks stay for those machines, until [`Library::release`]:
+    /// nothing is lost. Files that other boxes share stay too.
     pub fn remove(
         &self,
         cx: &Cx,
-        installed: &Installed,
-        users: &dyn Fn() -> Vec<String>,
+        boxes: &[Installed],
+        users: &dyn Fn(&Manifest) -> Result<Vec<String>, store::Error>,
         force: bool,
         wait: bool,
     ) -> Result<Removed, Error> {
         self.sweep(cx)?;
         let _lock = self.lock(cx, "box remove", wait)?;
-        if !installed.path.exists() {
-            return Err(gone(installed));
-        }
-        let machines = users();
-        let manifest = &installed.manifest;
-        if !machines.is_empty() {
-            if !force {
-                let (name, version) = (manifest.name.clone(), manifest.version.to_string());
-                return Err(Error::InUse { name, version, machines });
+        let mut still_used_by = Vec::new();
+        for installed in boxes {
+            if !installed.path.exists() {
+                return Err(gone(installed));
             }
-            self.keep(&manifest.files())?;
+            let machines = match users(&installed.manifest) {
+                Err(error) if force => vec![format!("machines that cannot be asked ({error})")],
+                users => users?,
+            };
+            if !force && !machines.is_empty() {
+                let Manifest { name, version, .. } = &installed.manifest;
+                return Err(Error::InUse { name: name.clone(), version: version.to_string(), machines });
+            }
+            still_used_by.push(machines);
         }
+        cx.check()?;
         // From here to the end this folder is the record of what was begun.
         let _intent = Incoming::create(&self.incoming(), "box remove")?;
-        remove_file(&installed.path)?;
-        if let Some(folder) = installed.path.parent() {
-            sync_dir(folder)?;
-            remove_if_empty(folder);
+        for (installed, machines) in boxes.iter().zip(&still_used_by) {
+            if !machines.is_empty() {
+                self.keep(&installed.manifest.files())?;
+            }
+            remove_file(&installed.path)?;
+            if let Some(folder) = installed.path.parent() {
+                sync_dir(folder)?;
+                remove_if_empty(folder);
+            }
         }
         let freed = self.remove_unneeded()?;
-        Ok(Removed { freed, still_used_by: machines })
+        Ok(Removed { freed, still_used_by })
     }
 }
 
@@ -261,7 +306,7 @@ fn gone(installed: &Installed) -> Error {
 }
 
 /// Paths in a folder; none when it is not there or no folder.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     match fs::read_dir(dir) {
         Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
         Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {

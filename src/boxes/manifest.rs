@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Hardware;
 use super::checksum::is_sha256;
+use super::images::Format;
 use super::version::Version;
 use crate::store::Record;
 
@@ -17,7 +18,7 @@ pub struct Manifest {
     pub name: String,
     /// Its version; `0` where it names none.
     pub version: Version,
-    /// `libvirt` or `qemu`.
+    /// What it is made for: one of [`super::PROVIDERS`].
     pub provider: String,
     /// `amd64`, `arm64`, …; unknown for most boxes.
     pub architecture: Option<String>,
@@ -39,6 +40,10 @@ pub struct Manifest {
     pub added_at: u64,
     /// Its `info.json`.
     pub info: Option<Map<String, Value>>,
+    /// Whether it was a mere disk image (or an appliance, OVA), without `metadata.json`: probably a publisher's cloud
+    /// image.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bare: bool,
     /// How it takes our seed by cloud-init; `None` for our own boxes and for those that read none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<CloudInit>,
@@ -48,6 +53,9 @@ pub struct Manifest {
     /// How far its origin was checked.
     #[serde(default)]
     pub verified: Verified,
+    /// The catalogue document that named it, without secrets: newer versions stand there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<String>,
 }
 
 /// How an image takes a NoCloud seed.
@@ -85,7 +93,7 @@ pub struct StoredDisk {
     /// Names the file.
     #[serde(deserialize_with = "sha256")]
     pub sha256: String,
-    /// `qcow2` or `raw`, as QEMU calls them.
+    /// `qcow2`, `raw`, `vmdk`, `vdi`, `vhdx` or `vpc` (VHD), as QEMU calls them.
     pub format: String,
     /// What the guest sees, in bytes.
     pub virtual_size: u64,
@@ -123,7 +131,7 @@ fn optional_sha256<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>,
 impl StoredDisk {
     /// Its file's name in the library.
     pub(super) fn file_name(&self) -> String {
-        let ending = if self.format == "qcow2" { "qcow2" } else { "img" };
+        let ending = self.format.parse::<Format>().map_or("img", Format::ending);
         format!("{}.{ending}", self.sha256)
     }
 }
@@ -136,6 +144,11 @@ impl StoredKernel {
     pub(super) fn initrd_name(&self) -> Option<String> {
         self.initrd.as_ref().map(|digest| format!("{digest}.initrd"))
     }
+}
+
+/// The SHA-256 in the name of a file of the library.
+pub(super) fn digest_of(file: &str) -> &str {
+    file.split('.').next().unwrap_or_default()
 }
 
 impl Manifest {

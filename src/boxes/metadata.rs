@@ -6,15 +6,19 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::PROVIDERS;
 use super::archive::safe_name;
 use super::error::Refusal;
+use super::manifest::CloudInit;
 use super::name::printable;
 use super::receive::Broken;
 use super::version::Version;
+use super::{NATIVE, PROVIDERS};
 
 /// Larger than any of these files.
 const JSON_LIMIT: u64 = 256 << 10;
+
+/// As many as libvirt's plugin has names for (`vda` to `vdz`).
+const DISKS_LIMIT: usize = 26;
 
 /// What a kernel takes on its command line on x86 (`COMMAND_LINE_SIZE`).
 const CMDLINE_LIMIT: usize = 2048;
@@ -24,14 +28,15 @@ const CMDLINE_LIMIT: usize = 2048;
 pub(super) struct Metadata {
     pub provider: Option<String>,
     pub architecture: Option<String>,
-    /// Its disk's name in the archive.
-    pub disk: String,
+    /// Its disks' names in the archive, in the order of attachment; boxes for other hypervisors name them elsewhere.
+    pub disks: Vec<String>,
     pub name: Option<String>,
     pub version: Option<String>,
     pub kernel: Option<String>,
     pub initrd: Option<String>,
     pub cmdline: String,
     pub seed: bool,
+    pub cloud_init: Option<CloudInit>,
     pub user: Option<String>,
 }
 
@@ -59,26 +64,36 @@ struct Ours {
     cmdline: String,
     #[serde(default)]
     seed: bool,
+    cloud_init: Option<CloudInit>,
     user: Option<String>,
 }
 
 impl Metadata {
-    /// Whether the file is a part of the box that we keep.
+    /// Whether the file is one of its disks.
+    pub fn is_disk(&self, name: &str) -> bool {
+        self.disks.iter().any(|disk| disk == name)
+    }
+
+    /// Whether the file may be a part of the box that we keep.
     pub fn wants(&self, name: &str) -> bool {
-        self.disk == name || self.kernel.as_deref() == Some(name) || self.initrd.as_deref() == Some(name)
+        let is_boot = self.kernel.as_deref() == Some(name) || self.initrd.as_deref() == Some(name);
+        !self.is_native() || is_boot || self.is_disk(name)
+    }
+
+    /// Whether it says itself which files are its disks.
+    pub fn is_native(&self) -> bool {
+        self.provider.as_deref().is_some_and(|provider| NATIVE.contains(&provider))
     }
 
     /// Reads and checks `metadata.json`.
     pub fn read(from: &mut dyn Read) -> Result<Self, Broken> {
         let raw: Raw = parse("metadata.json", &small(from, "metadata.json")?)?;
         let provider = checked_provider(raw.provider)?;
-        let disk = match raw.disks.as_deref() {
-            None => "box.img".into(),
-            Some([disk]) => safe_name(disk.path.as_bytes())?,
-            Some(disks) => return Err(Refusal::Disks(disks.len()).into()),
-        };
         let architecture = raw.architecture.map(|text| architecture(&text)).transpose()?;
-        let mut metadata = Self { provider: Some(provider), architecture, disk, ..Self::default() };
+        let mut metadata = Self { provider: Some(provider), architecture, ..Self::default() };
+        if metadata.is_native() {
+            metadata.disks = disks(raw.disks)?;
+        }
         if let Some(ours) = raw.vbox_rs {
             metadata.take(ours)?;
         }
@@ -106,9 +121,27 @@ impl Metadata {
         self.version = ours.version;
         self.cmdline = ours.cmdline;
         self.seed = ours.seed;
+        self.cloud_init = ours.cloud_init;
         self.user = ours.user;
         Ok(())
     }
+}
+
+/// Version 1 of libvirt's boxes has one disk, with a fixed name; version 2 lists them.
+fn disks(listed: Option<Vec<RawDisk>>) -> Result<Vec<String>, Refusal> {
+    let Some(listed) = listed else { return Ok(vec!["box.img".into()]) };
+    if listed.is_empty() || listed.len() > DISKS_LIMIT {
+        return Err(Refusal::Disks(listed.len()));
+    }
+    let mut disks = Vec::new();
+    for disk in listed {
+        let name = safe_name(disk.path.as_bytes())?;
+        if disks.contains(&name) {
+            return Err(Refusal::Twice(name));
+        }
+        disks.push(name);
+    }
+    Ok(disks)
 }
 
 fn checked_provider(provider: Option<Value>) -> Result<String, Refusal> {
@@ -155,7 +188,7 @@ fn parse<T: DeserializeOwned>(file: &'static str, bytes: &[u8]) -> Result<T, Ref
 }
 
 /// `useradd`'s rule.
-fn is_user(name: &str) -> bool {
+pub(super) fn is_user(name: &str) -> bool {
     let mut bytes = name.bytes();
     name.len() <= 32
         && bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_')
@@ -164,7 +197,16 @@ fn is_user(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(\\{|\\}|\\[|\\]|\"provider\":|\"qemu\"|\"disks\":|\"path\":|,|[a-z0-9.\"/]){0,30}") {
+            let _ = Metadata::read(&mut text.as_bytes());
+        }
+    }
 
     fn read(text: &str) -> Result<Metadata, String> {
         Metadata::read(&mut text.as_bytes()).map_err(|broken| match broken {
@@ -176,9 +218,9 @@ mod tests {
     #[test]
     fn boxes_of_libvirt_in_both_versions_are_understood() {
         let first = read(r#"{"provider":"libvirt","format":"qcow2","virtual_size":20}"#).unwrap();
-        assert_eq!((first.provider.as_deref(), first.disk.as_str()), (Some("libvirt"), "box.img"));
-        let second = read(r#"{"provider":"libvirt","disks":[{"path":"./d/disk1.img","name":"x"}]}"#).unwrap();
-        assert_eq!(second.disk, "d/disk1.img");
+        assert_eq!((first.provider.as_deref(), first.disks), (Some("libvirt"), vec!["box.img".to_owned()]));
+        let second = read(r#"{"provider":"libvirt","disks":[{"path":"./d/disk1.img","name":"x"},{"path":"b"}]}"#);
+        assert_eq!(second.unwrap().disks, ["d/disk1.img", "b"]);
     }
 
     #[test]
@@ -201,10 +243,14 @@ mod tests {
             ("[]", "metadata.json is broken"),
             ("{}", "names no `provider`"),
             (r#"{"provider":3}"#, "names no `provider`"),
-            (r#"{"provider":"virtualbox"}"#, "made for virtualbox; vbox-rs runs boxes for: libvirt, qemu"),
+            (r#"{"provider":"parallels"}"#, "made for parallels; vbox-rs runs boxes for: libvirt, qemu, virtualbox"),
             (r#"{"provider":"a\u001b[2J"}"#, "made for a?[2J"),
             (r#"{"provider":"qemu","disks":[]}"#, "0 disks"),
-            (r#"{"provider":"qemu","disks":[{"path":"a"},{"path":"b"}]}"#, "2 disks"),
+            (r#"{"provider":"qemu","disks":[{"path":"a"},{"path":"./a"}]}"#, "holds `a` twice"),
+            (
+                &format!(r#"{{"provider":"qemu","disks":[{}{{"path":"x"}}]}}"#, r#"{"path":"a"},"#.repeat(26)),
+                "27 disks",
+            ),
             (r#"{"provider":"qemu","disks":[{"path":"../a"}]}"#, "leads out"),
             (r#"{"provider":"qemu","architecture":"../x"}"#, "no architecture"),
             (r#"{"provider":"qemu","vbox_rs":{"version":"../1"}}"#, "not a version"),

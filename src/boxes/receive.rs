@@ -1,19 +1,25 @@
 //! What a stream of bytes is, and its parts on disk: told apart by content, never by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{self, BufRead, Cursor, Read};
 use std::path::Path;
 
-use flate2::bufread::GzDecoder;
 use serde_json::{Map, Value};
 
-use super::archive::{Archive, is_tar};
+use super::Hardware;
+use super::archive::{Archive, Walk, is_tar};
 use super::blocks::Pool;
+use super::compression::Compression;
+use super::defaults;
 use super::disk::{self, Written};
 use super::error::{Error, Refusal};
+use super::images::{self, FileSource, Format, HEAD, Image};
 use super::metadata::{Metadata, read_info};
-use super::qcow2::{self, Header};
-use crate::progress::Cancel;
+use super::ovf::{self, Ovf};
+use super::parts::{Described, Parts};
+use super::vmx::{self, Vmx};
+use super::zip::{Zip, is_zip};
+use crate::progress::Cx;
 
 /// How large a box may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +44,7 @@ impl Default for Limits {
 pub(super) enum Broken {
     /// Its content is refused.
     Refused(Refusal),
-    /// Reading it failed: the source's fault, or the gzip data's.
+    /// Reading it failed: the source's fault.
     Read(io::Error),
     /// Something of our own failed.
     Failed(Error),
@@ -59,7 +65,12 @@ impl From<io::Error> for Broken {
 impl Broken {
     /// Whether the bytes may have changed on their way.
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::CutOff(_) | Refusal::Gzip(_) | Refusal::Tar(_) | Refusal::Trailing))
+        matches!(
+            self,
+            Self::Refused(
+                Refusal::CutOff(_) | Refusal::Compressed { .. } | Refusal::Tar(_) | Refusal::Zip(_) | Refusal::Trailing
+            )
+        )
     }
 
     /// Reading errors that the content caused become refusals.
@@ -69,7 +80,7 @@ impl Broken {
             io::ErrorKind::UnexpectedEof => Refusal::CutOff("it ends in the middle").into(),
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => match error.downcast::<Refusal>() {
                 Ok(refusal) => refusal.into(),
-                Err(error) => Refusal::Gzip(error).into(),
+                Err(error) => Self::Read(error),
             },
             _ => Self::Read(error),
         }
@@ -79,20 +90,29 @@ impl Broken {
 /// A box in its incoming folder.
 #[derive(Debug)]
 pub(super) struct Received {
+    /// Empty for a bare image.
     pub metadata: Metadata,
     pub info: Option<Map<String, Value>>,
-    pub disk: Written,
-    /// `qcow2` or `raw`.
-    pub format: &'static str,
-    pub virtual_size: u64,
+    pub disks: Vec<ReceivedDisk>,
     pub kernel: Option<Written>,
     pub initrd: Option<Written>,
+    pub hardware: Hardware,
+    /// Whether it was a mere image or appliance, without `metadata.json`.
+    pub bare: bool,
+}
+
+/// A disk of a box.
+#[derive(Debug)]
+pub(super) struct ReceivedDisk {
+    pub file: Written,
+    pub format: Format,
+    pub virtual_size: u64,
 }
 
 /// Where the parts go and under which bounds.
 pub(super) struct Receiver<'a> {
+    pub cx: &'a Cx,
     pub pool: &'a Pool,
-    pub cancel: &'a Cancel,
     pub limits: &'a Limits,
     /// The incoming folder.
     pub into: &'a Path,
@@ -101,70 +121,101 @@ pub(super) struct Receiver<'a> {
 impl Receiver<'_> {
     /// Reads all of `from`.
     pub fn receive(&self, from: &mut dyn BufRead) -> Result<Received, Broken> {
-        let result = if from.fill_buf()?.starts_with(&GZIP) {
-            self.unpacked(&mut Gunzip(Some(GzDecoder::new(from))))
-        } else {
-            self.unpacked(from)
+        let result = match Compression::of(from.fill_buf()?) {
+            Some(compression) => {
+                compression.undo(from).map_err(Broken::from).and_then(|mut plain| self.unpacked(&mut plain))
+            }
+            None => self.unpacked(from),
         };
         result.map_err(Broken::judged)
     }
 
     fn unpacked<R: Read + ?Sized>(&self, from: &mut R) -> Result<Received, Broken> {
-        let (head, mut whole) = peek(from, qcow2::HEAD)?;
+        let (head, mut whole) = peek(from, HEAD)?;
         if is_tar(&head) {
-            return self.archive(&mut whole);
+            return self.archive(&mut Archive::new(&mut whole, self.limits));
         }
-        let raw = head.get(510..512) == Some(&BOOT_SIGNATURE);
+        if is_zip(&head) {
+            return self.archive(&mut Zip::new(&mut whole, self.limits));
+        }
         match head.as_slice() {
             [] => Err(Refusal::CutOff("it is empty").into()),
-            head if qcow2::is_qcow2(head) => self.image(&mut whole),
-            _ if raw => self.image(&mut whole),
+            head if images::kind_of(head).is_some() => self.image(&mut whole),
             head => Err(Refusal::NotABox(kind_of(head)).into()),
         }
     }
 
     /// A bare image.
     fn image(&self, from: &mut dyn Read) -> Result<Received, Broken> {
-        let disk = self.store(from, "the image", None, 0)?;
-        let (format, virtual_size) = if qcow2::is_qcow2(&disk.head) {
-            ("qcow2", header("the image", &disk.head)?.virtual_size)
-        } else if disk.size.is_multiple_of(512) {
-            ("raw", disk.size)
-        } else {
-            return Err(Refusal::RawSize(disk.size).into());
-        };
-        let metadata = Metadata::default();
-        Ok(Received { metadata, info: None, disk, format, virtual_size, kernel: None, initrd: None })
+        let file = self.store(from, "the image", None, 0)?;
+        Ok(Received {
+            metadata: Metadata::default(),
+            info: None,
+            disks: vec![inspected("the image", file)?],
+            kernel: None,
+            initrd: None,
+            hardware: Hardware::default(),
+            bare: true,
+        })
     }
 
-    fn archive(&self, from: &mut dyn Read) -> Result<Received, Broken> {
-        let mut archive = Archive::new(from, self.limits);
-        let mut seen = BTreeSet::new();
-        let mut files = BTreeMap::new();
-        let (mut metadata, mut info) = (None, None);
-        while let Some(entry) = archive.next()? {
+    fn archive(&self, archive: &mut dyn Walk) -> Result<Received, Broken> {
+        let mut parts = Parts::default();
+        while let Some(entry) = archive.entry()? {
             if !entry.is_file {
                 continue;
             }
-            if !seen.insert(entry.name.clone()) {
+            if !parts.seen.insert(entry.name.clone()) {
                 return Err(Refusal::Twice(entry.name).into());
             }
             match entry.name.as_str() {
-                "metadata.json" => metadata = Some(Metadata::read(&mut archive)?),
-                "info.json" => info = Some(read_info(&mut archive)?),
-                // The metadata may come last, so until then every file could be the disk.
-                name if metadata.as_ref().is_none_or(|metadata| metadata.wants(name)) => {
-                    let must_be_image = metadata.as_ref().is_some_and(|metadata| metadata.disk == name);
-                    let index = files.len();
-                    let claimed = Claimed { size: entry.size, must_be_image };
-                    let file = self.store(&mut archive, name, Some(&claimed), index)?;
-                    files.insert(entry.name, file);
+                "metadata.json" => parts.metadata = Some(Metadata::read(archive)?),
+                "info.json" => parts.info = Some(read_info(archive)?),
+                "Vagrantfile" => archive.take(defaults::LIMIT as u64).read_to_end(&mut parts.vagrantfile).map(drop)?,
+                // The metadata may come last, so until then every file could be a part of the box.
+                name if parts.metadata.as_ref().is_none_or(|metadata| metadata.wants(name)) => {
+                    self.part(archive, name, entry.size, &mut parts)?;
                 }
                 _ => {}
             }
         }
         archive.finish()?;
-        assemble(metadata.ok_or(Refusal::NoMetadata)?, info, files)
+        parts.assemble(self)
+    }
+
+    /// A file of an archive: a description, which is read at once, or something to be stored.
+    fn part(&self, from: &mut dyn Walk, name: &str, size: u64, parts: &mut Parts) -> Result<(), Broken> {
+        let (head, mut whole) = peek(from, HEAD)?;
+        let is_disk = parts.metadata.as_ref().is_some_and(|metadata| metadata.is_disk(name));
+        let described = match head.as_slice() {
+            _ if is_disk => None,
+            head if ovf::is_ovf(head) => {
+                let ovf = Ovf::parse(&text(&mut whole, ovf::LIMIT)?);
+                let ovf = ovf.map_err(|source| Refusal::Ovf { entry: name.into(), source })?;
+                Some(Described::ovf(ovf))
+            }
+            head if vmx::is_vmx(head) => {
+                let vmx = Vmx::parse(&text(&mut whole, vmx::LIMIT)?);
+                let vmx = vmx.map_err(|source| Refusal::Vmx { entry: name.into(), source })?;
+                Some(Described::vmx(vmx))
+            }
+            head if images::vmdk::is_descriptor(head) => {
+                let bytes = text(&mut whole, images::vmdk::DESCRIPTOR_LIMIT)?;
+                let descriptor = images::vmdk::Descriptor::parse(&bytes);
+                let descriptor = descriptor.map_err(|source| Refusal::Image { entry: name.into(), source })?;
+                parts.descriptors.insert(name.into(), descriptor);
+                return Ok(());
+            }
+            _ => None,
+        };
+        if let Some(described) = described {
+            parts.described.insert(name.into(), described);
+            return Ok(());
+        }
+        let index = parts.files.len();
+        let file = self.store(&mut whole, name, Some(&Claimed { size, is_disk }), index)?;
+        parts.files.insert(name.into(), file);
+        Ok(())
     }
 
     /// Writes a file of the box under a name of our own. An image is judged by its first bytes, before the rest of it is
@@ -176,71 +227,66 @@ impl Receiver<'_> {
         claimed: Option<&Claimed>,
         index: usize,
     ) -> Result<Written, Broken> {
-        let (head, mut whole) = peek(from, qcow2::HEAD)?;
+        let (head, mut whole) = peek(from, HEAD)?;
         let mut limit = self.limits.file;
-        if qcow2::is_qcow2(&head) || claimed.is_some_and(|claimed| claimed.must_be_image) {
-            limit = limit.min(image_limit(&header(name, &head)?));
+        if let Some(image) = claim(name, &head, claimed)? {
+            limit = limit.min(image.bound);
         }
         let what = if claimed.is_some() { format!("its `{name}`") } else { name.into() };
         if let Some(size) = claimed.map(|claimed| claimed.size).filter(|size| *size > limit) {
             return Err(Refusal::TooLarge { what, size, limit }.into());
         }
         let path = self.into.join(format!("file{index}"));
-        disk::write(self.pool, self.cancel, &mut whole, &path, &what, limit)
+        disk::write(self.pool, self.cx.cancel(), &mut whole, &path, &what, limit)
     }
-}
-
-/// Finds the parts that the metadata names among the files of an archive.
-fn assemble(
-    metadata: Metadata,
-    info: Option<Map<String, Value>>,
-    mut files: BTreeMap<String, Written>,
-) -> Result<Received, Broken> {
-    let mut part = |name: &str| files.remove(name).ok_or_else(|| Refusal::Missing(name.into()));
-    let disk = part(&metadata.disk)?;
-    let virtual_size = header(&metadata.disk, &disk.head)?.virtual_size;
-    let kernel = metadata.kernel.as_deref().map(&mut part).transpose()?;
-    let initrd = metadata.initrd.as_deref().map(&mut part).transpose()?;
-    Ok(Received { metadata, info, disk, format: "qcow2", virtual_size, kernel, initrd })
 }
 
 /// What the archive says of a file.
 struct Claimed {
     size: u64,
-    must_be_image: bool,
+    /// The metadata names it.
+    is_disk: bool,
 }
 
-/// An image without snapshots holds at most what the guest sees and a few per cent of tables; the rest is generosity
-/// towards odd writers.
-fn image_limit(header: &Header) -> u64 {
-    if header.snapshots > 0 { u64::MAX } else { header.virtual_size + header.virtual_size / 4 + (64 << 20) }
+fn claim(name: &str, head: &[u8], claimed: Option<&Claimed>) -> Result<Option<Image>, Refusal> {
+    let refused = |source| Refusal::Image { entry: name.into(), source };
+    match images::kind_of(head) {
+        // The piece of a disk, which is judged with the others when all are there.
+        Some(Format::Vmdk) if claimed.is_some() && images::vmdk::is_piece(head) => Ok(None),
+        Some(format) => images::claim(format, head).map_err(refused),
+        None if claimed.is_some_and(|claimed| claimed.is_disk) => Err(refused(images::Error::Unknown)),
+        None => Ok(None),
+    }
 }
 
-fn header(entry: &str, head: &[u8]) -> Result<Header, Refusal> {
-    Header::parse(head).map_err(|source| Refusal::Image { entry: entry.into(), source })
+/// Judges a whole image that was written.
+pub(super) fn inspected(name: &str, file: Written) -> Result<ReceivedDisk, Broken> {
+    let source = File::open(&file.path).and_then(FileSource::new);
+    let source = source.map_err(|e| Broken::Failed(Error::io("read", &file.path, e)))?;
+    let Image { format, virtual_size, .. } =
+        images::inspect(&source).map_err(|source| Refusal::Image { entry: name.into(), source })?;
+    Ok(ReceivedDisk { file, format, virtual_size })
 }
 
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// Ends the first sector of a disk with a partition table or boot loader.
-const BOOT_SIGNATURE: [u8; 2] = [0x55, 0xaa];
+/// All of a text, or a byte more than it may have.
+fn text(from: &mut dyn Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// What people mistake for a box.
 fn kind_of(head: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
-        (b"PK\x03\x04", "a zip archive"),
-        (b"\xfd7zXZ\0", "compressed with xz"),
-        (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
-        (b"BZh", "compressed with bzip2"),
         (b"7z\xbc\xaf", "a 7z archive"),
-        (b"KDMV", "a VMDK image"),
         (b"# Disk DescriptorFile", "a VMDK descriptor"),
-        (b"<<< ", "a VDI image"),
-        (b"conectix", "a VHD image"),
-        (b"vhdxfile", "a VHDX image"),
+        (b"Rar!", "a RAR archive"),
         (b"<", "a web page"),
         (b"{", "a JSON document"),
     ];
+    if Compression::of(head).is_some() {
+        return "compressed twice";
+    }
     let text = head.trim_ascii_start();
     let found = KINDS.iter().find(|(magic, _)| text.starts_with(magic));
     found.map_or("data of an unknown kind", |(_, name)| name)
@@ -251,25 +297,4 @@ fn peek<R: Read + ?Sized>(from: &mut R, length: usize) -> io::Result<(Vec<u8>, i
     let mut head = Vec::with_capacity(length);
     from.take(length as u64).read_to_end(&mut head)?;
     Ok((head.clone(), Cursor::new(head).chain(from)))
-}
-
-/// Gunzips one member after the other; what follows the last one must be nothing.
-struct Gunzip<R>(Option<GzDecoder<R>>);
-
-impl<R: BufRead> Read for Gunzip<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while let Some(decoder) = &mut self.0 {
-            let amount = decoder.read(into)?;
-            if amount > 0 || into.is_empty() {
-                return Ok(amount);
-            }
-            let Some(mut from) = self.0.take().map(GzDecoder::into_inner) else { break };
-            match from.fill_buf()? {
-                [] => break,
-                rest if rest[0] == GZIP[0] => self.0 = Some(GzDecoder::new(from)),
-                _ => return Err(io::Error::new(io::ErrorKind::InvalidData, Refusal::Trailing)),
-            }
-        }
-        Ok(0)
-    }
 }

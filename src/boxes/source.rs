@@ -111,7 +111,7 @@ fn without_secrets(text: &str) -> String {
     }
 }
 
-fn percent_decoded(part: &str) -> String {
+pub(super) fn percent_decoded(part: &str) -> String {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
     while let Some((&first, behind)) = rest.split_first() {

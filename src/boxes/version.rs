@@ -200,7 +200,7 @@ pub struct BadVersion {
 }
 
 /// Constraints that a version must meet, all of them: `>= 1.2, < 2`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     text: String,
     bounds: Vec<(Op, Version)>,
@@ -330,9 +330,101 @@ mod tests {
         }
     }
 
+    /// RubyGems' rules told a second time, as its documentation has them and without a look at the code above.
+    mod model {
+        use std::cmp::Ordering;
+
+        #[derive(Clone, PartialEq)]
+        enum Part {
+            Number(u128),
+            Text(String),
+        }
+
+        fn parts(version: &str) -> Vec<Part> {
+            let spaced: String = version.trim().replace('-', ".pre.");
+            let mut parts: Vec<String> = Vec::new();
+            let mut former = '.';
+            for c in spaced.chars() {
+                match parts.last_mut() {
+                    Some(last) if c != '.' && former != '.' && c.is_ascii_digit() == former.is_ascii_digit() => {
+                        last.push(c);
+                    }
+                    _ if c != '.' => parts.push(c.into()),
+                    _ => {}
+                }
+                former = c;
+            }
+            parts.into_iter().map(|part| part.parse().map_or_else(|_| Part::Text(part), Part::Number)).collect()
+        }
+
+        /// Numbers in front, and from the first word on all the rest: each without zeros at its end.
+        fn without_zeros(parts: &[Part]) -> Vec<Part> {
+            let word = parts.iter().position(|part| matches!(part, Part::Text(_))).unwrap_or(parts.len());
+            let (numbers, words) = parts.split_at(word);
+            let mut all = Vec::new();
+            for side in [numbers, words] {
+                let mut side = side.to_vec();
+                while side.last() == Some(&Part::Number(0)) {
+                    side.pop();
+                }
+                all.extend(side);
+            }
+            all
+        }
+
+        fn order(a: &[Part], b: &[Part]) -> Ordering {
+            let (a, b) = (without_zeros(a), without_zeros(b));
+            let zero = Part::Number(0);
+            for at in 0..a.len().max(b.len()) {
+                let found = match (a.get(at).unwrap_or(&zero), b.get(at).unwrap_or(&zero)) {
+                    (Part::Number(a), Part::Number(b)) => a.cmp(b),
+                    (Part::Text(a), Part::Text(b)) => a.cmp(b),
+                    (Part::Text(_), Part::Number(_)) => Ordering::Less,
+                    (Part::Number(_), Part::Text(_)) => Ordering::Greater,
+                };
+                if found.is_ne() {
+                    return found;
+                }
+            }
+            Ordering::Equal
+        }
+
+        pub fn compare(a: &str, b: &str) -> Ordering {
+            order(&parts(a), &parts(b))
+        }
+
+        fn numbers(version: &str) -> Vec<Part> {
+            parts(version).into_iter().take_while(|part| matches!(part, Part::Number(_))).collect()
+        }
+
+        pub fn meets(version: &str, op: &str, bound: &str) -> bool {
+            let found = compare(version, bound);
+            match op {
+                "=" | "" => found.is_eq(),
+                "!=" => found.is_ne(),
+                ">" => found.is_gt(),
+                "<" => found.is_lt(),
+                ">=" => found.is_ge(),
+                "<=" => found.is_le(),
+                _ => {
+                    let mut end = numbers(bound);
+                    if end.len() > 1 {
+                        end.pop();
+                    }
+                    if let Some(Part::Number(last)) = end.last_mut() {
+                        *last += 1;
+                    }
+                    found.is_ge() && order(&numbers(version), &end).is_lt()
+                }
+            }
+        }
+    }
+
+    const VERSION: &str =
+        "[0-9]{1,3}(\\.([0-9]{1,2}|[a-c]{1,2}|[ab][0-9]|0|rc[0-9]|202[0-9]{5})){0,4}(-[a-c0-9]{1,2}(\\.[0-9])?)?";
+
     fn any_version() -> impl Strategy<Value = Version> {
-        "[0-9]{1,3}(\\.([0-9]{1,2}|[a-c]{1,2}|[ab][0-9]|0)){0,4}(-[a-c0-9]{1,2})?"
-            .prop_map(|text| text.parse().unwrap())
+        VERSION.prop_map(|text| text.parse().unwrap())
     }
 
     proptest! {
@@ -356,6 +448,25 @@ mod tests {
             }
             let requirement: Requirement = format!("!= {v}").parse().unwrap();
             prop_assert!(!requirement.matches(&v));
+        }
+
+        #[test]
+        fn order_and_constraints_are_those_of_rubygems(
+            a in VERSION,
+            b in VERSION,
+            op in "(=|!=|>|<|>=|<=|~>)?",
+            gap in "[ ]{0,2}",
+            other in VERSION,
+        ) {
+            // Also close together, where the rules differ.
+            for a in [a.clone(), format!("{b}.0"), format!("{b}.1"), format!("{b}.a"), format!("{b}-1"), b.clone()] {
+                prop_assert_eq!(version(&a).cmp(&version(&b)), model::compare(&a, &b), "{} {}", a, b);
+                let one: Requirement = format!("{gap}{op}{gap}{b}").parse().unwrap();
+                prop_assert_eq!(one.matches(&version(&a)), model::meets(&a, &op, &b), "{} {} {}", a, op, b);
+                let both: Requirement = format!("{op} {b},{gap}!= {other}").parse().unwrap();
+                let expected = model::meets(&a, &op, &b) && model::meets(&a, "!=", &other);
+                prop_assert_eq!(both.matches(&version(&a)), expected);
+            }
         }
 
         #[test]

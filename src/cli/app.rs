@@ -2,13 +2,12 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::thread;
 
 use super::{Error, Global};
 use crate::config;
 use crate::config::spec::Project;
 use crate::error::{Exit, Failure};
-use crate::machine::{Fared, Fleet, Target, Unnamed};
+use crate::machine::{self, Fared, Fleet, Order, Target, Unnamed};
 use crate::progress::Cx;
 use crate::store::Dirs;
 use crate::ui::{Settings, Ui};
@@ -27,7 +26,15 @@ impl App {
             (false, true) => Some(false),
             (false, false) => None,
         };
-        let ui = Ui::new(Settings { json: global.json, quiet: global.quiet, color, no_tty: global.no_tty });
+        let ui = Ui::new(Settings {
+            json: global.json,
+            quiet: global.quiet,
+            color,
+            no_tty: global.no_tty,
+            machine_readable: global.machine_readable,
+            timestamp: global.timestamp || global.debug_timestamp,
+            debug: global.debug || global.debug_timestamp,
+        });
         Self { ui, global }
     }
 
@@ -94,9 +101,20 @@ impl App {
     }
 
     /// The machines that `names` mean, for commands that only look or stop: what is odd about the machine file is not
-    /// their matter.
+    /// their matter. Where it cannot be used at all, what is recorded of the project serves them as well.
     pub(super) fn targets(&self, fleet: &Fleet, names: &[String], unnamed: Unnamed) -> Result<Vec<Target>, Failure> {
-        fleet.targets(self.project_for(names, false)?.as_ref(), names, unnamed)
+        let error = match self.project_for(names, false) {
+            Ok(project) => return fleet.targets(project.as_ref(), names, unnamed),
+            Err(error) => error,
+        };
+        let start = self.start()?;
+        let Some(targets) = fleet.recorded(config::find(&start).ok().as_deref(), &start, names, unnamed)? else {
+            return Err(error);
+        };
+        let names: Vec<String> = targets.iter().map(|target| format!("`{}`", target.name)).collect();
+        let going_on = format!("going on with what is recorded of this project: {}", crate::ui::text::list(&names));
+        self.ui.warn(&format!("{}; {going_on}", in_one_line(&error)));
+        Ok(targets)
     }
 
     /// The machines that `names` mean, for commands that do what the machine file says; what is odd about it is told.
@@ -106,7 +124,23 @@ impl App {
         names: &[String],
         unnamed: Unnamed,
     ) -> Result<Vec<Target>, Failure> {
-        fleet.targets(self.project_for(names, true)?.as_ref(), names, unnamed)
+        let project = self.project_for(names, true).inspect_err(|_| self.tell_what_works(fleet))?;
+        fleet.targets(project.as_ref(), names, unnamed)
+    }
+
+    /// What can be done with the machines of a project whose machine file cannot be used.
+    fn tell_what_works(&self, fleet: &Fleet) {
+        let recorded = self.start().ok().and_then(|start| {
+            let file = config::find(&start).ok();
+            fleet.recorded(file.as_deref(), &start, &[], Unnamed::All).ok().flatten()
+        });
+        if let Some(target) = recorded.and_then(|targets| targets.into_iter().next()) {
+            let id = target.id.map(crate::store::MachineId::short).unwrap_or_default();
+            self.ui.say(&format!(
+                "without the machine file `status`, `ssh`, `logs`, `halt`, `suspend` and `destroy` still work, by name or by \
+                 id (`vbox-rs ssh {id}`)"
+            ));
+        }
     }
 
     /// The one machine that `name` means.
@@ -122,55 +156,51 @@ impl App {
         }
     }
 
-    /// Does the same to several machines, at once where `parallel`; each is told under its name.
+    /// Does the same to several machines, in an order, several at once where `parallel`; each is told under its name.
     pub(super) fn each<T: Send>(
         &self,
+        fleet: &Fleet,
         targets: &[Target],
-        parallel: bool,
+        (order, parallel): (Order, bool),
         work: impl Fn(&Cx, &Target) -> Result<T, Failure> + Sync,
     ) -> Vec<Fared<T>> {
-        let cx = self.ui.cx();
-        let one = |target: &Target| {
-            let cx = cx.for_machine(&target.name);
-            let result = cx.check().map_err(Failure::from).and_then(|()| work(&cx, target));
+        let fared = machine::each(&self.ui.cx(), fleet, targets, order, parallel, |cx, target| {
+            let result = work(cx, target);
             cx.waiting_ended();
-            let result = result.map_err(|failure| self.with_what_is_left(failure, target));
-            (target.name.clone(), result)
+            result
+        });
+        let told = |(target, (name, result)): (&Target, Fared<T>)| {
+            (name, result.map_err(|failure| with_what_is_left(fleet, failure, target)))
         };
-        if !parallel || targets.len() < 2 {
-            return targets.iter().map(one).collect();
-        }
-        thread::scope(|scope| {
-            let one = &one;
-            let running: Vec<_> = targets.iter().map(|target| scope.spawn(move || one(target))).collect();
-            running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume(panic))).collect()
-        })
-    }
-
-    /// An interruption that does not say yet in which state the machine is.
-    fn with_what_is_left(&self, failure: Failure, target: &Target) -> Failure {
-        if failure.exit() != Exit::Interrupted || failure.chain() != "interrupted" {
-            return failure;
-        }
-        match self.fleet().and_then(|fleet| fleet.status(target)) {
-            Ok(status) => {
-                let left = format!("machine `{}` is {}; the same command goes on", target.name, status.state);
-                Error::Interrupted { left }.into()
-            }
-            Err(_) => failure,
-        }
+        targets.iter().zip(fared).map(told).collect()
     }
 
     /// Ends a command that has nothing to report but who is done: `done` names what was done.
-    pub(super) fn finish<T>(&self, done: &str, fared: &[Fared<T>]) -> Result<u8, Failure> {
+    pub(super) fn finish<T>(
+        &self,
+        done: &str,
+        fleet: &Fleet,
+        targets: &[Target],
+        fared: &[Fared<T>],
+    ) -> Result<u8, Failure> {
         if self.ui.json() {
             let fine: Vec<&str> = fared.iter().filter(|(_, r)| r.is_ok()).map(|(name, _)| name.as_str()).collect();
             self.ui.print_result(done, &fine)?;
         }
-        Ok(self.conclude(fared))
+        Ok(self.conclude_with_states(fleet, targets, fared))
     }
 
-    /// Tells who failed and why. The code is the first failure's.
+    /// As `conclude`, and says in which state machines are where one of several failed.
+    pub(super) fn conclude_with_states<T>(&self, fleet: &Fleet, targets: &[Target], fared: &[Fared<T>]) -> u8 {
+        let code = self.conclude(fared);
+        if fared.len() > 1 && fared.iter().any(|(_, result)| result.is_err()) {
+            let state = |target: &Target| format!("{} is {}", target.name, fleet.report(target).state);
+            self.ui.say(&format!("now {}", crate::ui::text::list(&targets.iter().map(state).collect::<Vec<_>>())));
+        }
+        code
+    }
+
+    /// Tells who failed and why. The code is that of the first that failed by itself, not because of another one.
     pub(super) fn conclude<T>(&self, fared: &[Fared<T>]) -> u8 {
         let many = fared.len() > 1;
         let mut code = Exit::Ok.code();
@@ -179,7 +209,7 @@ impl App {
             if let Err(failure) = result {
                 self.fail_with(failure, many.then_some(name));
                 failed.push(name.as_str());
-                if code == Exit::Ok.code() {
+                if code == Exit::Ok.code() && !follows_another(failure) {
                     code = failure.exit().code();
                 }
             }
@@ -209,9 +239,32 @@ impl App {
     }
 }
 
-/// What a thread panicked with goes on in ours.
-fn resume(panic: Box<dyn std::any::Any + Send>) -> ! {
-    std::panic::resume_unwind(panic)
+/// An interruption that does not say yet in which state the machine is.
+fn with_what_is_left(fleet: &Fleet, failure: Failure, target: &Target) -> Failure {
+    if failure.exit() != Exit::Interrupted || failure.chain() != "interrupted" {
+        return failure;
+    }
+    let state = fleet.report(target).state;
+    Error::Interrupted { left: format!("machine `{}` is {state}; the same command goes on", target.name) }.into()
+}
+
+/// Whether nothing was tried, because another machine failed.
+fn follows_another(failure: &Failure) -> bool {
+    matches!(failure.downcast_ref(), Some(machine::Error::DependencyFailed { .. }))
+}
+
+/// What is wrong with a machine file, its first problem for all of them.
+fn in_one_line(failure: &Failure) -> String {
+    let chain = failure.chain();
+    let first = chain.lines().next().unwrap_or_default();
+    match failure.downcast_ref() {
+        Some(config::Error::Invalid { problems, .. }) => {
+            let problem = problems.iter().find(|problem| problem.level == config::Level::Error);
+            let problem = problem.map(|problem| format!(" ({})", problem.message)).unwrap_or_default();
+            format!("{first}{problem}, `vbox-rs validate` shows where")
+        }
+        _ => first.to_owned(),
+    }
 }
 
 fn looks_like_id(name: &str) -> bool {

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::args::{Machines, Parallel};
 use super::{App, Done, Error};
-use crate::machine::{self, Unnamed};
+use crate::machine::{self, Order, Unnamed};
 use crate::ui::text;
 
 /// Remove machines and everything on their disks
@@ -35,8 +35,7 @@ pub(super) struct Destroy {
 impl Destroy {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let mut targets = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
-        targets.reverse();
+        let targets = app.targets(&fleet, &self.machines.names, Unnamed::All)?;
         let there: Vec<String> =
             targets.iter().filter(|target| target.id.is_some()).map(|target| format!("`{}`", target.name)).collect();
         if !self.force && !there.is_empty() {
@@ -45,12 +44,12 @@ impl Destroy {
                 return Err(Error::Refused.into());
             }
         }
-        let fared = app
-            .each(&targets, self.parallel.wanted(), |cx, target| machine::destroy(cx, &fleet, target, self.graceful));
+        let how = (Order::DependantsFirst, self.parallel.wanted());
+        let fared = app.each(&fleet, &targets, how, |cx, target| machine::destroy(cx, &fleet, target, self.graceful));
         for (name, destroyed) in fared.iter().filter_map(|(name, result)| Some((name, *result.as_ref().ok()?))) {
             app.ui.say(&format!("==> {name}: {}", if destroyed { "destroyed" } else { "was not created" }));
         }
-        app.finish("destroyed", &fared)
+        app.finish("destroyed", &fleet, &targets, &fared)
     }
 }
 

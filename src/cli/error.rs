@@ -162,8 +162,10 @@ impl Explain for Error {
             Self::NotRunning { name, .. } | Self::NoTimings { name } => format!("`vbox-rs up {name}` starts it"),
             Self::NoProvider => "mend what is marked above, then run `vbox-rs doctor` again".into(),
             Self::NoClient => "sudo apt-get install openssh-client".into(),
-            Self::NoBox { .. } => "`vbox-rs box list` lists the boxes on this computer".into(),
-            Self::SeveralBoxes { .. } => "say which with --box-version and --provider, or --all".into(),
+            Self::NoBox { .. } => {
+                "`vbox-rs box list` lists the boxes on this computer, `vbox-rs box search WORD` what can be had".into()
+            }
+            Self::SeveralBoxes { .. } => "say which with --box-version, --provider and --architecture, or --all".into(),
             Self::NoId { .. } => "`vbox-rs global-status` lists all machines with their ids".into(),
             Self::Refused | Self::ProviderFindings | Self::Interrupted { .. } => return None,
         })

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::status::{ports, remarks, state};
+use super::status::{fields, ports, remarks, state};
 use super::{App, Done};
 use crate::ui::Table;
 
@@ -29,6 +29,17 @@ impl GlobalStatus {
             app.ui.print_json(&serde_json::json!({ "machines": all }))?;
             return Ok(0);
         }
+        if app.ui.machine_readable() {
+            app.ui.print_fields(None, "metadata", &["machine-count", &all.len().to_string()])?;
+            for status in &all {
+                let id = status.id.map(crate::store::MachineId::short).unwrap_or_default();
+                let home = status.project.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default();
+                app.ui.print_fields(None, "machine-id", &[&id])?;
+                fields(&app.ui, None, status)?;
+                app.ui.print_fields(None, "machine-home", &[&app.ui.neutral(&home)])?;
+            }
+            return Ok(0);
+        }
         if all.is_empty() {
             app.ui.say("there are no machines; `vbox-rs up` makes those of a project");
             return Ok(0);
@@ -37,7 +48,7 @@ impl GlobalStatus {
         for status in &all {
             let project = status.project.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default();
             let project = match status.project_state {
-                "present" => project,
+                "present" | "unknown" => project,
                 other => format!("{project} ({other})"),
             };
             table.row([
@@ -51,9 +62,6 @@ impl GlobalStatus {
         }
         app.ui.print(&table.render())?;
         app.ui.print(&remarks(&app.ui, &all))?;
-        if all.iter().any(|status| status.project_state == "missing") {
-            app.ui.say("a project folder that was moved: `vbox-rs adopt ID` in its new place; one that is gone: `vbox-rs destroy ID`");
-        }
         Ok(0)
     }
 }

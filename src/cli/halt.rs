@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::args::{Machines, Parallel};
 use super::{App, Done};
-use crate::machine::{self, Halted, Unnamed};
+use crate::machine::{self, Halted, Order, Unnamed};
 
 /// Stop machines; what is on their disks stays
 ///
@@ -30,11 +30,9 @@ pub(super) struct Halt {
 impl Halt {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let mut targets = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
-        // Machines that others depend on were started first.
-        targets.reverse();
-        let fared =
-            app.each(&targets, self.parallel.wanted(), |cx, target| machine::halt(cx, &fleet, target, self.force));
+        let targets = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        let how = (Order::DependantsFirst, self.parallel.wanted());
+        let fared = app.each(&fleet, &targets, how, |cx, target| machine::halt(cx, &fleet, target, self.force));
         if app.ui.json() {
             let done: serde_json::Map<_, _> = fared
                 .iter()
@@ -45,7 +43,7 @@ impl Halt {
         for (name, halted) in fared.iter().filter_map(|(name, result)| Some((name, result.as_ref().ok()?))) {
             app.ui.say(&format!("==> {name}: {}", outcome(*halted)));
         }
-        Ok(app.conclude(&fared))
+        Ok(app.conclude_with_states(&fleet, &targets, &fared))
     }
 }
 

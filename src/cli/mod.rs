@@ -55,7 +55,13 @@ type Done = Result<u8, Failure>;
 ///
 /// Machines are described in a machine file, made from boxes that are downloaded once, and reached over SSH.
 #[derive(Debug, Parser)]
-#[command(name = "vbox-rs", version, disable_help_subcommand = true, subcommand_required = true)]
+#[command(
+    name = "vbox-rs",
+    version,
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    subcommand_required = true
+)]
 #[command(
     arg_required_else_help = true,
     max_term_width = 100,
@@ -71,6 +77,9 @@ its id from any directory. More: `vbox-rs help exit-codes`, `vbox-rs help machin
 `vbox-rs help keys`."
 )]
 struct Cli {
+    /// Print version
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
@@ -84,6 +93,18 @@ struct Global {
     /// JSON on standard output: one document for a report, one event per line for work
     #[arg(long, global = true)]
     json: bool,
+    /// Vagrant's lines for programs on standard output: time,target,type,data
+    #[arg(long, global = true, conflicts_with = "json")]
+    machine_readable: bool,
+    /// Say which programs are run, what the hypervisor is told, and when
+    #[arg(long, global = true)]
+    debug: bool,
+    /// The time in front of each line on standard error
+    #[arg(long, global = true)]
+    timestamp: bool,
+    /// Both --debug and --timestamp
+    #[arg(long, global = true)]
+    debug_timestamp: bool,
     /// Say only what went wrong
     #[arg(short, long, global = true)]
     quiet: bool,

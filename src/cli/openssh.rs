@@ -12,6 +12,7 @@ use crate::guest::openssh::{self, Invocation};
 use crate::guest::shell::{self, Stdio};
 use crate::machine::SshTarget;
 use crate::progress::Cx;
+use crate::trace;
 
 /// What to do in the guest.
 #[derive(Debug, Default)]
@@ -36,7 +37,10 @@ pub(super) fn hand_over(target: &SshTarget, order: Order) -> Done {
 
 /// Returns only when the client cannot be run.
 fn exec(client: &Path, arguments: &[OsString]) -> Failure {
-    let source = Command::new(client).args(arguments).exec();
+    let mut command = Command::new(client);
+    command.args(arguments);
+    trace::command(&command);
+    let source = command.exec();
     Error::Run { program: client.into(), source }.into()
 }
 

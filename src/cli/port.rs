@@ -34,6 +34,12 @@ impl Port {
             status.forwards.iter().filter(|forward| self.guest.is_none_or(|port| port == forward.guest)).collect();
         match self.guest {
             Some(guest) if wanted.is_empty() => return Err(Error::NotForwarded { name: name.clone(), guest }.into()),
+            _ if app.ui.machine_readable() => {
+                for forward in wanted {
+                    let (guest, host) = (forward.guest.to_string(), forward.host.to_string());
+                    app.ui.print_fields(Some(name), "forwarded_port", &[&guest, &host])?;
+                }
+            }
             _ if app.ui.json() => app.ui.print_json(&serde_json::json!({ "machine": name, "forwards": wanted }))?,
             Some(_) => {
                 for forward in wanted {

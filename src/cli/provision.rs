@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::args::Machines;
 use super::{App, Done};
-use crate::machine::{self, Unnamed};
+use crate::machine::{self, Order, Unnamed};
 
 /// Run provisioners in running machines
 #[derive(Debug, Args)]
@@ -25,8 +25,9 @@ impl Provision {
         let fleet = app.fleet()?;
         let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Created)?;
         machine::check_provisioners(&targets, &self.provision_with)?;
-        let fared =
-            app.each(&targets, false, |cx, target| machine::provision(cx, &fleet, target, &self.provision_with));
-        app.finish("provisioned", &fared)
+        let fared = app.each(&fleet, &targets, (Order::DependenciesFirst, false), |cx, target| {
+            machine::provision(cx, &fleet, target, &self.provision_with)
+        });
+        app.finish("provisioned", &fleet, &targets, &fared)
     }
 }

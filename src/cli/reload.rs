@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::args::{Machines, Provisioning};
 use super::{App, Done, up};
-use crate::machine::{self, Unnamed};
+use crate::machine::{self, Order, Unnamed};
 
 /// Restart machines with the machine file as it is now
 #[derive(Debug, Args)]
@@ -28,8 +28,9 @@ impl Reload {
         let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Created)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = self.provisioning.options();
-        // One after the other: a machine may depend on another one.
-        let fared = app.each(&targets, false, |cx, target| machine::reload(cx, &fleet, target, self.force, &options));
-        up::tell(app, &targets, &fared)
+        let fared = app.each(&fleet, &targets, (Order::DependenciesFirst, true), |cx, target| {
+            machine::reload(cx, &fleet, target, self.force, &options)
+        });
+        up::tell(app, &fleet, &targets, &fared)
     }
 }

@@ -4,8 +4,7 @@ use clap::Args;
 
 use super::args::{Machines, Provisioning};
 use super::{App, Done, up};
-use crate::error::Failure;
-use crate::machine::{self, Fleet, Target, Unnamed};
+use crate::machine::{self, Order, Unnamed};
 
 /// Let suspended machines go on
 #[derive(Debug, Args)]
@@ -22,26 +21,15 @@ pub(super) struct Resume {
 impl Resume {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let mut targets = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
+        let mut targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::All)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
-        if self.machines.names.is_empty() && targets.len() > 1 {
-            // Without names: those that are suspended, if any is.
-            let suspended = suspended(&fleet, &targets)?;
-            targets.retain(|target| suspended.is_empty() || suspended.contains(&target.name));
+        if self.machines.names.is_empty() {
+            targets = machine::resumable(&app.ui.cx(), &fleet, targets)?;
         }
         let options = self.provisioning.options();
-        let fared = app.each(&targets, false, |cx, target| machine::resume(cx, &fleet, target, &options));
-        up::tell(app, &targets, &fared)
+        let fared = app.each(&fleet, &targets, (Order::DependenciesFirst, true), |cx, target| {
+            machine::resume(cx, &fleet, target, &options)
+        });
+        up::tell(app, &fleet, &targets, &fared)
     }
-}
-
-/// The names of those that `suspend` left.
-fn suspended(fleet: &Fleet, targets: &[Target]) -> Result<Vec<String>, Failure> {
-    let mut names = Vec::new();
-    for target in targets {
-        if matches!(fleet.status(target)?.state.as_str(), "saved" | "paused") {
-            names.push(target.name.clone());
-        }
-    }
-    Ok(names)
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::args::Machines;
 use super::{App, Done};
-use crate::machine::{self, Unnamed};
+use crate::machine::{self, Order, Unnamed};
 
 /// Copy the synced folders into running machines again
 #[derive(Debug, Args)]
@@ -19,8 +19,9 @@ pub(super) struct Rsync {
 impl Rsync {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
-        let targets = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
-        let fared = app.each(&targets, true, |cx, target| machine::sync_folders(cx, &fleet, target));
-        app.finish("synced", &fared)
+        let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Created)?;
+        let how = (Order::Any, true);
+        let fared = app.each(&fleet, &targets, how, |cx, target| machine::sync_folders(cx, &fleet, target));
+        app.finish("synced", &fleet, &targets, &fared)
     }
 }

@@ -38,6 +38,9 @@ impl SshConfig {
         for (name, found) in fared.iter().filter_map(|(name, result)| Some((name, result.as_ref().ok()?))) {
             let host = self.host.as_ref().unwrap_or(&found.host);
             let text = renamed(&found.config_text, &found.host, host);
+            if app.ui.machine_readable() {
+                app.ui.print_fields(Some(name), "ssh-config", &[&text])?;
+            }
             documents.push(serde_json::json!({
                 "machine": name,
                 "host": host,
@@ -51,7 +54,7 @@ impl SshConfig {
         }
         if app.ui.json() {
             app.ui.print_json(&serde_json::json!({ "machines": documents }))?;
-        } else {
+        } else if !app.ui.machine_readable() {
             app.ui.print(&texts.join("\n"))?;
         }
         Ok(app.conclude(&fared))

@@ -6,14 +6,15 @@ use clap::Args;
 
 use super::args::Machines;
 use super::{App, Done};
-use crate::error::Failure;
+use crate::error::Exit;
 use crate::machine::{Status as MachineStatus, Unnamed};
 use crate::provider::Forward;
 use crate::ui::{self, Table, Ui};
 
 /// Show what the project's machines are doing
 ///
-/// Changes nothing and waits for nobody. The code is 0 whatever the state is.
+/// Changes nothing and waits for nobody. The code is 0 whatever the state is, and 15 where the record of a machine is
+/// damaged.
 #[derive(Debug, Args)]
 #[command(
     visible_alias = "st",
@@ -31,9 +32,21 @@ impl Status {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let targets = app.targets(&fleet, &self.machines.names, Unnamed::Everything)?;
-        let all = targets.iter().map(|target| fleet.status(target)).collect::<Result<Vec<_>, Failure>>()?;
+        let all: Vec<_> = targets.iter().map(|target| fleet.report(target)).collect();
+        let damaged = all.iter().any(|status| status.state == MachineStatus::DAMAGED);
+        let code = if damaged { Exit::State } else { Exit::Ok }.code();
         if app.ui.json() {
             app.ui.print_json(&serde_json::json!({ "machines": all }))?;
+            return Ok(code);
+        }
+        if app.ui.machine_readable() {
+            for status in &all {
+                let name = Some(status.name.as_str());
+                fields(&app.ui, name, status)?;
+                app.ui.print_fields(name, "state-human-short", &[&status.state])?;
+                let long = status.detail.as_deref().unwrap_or(&status.state);
+                app.ui.print_fields(name, "state-human-long", &[&app.ui.neutral(long)])?;
+            }
             return Ok(0);
         }
         let mut table = Table::new(["NAME", "STATE", "PROVIDER", "BOX", "PORTS"]);
@@ -48,7 +61,26 @@ impl Status {
         }
         app.ui.print(&table.render())?;
         app.ui.print(&remarks(&app.ui, &all))?;
-        Ok(0)
+        Ok(code)
+    }
+}
+
+/// Provider and state as programs know them from Vagrant.
+pub(super) fn fields(ui: &Ui, target: Option<&str>, status: &MachineStatus) -> Result<(), ui::Error> {
+    if let Some(kind) = status.provider {
+        ui.print_fields(target, "metadata", &["provider", kind.name()])?;
+        ui.print_fields(target, "provider-name", &[kind.name()])?;
+    }
+    ui.print_fields(target, "state", &[vagrants_word(&status.state)])
+}
+
+/// Vagrant's word for a state, where it has one.
+fn vagrants_word(state: &str) -> &str {
+    match state {
+        "not created" => "not_created",
+        "off" => "poweroff",
+        "vanished" => "aborted",
+        other => other,
     }
 }
 

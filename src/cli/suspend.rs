@@ -5,7 +5,7 @@ use clap::Args;
 use super::args::Machines;
 use super::{App, Done};
 use crate::error::Failure;
-use crate::machine::{self, Fleet, Suspended, Target, Unnamed};
+use crate::machine::{self, Fleet, Order, Suspended, Target, Unnamed};
 
 /// Save machines with their memory, to go on later with `resume`
 #[derive(Debug, Args)]
@@ -29,7 +29,8 @@ impl Suspend {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let targets = self.targets(app, &fleet)?;
-        let fared = app.each(&targets, true, |cx, target| machine::suspend(cx, &fleet, target, self.pause));
+        let how = (Order::DependantsFirst, true);
+        let fared = app.each(&fleet, &targets, how, |cx, target| machine::suspend(cx, &fleet, target, self.pause));
         for (name, suspended) in fared.iter().filter_map(|(name, result)| Some((name, *result.as_ref().ok()?))) {
             let outcome = match suspended {
                 Suspended::WasOff => "was not running",
@@ -39,7 +40,7 @@ impl Suspend {
             };
             app.ui.say(&format!("==> {name}: {outcome}"));
         }
-        app.finish("suspended", &fared)
+        app.finish("suspended", &fleet, &targets, &fared)
     }
 
     fn targets(&self, app: &App, fleet: &Fleet) -> Result<Vec<Target>, Failure> {

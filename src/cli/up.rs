@@ -5,7 +5,7 @@ use clap::Args;
 use super::args::{Machines, Parallel, Provisioning, provider};
 use super::{App, Done};
 use crate::config::spec::ProviderKind;
-use crate::machine::{self, Fared, Target, Unnamed, UpOptions, UpReport};
+use crate::machine::{self, Fared, Fleet, Target, Unnamed, UpOptions, UpReport};
 use crate::ui::text;
 
 /// Make machines and start them
@@ -55,12 +55,12 @@ impl Up {
         };
         let cx = app.ui.cx();
         let fared = machine::up(&cx, &fleet, &targets, &options, self.parallel.wanted());
-        tell(app, &targets, &fared)
+        tell(app, &fleet, &targets, &fared)
     }
 }
 
 /// Tells how an `up`, `reload` or `resume` ended, for each machine.
-pub(super) fn tell(app: &App, targets: &[Target], fared: &[Fared<UpReport>]) -> Done {
+pub(super) fn tell(app: &App, fleet: &Fleet, targets: &[Target], fared: &[Fared<UpReport>]) -> Done {
     let fine: Vec<&UpReport> = fared.iter().filter_map(|(_, result)| result.as_ref().ok()).collect();
     if app.ui.json() {
         app.ui.print_result("machines", &fine)?;
@@ -70,7 +70,7 @@ pub(super) fn tell(app: &App, targets: &[Target], fared: &[Fared<UpReport>]) -> 
             app.ui.say(&line);
         }
     }
-    Ok(app.conclude(fared))
+    Ok(app.conclude_with_states(fleet, targets, fared))
 }
 
 fn lines(report: &UpReport, several: bool) -> Vec<String> {

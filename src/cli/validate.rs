@@ -8,7 +8,7 @@ use super::{App, Done, Error};
 use crate::config;
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::Exit;
-use crate::provider::{self, Boot, Finding, Level, VmPlan};
+use crate::provider::{self, Boot, Devices, Finding, Level, VmPlan};
 use crate::ui;
 
 /// Check the machine file: every problem at once, with its line
@@ -99,7 +99,14 @@ fn sketch(spec: &MachineSpec) -> VmPlan {
         memory: spec.memory.unwrap_or(1024),
         disks: Vec::new(),
         boot: Boot::Disk,
+        devices: Devices {
+            firmware: spec.firmware,
+            disk_bus: spec.disk_bus.unwrap_or_default(),
+            nic: spec.nic.unwrap_or_default(),
+            mac: spec.mac.clone(),
+        },
         seed: None,
+        seed_writable: false,
         forwards: Vec::new(),
         qemu: spec.provider_options.qemu.clone(),
     }

@@ -31,6 +31,8 @@ impl Version {
                 "platform": platform,
                 "providers": providers,
             }))?;
+        } else if app.ui.machine_readable() {
+            app.ui.print_fields(None, "version-installed", &[version])?;
         } else {
             let commit = COMMIT.map(|commit| format!(" ({commit})")).unwrap_or_default();
             let providers = providers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::args::Machines;
 use super::{App, Done};
-use crate::machine::{self, DEFAULT_WAIT, Unnamed};
+use crate::machine::{self, DEFAULT_WAIT, Order, Unnamed};
 
 /// Wait until machines can be logged in to
 #[derive(Debug, Args)]
@@ -27,10 +27,11 @@ impl Wait {
         let fleet = app.fleet()?;
         let targets = app.targets(&fleet, &self.machines.names, Unnamed::Created)?;
         let time = Duration::from_secs(self.timeout);
-        let fared = app.each(&targets, true, |cx, target| machine::wait(cx, &fleet, target, time));
+        let how = (Order::Any, true);
+        let fared = app.each(&fleet, &targets, how, |cx, target| machine::wait(cx, &fleet, target, time));
         for (name, _) in fared.iter().filter(|(_, result)| result.is_ok()) {
             app.ui.say(&format!("==> {name}: answers"));
         }
-        app.finish("answers", &fared)
+        app.finish("answers", &fleet, &targets, &fared)
     }
 }

@@ -89,6 +89,12 @@ pub fn architecture(text: &str) -> Result<Option<String>, Complaint> {
     }
 }
 
+/// A hardware address.
+pub fn mac(text: &str) -> Result<String, Complaint> {
+    super::spec::mac_address(text)
+        .ok_or_else(|| Complaint::from("not the hardware address of one card").help("for instance `52:54:00:12:34:56`"))
+}
+
 /// RFC 1123: labels of letters, digits and `-`, separated by dots.
 pub fn hostname(text: &str) -> Result<String, Complaint> {
     let wrong = if text.is_empty() {

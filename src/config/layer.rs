@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::read::{Complaint, Table};
 use super::sections::{self, Folder, UnnamedProvisioner};
-use super::spec::{Accel, ForwardedPort, PrivateNetwork, ProviderKind, PublicNetwork};
+use super::spec::{Accel, DiskBus, Firmware, ForwardedPort, Nic, PrivateNetwork, ProviderKind, PublicNetwork};
 use super::{check, size};
 
 /// What one level says.
@@ -27,6 +27,10 @@ pub struct Layer {
     pub cpus: Option<u32>,
     pub memory: Option<u64>,
     pub disk: Option<u64>,
+    pub firmware: Option<Firmware>,
+    pub disk_bus: Option<DiskBus>,
+    pub nic: Option<Nic>,
+    pub mac: Option<String>,
     pub provider: Option<ProviderKind>,
     pub boot_timeout: Option<u64>,
     pub graceful_halt_timeout: Option<u64>,
@@ -130,6 +134,10 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
         cpus: plain(table.integer("cpus", 1..=1024)),
         memory: size(table, "memory", 16),
         disk: size(table, "disk", 1024).map(|mib| mib * size::MIB),
+        firmware: plain(table.choice("firmware", sections::FIRMWARES)),
+        disk_bus: plain(table.choice("disk_bus", sections::DISK_BUSES)),
+        nic: plain(table.choice("nic", sections::NICS)),
+        mac: plain(table.parsed("mac", check::mac)),
         provider: plain(
             table.choice("provider", &ProviderKind::ALL.iter().map(|k| (k.name(), *k)).collect::<Vec<_>>()),
         ),

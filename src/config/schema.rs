@@ -10,7 +10,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::spec::{Accel, FolderType, Protocol, ProviderKind, RunPolicy};
+use super::spec::{Accel, DiskBus, Firmware, FolderType, Nic, Protocol, ProviderKind, RunPolicy};
 
 /// The JSON Schema of machine files (draft 7, which every editor's TOML support knows).
 pub fn schema() -> Value {
@@ -93,7 +93,7 @@ pub struct MachineKeys {
     pub box_architecture: Option<String>,
     /// Host name inside of the guest (RFC 1123). Default: the box's own.
     pub hostname: Option<String>,
-    /// Virtual processors. Default: the box's, else 1.
+    /// Virtual processors. Default: the box's, else 2.
     #[schemars(range(min = 1, max = 1024))]
     pub cpus: Option<u32>,
     /// Memory: MiB as a number, or a string with a unit such as `2 GiB`. Default: the box's, else 1024.
@@ -101,7 +101,16 @@ pub struct MachineKeys {
     /// Size of the first disk: MiB as a number, or a string with a unit such as `20 GiB`. It grows disk, partition and
     /// file system; it cannot shrink them. Default: the box's own size.
     pub disk: Option<Size>,
-    /// The hypervisor. Default: chosen automatically.
+    /// What starts the boot loader. Default: the box's, else `bios` on x86 and `uefi` elsewhere.
+    pub firmware: Option<Firmware>,
+    /// What the disks hang on. Default: the box's, else virtio.
+    pub disk_bus: Option<DiskBus>,
+    /// The network card. Default: the box's, else virtio.
+    pub nic: Option<Nic>,
+    /// Hardware address of the first network card, for instance `52:54:00:12:34:56`. Default: the box's, else one of the
+    /// machine's own.
+    pub mac: Option<String>,
+    /// The hypervisor. Default: qemu, the only one that this version has.
     pub provider: Option<ProviderKind>,
     /// Whether a plain `up` starts the machine. Default: true.
     pub autostart: Option<bool>,
@@ -113,7 +122,8 @@ pub struct MachineKeys {
     pub graceful_halt_timeout: Option<u64>,
     /// Shown after `up`.
     pub post_up_message: Option<String>,
-    /// First and last port from which free ones are chosen. Default: `[2200, 2250]`.
+    /// First and last port from which free ones are chosen: for SSH, for forwarded ports without `host`, and instead
+    /// of taken ones. Default: `[2200, 2250]`.
     #[schemars(with = "Option<[Port; 2]>")]
     pub usable_port_range: Option<[Port; 2]>,
     /// Ports of the guest that are reachable on the host.

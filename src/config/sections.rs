@@ -10,8 +10,8 @@ use super::check;
 use super::layer::{Paths, QemuLayer, SshLayer, plain};
 use super::read::{Complaint, Table};
 use super::spec::{
-    Accel, FolderType, ForwardedPort, PrivateNetwork, Protocol, ProvisionerKind, PublicNetwork, RunPolicy, Script,
-    ShellProvisioner, SyncedFolder,
+    Accel, DiskBus, Firmware, FolderType, ForwardedPort, Nic, PrivateNetwork, Protocol, ProvisionerKind, PublicNetwork,
+    RunPolicy, Script, ShellProvisioner, SyncedFolder,
 };
 
 /// A synced folder that may be there only to switch an inherited one off.
@@ -30,6 +30,18 @@ pub struct UnnamedProvisioner {
     pub kind: ProvisionerKind,
     pub span: Range<usize>,
 }
+
+/// What the words of `firmware`, `disk_bus` and `nic` mean.
+pub const FIRMWARES: &[(&str, Firmware)] = &[("bios", Firmware::Bios), ("uefi", Firmware::Uefi)];
+pub const DISK_BUSES: &[(&str, DiskBus)] = &[
+    ("virtio", DiskBus::Virtio),
+    ("scsi", DiskBus::Scsi),
+    ("sata", DiskBus::Sata),
+    ("ide", DiskBus::Ide),
+    ("nvme", DiskBus::Nvme),
+];
+pub const NICS: &[(&str, Nic)] =
+    &[("virtio", Nic::Virtio), ("e1000", Nic::E1000), ("pcnet", Nic::Pcnet), ("vmxnet3", Nic::Vmxnet3)];
 
 const PORTS: std::ops::RangeInclusive<u64> = 1..=65_535;
 

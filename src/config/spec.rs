@@ -44,12 +44,20 @@ pub struct MachineSpec {
     pub box_architecture: Option<String>,
     /// Host name inside of the guest; the box's own where left out.
     pub hostname: Option<String>,
-    /// Virtual processors; the box's default, else 1, where left out.
+    /// Virtual processors; the box's default, else 2, where left out.
     pub cpus: Option<u32>,
     /// Memory in MiB; the box's default, else 1024, where left out.
     pub memory: Option<u64>,
     /// Size of the first disk in bytes; the image's own where left out.
     pub disk: Option<u64>,
+    /// What starts the boot loader; the box's, else what its architecture has, where left out.
+    pub firmware: Option<Firmware>,
+    /// What the disks hang on; the box's, else virtio, where left out.
+    pub disk_bus: Option<DiskBus>,
+    /// The network card; the box's, else virtio, where left out.
+    pub nic: Option<Nic>,
+    /// Hardware address of the first network card; the box's, else the machine's own, where left out.
+    pub mac: Option<String>,
     /// The hypervisor; chosen automatically where left out.
     pub provider: Option<ProviderKind>,
     /// Seconds until a machine that does not answer counts as failed.
@@ -111,6 +119,66 @@ impl std::fmt::Display for ProviderKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.name())
     }
+}
+
+/// What starts the boot loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Firmware {
+    /// PC BIOS.
+    Bios,
+    /// UEFI, without secure boot.
+    Uefi,
+}
+
+/// What a disk hangs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskBus {
+    /// Paravirtual disk: what every Linux of the last fifteen years has a driver for.
+    #[default]
+    Virtio,
+    /// SCSI; virtio-scsi where the box names no older controller.
+    Scsi,
+    /// SATA (AHCI).
+    Sata,
+    /// Parallel ATA.
+    Ide,
+    /// NVM Express.
+    Nvme,
+}
+
+/// A network card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Nic {
+    /// Paravirtual.
+    #[default]
+    Virtio,
+    /// Intel PRO/1000, VirtualBox's and VMware's default.
+    E1000,
+    /// AMD PCnet, of very old boxes.
+    Pcnet,
+    /// VMware's paravirtual card.
+    Vmxnet3,
+}
+
+/// The hardware address of one card (`52:54:00:12:34:56`, or Vagrant's `525400123456`) in lower case with colons.
+pub fn mac_address(text: &str) -> Option<String> {
+    let digits = if text.len() == 17 {
+        let parts: Vec<_> = text.split([':', '-']).collect();
+        (parts.len() == 6 && parts.iter().all(|part| part.len() == 2)).then(|| parts.concat())?
+    } else {
+        text.to_owned()
+    };
+    if digits.len() != 12 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let digits = digits.to_ascii_lowercase();
+    let bytes: Vec<_> = (0..12).step_by(2).map(|at| &digits[at..at + 2]).collect();
+    // The lowest bit of the first byte marks addresses of groups.
+    let group = u8::from_str_radix(bytes[0], 16).is_ok_and(|first| first & 1 == 1);
+    (!group && digits != "000000000000").then(|| bytes.join(":"))
 }
 
 /// Transport protocol of a forwarded port.
@@ -398,5 +466,28 @@ pub struct QemuOptions {
 impl Default for QemuOptions {
     fn default() -> Self {
         Self { accel: Accel::Auto, machine: None, cpu: None, direct_boot: true, extra_args: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_addresses_are_those_of_one_card() {
+        for text in ["52:54:00:AB:cd:01", "52-54-00-ab-cd-01", "525400ABCD01"] {
+            assert_eq!(mac_address(text).as_deref(), Some("52:54:00:ab:cd:01"), "{text}");
+        }
+        for text in [
+            "",
+            "52:54:00:ab:cd",
+            "53:54:00:ab:cd:01",
+            "00:00:00:00:00:00",
+            "52:54:00:ab:cd:0g",
+            "5:254:00:ab:cd:01",
+            "é2:54:00:ab:cd:1",
+        ] {
+            assert_eq!(mac_address(text), None, "{text}");
+        }
     }
 }

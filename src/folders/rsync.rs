@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::guest_side::Prepared;
 use super::{Error, Rules, SshFiles};
 use crate::progress::{Cx, Interrupted};
+use crate::trace;
 
 /// What rsync says when files vanished while it read them.
 const VANISHED: i32 = 24;
@@ -110,6 +111,7 @@ pub fn run(cx: &Cx, args: &[OsString], label: &str, guest: &str) -> Result<Stats
         command.env_remove(name);
     }
     command.args(args).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    trace::command(&command);
     let mut child = command.spawn().map_err(Error::Spawn)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let moved = AtomicU64::new(0);

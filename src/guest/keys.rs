@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ssh_key::{Algorithm, LineEnding, PrivateKey, rand_core::OsRng};
+use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey, rand_core::OsRng};
 
 use super::Error;
 use crate::store;
@@ -61,6 +61,26 @@ pub fn insecure(dir: &Path) -> Result<KeyPair, Error> {
     complete(private, format!("{} vagrant insecure public key", INSECURE_PUBLIC[0]))
 }
 
+/// The public half of a user's private key, in OpenSSH's one-line form: from the file beside it, or from the private
+/// key itself, which in OpenSSH's own format shows it even when it has a passphrase.
+pub fn public_half(private: &Path) -> Result<String, Error> {
+    let beside = public_path(private);
+    if let Some(text) = store::read_bounded(&beside, KEY_LIMIT)? {
+        let line = String::from_utf8(text).ok().map(|text| text.trim().to_owned());
+        let line = line.filter(|line| PublicKey::from_openssh(line).is_ok());
+        let why = format!("its public half {} is not one public key in one line", beside.display());
+        return line.ok_or_else(|| Error::Key { path: private.into(), why });
+    }
+    let missing = || Error::Key { path: private.into(), why: "it is missing".into() };
+    let text = store::read_bounded(private, KEY_LIMIT)?.ok_or_else(missing)?;
+    let hidden = |_| Error::Key {
+        path: private.into(),
+        why: format!("its public half cannot be read from it, and {} is missing", beside.display()),
+    };
+    let key = PrivateKey::from_openssh(&text).map_err(hidden)?;
+    key.public_key().to_openssh().map_err(hidden)
+}
+
 /// The public half's file: the private one's name and `.pub`.
 pub(super) fn public_path(private: &Path) -> PathBuf {
     let mut path = private.as_os_str().to_owned();
@@ -103,6 +123,23 @@ mod tests {
         fs::remove_file(&public).unwrap();
         assert_eq!(ensure(&dir, "id_ed25519", "other").unwrap(), pair);
         assert_eq!(fs::read_to_string(&public).unwrap(), format!("{}\n", pair.public));
+    }
+
+    #[test]
+    fn the_public_half_of_a_users_key_is_read_from_the_file_beside_it_or_from_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let pair = ensure(dir.path(), "mine", "me@home").unwrap();
+        assert_eq!(public_half(&pair.private).unwrap(), pair.public);
+        let public = dir.path().join("mine.pub");
+        fs::remove_file(&public).unwrap();
+        assert_eq!(public_half(&pair.private).unwrap(), pair.public);
+        fs::write(&public, "two\nlines").unwrap();
+        assert!(public_half(&pair.private).unwrap_err().to_string().contains("mine.pub"));
+        let pem = dir.path().join("pem");
+        fs::write(&pem, INSECURE_PRIVATE).unwrap();
+        let refused = public_half(&pem).unwrap_err().to_string();
+        assert!(refused.contains("pem.pub is missing"), "{refused}");
+        assert!(public_half(&dir.path().join("gone")).unwrap_err().to_string().contains("it is missing"));
     }
 
     #[test]

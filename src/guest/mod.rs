@@ -1,5 +1,6 @@
 //! What we do inside of the guest: keys, seed, SSH, readiness.
 
+pub mod cloud_init;
 pub mod console;
 pub mod identity;
 pub mod keys;

@@ -1,6 +1,8 @@
 //! The seed: a small FAT image that a guest reads on its first boot, either with cloud-init (NoCloud) or with the
 //! first-boot step of our own boxes, which reads the plain files below `vbox-rs/`.
 
+mod cloud;
+
 use std::io::{self, Cursor, Seek, Write};
 use std::path::Path;
 
@@ -9,7 +11,39 @@ use serde_json::json;
 
 use super::keys::KeyPair;
 use super::{Error, key_text};
+use crate::config::spec::mac_address;
 use crate::store;
+
+/// Who reads the seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// The first-boot step of our own boxes.
+    Own,
+    /// cloud-init since 0.7.7 (2016).
+    Modern,
+    /// cloud-init 0.6 and 0.7.5: no network configuration of its own, no ed25519 host key.
+    Old,
+    /// FreeBSD's nuageinit: a part of cloud-init's language.
+    Nuageinit,
+}
+
+impl Flavour {
+    /// The label that is looked for: cloud-init before 19.1 knows the lower-case one only, boxes of ours the other.
+    fn label(self) -> [u8; 11] {
+        match self {
+            Self::Own => *b"CIDATA     ",
+            _ => *b"cidata     ",
+        }
+    }
+
+    /// Whether the guest gets the host key that is in the seed.
+    pub fn takes_host_key(self) -> bool {
+        self != Self::Old
+    }
+}
+
+/// Names and texts.
+type Files = Vec<(&'static str, String)>;
 
 /// What a guest is told on its first boot.
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +52,16 @@ pub struct Seed<'a> {
     pub instance_id: &'a str,
     /// Host name; the box's own where left out.
     pub hostname: Option<&'a str>,
-    /// Login user.
+    /// Login user. A cloud image also gets Vagrant's.
     pub user: &'a str,
-    /// The public key that replaces all others of the login user.
+    /// The public key that lets him in; in our own boxes it replaces all others.
     pub authorized_key: &'a str,
     /// The guest's host key, so that it is known before the first contact.
     pub host_key: Option<&'a KeyPair>,
+    /// Who reads it.
+    pub flavour: Flavour,
+    /// Hardware address of the guest's first network card.
+    pub mac: &'a str,
 }
 
 /// Enough for every file, and FAT12.
@@ -35,7 +73,7 @@ const KEY_LIMIT: u64 = 64 << 10;
 /// private key, so only this user may read it.
 pub fn write(path: &Path, seed: &Seed<'_>) -> Result<(), Error> {
     let files = files(seed)?;
-    let image = image(&files).map_err(|source| Error::Seed { path: path.into(), source })?;
+    let image = image(&files, seed.flavour).map_err(|source| Error::Seed { path: path.into(), source })?;
     if store::read_bounded(path, SIZE as u64).ok().flatten().is_some_and(|old| old == image) {
         return Ok(());
     }
@@ -73,25 +111,22 @@ fn check_key(what: &'static str, line: &str) -> Result<(), Error> {
 }
 
 /// All files of the seed, in order.
-fn files(seed: &Seed<'_>) -> Result<Vec<(&'static str, String)>, Error> {
+fn files(seed: &Seed<'_>) -> Result<Files, Error> {
     check_word("instance id", seed.instance_id)?;
     check_word("login name", seed.user)?;
     check_key("public key", seed.authorized_key)?;
+    if mac_address(seed.mac).as_deref() != Some(seed.mac) {
+        let why = "it is not the address of one card";
+        return Err(Error::BadValue { what: "hardware address", value: seed.mac.into(), why });
+    }
     seed.hostname.map_or(Ok(()), check_hostname)?;
     let host_key = seed.host_key.map(read_pair).transpose()?;
-    let mut files = vec![
-        ("meta-data", document(&meta_data(seed))),
-        ("user-data", format!("#cloud-config\n{}", document(&user_data(seed, host_key.as_ref())))),
-        ("vbox-rs/instance-id", line(seed.instance_id)),
-        ("vbox-rs/user", line(seed.user)),
-        ("vbox-rs/authorized_keys", line(seed.authorized_key)),
-    ];
-    files.extend(seed.hostname.map(|name| ("vbox-rs/hostname", line(name))));
-    if let Some((private, public)) = host_key {
-        files.push(("vbox-rs/ssh_host_ed25519_key", private));
-        files.push(("vbox-rs/ssh_host_ed25519_key.pub", line(&public)));
-    }
-    Ok(files)
+    Ok(match seed.flavour {
+        Flavour::Own => own(seed, host_key),
+        Flavour::Modern => cloud::modern(seed, host_key.as_ref()),
+        Flavour::Old => cloud::old(seed),
+        Flavour::Nuageinit => cloud::nuageinit(seed, host_key.as_ref()),
+    })
 }
 
 fn read_pair(pair: &KeyPair) -> Result<(String, String), Error> {
@@ -110,15 +145,8 @@ fn document(value: &serde_json::Value) -> String {
     format!("{value:#}\n")
 }
 
-fn meta_data(seed: &Seed<'_>) -> serde_json::Value {
-    let mut data = json!({ "instance-id": seed.instance_id });
-    if let Some(name) = seed.hostname {
-        data["local-hostname"] = json!(name);
-    }
-    data
-}
-
-fn user_data(seed: &Seed<'_>, host_key: Option<&(String, String)>) -> serde_json::Value {
+/// For our own boxes: their first-boot step reads the plain files; the others are for a cloud-init that a user installs.
+fn own(seed: &Seed<'_>, host_key: Option<(String, String)>) -> Files {
     let mut data = json!({
         "users": [{
             "name": seed.user,
@@ -132,36 +160,42 @@ fn user_data(seed: &Seed<'_>, host_key: Option<&(String, String)>) -> serde_json
         "growpart": { "mode": "auto", "devices": ["/"] },
         "resize_rootfs": true,
     });
-    if let Some(name) = seed.hostname {
-        data["hostname"] = json!(name.split('.').next());
-        data["preserve_hostname"] = json!(false);
-        data["manage_etc_hosts"] = json!("localhost");
-        if name.contains('.') {
-            data["fqdn"] = json!(name);
-            data["prefer_fqdn_over_hostname"] = json!(true);
-        }
-    }
-    if let Some((private, public)) = host_key {
+    cloud::host_name(seed, &mut data);
+    if let Some((private, public)) = &host_key {
         data["ssh_deletekeys"] = json!(true);
         data["ssh_keys"] = json!({ "ed25519_private": private, "ed25519_public": public });
     }
-    data
+    let mut files = vec![
+        ("meta-data", document(&cloud::meta_data(seed))),
+        ("user-data", format!("#cloud-config\n{}", document(&data))),
+        ("vbox-rs/instance-id", line(seed.instance_id)),
+        ("vbox-rs/user", line(seed.user)),
+        ("vbox-rs/authorized_keys", line(seed.authorized_key)),
+    ];
+    files.extend(seed.hostname.map(|name| ("vbox-rs/hostname", line(name))));
+    if let Some((private, public)) = host_key {
+        files.push(("vbox-rs/ssh_host_ed25519_key", private));
+        files.push(("vbox-rs/ssh_host_ed25519_key.pub", line(&public)));
+    }
+    files
 }
 
-fn image(files: &[(&str, String)]) -> io::Result<Vec<u8>> {
+fn image(files: &[(&str, String)], flavour: Flavour) -> io::Result<Vec<u8>> {
     let mut disk = Cursor::new(vec![0; SIZE]);
     let options = FormatVolumeOptions::new()
         .fat_type(FatType::Fat12)
         .bytes_per_cluster(1024)
         .volume_id(u32::from_be_bytes(*b"vbrs"))
-        .volume_label(*b"CIDATA     ");
+        .volume_label(flavour.label());
     fatfs::format_volume(&mut disk, options)?;
     disk.rewind()?;
     {
         // Without a clock the library dates every file 1980, which keeps the image the same.
         let system = FileSystem::new(&mut disk, FsOptions::new().update_accessed_date(false))?;
         let root = system.root_dir();
-        root.create_dir("vbox-rs")?;
+        if flavour == Flavour::Own {
+            root.create_dir("vbox-rs")?;
+        }
         for (name, text) in files {
             let mut file = root.create_file(name)?;
             file.truncate()?;
@@ -185,7 +219,15 @@ mod tests {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN1YdxBpNlzxDqfJyw/QKow1F+wvG9hXGoqiysfJOn5Y vbox-rs: \"web\"";
 
     fn seed(host_key: Option<&KeyPair>) -> Seed<'_> {
-        Seed { instance_id: "i-1", hostname: Some("web.example.com"), user: "vagrant", authorized_key: KEY, host_key }
+        Seed {
+            instance_id: "i-1",
+            hostname: Some("web.example.com"),
+            user: "vagrant",
+            authorized_key: KEY,
+            host_key,
+            flavour: Flavour::Own,
+            mac: "52:54:00:01:02:03",
+        }
     }
 
     fn read(image: &[u8], name: &str) -> String {
@@ -228,7 +270,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_bytes() {
         let files = files(&seed(None)).unwrap();
-        assert_eq!(image(&files).unwrap(), image(&files).unwrap());
+        assert_eq!(image(&files, Flavour::Own).unwrap(), image(&files, Flavour::Own).unwrap());
         assert!(!files.iter().any(|(name, _)| name.contains("ssh_host")));
     }
 
@@ -236,10 +278,17 @@ mod tests {
     fn other_programs_read_the_seed_too() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("seed.img");
-        write(&path, &seed(None)).unwrap();
-        if let Ok(blkid) = Command::new("blkid").args(["-p", "-o", "export"]).arg(&path).output() {
-            let text = String::from_utf8_lossy(&blkid.stdout).into_owned();
-            assert!(text.contains("LABEL=CIDATA") && text.contains("TYPE=vfat"), "{text}");
+        for (flavour, label) in [
+            (Flavour::Modern, "cidata"),
+            (Flavour::Old, "cidata"),
+            (Flavour::Nuageinit, "cidata"),
+            (Flavour::Own, "CIDATA"),
+        ] {
+            write(&path, &Seed { flavour, ..seed(None) }).unwrap();
+            if let Ok(blkid) = Command::new("blkid").args(["-p", "-o", "export"]).arg(&path).output() {
+                let text = String::from_utf8_lossy(&blkid.stdout).into_owned();
+                assert!(text.contains(&format!("LABEL={label}\n")) && text.contains("TYPE=vfat"), "{text}");
+            }
         }
         if let Ok(mtype) = Command::new("mtype").arg("-i").arg(&path).arg("::vbox-rs/instance-id").output() {
             assert_eq!(String::from_utf8_lossy(&mtype.stdout), "i-1\n");
@@ -254,6 +303,8 @@ mod tests {
             Seed { instance_id: "a/b", ..good },
             Seed { user: "root; rm", ..good },
             Seed { user: "-x", ..good },
+            Seed { mac: "00:00", ..good },
+            Seed { mac: "52:54:00:AB:02:03", ..good },
             Seed { hostname: Some("a b"), ..good },
             Seed { hostname: Some("-a"), ..good },
             Seed { hostname: Some("a..b"), ..good },

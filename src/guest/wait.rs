@@ -6,8 +6,9 @@
 //! all the time, and the first one that brings a banner goes on to the login.
 //!
 //! But every connection that an ssh server takes costs it a new process, and begun too often they would compete with
-//! the one that is to answer. So the pace follows the guest's: in silence it is a small part of the time waited already,
-//! and once the guest has closed a connection, one that it does not close is its ssh server's, and gets its time.
+//! the one that is to answer, or fill the server's waiting room (`MaxStartups`). So few are open at once, and the pace
+//! follows the guest's: in silence it is a small part of the time waited already, and once the guest has closed a
+//! connection, one that it does not close is its ssh server's, and gets its time.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -29,6 +30,10 @@ const FRESH_MOST: Duration = Duration::from_secs(1);
 /// The part of the time waited that we may be late.
 const LATE: u32 = 50;
 
+/// The most connections that are open at once. OpenSSH turns some away from the tenth on that has not logged in
+/// (`MaxStartups 10:30:100`), and one that we closed still counts until the guest gets to it.
+const OPEN: usize = 6;
+
 /// Between a connection that was closed and the next one. Closing costs the guest's kernel next to nothing.
 const AGAIN: Duration = Duration::from_millis(25);
 
@@ -40,6 +45,9 @@ const RETRY: Duration = Duration::from_millis(150);
 
 /// How long refused keys may be a matter of booting: `pam_nologin` ("System is booting up"), keys not installed yet.
 const BOOTING: Duration = Duration::from_secs(15);
+
+/// The same, at least, where cloud-init has yet to make the user.
+const MAKING_USERS: Duration = Duration::from_secs(60);
 
 /// The least bound of one attempt; a guest under emulation is slow while it boots.
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -65,27 +73,36 @@ pub fn for_banner<'a>(
         .map_err(|source| Error::Unreachable { endpoint: endpoint.clone(), source })?;
     let mut wait = Wait::new(cx, login, alive, deadline);
     let socket = wait.banner(address)?;
-    Ok(Answered { wait, address, socket })
+    Ok(Answered { wait, booting: BOOTING, address, socket })
 }
 
 /// A guest whose ssh server answers.
 pub struct Answered<'a> {
     wait: Wait<'a>,
+    booting: Duration,
     address: SocketAddr,
     socket: TcpStream,
 }
 
 impl Answered<'_> {
+    /// The guest makes its users itself while it boots, perhaps after its ssh server has started: refused keys are a
+    /// matter of booting for as long again as it took until now.
+    #[must_use]
+    pub fn making_users(mut self) -> Self {
+        self.booting = self.wait.began.elapsed().max(MAKING_USERS);
+        self
+    }
+
     /// The second half of [`for_ssh`]: tries until the guest lets us in, over new connections where it must.
     pub fn log_in(self) -> Result<Session, Error> {
-        let Self { mut wait, address, mut socket } = self;
+        let Self { mut wait, booting, address, mut socket } = self;
         let mut refused_since = None;
         loop {
             match wait.log_in(socket) {
                 Ok(session) => return Ok(session),
                 Err(e @ Error::WrongKey { .. }) => {
                     let since = *refused_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= BOOTING {
+                    if since.elapsed() >= booting {
                         return Err(e);
                     }
                     wait.refusal = Some(e);
@@ -180,8 +197,12 @@ impl<'a> Wait<'a> {
             if now >= next {
                 let pace = pace(self.began.elapsed(), self.answer);
                 next = now + pace;
-                self.begun = self.begun.wrapping_add(1);
-                probes.extend(Probe::begin(address, now + lifetime(self.begun, pace)));
+                // A server that turns some away has enough of ours.
+                if self.answer != Answer::Refused || probes.len() < OPEN {
+                    self.begun = self.begun.wrapping_add(1);
+                    make_room(&mut probes);
+                    probes.extend(Probe::begin(address, now + lifetime(self.begun, pace)));
+                }
             }
             let mut fds: Vec<_> = probes.iter().map(Probe::poll).collect();
             let time = next.saturating_duration_since(now);
@@ -194,6 +215,16 @@ impl<'a> Wait<'a> {
                 match probes[index].look() {
                     Look::Waiting => self.tell(Stage::Banner),
                     Look::Banner => return Ok(probes.swap_remove(index).stream),
+                    Look::TurnedAway => {
+                        probes.swap_remove(index);
+                        self.answer = Answer::Refused;
+                        let now = Instant::now();
+                        next = now + pace(self.began.elapsed(), self.answer);
+                        // Those that it let in, and that wait for their turn, must not begin anew.
+                        for probe in &mut probes {
+                            probe.until = probe.until.max(now + ATTEMPT);
+                        }
+                    }
                     Look::Closed { stood } => {
                         probes.swap_remove(index);
                         self.answer = if stood { Answer::Refused } else { self.answer };
@@ -235,9 +266,18 @@ fn pace(waited: Duration, answer: Answer) -> Duration {
 /// How long the connection `number` may stay without an answer.
 ///
 /// Every second one lives for two intervals, every fourth for four, and so on: about one of each age is there at any
-/// time. So few are open, there is always a fresh one, and a guest that takes seconds to answer still gets them.
+/// time. So few are open, there is always a fresh one, and a guest that takes seconds to answer still gets them: the
+/// longest life is more than half of the time waited already.
 fn lifetime(number: u32, pace: Duration) -> Duration {
-    pace * 2 * 2u32.pow(number.trailing_zeros().min(7))
+    pace * 2 * 2u32.pow(number.trailing_zeros().min(4))
+}
+
+/// Leaves room for one more: the probe that would end first goes, so that the patient ones stay.
+fn make_room(probes: &mut Vec<Probe>) {
+    while probes.len() >= OPEN {
+        let first = probes.iter().enumerate().min_by_key(|(_, probe)| probe.until).map_or(0, |(index, _)| index);
+        probes.swap_remove(first);
+    }
 }
 
 /// A connection that may bring a banner.
@@ -252,6 +292,8 @@ enum Look {
     Waiting,
     /// Something can be read.
     Banner,
+    /// The ssh server is there and has no room.
+    TurnedAway,
     /// It is over; whether it had stood before.
     Closed { stood: bool },
 }
@@ -272,6 +314,8 @@ impl Probe {
         self.stands = true;
         match connect::peek(&self.stream, &mut [0; 4]) {
             Ok([]) => Look::Closed { stood: true },
+            // OpenSSH's "Exceeded MaxStartups" and, for too many who left without a login, "Not allowed at this time".
+            Ok(b"Exce" | b"Not ") => Look::TurnedAway,
             Ok(_) => Look::Banner,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Look::Waiting,
             Err(_) => Look::Closed { stood: true },
@@ -292,9 +336,9 @@ mod tests {
         };
         for now in 300..600 {
             let ages = open_at(now);
-            assert!(ages.len() <= 10, "{ages:?}");
+            assert!(ages.len() <= OPEN, "{ages:?}");
             assert!(ages.contains(&0), "always a fresh one");
-            assert!(ages.iter().any(|age| FRESH * *age >= Duration::from_secs(3)), "{ages:?}");
+            assert!(ages.iter().any(|age| FRESH * *age >= Duration::from_millis(800)), "{ages:?}");
         }
     }
 

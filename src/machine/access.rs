@@ -28,8 +28,16 @@ const STATE_EVERY: Duration = Duration::from_secs(1);
 /// What our own sessions need to log in.
 pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Failure> {
     let dir = fleet.dirs().machine(record.id).join("ssh");
+    let pending = seed_pending(record);
     let keys = match record.key {
         KeyInUse::Own => vec![dir.join("id_ed25519")],
+        // An image that may not have read its seed: the seed's key, what the machine file knows, what Vagrant's boxes have.
+        KeyInUse::Box if record.manifest.cloud_init.is_some() => {
+            let mut keys = vec![dir.join("id_ed25519")];
+            keys.extend(record.ssh.private_key_path.iter().cloned());
+            keys.push(keys::insecure(&dir)?.private);
+            keys
+        }
         KeyInUse::Box if !record.ssh.private_key_path.is_empty() => record.ssh.private_key_path.clone(),
         // A kill between the guest's taking our key and our recording it leaves both possible.
         KeyInUse::Box => vec![keys::insecure(&dir)?.private, dir.join("id_ed25519")],
@@ -37,10 +45,16 @@ pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Fail
     Ok(Login {
         endpoint: endpoint(record),
         keys: keys.into_iter().filter(|key| key.exists()).collect(),
-        host_key: record.host_key.clone().map_or(HostKey::FirstContact, HostKey::Pinned),
+        // cloud-init replaces the host keys when it comes to it, perhaps under an ssh server that answers already.
+        host_key: record.host_key.clone().filter(|_| !pending).map_or(HostKey::FirstContact, HostKey::Pinned),
         timeout: Duration::from_secs(record.ssh.connect_timeout),
         keep_alive: record.ssh.keep_alive,
     })
+}
+
+/// Whether the guest may not be as its seed says yet.
+pub(super) fn seed_pending(record: &MachineRecord) -> bool {
+    record.manifest.cloud_init.is_some() && !record.seed_taken
 }
 
 /// Where the guest's ssh server is reached: the first forward leads to it. One that listens on every address listens on
@@ -90,6 +104,7 @@ pub(super) fn await_login(
     let answered = timed(cx, steps, "boot", || {
         wait::for_banner(cx, &login, &mut alive, time).map_err(|error| explained("boot", error))
     })?;
+    let answered = if seed_pending(record) { answered.making_users() } else { answered };
     timed(cx, steps, "login", || answered.log_in().map_err(|error| explained("login", error)))
 }
 
@@ -106,6 +121,9 @@ fn explain(fleet: &Fleet, record: &MachineRecord, step: &'static str, error: gue
             }
             let why = state.map_or_else(|e| Failure::from(e).chain(), |state| describe(&state));
             Error::boot(step, Error::Died { why, log: vm.hypervisor_log() }, tail(&console)).into()
+        }
+        guest::Error::WrongKey { endpoint, .. } if seed_pending(record) => {
+            Error::boot(step, Error::SeedIgnored { user: endpoint.user }, tail(&console)).into()
         }
         error => Error::boot(step, error, tail(&console)).into(),
     }

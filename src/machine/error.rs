@@ -49,6 +49,9 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// None of several machines can go on.
+    #[error("no machine of this project is suspended")]
+    NoneSuspended,
     /// None of several machines was ever created.
     #[error("no machine of this project is created")]
     NoneCreated,
@@ -80,6 +83,18 @@ pub enum Error {
         /// The folder that has it.
         owner: PathBuf,
         /// The folder that also claims it.
+        here: PathBuf,
+        /// Its id.
+        id: MachineId,
+    },
+    /// A folder with a machine's id that is not, as far as can be told, the one that had it.
+    #[error("this folder has the id of machine `{name}`, whose project was {}", from.display())]
+    Strange {
+        /// Its name.
+        name: String,
+        /// The folder that had it.
+        from: PathBuf,
+        /// The folder that has the id.
         here: PathBuf,
         /// Its id.
         id: MachineId,
@@ -154,6 +169,15 @@ pub enum Error {
         /// The end of the guest's console.
         console: Vec<String>,
     },
+    /// An image that should have read its seed lets nobody in.
+    #[error(
+        "the guest lets nobody in as `{user}`: neither with the key of the seed that cloud-init should have read, nor with \
+         Vagrant's published one"
+    )]
+    SeedIgnored {
+        /// Who should have been made.
+        user: String,
+    },
     /// The machine's process ended while we waited for its guest.
     #[error("the machine's process ended while it booted ({why})")]
     Died {
@@ -170,9 +194,14 @@ pub enum Error {
         /// The machine's directory.
         dir: PathBuf,
     },
-    /// A machine that another one depends on did not come up.
-    #[error("not started, because `{0}` failed")]
-    DependencyFailed(String),
+    /// A machine that comes before it, because one depends on the other, failed.
+    #[error("left as it was, because `{name}`, which {}, failed", if *dependant { "depends on it" } else { "it depends on" })]
+    DependencyFailed {
+        /// Who failed.
+        name: String,
+        /// Whether that one depends on this one, rather than this one on that.
+        dependant: bool,
+    },
     /// Stopped by the user; what is left.
     #[error("interrupted; {left}")]
     Interrupted {
@@ -219,7 +248,7 @@ impl Explain for Error {
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::Stuck { why, .. } if why != "io-error" => Exit::Provider,
             Self::Stuck { .. } | Self::Random(_) | Self::NotUploaded { .. } => Exit::Io,
-            Self::InGuest { .. } => Exit::Guest,
+            Self::InGuest { .. } | Self::SeedIgnored { .. } => Exit::Guest,
             _ => Exit::MachineState,
         }
     }
@@ -234,6 +263,7 @@ impl Explain for Error {
             Self::NoProject => "make one with `vbox-rs init NAME`, or name a machine by its id".into(),
             Self::NotCreated { name } => format!("create it with `vbox-rs up {name}`"),
             Self::NoneCreated => "`vbox-rs up` creates them".into(),
+            Self::NoneSuspended => "`vbox-rs up` starts machines that are off".into(),
             Self::WrongState { hint, .. } | Self::BoxMissing { hint, .. } => hint.clone(),
             Self::NoSpec { id: Some(id), .. } => {
                 format!("if the folder was moved, run `vbox-rs adopt {}` in it; or `vbox-rs destroy {0}`", id.short())
@@ -243,6 +273,12 @@ impl Explain for Error {
                 "this folder looks like a copy: remove {} to give it machines of its own, or run `vbox-rs adopt {}` to take the machine over",
                 here.join(".vbox-rs").display(),
                 id.short()
+            ),
+            Self::Strange { here, id, .. } => format!(
+                "if that folder was moved here, run `vbox-rs adopt {}`; if this is a copy of it, remove {} to give it \
+                 machines of its own",
+                id.short(),
+                here.join(".vbox-rs").display()
             ),
             Self::OtherProvider { name, .. } => {
                 format!("a machine keeps its provider; `vbox-rs destroy {name}` first to change it")
@@ -258,13 +294,22 @@ impl Explain for Error {
             Self::NoBox { .. } => "write `box = \"NAME\"` into the machine file".into(),
             Self::BoxGone { box_name, .. } => format!("add {box_name} again, or destroy the machine"),
             Self::Boot { cause, console, .. } => return boot_hint(cause.hint(), console),
+            Self::SeedIgnored { .. } => {
+                "an image without cloud-init: say in `[ssh]` of the machine file who it lets in (`username`, \
+                 `private_key_path`) and `vbox-rs destroy` this machine; one with cloud-init: `vbox-rs logs` shows why it \
+                 did not read the seed, `vbox-rs console` gets you inside"
+                    .into()
+            }
             Self::Died { log, .. } => format!("the hypervisor's own words are in {}", log.display()),
             Self::Stuck { why, dir } if why == "io-error" => format!(
                 "free some space on the file system of {}, then `vbox-rs up` goes on where it stopped",
                 dir.display()
             ),
             Self::Stuck { .. } => "see `vbox-rs logs`; `vbox-rs halt --force` ends it".into(),
-            Self::DependencyFailed(_) => "mend that one and run `vbox-rs up` again".into(),
+            Self::DependencyFailed { dependant: true, .. } => {
+                "mend that one and run the command again, or name this one alone".into()
+            }
+            Self::DependencyFailed { .. } => "mend that one and run the command again".into(),
             Self::Interrupted { .. } | Self::Random(_) | Self::InGuest { .. } => return None,
         })
     }

@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use super::{Error, Fleet};
-use crate::boxes::{self, AddRequest, BoxHold, Installed, Library, Manifest, Query, build, default_name, shown_source};
-use crate::config::spec::MachineSpec;
-use crate::error::Failure;
+use crate::boxes::fetch::Access;
+use crate::boxes::{
+    self, AddRequest, Ask, BoxHold, Finder, Installed, Library, Manifest, Query, Reference, Unknown, default_name,
+    shown_source,
+};
+use crate::config::spec::{MachineSpec, ProviderKind};
+use crate::error::{Explain, Failure};
 use crate::progress::Cx;
 
 /// The box that a new machine gets, fetched where the library lacks it. It stays while the hold is held.
@@ -13,81 +17,112 @@ pub(super) fn ensure_box(cx: &Cx, fleet: &Fleet, spec: &MachineSpec) -> Result<(
     let wanted = spec.box_name.as_deref().ok_or_else(|| Error::NoBox { name: spec.name.clone() })?;
     let library = Library::new(fleet.dirs());
     let name = name_of(wanted);
+    let version = constraint(spec, wanted);
     let query = Query {
         name: &name,
-        version: spec.box_version.as_deref(),
+        version: version.as_deref(),
         architecture: Some(spec.box_architecture.as_deref().unwrap_or(std::env::consts::ARCH)),
         provider: None,
     };
     let installed = match library.find(&query)? {
         Some(installed) => installed,
-        None => fetch(cx, &library, spec, wanted, &name)?,
+        None => fetch(cx, fleet, spec, wanted)?,
     };
+    library.convert_disks(cx, &installed, super::plan::FORMATS)?;
     let hold = library.hold(cx, &installed)?;
     Ok((installed, hold))
 }
 
-fn fetch(cx: &Cx, library: &Library, spec: &MachineSpec, wanted: &str, name: &str) -> Result<Installed, Failure> {
-    let source = spec.box_url.clone().or_else(|| is_source(wanted).then(|| wanted.to_owned()));
-    let Some(source) = source else {
-        return Err(missing(library, spec, name).into());
+fn fetch(cx: &Cx, fleet: &Fleet, spec: &MachineSpec, wanted: &str) -> Result<Installed, Failure> {
+    let library = Library::new(fleet.dirs());
+    let request = match request(cx, fleet, spec, wanted) {
+        Err(boxes::Error::Unknown(unknown)) => return Err(missing(&library, spec, &unknown).into()),
+        request => request?,
     };
-    cx.note(format!("box {name} is not in the library; adding it from {}", shown_source(&source)));
-    let request = AddRequest {
-        source,
-        name: Some(name.to_owned()),
-        checksum: spec.box_checksum.clone(),
-        architecture: spec.box_architecture.clone(),
-        ..AddRequest::default()
-    };
+    let named = request.offer.as_ref().map(|offer| offer.name.clone()).or_else(|| request.name.clone());
+    let name = request.name.clone().or(named).unwrap_or_else(|| name_of(wanted));
+    let source = request.offer.as_ref().and_then(|offer| offer.urls.first()).unwrap_or(&request.source);
+    cx.note(format!("box {name} is not in the library; adding it from {}", shown_source(source)));
     let version = match library.add(cx, &request) {
         Ok(installed) => installed.manifest.version.to_string(),
         // Another command, or another machine of ours, added it since we looked.
         Err(boxes::Error::AlreadyThere { version, .. }) => version,
         Err(error) => return Err(error.into()),
     };
-    let query = Query { name, version: spec.box_version.as_deref(), architecture: None, provider: None };
+    let wanted = constraint(spec, wanted);
+    let architecture = spec.box_architecture.as_deref();
+    let query = Query { name: &name, version: wanted.as_deref(), architecture, provider: None };
     library.find(&query)?.ok_or_else(|| {
         let hint = format!("what it leads to is version {version}; change `box_version`");
-        Error::BoxMissing { name: name.into(), version: spec.box_version.clone(), hint }.into()
+        Error::BoxMissing { name, version: wanted, hint }.into()
     })
 }
 
-/// What to do about a box that is not here and of which nobody says where it is.
-fn missing(library: &Library, spec: &MachineSpec, name: &str) -> Error {
-    let versions = library.versions(name).unwrap_or_default();
-    let hint = if !versions.is_empty() {
-        let versions: Vec<_> = versions.iter().map(ToString::to_string).collect();
-        format!("the library has {name} in version {}", versions.join(", "))
-    } else if build::recipe(name).is_ok() {
-        format!("build it with `vbox-rs box build {name}`")
-    } else {
-        let recipes: Vec<_> = build::recipes().iter().map(|recipe| recipe.name.as_str()).collect();
-        format!(
-            "add it with `vbox-rs box add --name {name} FILE-OR-URL`, or write `box_url` into the machine file; this \
-             version builds {} itself (`vbox-rs box build`)",
-            recipes.join(" and ")
-        )
+/// What is to be added: from the machine file's `box_url`, the catalogue, or a registry.
+fn request(cx: &Cx, fleet: &Fleet, spec: &MachineSpec, wanted: &str) -> Result<AddRequest, boxes::Error> {
+    let finder = Finder::of_user(cx, fleet.dirs(), Access::from_env())?;
+    let urls: Vec<String> = spec.box_url.iter().cloned().collect();
+    let mut ask = Ask {
+        version: spec.box_version.as_deref(),
+        architecture: spec.box_architecture.as_deref(),
+        prefer: spec.provider.map(ProviderKind::name),
+        checksum: spec.box_checksum.as_deref(),
+        urls: &urls,
+        ..Ask::default()
     };
-    Error::BoxMissing { name: name.into(), version: spec.box_version.clone(), hint }
+    if !is_source(wanted) {
+        return finder.find(cx, &Reference::name(wanted)?, &ask);
+    }
+    let name = name_of(wanted);
+    if let (false, [url]) = (is_document(wanted), &urls[..]) {
+        return finder.find(cx, &Reference::parse(url)?, &Ask { name: Some(&name), version: None, ..ask });
+    }
+    // A catalogue document names its box itself; of anything else the file's name is its name, and no version is known.
+    if !is_document(wanted) {
+        (ask.name, ask.version) = (Some(name.as_str()), None);
+    }
+    finder.find(cx, &Reference::parse(wanted)?, &ask)
+}
+
+/// What to do about a box that nobody knows.
+fn missing(library: &Library, spec: &MachineSpec, unknown: &Unknown) -> Error {
+    let name = unknown.name.clone();
+    let versions: Vec<_> = library.versions(&name).unwrap_or_default().iter().map(ToString::to_string).collect();
+    let hint = if versions.is_empty() {
+        boxes::Error::from(unknown.clone()).hint().unwrap_or_default()
+    } else {
+        format!("the library has {name} in version {}", versions.join(", "))
+    };
+    Error::BoxMissing { name, version: spec.box_version.clone(), hint }
+}
+
+/// All constraints: of `box_version`, and of `box` itself (`NAME@CONSTRAINT`).
+fn constraint(spec: &MachineSpec, wanted: &str) -> Option<String> {
+    let own = match Reference::name(wanted) {
+        Ok(Reference::Name { requirement: Some(requirement), .. }) if !is_source(wanted) => {
+            Some(requirement.to_string())
+        }
+        _ => None,
+    };
+    let all: Vec<_> = own.into_iter().chain(spec.box_version.clone()).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 /// Gives up disks that were kept for machines only (`box remove --force`) and that none needs any more.
 pub(super) fn release(cx: &Cx, fleet: &Fleet) -> Result<(), Failure> {
-    let records = fleet.index()?.into_iter().map(|(_, record)| record).collect::<Result<Vec<_>, _>>();
-    // A record that cannot be read may need any of them.
-    let Ok(records) = records else { return Ok(()) };
-    let needs = |manifest: &Manifest, digest: &str| {
-        let boot = manifest.boot.iter().any(|boot| boot.kernel == digest || boot.initrd.as_deref() == Some(digest));
-        boot || manifest.disks.iter().any(|disk| disk.sha256 == digest)
-    };
-    Library::new(fleet.dirs()).release(cx, &|digest| records.iter().any(|record| needs(&record.manifest, digest)))?;
+    Library::new(fleet.dirs()).release(cx, &|| fleet.needs())?;
     Ok(())
+}
+
+/// Whether two manifests name one box: version, provider and architecture too.
+pub(super) fn same_box(a: &Manifest, b: &Manifest) -> bool {
+    a.name == b.name && a.version == b.version && a.provider == b.provider && a.architecture == b.architecture
 }
 
 /// Whether the machine file means another box than the one that a machine rests on.
 pub(super) fn differs(wanted: &str, manifest: &Manifest) -> bool {
-    name_of(wanted) != manifest.name
+    // Only the document itself says what its box is called.
+    !is_document(wanted) && name_of(wanted) != manifest.name
 }
 
 /// A URL or a path, rather than a name.
@@ -95,7 +130,16 @@ fn is_source(text: &str) -> bool {
     text.contains("://") || Path::new(text).is_absolute()
 }
 
+/// A URL or path of a catalogue document, as far as its name tells.
+fn is_document(text: &str) -> bool {
+    is_source(text) && text.split(['?', '#']).next().is_some_and(|path| path.to_ascii_lowercase().ends_with(".json"))
+}
+
 /// The name under which the library knows what `box` says.
-fn name_of(text: &str) -> String {
-    if is_source(text) { default_name(text).unwrap_or_else(|| text.to_owned()) } else { text.to_owned() }
+pub(super) fn name_of(text: &str) -> String {
+    match Reference::name(text) {
+        _ if is_source(text) => default_name(text).unwrap_or_else(|| text.to_owned()),
+        Ok(Reference::Name { name, .. }) => name,
+        _ => text.to_owned(),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::store::{BadId, Error, MachineId, read_bounded, remove_file};
@@ -11,6 +11,27 @@ use crate::store::{BadId, Error, MachineId, read_bounded, remove_file};
 pub(super) fn same_folder(a: &Path, b: &Path) -> bool {
     let identity = |path: &Path| path.metadata().ok().map(|about| (about.dev(), about.ino()));
     a == b || identity(a).is_some_and(|one| Some(one) == identity(b))
+}
+
+/// The inode of a folder: it stays when the folder is renamed within its file system.
+pub(super) fn inode(path: &Path) -> Option<u64> {
+    path.metadata().ok().filter(fs::Metadata::is_dir).map(|about| about.ino())
+}
+
+/// So many folders are looked at beside the place where a project was.
+const NEIGHBOURS: usize = 10_000;
+
+/// Where a project is that was renamed beside its former place: its folder is known by its inode and by its link to the
+/// machine, for inodes of deleted folders are used again.
+pub(super) fn renamed(root: &Path, inode: u64, name: &str, id: MachineId) -> Option<PathBuf> {
+    let neighbours = fs::read_dir(root.parent()?).ok()?.take(NEIGHBOURS).flatten();
+    let mut same = neighbours.filter(|entry| entry.ino() == inode).map(|entry| entry.path());
+    same.find(|path| Links::new(path).get(name).is_ok_and(|found| found == Some(id)))
+}
+
+/// The folder at `start` or above it that has ids of machines.
+pub(super) fn find(start: &Path) -> Option<&Path> {
+    start.ancestors().find(|root| !Links::new(root).names().is_empty())
 }
 
 const FOLDER: &str = ".vbox-rs";
@@ -125,6 +146,23 @@ mod tests {
         assert!(same_folder(&real, &link));
         assert!(!same_folder(&real, dir.path()));
         assert!(!same_folder(&dir.path().join("gone"), &dir.path().join("gone too")));
+    }
+
+    #[test]
+    fn a_renamed_project_is_found_beside_its_former_place_by_inode_and_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (was, now) = (dir.path().join("was"), dir.path().join("now"));
+        fs::create_dir_all(was.join("deeper")).unwrap();
+        let id = MachineId::random().unwrap();
+        Links::new(&was).set("web", id).unwrap();
+        let inode = inode(&was).unwrap();
+        fs::rename(&was, &now).unwrap();
+        assert_eq!(renamed(&was, inode, "web", id), Some(now.clone()));
+        assert_eq!(renamed(&was, inode, "db", id), None, "another machine's link");
+        assert_eq!(renamed(&was, inode + 1, "web", id), None, "a copy");
+        assert_eq!(renamed(Path::new("/gone/was"), inode, "web", id), None);
+        assert_eq!(find(&now.join("deeper")), Some(now.as_path()));
+        assert_eq!(find(dir.path()), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod access;
 mod error;
 mod library;
 mod link;
+mod needs;
 mod ops;
 mod parallel;
 mod plan;
@@ -24,7 +25,9 @@ use serde::Serialize;
 
 pub use access::{console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
-pub use ops::{Fared, check_provisioners, provision, reload, resume, sync_folders, up};
+pub use needs::{BoxUsers, ProjectBoxes};
+pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, resume, sync_folders, up};
+pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};
 
 use crate::config::spec::{MachineSpec, ProviderKind};
@@ -85,13 +88,20 @@ pub struct Status {
     pub busy: Option<String>,
     /// The project's folder.
     pub project: Option<PathBuf>,
-    /// Whether the project's folder still has its machine file: `present`, or `missing` with a hint in `detail`.
+    /// Whether the project's folder still has its machine file: `present`; `no machine file` in it; `moved` to a place
+    /// that `detail` names; `missing` from its place, whether moved or deleted; `unreachable`, with the folder around it;
+    /// `unknown` where the record is damaged.
     pub project_state: &'static str,
     /// `name@version` of its box.
     #[serde(rename = "box")]
     pub box_name: Option<String>,
     /// Forwarded ports that are open now.
     pub forwards: Vec<Forward>,
+}
+
+impl Status {
+    /// The state of a machine whose record cannot be read.
+    pub const DAMAGED: &'static str = "damaged";
 }
 
 /// How `up` behaves.

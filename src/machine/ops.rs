@@ -1,11 +1,13 @@
 //! Operations that are made of others.
 
-use super::parallel::{self, Need, Room};
+use super::link::Links;
+use super::parallel::{self, Course, Order, Room};
+use super::record::{Intent, MachineDir};
 use super::settle;
 use super::stop::halt_locked;
-use super::up::up_one;
+use super::up::{go_on, up_one, wanted};
 use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::progress::Cx;
 use crate::provider::VmState;
 use crate::provision::{self, Wish};
@@ -16,30 +18,86 @@ pub type Fared<T> = (String, Result<T, Failure>);
 /// Brings machines up, as parallel as dependencies, memory and cores allow (`parallel`), and says how each fared, in the
 /// order of `targets`.
 pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, parallel: bool) -> Vec<Fared<UpReport>> {
-    let room = if parallel { Room::of_host() } else { Room::single() };
-    // One that runs has its memory already.
-    let need = |target: &Target| Need {
-        memory: target.spec.as_ref().filter(|_| !has_process(fleet, target)).map_or(0, plan::memory),
+    each(cx, fleet, targets, Order::DependenciesFirst, parallel, |cx, target| up_one(cx, fleet, target, options))
+}
+
+/// Does the same to several machines, in `order`, several at once where `parallel`, and says how each fared, in the
+/// order of `targets`. A failure stops those behind it, nobody else.
+pub fn each<T: Send>(
+    cx: &Cx,
+    fleet: &Fleet,
+    targets: &[Target],
+    order: Order,
+    parallel: bool,
+    work: impl Fn(&Cx, &Target) -> Result<T, Failure> + Sync,
+) -> Vec<Fared<T>> {
+    let starts = order == Order::DependenciesFirst;
+    let room = match (parallel, starts) {
+        (false, _) => Room::single(),
+        (true, true) => Room::of_host(),
+        (true, false) => Room::for_waiting(),
     };
-    parallel::run(cx, targets, room, &need, &|target| up_one(cx, fleet, target, options))
+    // One that runs has its memory already.
+    let need = |target: &Target| {
+        let spec = target.spec.as_ref().filter(|_| starts && parallel);
+        spec.map_or(0, |spec| if has_process(fleet, target) == Some(true) { 0 } else { plan::memory(spec) })
+    };
+    // What cannot be known may run.
+    let keeps = |target: &Target| has_process(fleet, target) != Some(false);
+    parallel::run(targets, &Course { order, room, need: &need, keeps: &keeps }, &|target| {
+        let cx = cx.for_machine(&target.name);
+        cx.check()?;
+        work(&cx, target)
+    })
 }
 
-fn has_process(fleet: &Fleet, target: &Target) -> bool {
-    let vm = fleet.existing(target).ok().and_then(|(_, record)| fleet.vm(&record).ok());
-    vm.is_some_and(|mut vm| vm.state().is_ok_and(|state| state.has_process()))
+/// Whether its hypervisor runs; `None` where that cannot be told.
+fn has_process(fleet: &Fleet, target: &Target) -> Option<bool> {
+    let Some(id) = Fleet::current_id(target) else { return Some(false) };
+    let Some(record) = MachineDir::new(fleet.dirs(), id).read().ok()? else { return Some(false) };
+    Some(fleet.vm(&record).ok()?.state().ok()?.has_process())
 }
 
-/// `halt`, then `up` with the machine file as it is now.
+/// `halt`, then `up` with the machine file as it is now. The lock is held from end to end: nobody comes between.
 pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
-    {
-        let cx = &cx.for_machine(&target.name);
-        // What `up` would refuse must not leave the machine off.
-        let spec = super::up::wanted(target)?;
-        let (_lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
-        plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned), true)?;
-        cx.step("halt", || halt_locked(cx, fleet, &dir, &mut record, force)).1?;
+    let cx = &cx.for_machine(&target.name);
+    // What `up` would refuse must not leave the machine off.
+    let spec = wanted(target)?;
+    let (lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
+    plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned), true)?;
+    if record.intent == Some(Intent::Destroy) {
+        // Half of a machine: `up` ends what `destroy` began, and makes a new one.
+        drop(lock);
+        return up_one(cx, fleet, target, options);
     }
-    up_one(cx, fleet, target, options)
+    // A link that was deleted is there again after any `up`.
+    Links::new(&target.root).claim(&target.name, record.id)?;
+    cx.step("halt", || halt_locked(cx, fleet, &dir, &mut record, force)).1?;
+    go_on(cx, fleet, target, options, lock, record)
+}
+
+/// Those of `targets` that a `resume` without names means: what is off is left alone, and told. An error where nothing
+/// can go on.
+pub fn resumable(cx: &Cx, fleet: &Fleet, targets: Vec<Target>) -> Result<Vec<Target>, Failure> {
+    if targets.len() < 2 {
+        return Ok(targets);
+    }
+    let (mut created, mut chosen, mut off) = (false, Vec::new(), Vec::new());
+    for target in targets {
+        let state = fleet.report(&target).state;
+        created |= state != VmState::Absent.word();
+        match state.as_str() {
+            "off" | "not created" | "vanished" => off.push((target, state)),
+            _ => chosen.push(target),
+        }
+    }
+    if chosen.is_empty() {
+        return Err(if created { Error::NoneSuspended } else { Error::NoneCreated }.into());
+    }
+    for (target, state) in off {
+        cx.for_machine(&target.name).note(format!("left alone: it is {state}"));
+    }
+    Ok(chosen)
 }
 
 /// Goes on after `suspend`.
@@ -69,8 +127,8 @@ pub fn check_provisioners(targets: &[Target], names: &[String]) -> Result<(), Fa
 /// Runs provisioners in a running machine: all that would run on a first `up`, or those that `with` names.
 pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
+    let spec = wanted(target)?;
     let (_lock, dir, mut record) = fleet.locked(cx, target, "provision")?;
-    let spec = super::up::wanted(target)?;
     let asked = Wish { provision: Some(true), with: with.to_vec() };
     let chosen = provision::select(&spec.provisioners, &asked, record.provisioned);
     if chosen.is_empty() && !with.is_empty() {
@@ -82,7 +140,15 @@ pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Re
     if chosen.is_empty() {
         cx.note("the machine file has no provisioners to run");
     }
-    settle::provision_all(cx, fleet, &record, spec, session, &chosen)?;
+    settle::provision_all(cx, fleet, &record, spec, session, &chosen).map_err(|error| {
+        cut_short(error, || {
+            format!(
+                "machine `{0}` runs; what its provisioners did until then stays, and `vbox-rs provision {0}` runs them again \
+                 from the first",
+                record.name
+            )
+        })
+    })?;
     if with.is_empty() && !record.provisioned {
         record.provisioned = true;
         dir.write(&record)?;
@@ -93,8 +159,20 @@ pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Re
 /// Copies the synced folders (type rsync) again.
 pub fn sync_folders(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
+    let spec = wanted(target)?;
     let (_lock, _, record) = fleet.locked(cx, target, "rsync")?;
-    let spec = super::up::wanted(target)?;
     let mut session = access::session(cx, fleet, &record)?;
-    settle::sync(cx, fleet, &record, &mut session, spec)
+    settle::sync(cx, fleet, &record, &mut session, spec).map_err(|error| {
+        cut_short(error, || {
+            format!(
+                "machine `{0}` runs, and its folders may be copied in part; `vbox-rs rsync {0}` copies what is missing",
+                record.name
+            )
+        })
+    })
+}
+
+/// Says what is left when `error` is the user's wish to stop.
+pub(super) fn cut_short(error: Failure, left: impl FnOnce() -> String) -> Failure {
+    if error.exit() == Exit::Interrupted { Error::Interrupted { left: left() }.into() } else { error }
 }

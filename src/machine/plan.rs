@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 use super::Error;
 use super::record::MachineRecord;
 use super::status::backend;
-use crate::boxes::{Installed, Manifest};
+use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
-    FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner,
+    Firmware, FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner,
+    mac_address,
 };
+use crate::guest::seed::Flavour;
 use crate::progress::Cx;
-use crate::provider::{Boot, Level, PlannedDisk, VmPlan};
+use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, VmPlan, own_mac};
 
 /// Memory in MiB where neither machine file nor box says: enough for a server distribution with a compiler.
 const DEFAULT_MEMORY: u64 = 1024;
@@ -21,12 +23,44 @@ const DEFAULT_MEMORY: u64 = 1024;
 /// Processors where neither machine file nor box says.
 const DEFAULT_CPUS: u32 = 2;
 
+/// What a box may ask for by itself; a machine file may ask for more.
+const BOX_CPUS: std::ops::RangeInclusive<u32> = 1..=64;
+const BOX_MEMORY: std::ops::RangeInclusive<u64> = 32..=64 << 10;
+
 /// Login name where neither machine file nor box says: Vagrant's convention.
 const DEFAULT_USER: &str = "vagrant";
 
-/// Who logs in.
+/// Who logs in. A cloud image gets Vagrant's user from us, beside the one that its publisher gave it.
 pub(super) fn user(spec: &MachineSpec, manifest: &Manifest) -> String {
-    spec.ssh.username.clone().or_else(|| manifest.user.clone()).unwrap_or_else(|| DEFAULT_USER.into())
+    let theirs = manifest.user.clone().filter(|_| manifest.cloud_init.is_none());
+    spec.ssh.username.clone().or(theirs).unwrap_or_else(|| DEFAULT_USER.into())
+}
+
+/// Who reads the seed of a machine with this box; `None` for a box that gets none.
+pub(super) fn seed_flavour(manifest: &Manifest) -> Option<Flavour> {
+    match manifest.cloud_init {
+        Some(CloudInit::Modern) => Some(Flavour::Modern),
+        Some(CloudInit::Old) => Some(Flavour::Old),
+        Some(CloudInit::Nuageinit) => Some(Flavour::Nuageinit),
+        None => manifest.seed.then_some(Flavour::Own),
+    }
+}
+
+/// The machine's hardware: machine file, else box, else ours. What a box says is a stranger's word: nonsense is left out.
+pub(super) fn devices(record: &MachineRecord, spec: &MachineSpec) -> Devices {
+    let theirs = &record.manifest.hardware;
+    Devices {
+        firmware: spec.firmware.or(theirs.firmware),
+        disk_bus: spec.disk_bus.or(theirs.disk_bus).unwrap_or_default(),
+        nic: spec.nic.or(theirs.nic).unwrap_or_default(),
+        mac: Some(mac(record, spec)),
+    }
+}
+
+/// Hardware address of the first network card.
+pub(super) fn mac(record: &MachineRecord, spec: &MachineSpec) -> String {
+    let theirs = record.manifest.hardware.mac.as_deref().and_then(mac_address);
+    spec.mac.clone().or(theirs).unwrap_or_else(|| own_mac(record.id))
 }
 
 /// `ssh-ed25519 AAAA… comment` without the comment: how a guest shows it.
@@ -34,9 +68,19 @@ pub(super) fn without_comment(key: &str) -> String {
     key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
+/// What QEMU's overlays stand on, the best format first; a box's disk in another one is converted.
+pub(super) const FORMATS: &[&str] = &["qcow2", "raw"];
+
 /// Memory in MiB that a machine of `spec` gets.
 pub(super) fn memory(spec: &MachineSpec) -> u64 {
     spec.memory.unwrap_or(DEFAULT_MEMORY)
+}
+
+/// Processors, and memory in MiB.
+fn size(spec: &MachineSpec, theirs: &Hardware) -> (u32, u64) {
+    let cpus = theirs.cpus.filter(|cpus| BOX_CPUS.contains(cpus));
+    let memory = theirs.memory.filter(|memory| BOX_MEMORY.contains(memory));
+    (spec.cpus.or(cpus).unwrap_or(DEFAULT_CPUS), spec.memory.or(memory).unwrap_or(DEFAULT_MEMORY))
 }
 
 /// What the provider is told; the ports come later.
@@ -47,16 +91,20 @@ pub(super) fn vm_plan(
     seed: Option<PathBuf>,
 ) -> VmPlan {
     let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let disks = installed.manifest.disks.iter().zip(installed.disk_paths()).enumerate();
-    let boot = installed.direct_boot().filter(|_| spec.provider_options.qemu.direct_boot);
+    let disks = installed.images(FORMATS).into_iter().enumerate();
+    let devices = devices(record, spec);
+    // The kernel that a box brings starts without firmware: whoever wants UEFI wants the disk's boot loader.
+    let direct = spec.provider_options.qemu.direct_boot && devices.firmware != Some(Firmware::Uefi);
+    let boot = installed.direct_boot().filter(|_| direct);
+    let (cpus, memory) = size(spec, &record.manifest.hardware);
     VmPlan {
         name: format!("{project}/{}", record.name),
-        cpus: spec.cpus.unwrap_or(DEFAULT_CPUS),
-        memory: memory(spec),
+        cpus,
+        memory,
         disks: disks
-            .map(|(i, (disk, backing))| PlannedDisk {
+            .map(|(i, (backing, backing_format))| PlannedDisk {
                 backing,
-                backing_format: disk.format.clone(),
+                backing_format,
                 size: spec.disk.filter(|_| i == 0),
             })
             .collect(),
@@ -65,6 +113,8 @@ pub(super) fn vm_plan(
             initrd: boot.initrd,
             cmdline: boot.cmdline,
         }),
+        devices,
+        seed_writable: seed.is_some() && record.manifest.cloud_init == Some(CloudInit::Nuageinit),
         seed,
         forwards: Vec::new(),
         qemu: spec.provider_options.qemu.clone(),
@@ -80,6 +130,10 @@ pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
         ("cpus", json!(spec.cpus)),
         ("memory", json!(spec.memory)),
         ("disk", json!(spec.disk)),
+        ("firmware", json!(spec.firmware)),
+        ("disk_bus", json!(spec.disk_bus)),
+        ("nic", json!(spec.nic)),
+        ("mac", json!(spec.mac)),
         ("hostname", json!(spec.hostname)),
         (FORWARDS, json!(spec.forwarded_ports)),
         ("synced_folder", json!(spec.synced_folders)),
@@ -147,7 +201,8 @@ pub(super) fn refuse_findings(cx: &Cx, kind: ProviderKind, plan: &VmPlan) -> Res
     for finding in findings.iter().filter(|finding| finding.level == Level::Warning) {
         cx.warn(finding.text.clone());
     }
-    let bad: Vec<_> = findings.into_iter().filter(|finding| finding.level == Level::Bad).map(|f| f.text).collect();
+    let told = |Finding { text, fix, .. }| fix.map(|fix| format!("{text} ({fix})")).unwrap_or(text);
+    let bad: Vec<_> = findings.into_iter().filter(|finding| finding.level == Level::Bad).map(told).collect();
     if bad.is_empty() { Ok(()) } else { Err(Error::Unsupported { provider: kind, problems: bad.join("; ") }) }
 }
 
@@ -156,6 +211,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::config::spec::{DiskBus, Nic};
 
     fn spec(text: &str) -> MachineSpec {
         let text = format!("box = \"x\"\n{text}");
@@ -174,5 +230,75 @@ mod tests {
             assert_eq!(changes(&spec(text), &before), expected, "{text}");
         }
         assert!(changes(&spec("memory = 1"), &BTreeMap::new()).is_empty(), "a record of an older version says nothing");
+    }
+
+    fn record(hardware: &Hardware) -> MachineRecord {
+        let manifest = json!({
+            "name": "x", "version": "0", "provider": "qemu", "architecture": null, "disks": [], "boot": null,
+            "seed": false, "user": "ubuntu", "source": "x", "source_id": "x", "checksum": null, "added_at": 0,
+            "info": null, "hardware": hardware,
+        });
+        let record = json!({
+            "id": "00112233445566778899aabbccddeeff", "name": "web", "root": "/p", "file": "/p/Vagrantfile",
+            "provider": "qemu", "box": manifest, "created": 0, "intent": null, "ready": false, "provisioned": false,
+            "user": "vagrant", "host_key": null, "key": "box", "hostname": null, "grown_to": null, "forwards": [],
+            "ssh": {}, "graceful_halt_timeout": 60,
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn the_machine_file_comes_before_the_box_and_the_box_before_us() {
+        let hardware = Hardware {
+            mac: Some("0800270A0B0C".into()),
+            firmware: Some(Firmware::Uefi),
+            disk_bus: Some(DiskBus::Sata),
+            nic: Some(Nic::E1000),
+            ..Hardware::default()
+        };
+        let record = record(&hardware);
+        let theirs = devices(&record, &spec(""));
+        let expected = Devices {
+            mac: Some("08:00:27:0a:0b:0c".into()),
+            firmware: Some(Firmware::Uefi),
+            disk_bus: DiskBus::Sata,
+            nic: Nic::E1000,
+        };
+        assert_eq!(theirs, expected);
+        let text = "mac = \"52:54:00:00:00:01\"\nfirmware = \"bios\"\ndisk_bus = \"virtio\"\nnic = \"pcnet\"\n";
+        let expected = Devices {
+            mac: Some("52:54:00:00:00:01".into()),
+            firmware: Some(Firmware::Bios),
+            disk_bus: DiskBus::Virtio,
+            nic: Nic::Pcnet,
+        };
+        assert_eq!(devices(&record, &spec(text)), expected);
+    }
+
+    #[test]
+    fn nonsense_of_a_box_is_left_out() {
+        let hardware = Hardware { mac: Some("x,romfile=/etc/passwd".into()), ..Hardware::default() };
+        let own = Devices { mac: Some("52:54:00:dd:ee:ff".into()), ..Devices::default() };
+        assert_eq!(devices(&record(&hardware), &spec("")), own);
+        let hardware = |cpus, memory| Hardware { cpus, memory, ..Hardware::default() };
+        for (theirs, expected) in [
+            (hardware(None, None), (DEFAULT_CPUS, DEFAULT_MEMORY)),
+            (hardware(Some(4), Some(2048)), (4, 2048)),
+            (hardware(Some(0), Some(1 << 40)), (DEFAULT_CPUS, DEFAULT_MEMORY)),
+        ] {
+            assert_eq!(size(&spec(""), &theirs), expected);
+        }
+        assert_eq!(size(&spec("cpus = 1\nmemory = 512\n"), &hardware(Some(4), Some(2048))), (1, 512));
+    }
+
+    #[test]
+    fn a_cloud_image_is_entered_as_vagrants_user_whoever_its_publisher_made() {
+        let mut manifest = record(&Hardware::default()).manifest;
+        assert_eq!(user(&spec(""), &manifest), "ubuntu");
+        assert_eq!(seed_flavour(&manifest), None);
+        manifest.cloud_init = Some(CloudInit::Old);
+        assert_eq!(user(&spec(""), &manifest), "vagrant");
+        assert_eq!(user(&spec("[ssh]\nusername = \"me\"\n"), &manifest), "me");
+        assert_eq!(seed_flavour(&manifest), Some(Flavour::Old));
     }
 }

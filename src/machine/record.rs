@@ -22,6 +22,10 @@ pub struct MachineRecord {
     pub name: String,
     /// The project's folder.
     pub root: PathBuf,
+    /// The inode of the project's folder, by which it is known again after it was renamed. Without its device: that has
+    /// another number after each boot, and the link in the folder says the rest.
+    #[serde(default)]
+    pub root_inode: Option<u64>,
     /// The project's machine file.
     pub file: PathBuf,
     /// The hypervisor, for all its life.
@@ -45,6 +49,9 @@ pub struct MachineRecord {
     pub key: KeyInUse,
     /// The host name that we gave the guest.
     pub hostname: Option<String>,
+    /// Whether the cloud-init of a box that has one was seen to have ended: until then the guest may not be as the seed says.
+    #[serde(default)]
+    pub seed_taken: bool,
     /// Size in bytes up to which partition and file system of the first disk were grown.
     pub grown_to: Option<u64>,
     /// Host ports of the last start, the ssh port first.

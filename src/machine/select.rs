@@ -6,7 +6,7 @@ use std::path::Path;
 
 use regex_lite::Regex;
 
-use super::link::{Links, same_folder};
+use super::link::{self, Links, same_folder};
 use super::record::{MachineDir, MachineRecord};
 use super::{Error, Fleet, Target, Unnamed};
 use crate::boxes::Manifest;
@@ -92,20 +92,7 @@ impl Fleet {
 
     /// `name@version` boxes: names of the machines that use one, for people.
     pub fn users_of(&self, manifest: &Manifest) -> Result<Vec<String>, Failure> {
-        let uses = |record: &MachineRecord| {
-            let used = &record.manifest;
-            used.name == manifest.name
-                && used.version == manifest.version
-                && used.provider == manifest.provider
-                && used.architecture == manifest.architecture
-        };
-        // A record that cannot be read may use any box, so it is an error here.
-        let records = self.index()?.into_iter().map(|(_, record)| record).collect::<Result<Vec<_>, _>>()?;
-        Ok(records
-            .into_iter()
-            .filter(uses)
-            .map(|r| format!("{} ({}, {})", r.name, r.id.short(), r.root.display()))
-            .collect())
+        Ok(self.box_users()?.of(manifest))
     }
 
     /// Links a moved project folder with the machine again (or one whose `.vbox-rs` was deleted).
@@ -128,6 +115,7 @@ impl Fleet {
         }
         let former = (record.root.clone(), record.name.clone());
         record.root.clone_from(&project.root);
+        record.root_inode = link::inode(&project.root);
         record.file.clone_from(&project.file);
         record.name = name.into();
         Links::new(&project.root).set(name, id)?;
@@ -157,21 +145,78 @@ impl Fleet {
             let ours = |record: &MachineRecord| record.name == name && same_folder(&record.root, root);
             return Ok(index.into_iter().find(|(_, record)| record.as_ref().is_ok_and(ours)).map(|(id, _)| id));
         };
-        let Some(record) = MachineDir::new(&self.dirs, id).read()? else { return Ok(Some(id)) };
-        if !same_folder(&record.root, root)
-            && record.file.exists()
-            && Links::new(&record.root).get(&record.name)? == Some(id)
-        {
-            return Err(Error::BelongsElsewhere { name: name.into(), owner: record.root, here: root.into(), id }.into());
+        // A record that cannot be read is told of by whoever needs it, and must not hide the other machines.
+        if let Ok(Some(record)) = MachineDir::new(&self.dirs, id).read() {
+            check_owner(&record, root, name)?;
         }
         Ok(Some(id))
     }
 
+    /// The id that the machine has by now: an `up` may have given it one since.
+    pub(super) fn current_id(target: &Target) -> Option<MachineId> {
+        target.id.or_else(|| Links::new(&target.root).get(&target.name).ok().flatten())
+    }
+
+    /// The machines that `names` mean of those that are recorded of the project whose machine file `file` cannot be
+    /// used, or of the one at `start` or above when there is no such file. `None` when nothing is recorded.
+    pub fn recorded(
+        &self,
+        file: Option<&Path>,
+        start: &Path,
+        names: &[String],
+        unnamed: Unnamed,
+    ) -> Result<Option<Vec<Target>>, Failure> {
+        let Some(root) = file.and_then(Path::parent).or_else(|| link::find(start)) else { return Ok(None) };
+        let file = file.map_or_else(|| root.join(crate::config::NAMES[0]), Path::to_owned);
+        let all = self.all_recorded(root, &file)?;
+        if all.is_empty() {
+            return Ok(None);
+        }
+        if names.is_empty() {
+            return match unnamed {
+                Unnamed::Single if all.len() > 1 => {
+                    Err(Error::WhichOne { names: all.into_iter().map(|target| target.name).collect() }.into())
+                }
+                _ => Ok(Some(all)),
+            };
+        }
+        let mut found: Vec<Target> = Vec::new();
+        for name in names {
+            let meant = pattern(name)?;
+            let mut these: Vec<_> = all.iter().filter(|target| meant.fits(&target.name)).cloned().collect();
+            if these.is_empty() {
+                these.extend(self.by_id(name)?);
+            }
+            if these.is_empty() {
+                let known = all.into_iter().map(|target| target.name).collect();
+                return Err(Error::Unknown { name: name.into(), known }.into());
+            }
+            these.retain(|target| !found.iter().any(|other| other.id == target.id));
+            found.extend(these);
+        }
+        Ok(Some(found))
+    }
+
+    /// By the links of the folder, and by the index for those whose links were deleted.
+    fn all_recorded(&self, root: &Path, file: &Path) -> Result<Vec<Target>, Failure> {
+        let target = |name: String, id| Target { name, root: root.into(), file: file.into(), spec: None, id: Some(id) };
+        let mut all = Vec::new();
+        for name in Links::new(root).names() {
+            all.extend(self.id_of(root, &name)?.map(|id| target(name, id)));
+        }
+        all.retain(|target| self.is_created(target));
+        for record in self.index()?.into_iter().filter_map(|(_, record)| record.ok()) {
+            let known = |target: &Target| target.id == Some(record.id) || target.name == record.name;
+            if same_folder(&record.root, root) && !all.iter().any(known) {
+                all.push(target(record.name, record.id));
+            }
+        }
+        Ok(all)
+    }
+
     fn named(&self, project: Option<&Project>, name: &str) -> Result<Vec<Target>, Failure> {
         let specs = project.map_or(&[][..], |project| &project.machines[..]);
-        if let Some(pattern) = name.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
-            let bad = |e: regex_lite::Error| Error::Pattern { pattern: pattern.into(), reason: e.to_string() };
-            let regex = Regex::new(pattern).map_err(bad)?;
+        if let Meant::Matching(regex) = pattern(name)? {
             let matching: Vec<_> = specs.iter().filter(|spec| regex.is_match(&spec.name)).collect();
             if let (Some(project), false) = (project, matching.is_empty()) {
                 return matching.into_iter().map(|spec| self.target(project, spec)).collect();
@@ -209,6 +254,46 @@ impl Fleet {
             .and_then(|(project, _)| project.machines.into_iter().find(|spec| spec.name == record.name));
         Ok(Some(Target { name: record.name, root: record.root, file: record.file, spec, id: Some(id) }))
     }
+}
+
+/// Refuses a folder `root` that has the id of a machine whose project is, or may be, another one.
+pub(super) fn check_owner(record: &MachineRecord, root: &Path, name: &str) -> Result<(), Failure> {
+    let (name, here, id) = (name.to_owned(), root.to_owned(), record.id);
+    if same_folder(&record.root, root) {
+        return Ok(());
+    }
+    if record.file.exists() && Links::new(&record.root).get(&record.name)? == Some(id) {
+        return Err(Error::BelongsElsewhere { name, owner: record.root.clone(), here, id }.into());
+    }
+    // A folder that was renamed is the same folder. One with another inode is a copy, or came from another file system:
+    // only its user knows.
+    if record.root_inode.is_some_and(|inode| link::inode(root) != Some(inode)) {
+        return Err(Error::Strange { name, from: record.root.clone(), here, id }.into());
+    }
+    Ok(())
+}
+
+/// What a name on the command line means among the machines of a project.
+enum Meant<'a> {
+    Named(&'a str),
+    Matching(Regex),
+}
+
+impl Meant<'_> {
+    fn fits(&self, name: &str) -> bool {
+        match self {
+            Self::Named(wanted) => *wanted == name,
+            Self::Matching(regex) => regex.is_match(name),
+        }
+    }
+}
+
+fn pattern(name: &str) -> Result<Meant<'_>, Error> {
+    let Some(pattern) = name.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) else {
+        return Ok(Meant::Named(name));
+    };
+    let bad = |e: regex_lite::Error| Error::Pattern { pattern: pattern.into(), reason: e.to_string() };
+    Ok(Meant::Matching(Regex::new(pattern).map_err(bad)?))
 }
 
 fn unnamed_specs(project: &Project, unnamed: Unnamed) -> Result<Vec<&MachineSpec>, Error> {

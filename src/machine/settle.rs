@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::record::{KeyInUse, MachineDir, MachineRecord};
-use super::{Fleet, Step, UpOptions, access};
+use super::{Fleet, Step, UpOptions, access, plan};
 use crate::config::spec::{MachineSpec, Provisioner};
 use crate::error::Failure;
 use crate::folders::{self, SshFiles};
+use crate::guest::cloud_init::{self, CloudInit};
 use crate::guest::{self, Session, identity, keys, setup};
 use crate::progress::Cx;
 use crate::provision::{self, Wish};
@@ -37,6 +38,9 @@ impl<'a> Settle<'a> {
         mut session: Session,
         steps: &mut Vec<Step>,
     ) -> Result<(), Failure> {
+        if access::seed_pending(record) {
+            session = timed(cx, steps, "cloud-init", || self.await_seed(cx, record, session))?;
+        }
         if self.takes_key(record) {
             session = timed(cx, steps, "key", || self.take_key(cx, record, session))?;
         }
@@ -60,6 +64,26 @@ impl<'a> Settle<'a> {
             self.dir.write(record)?;
         }
         Ok(())
+    }
+
+    /// Waits until cloud-init has made users and keys, and tells when it did not end well. What it left is the guest from
+    /// here on.
+    fn await_seed(&self, cx: &Cx, record: &mut MachineRecord, mut session: Session) -> Result<Session, Failure> {
+        match cloud_init::wait(&mut session, cx, Duration::from_secs(self.spec.boot_timeout))? {
+            CloudInit::Absent => cx.note("the image has no cloud-init at work: its own user and network are used"),
+            CloudInit::Done(errors) if errors.is_empty() => {}
+            CloudInit::Done(errors) => cx.warn(format!("cloud-init in the guest reports: {}", errors.join("; "))),
+            CloudInit::Running => cx.warn("cloud-init in the guest has not ended yet; going on without it"),
+        }
+        let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", &format!("vbox-rs {}", record.id.short()))?;
+        if plan::without_comment(&host_key.public) != session.host_key() {
+            // Another key than the seed's: the image's own, or one that cloud-init has replaced since.
+            session = Session::open(cx, &access::login(self.fleet, record)?)?;
+        }
+        record.host_key = Some(session.host_key().to_owned());
+        record.seed_taken = true;
+        self.dir.write(record)?;
+        Ok(session)
     }
 
     fn takes_key(&self, record: &MachineRecord) -> bool {

@@ -1,7 +1,8 @@
 //! What machines are doing, asked of the hypervisor: changes nothing, waits for nobody.
 
+use super::link::{self, same_folder};
 use super::record::{Intent, MachineDir, MachineRecord};
-use super::select::Listed;
+use super::select::{Listed, check_owner};
 use super::{Error, Fleet, Status, Target};
 use crate::config::spec::ProviderKind;
 use crate::error::Failure;
@@ -15,13 +16,25 @@ impl Fleet {
         Ok(self.index()?.into_iter().map(|listed| self.surveyed(listed)).collect())
     }
 
+    /// The real state, also of a machine whose record cannot be read: that is told as `damaged`.
+    pub fn report(&self, target: &Target) -> Status {
+        self.status(target).unwrap_or_else(|error| {
+            let id = Self::current_id(target);
+            let status = damaged(&target.name, id, &error, id.and_then(|id| self.busy(id)));
+            Status { project: Some(target.root.clone()), project_state: "present", ..status }
+        })
+    }
+
     /// The real state; changes nothing, waits for nobody.
     pub fn status(&self, target: &Target) -> Result<Status, Failure> {
-        let record = target.id.map(|id| MachineDir::new(&self.dirs, id).read()).transpose()?.flatten();
+        let id = Self::current_id(target);
+        let record = id.map(|id| MachineDir::new(&self.dirs, id).read()).transpose()?.flatten();
         Ok(match record {
             Some(record) => {
-                let mut status = self.status_of(&record);
-                if target.spec.is_none() && status.detail.is_none() {
+                let mut status = self.status_of(&record, Some(target));
+                // A machine file that cannot be used is told of by whoever reads it.
+                let usable = || crate::config::load(&target.file).is_ok();
+                if target.spec.is_none() && status.detail.is_none() && usable() {
                     let id = record.id.short();
                     status.detail =
                         Some(format!("the machine file does not name it; `vbox-rs destroy {id}` removes it"));
@@ -34,7 +47,7 @@ impl Fleet {
                 provider: target.spec.as_ref().and_then(|spec| spec.provider).or(Some(ProviderKind::Qemu)),
                 state: VmState::Absent.word().into(),
                 detail: None,
-                busy: target.id.and_then(|id| self.busy(id)),
+                busy: id.and_then(|id| self.busy(id)),
                 project: Some(target.root.clone()),
                 project_state: "present",
                 box_name: target.spec.as_ref().and_then(|spec| spec.box_name.clone()),
@@ -56,9 +69,14 @@ impl Fleet {
         target: &Target,
         purpose: &str,
     ) -> Result<(Lock, MachineDir, MachineRecord), Failure> {
-        let (dir, record) = self.existing(target)?;
-        let lock = self.lock(cx, record.id, &target.name, purpose)?;
-        if let Some(record) = dir.read()? {
+        let (dir, before) = self.existing(target)?;
+        let lock = self.lock(cx, before.id, &target.name, purpose)?;
+        if let Some(mut record) = dir.read()? {
+            // One that was named by its id stands where the record says, whatever happened while we waited.
+            if !same_folder(&before.root, &target.root) {
+                check_owner(&record, &target.root, &target.name)?;
+                follow(cx, target, &dir, &mut record);
+            }
             return Ok((lock, dir, record));
         }
         // Destroyed while we waited: the folder is there again only for our lock.
@@ -86,23 +104,13 @@ impl Fleet {
 
     fn surveyed(&self, (id, record): Listed) -> Status {
         match record {
-            Ok(record) => self.status_of(&record),
-            Err(error) => Status {
-                id: Some(id),
-                name: "?".into(),
-                provider: None,
-                state: "damaged".into(),
-                detail: Some(Failure::from(error).chain()),
-                busy: self.busy(id),
-                project: None,
-                project_state: "missing",
-                box_name: None,
-                forwards: Vec::new(),
-            },
+            Ok(record) => self.status_of(&record, None),
+            Err(error) => damaged("?", Some(id), &error.into(), self.busy(id)),
         }
     }
 
-    fn status_of(&self, record: &MachineRecord) -> Status {
+    /// `seen`: how the project sees the machine that asks, which may stand elsewhere than is recorded.
+    fn status_of(&self, record: &MachineRecord, seen: Option<&Target>) -> Status {
         let busy = self.busy(record.id);
         let state = self.vm(record).map_err(Failure::from).and_then(|mut vm| Ok(vm.state()?));
         let (word, detail, open) = match state {
@@ -112,20 +120,21 @@ impl Fleet {
         let interrupted = record.intent.filter(|_| busy.is_none()).map(unfinished);
         let not_set_up = (busy.is_none() && open && !record.ready && interrupted.is_none())
             .then(|| "its guest is not set up; `vbox-rs up` goes on".to_owned());
-        let present = record.file.exists();
-        let homeless = (!present).then(|| {
-            let id = record.id.short();
-            format!("its project is gone from there; `vbox-rs adopt {id}` in the folder's new place links it again")
-        });
+        let here = seen.filter(|target| !same_folder(&target.root, &record.root));
+        let (project_state, homeless) = match here {
+            Some(_) => ("present", Some(came_from(record))),
+            None => whereabouts(record),
+        };
+        let remarks: Vec<_> = detail.or(interrupted).or(not_set_up).into_iter().chain(homeless).collect();
         Status {
             id: Some(record.id),
             name: record.name.clone(),
             provider: Some(record.provider),
             state: word,
-            detail: detail.or(interrupted).or(not_set_up).or(homeless),
+            detail: (!remarks.is_empty()).then(|| remarks.join("; ")),
             busy,
-            project: Some(record.root.clone()),
-            project_state: if present { "present" } else { "missing" },
+            project: Some(here.map_or(&record.root, |target| &target.root).clone()),
+            project_state,
             box_name: Some(format!("{}@{}", record.manifest.name, record.manifest.version)),
             forwards: if open { record.forwards.clone() } else { Vec::new() },
         }
@@ -140,6 +149,69 @@ impl Fleet {
 /// The backend of a provider that this version has.
 pub(super) fn backend(kind: ProviderKind) -> Result<&'static dyn Provider, Error> {
     provider::provider(kind).ok_or(Error::NoProvider(kind))
+}
+
+/// A machine whose record cannot be read.
+fn damaged(name: &str, id: Option<MachineId>, error: &Failure, busy: Option<String>) -> Status {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    Status {
+        id,
+        name: name.into(),
+        provider: None,
+        state: Status::DAMAGED.into(),
+        detail: Some(format!("{}{hint}", error.chain())),
+        busy,
+        project: None,
+        project_state: "unknown",
+        box_name: None,
+        forwards: Vec::new(),
+    }
+}
+
+/// Follows a project that was moved: the record says from now on where it is. Not recorded where that fails, because
+/// what the command is about matters more.
+fn follow(cx: &Cx, target: &Target, dir: &MachineDir, record: &mut MachineRecord) {
+    if same_folder(&record.root, &target.root) {
+        return;
+    }
+    cx.note(format!("the project moved here from {}; linked again", record.root.display()));
+    record.root.clone_from(&target.root);
+    record.root_inode = link::inode(&target.root);
+    record.file.clone_from(&target.file);
+    if let Err(error) = dir.write(record) {
+        cx.warn(format!("where the project is now could not be recorded: {}", Failure::from(error).chain()));
+    }
+}
+
+fn came_from(record: &MachineRecord) -> String {
+    format!("this folder was moved from {}; the next `vbox-rs up` or `vbox-rs halt` records it", record.root.display())
+}
+
+/// Where the project of a machine is, as far as can be known, in one word; and what to do when it is not where it was.
+fn whereabouts(record: &MachineRecord) -> (&'static str, Option<String>) {
+    let id = record.id.short();
+    let renamed = || link::renamed(&record.root, record.root_inode?, &record.name, record.id);
+    if record.file.exists() {
+        ("present", None)
+    } else if record.root.is_dir() {
+        let file = record.file.display();
+        ("no machine file", Some(format!("{file} is gone; put it back, or `vbox-rs destroy {id}` removes the machine")))
+    } else if let Some(now) = renamed() {
+        let now = now.display();
+        ("moved", Some(format!("its project is {now} by now; `vbox-rs up` there, or `vbox-rs adopt {id}`, records it")))
+    } else if record.root.parent().is_some_and(std::path::Path::is_dir) {
+        let text = format!(
+            "its project was moved away or deleted; `vbox-rs adopt {id}` in the folder's new place links it again, \
+             `vbox-rs destroy {id}` removes the machine"
+        );
+        ("missing", Some(text))
+    } else {
+        let text = format!(
+            "not even the folder around its project is there: a disk that is not mounted, or moved as a whole; \
+             `vbox-rs adopt {id}` in the project's new place links it again"
+        );
+        ("unreachable", Some(text))
+    }
 }
 
 fn unfinished(intent: Intent) -> String {

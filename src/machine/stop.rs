@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use super::link::{Links, same_folder};
+use super::ops::cut_short;
 use super::record::{Intent, MachineDir, MachineRecord};
 use super::{Error, Fleet, Halted, Suspended, Target, describe};
 use super::{access, library};
 use crate::config::spec::ProviderKind;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::guest::Session;
 use crate::network::Ports;
 use crate::progress::Cx;
 use crate::provider::{self, Vm, VmState};
-use crate::store::{Lock, MachineId};
+use crate::store::{self, Lock, MachineId};
 
 /// How long a guest may ignore its power button before it is asked from the inside.
 const BUTTON_PATIENCE: Duration = Duration::from_secs(15);
@@ -39,9 +40,10 @@ pub(super) fn halt_locked(
     let state = vm.state()?;
     let halted = if state.has_process() {
         record.intent = Some(Intent::Halt);
-        dir.write(record)?;
+        // Told at the end, when the record of that is missing too.
+        drop(written(dir, record)?);
         let halted = end(cx, fleet, vm.as_mut(), record, &state, force).map_err(|e| {
-            interrupted(e, || {
+            cut_short(e, || {
                 format!(
                     "machine `{}` was asked to shut down and may still do so; `vbox-rs status` tells, `vbox-rs halt` \
                      goes on",
@@ -62,8 +64,22 @@ pub(super) fn halt_locked(
     if record.intent != Some(Intent::Create) {
         record.intent = None;
     }
-    dir.write(record)?;
+    if let Some(error) = written(dir, record)? {
+        cx.warn(format!(
+            "it is off, but that could not be recorded: {}; no harm, the next command sees it",
+            Failure::from(error).chain()
+        ));
+    }
     Ok(halted)
+}
+
+/// Writes the record; returns why it could not be written where the file system refuses. A machine whose disk is full
+/// must be possible to stop, and that it is off is seen without its record.
+fn written(dir: &MachineDir, record: &MachineRecord) -> Result<Option<store::Error>, store::Error> {
+    match dir.write(record) {
+        Err(error @ store::Error::Io { .. }) => Ok(Some(error)),
+        other => other.map(|()| None),
+    }
 }
 
 /// Power button, then the guest's own `shutdown`, then the plug.
@@ -121,11 +137,6 @@ fn session(cx: &Cx, fleet: &Fleet, record: &MachineRecord, time: Duration) -> Re
     Ok(Session::open(cx, &login)?)
 }
 
-/// Says what is left when `error` is the user's wish to stop.
-fn interrupted(error: Failure, left: impl FnOnce() -> String) -> Failure {
-    if error.exit() == Exit::Interrupted { Error::Interrupted { left: left() }.into() } else { error }
-}
-
 /// Saves to disk (or only stops the processors, `pause`).
 pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<Suspended, Failure> {
     let cx = &cx.for_machine(&target.name);
@@ -154,7 +165,7 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<S
     let saved = vm.save(cx);
     record.intent = None;
     dir.write(&record)?;
-    saved.map_err(|e| interrupted(e.into(), || format!("machine `{}` was not saved and is as it was", record.name)))?;
+    saved.map_err(|e| cut_short(e.into(), || format!("machine `{}` was not saved and is as it was", record.name)))?;
     Ok(Suspended::Saved)
 }
 

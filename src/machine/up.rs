@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use super::link::{Links, same_folder};
+use super::link::{self, Links, same_folder};
 use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
@@ -11,7 +11,8 @@ use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, l
 use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Exit, Failure};
-use crate::guest::{Session, keys, seed};
+use crate::guest::seed::{self, Flavour};
+use crate::guest::{Session, keys};
 use crate::network::{self, Planned, Ports, Wishes, plan_forwards};
 use crate::progress::Cx;
 use crate::provider::{self, Vm, VmPlan, VmState};
@@ -26,26 +27,35 @@ pub(super) fn up_one(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOption
     let cx = &cx.for_machine(&target.name);
     let spec = wanted(target)?;
     let (id, lock, existed) = begin(cx, fleet, target)?;
-    let dir = MachineDir::new(fleet.dirs(), id);
-    let mut up = Up { cx, fleet, target, spec, options, dir, steps: Vec::new() };
-    let was_new = existed.is_none();
-    let result = match existed {
-        None => up.create(id),
-        Some(record) => up.go_on(record),
-    };
-    match result {
-        Ok(report) => Ok(report),
-        Err(error) => Err(up.failed(error, was_new, lock)),
+    if let Some(record) = existed {
+        return go_on(cx, fleet, target, options, lock, record);
     }
+    let mut up = Up::new(cx, fleet, target, spec, options, id);
+    up.create(id).map_err(|error| up.failed(error, true, lock))
 }
 
-/// The machine file's view of the machine.
-pub(super) fn wanted(target: &Target) -> Result<&MachineSpec, Error> {
-    target.spec.as_ref().ok_or_else(|| Error::NoSpec {
-        name: target.name.clone(),
-        file: target.file.clone(),
-        id: target.id,
-    })
+/// Brings a machine up that exists, for callers that hold its lock.
+pub(super) fn go_on(
+    cx: &Cx,
+    fleet: &Fleet,
+    target: &Target,
+    options: &UpOptions,
+    lock: Lock,
+    record: MachineRecord,
+) -> Result<UpReport, Failure> {
+    let mut up = Up::new(cx, fleet, target, wanted(target)?, options, record.id);
+    up.go_on(record).map_err(|error| up.failed(error, false, lock))
+}
+
+/// The machine file's view of the machine. A file that cannot be used is the reason itself.
+pub(super) fn wanted(target: &Target) -> Result<&MachineSpec, Failure> {
+    if let Some(spec) = &target.spec {
+        return Ok(spec);
+    }
+    if target.file.exists() {
+        crate::config::load(&target.file)?;
+    }
+    Err(Error::NoSpec { name: target.name.clone(), file: target.file.clone(), id: target.id }.into())
 }
 
 /// The machine's id, its lock, and its record. A `destroy` that was cut short is ended first: half of a machine's disks
@@ -98,17 +108,34 @@ struct Up<'a> {
     steps: Vec<Step>,
 }
 
-impl Up<'_> {
+impl<'a> Up<'a> {
+    fn new(
+        cx: &'a Cx,
+        fleet: &'a Fleet,
+        target: &'a Target,
+        spec: &'a MachineSpec,
+        options: &'a UpOptions,
+        id: MachineId,
+    ) -> Self {
+        let dir = MachineDir::new(fleet.dirs(), id);
+        Self { cx, fleet, target, spec, options, dir, steps: Vec::new() }
+    }
+
     fn create(&mut self, id: MachineId) -> Result<UpReport, Failure> {
         let kind = self.options.provider.or(self.spec.provider).unwrap_or(ProviderKind::Qemu);
         backend(kind)?.require(self.spec)?;
         plan::refuse_losses(self.cx, kind, self.spec)?;
         self.refuse_missing(false, true)?;
         let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec))?;
+        if plan::seed_flavour(&installed.manifest).is_some() {
+            // Before anything is made.
+            self.users_key()?;
+        }
         let record = MachineRecord {
             id,
             name: self.target.name.clone(),
             root: self.target.root.clone(),
+            root_inode: link::inode(&self.target.root),
             file: self.target.file.clone(),
             provider: kind,
             // What the publisher tells about the box would make every query read it again.
@@ -121,6 +148,7 @@ impl Up<'_> {
             host_key: None,
             key: KeyInUse::Box,
             hostname: None,
+            seed_taken: false,
             grown_to: None,
             forwards: Vec::new(),
             ssh: self.spec.ssh.clone(),
@@ -177,10 +205,12 @@ impl Up<'_> {
             self.cx.note(format!("the project moved here from {}; linked again", record.root.display()));
         }
         record.root.clone_from(&self.target.root);
+        record.root_inode = link::inode(&self.target.root);
         record.file.clone_from(&self.target.file);
         record.ssh = self.spec.ssh.clone();
         record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
-        if !record.manifest.seed {
+        // The seed is not written again.
+        if plan::seed_flavour(&record.manifest).is_none() {
             record.user = plan::user(self.spec, &record.manifest);
         }
         if *record != before {
@@ -235,7 +265,10 @@ impl Up<'_> {
     fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
         plan::refuse_losses(self.cx, record.provider, self.spec)?;
         self.refuse_missing(record.provisioned, true)?;
-        let installed = Library::new(self.fleet.dirs()).resting_on(record.manifest.clone())?;
+        let library = Library::new(self.fleet.dirs());
+        let installed = library.resting_on(record.manifest.clone())?;
+        // It was done when the machine was made; somebody may have cleared it away since.
+        library.convert_disks(self.cx, &installed, plan::FORMATS)?;
         self.tell_other_box(&record);
         let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };
         self.boot(record, &installed, outcome)
@@ -278,17 +311,21 @@ impl Up<'_> {
         vm: &mut dyn Vm,
     ) -> Result<VmPlan, Failure> {
         let key = keys::ensure(&self.dir.ssh(), "id_ed25519", &format!("vbox-rs {}", record.id.short()))?;
-        let seeded = installed.manifest.seed;
-        if seeded && !self.dir.seed().exists() {
+        let flavour = plan::seed_flavour(&record.manifest);
+        if let Some(flavour) = flavour.filter(|_| !self.dir.seed().exists()) {
             let host_key = keys::ensure(&self.dir.ssh(), "host_ed25519", &format!("vbox-rs {}", record.id.short()))?;
-            let ssh = &self.spec.ssh;
-            // `insert_key = false` keeps the published key, as in a box without a seed.
-            let keeps = !ssh.insert_key && ssh.private_key_path.is_empty();
-            let (key, in_use) =
-                if keeps { (keys::insecure(&self.dir.ssh())?, KeyInUse::Box) } else { (key, KeyInUse::Own) };
-            record.key = in_use;
-            record.hostname.clone_from(&self.spec.hostname);
-            record.host_key = Some(plan::without_comment(&host_key.public));
+            // `insert_key = false` keeps what lets one in: the user's key, or the published one as in a box without a seed.
+            let (authorized, in_use) = match self.users_key()? {
+                _ if self.spec.ssh.insert_key => (key.public, KeyInUse::Own),
+                Some(theirs) => (theirs, KeyInUse::Box),
+                None => (keys::insecure(&self.dir.ssh())?.public, KeyInUse::Box),
+            };
+            // Whether an image reads the seed is seen when it lets us in; our own boxes do.
+            if flavour == Flavour::Own {
+                record.key = in_use;
+                record.hostname.clone_from(&self.spec.hostname);
+                record.host_key = Some(plan::without_comment(&host_key.public));
+            }
             // Before the seed, which is not written again: with it the guest is as the record says.
             self.dir.write(record)?;
             seed::write(
@@ -297,16 +334,29 @@ impl Up<'_> {
                     instance_id: &record.id.to_string(),
                     hostname: self.spec.hostname.as_deref(),
                     user: &record.user,
-                    authorized_key: &key.public,
+                    authorized_key: &authorized,
                     host_key: Some(&host_key),
+                    flavour,
+                    mac: &plan::mac(record, self.spec),
                 },
             )?;
         }
-        let seed = seeded.then(|| self.dir.seed());
+        let seed = flavour.map(|_| self.dir.seed());
         let plan = plan::vm_plan(record, self.spec, installed, seed);
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;
         Ok(plan)
+    }
+
+    /// The public half of a key that the machine file logs in with for good: a seed must bring it into the guest.
+    fn users_key(&self) -> Result<Option<String>, Failure> {
+        let ssh = &self.spec.ssh;
+        if ssh.insert_key {
+            return Ok(None);
+        }
+        let mut halves = ssh.private_key_path.iter().map(|path| keys::public_half(path));
+        let Some(first) = halves.next() else { return Ok(None) };
+        Ok(Some(first.or_else(|error| halves.find_map(Result::ok).ok_or(error))?))
     }
 
     fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::spec::{MachineSpec, Protocol, ProviderKind, QemuOptions};
+use crate::config::spec::{DiskBus, Firmware, MachineSpec, Nic, Protocol, ProviderKind, QemuOptions};
 use crate::progress::Cx;
 use crate::store::MachineId;
 
@@ -191,8 +191,14 @@ pub struct VmPlan {
     pub disks: Vec<PlannedDisk>,
     /// How it boots.
     pub boot: Boot,
-    /// A FAT image with label `CIDATA` that the guest reads on its first boot.
+    /// What it is made of beside its disks.
+    #[serde(default)]
+    pub devices: Devices,
+    /// A FAT image that the guest reads on its first boot.
     pub seed: Option<PathBuf>,
+    /// Whether the guest wants to write to it: FreeBSD mounts no FAT that it cannot write.
+    #[serde(default)]
+    pub seed_writable: bool,
     /// Host ports.
     pub forwards: Vec<Forward>,
     /// What only QEMU knows.
@@ -208,6 +214,26 @@ pub struct PlannedDisk {
     pub backing_format: String,
     /// Virtual size in bytes; the image's own where `None`.
     pub size: Option<u64>,
+}
+
+/// Hardware that images depend on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Devices {
+    /// What starts the boot loader; what the architecture usually has where `None`.
+    pub firmware: Option<Firmware>,
+    /// What disks and seed hang on.
+    pub disk_bus: DiskBus,
+    /// The network card.
+    pub nic: Nic,
+    /// Its hardware address, in lower case with colons; [`own_mac`] where `None`.
+    pub mac: Option<String>,
+}
+
+/// A locally administered address in QEMU's range, from the id: it stays over restarts and differs between machines.
+pub fn own_mac(id: MachineId) -> String {
+    let b = id.bytes();
+    format!("52:54:00:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
 }
 
 /// How a machine boots.

@@ -12,31 +12,37 @@ use super::{Error, MachineId};
 pub struct Dirs {
     home: PathBuf,
     cache: PathBuf,
+    config: PathBuf,
     runtime: PathBuf,
 }
 
 impl Dirs {
     /// `VBOX_RS_HOME`, or `vbox-rs` in the user's data directory; `VBOX_RS_CACHE`, or `cache` inside of an explicit
-    /// `VBOX_RS_HOME`, or `vbox-rs` in the user's cache directory.
+    /// `VBOX_RS_HOME`, or `vbox-rs` in the user's cache directory; and so for `VBOX_RS_CONFIG` and `config`.
     pub fn from_env() -> Result<Self, Error> {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let explicit = set("VBOX_RS_HOME").map(|path| std::path::absolute(&path).unwrap_or(path));
         let home = explicit.clone().or_else(|| Some(dirs::data_dir()?.join("vbox-rs"))).ok_or(Error::NoHome)?;
-        let cache = set("VBOX_RS_CACHE")
-            .map(|path| std::path::absolute(&path).unwrap_or(path))
-            .or_else(|| explicit.map(|home| home.join("cache")))
-            .or_else(|| Some(dirs::cache_dir()?.join("vbox-rs")))
-            .ok_or(Error::NoHome)?;
+        let beside = |variable, folder: &str, usual: fn() -> Option<PathBuf>| {
+            set(variable)
+                .map(|path| std::path::absolute(&path).unwrap_or(path))
+                .or_else(|| explicit.as_ref().map(|home| home.join(folder)))
+                .or_else(|| Some(usual()?.join("vbox-rs")))
+                .ok_or(Error::NoHome)
+        };
+        let cache = beside("VBOX_RS_CACHE", "cache", dirs::cache_dir)?;
+        let config = beside("VBOX_RS_CONFIG", "config", dirs::config_dir)?;
         let runtime = set("XDG_RUNTIME_DIR").map_or_else(
             || env::temp_dir().join(format!("vbox-rs-{}", rustix::process::getuid().as_raw())),
             |dir| dir.join("vbox-rs"),
         );
-        Ok(Self { home, cache, runtime })
+        Ok(Self { home, cache, config, runtime })
     }
 
     /// All state below `root`: for tests.
     pub fn below(root: &Path) -> Self {
-        Self { home: root.join("home"), cache: root.join("cache"), runtime: root.join("run") }
+        let folder = |name| root.join(name);
+        Self { home: folder("home"), cache: folder("cache"), config: folder("config"), runtime: folder("run") }
     }
 
     /// `VBOX_RS_HOME`.
@@ -62,6 +68,11 @@ impl Dirs {
     /// Files that stand for the host's ports; see `network`.
     pub fn ports(&self) -> PathBuf {
         self.home.join("ports")
+    }
+
+    /// What the user adds to the program: catalogue files and keys. Never written by us.
+    pub fn config(&self) -> &Path {
+        &self.config
     }
 
     /// Downloads in progress.

@@ -4,11 +4,13 @@ mod dirs;
 mod file;
 mod id;
 mod lock;
+mod outfile;
 
 pub use dirs::{Dirs, create_private};
 pub use file::{Record, read_bounded, read_record, remove_dir, remove_file, sync_dir, write_atomic, write_record};
 pub use id::{BadId, MachineId};
 pub use lock::{Holder, Lock};
+pub use outfile::OutFile;
 
 use std::io;
 use std::path::{Path, PathBuf};

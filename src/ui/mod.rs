@@ -6,8 +6,10 @@
 mod json;
 mod lines;
 mod live;
+mod machine_readable;
 mod prompt;
 mod signals;
+mod stamp;
 mod steps;
 mod table;
 mod terminal;
@@ -16,6 +18,7 @@ mod waits;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -24,6 +27,7 @@ pub use table::Table;
 
 use crate::error::{Exit, Explain, Failure};
 use crate::progress::{Cancel, Cx, Sink};
+use crate::trace;
 
 /// Something good.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -87,6 +91,12 @@ pub struct Settings {
     pub color: Option<bool>,
     /// `--no-tty`: no bars, no questions.
     pub no_tty: bool,
+    /// `--machine-readable`: what Vagrant prints for programs.
+    pub machine_readable: bool,
+    /// `--timestamp`: the time in front of each line for people.
+    pub timestamp: bool,
+    /// `--debug`: what goes on below, on stderr.
+    pub debug: bool,
 }
 
 /// Whom we talk to.
@@ -109,6 +119,13 @@ impl Ui {
     /// Looks at terminal and environment; starts nothing.
     pub fn new(settings: Settings) -> Self {
         let env = terminal::ColorEnv::read();
+        if settings.debug {
+            let began = Instant::now();
+            trace::listen(move |line| {
+                let line = format!("debug: {:.3} {}\n", began.elapsed().as_secs_f64(), text::neutral(line, false));
+                let _ = stderr(settings).write_all(line.as_bytes());
+            });
+        }
         Self {
             settings,
             color_out: settings.color.unwrap_or_else(|| env.wanted(io::stdout().is_terminal())),
@@ -122,6 +139,11 @@ impl Ui {
         self.settings.json
     }
 
+    /// Whether the user wants Vagrant's lines for programs.
+    pub fn machine_readable(&self) -> bool {
+        self.settings.machine_readable
+    }
+
     /// Whether stdout and stdin are a person's terminal.
     pub fn interactive(&self) -> bool {
         !self.settings.no_tty && io::stdin().is_terminal() && io::stdout().is_terminal()
@@ -133,16 +155,20 @@ impl Ui {
     }
 
     fn open_session(&self) -> Session {
-        let bars = io::stderr().is_terminal() && !self.settings.no_tty && !terminal::is_dumb();
+        let Settings { no_tty, timestamp, debug, .. } = self.settings;
+        // A bar has one time; and lines in between would tear it.
+        let bars = io::stderr().is_terminal() && !no_tty && !timestamp && !debug && !terminal::is_dumb();
         let mut live = None;
         let sink: Arc<dyn Sink> = if self.settings.json {
             Arc::new(json::Json::new(Box::new(io::stdout())))
+        } else if self.settings.machine_readable {
+            Arc::new(machine_readable::MachineReadable::new(Box::new(io::stdout())))
         } else if bars && !self.settings.quiet {
             let sink = Arc::new(live::Live::new(self.color_err));
             live = Some(sink.clone());
             sink
         } else {
-            Arc::new(lines::Lines::new(Box::new(io::stderr()), self.color_err, self.settings.quiet))
+            Arc::new(lines::Lines::new(stderr(self.settings), self.color_err, self.settings.quiet))
         };
         let steps = Arc::new(steps::Steps::new(sink));
         let cancel = Cancel::default();
@@ -176,8 +202,23 @@ impl Ui {
         self.print(&format!("{}\n", serde_json::Value::Object(event)))
     }
 
-    /// A line for people, on stderr; not with `--quiet` or `--json`.
+    /// One of Vagrant's lines for programs, `timestamp,target,kind,data…`, on stdout.
+    pub fn print_fields(&self, target: Option<&str>, kind: &str, data: &[&str]) -> Result<(), Error> {
+        self.print(&machine_readable::line(target, kind, data))
+    }
+
+    /// What is told with `--machine-readable`, where nobody is left to tell that it cannot be.
+    fn tell_fields(&self, kind: &str, data: &[&str]) {
+        if self.settings.machine_readable {
+            let _ = self.print_fields(None, kind, data);
+        }
+    }
+
+    /// A line for people, on stderr; not with `--quiet` or for programs.
     pub fn say(&self, line: &str) {
+        if self.settings.machine_readable {
+            return self.tell_fields("ui", &["info", line]);
+        }
         if !self.settings.quiet && !self.settings.json {
             self.tell(line);
         }
@@ -185,6 +226,7 @@ impl Ui {
 
     /// A line that even `--quiet` does not hide, on stderr.
     pub fn warn(&self, line: &str) {
+        self.tell_fields("ui", &["warn", line]);
         self.tell(&format!("{} {line}", paint(WARNING, "warning:", self.color_err)));
     }
 
@@ -205,6 +247,7 @@ impl Ui {
             return;
         }
         self.tell(&error_text(failure, machine, self.color_err));
+        self.tell_fields("error-exit", &[&format!("{:?}", failure.exit()), &safe_lines(&failure.chain(), false)]);
         self.print_error(&error_json(failure, machine, &failure.chain()));
     }
 
@@ -212,6 +255,7 @@ impl Ui {
     /// `block`.
     pub fn fail_with_problems<T: Serialize>(&self, failure: &Failure, problems: &[T]) {
         let chain = failure.chain();
+        self.tell_fields("error-exit", &[&format!("{:?}", failure.exit()), &safe_lines(&chain, false)]);
         let mut object = error_json(failure, None, chain.lines().next().unwrap_or_default());
         object["problems"] = serde_json::to_value(problems).unwrap_or_default();
         self.print_error(&object);
@@ -236,7 +280,7 @@ impl Ui {
 
     /// Asks y/N on the terminal. `question` without its question mark; `flag` is what answers yes without asking.
     pub fn confirm(&self, question: &str, flag: &'static str) -> Result<bool, Error> {
-        if self.settings.no_tty || self.settings.json || !io::stdin().is_terminal() {
+        if self.settings.no_tty || self.settings.json || self.settings.machine_readable || !io::stdin().is_terminal() {
             return Err(Error::Unanswered { question: question.into(), flag });
         }
         self.aside(|| prompt::confirm(question, &mut io::stdin().lock(), &mut io::stderr().lock()))
@@ -245,7 +289,7 @@ impl Ui {
     fn tell(&self, line: &str) {
         self.aside(|| {
             // Nothing is left to tell it to when stderr is gone.
-            let _ = writeln!(io::stderr().lock(), "{line}");
+            let _ = stderr(self.settings).write_all(format!("{line}\n").as_bytes());
         });
     }
 
@@ -271,6 +315,11 @@ impl std::fmt::Debug for Ui {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ui").field("settings", &self.settings).finish_non_exhaustive()
     }
+}
+
+/// Standard error, with the time in front of each line where that is wanted.
+fn stderr(settings: Settings) -> Box<dyn Write + Send> {
+    if settings.timestamp { Box::new(stamp::Stamped(io::stderr())) } else { Box::new(io::stderr()) }
 }
 
 fn closed_or(error: io::Error) -> Error {

@@ -101,7 +101,7 @@ fn a_bad_box_is_refused_with_the_reason_and_leaves_nothing() {
     let mut changed = good.clone();
     let middle = changed.len() / 2;
     changed[middle] ^= 0xff;
-    let disks = br#"{"provider":"libvirt","disks":[{"path":"a"},{"path":"b"}]}"#;
+    let disks = br#"{"provider":"libvirt","disks":[]}"#;
     for (bytes, why) in [
         (odd(EntryType::Regular, b"../x"), "leads out of the box's folder"),
         (odd(EntryType::Regular, b"/etc/passwd"), "absolute path"),
@@ -112,20 +112,21 @@ fn a_bad_box_is_refused_with_the_reason_and_leaves_nothing() {
         (odd(EntryType::Fifo, b"box.img"), "a pipe"),
         (gz(&tar(&[("metadata.json", LIBVIRT), ("./metadata.json", LIBVIRT)])), "holds `metadata.json` twice"),
         (zeros, "85899345920 are accepted"),
-        (gz(&tar(&[("box.img", &image)])), "no metadata.json"),
+        (gz(&tar(&[("README", b"x")])), "no metadata.json"),
+        (gz(&tar(&[("a.img", &image), ("b.img", &image)])), "holds the disk images a.img, b.img"),
         (gz(&tar(&[("metadata.json", b"{"), ("box.img", &image)])), "metadata.json is broken"),
         (
             gz(&tar(&[("metadata.json", &vec![b' '; 300_000]), ("box.img", &image)])),
             "its metadata.json has 262145 bytes",
         ),
         (
-            gz(&tar(&[("metadata.json", br#"{"provider":"virtualbox"}"#)])),
-            "made for virtualbox; vbox-rs runs boxes for: libvirt, qemu",
+            gz(&tar(&[("metadata.json", br#"{"provider":"parallels"}"#)])),
+            "made for parallels; vbox-rs runs boxes for: libvirt, qemu, virtualbox",
         ),
-        (gz(&tar(&[("metadata.json", disks)])), "2 disks"),
+        (gz(&tar(&[("metadata.json", disks)])), "0 disks"),
         (gz(&tar(&[("metadata.json", LIBVIRT)])), "does not hold `box.img`"),
         (gz(&tar(&[("metadata.json", LIBVIRT), ("info.json", b"[]"), ("box.img", &image)])), "info.json is broken"),
-        (with_image(&raw()), "not a qcow2 image"),
+        (with_image(b"#!/bin/sh"), "not a disk image"),
         (with_image(&with_backing_file("/etc/shadow")), "needs a backing file, `/etc/shadow`"),
         (with_image(&with_data_file()), "external data file"),
         (patched(32, &1u32.to_be_bytes()), "encrypted"),
@@ -135,7 +136,8 @@ fn a_bad_box_is_refused_with_the_reason_and_leaves_nothing() {
         (changed, "damaged"),
         (Vec::new(), "it is empty"),
         (b"<!DOCTYPE html><html>".to_vec(), "a web page"),
-        (b"PK\x03\x04 and so on".to_vec(), "a zip archive"),
+        (b"PK\x03\x04 and so on".to_vec(), "cut off"),
+        (b"7z\xbc\xaf\x27\x1c".to_vec(), "a 7z archive"),
         (b"{\"name\":\"x\"}".to_vec(), "a JSON document"),
         ([raw(), vec![1; 100]].concat(), "not a multiple of 512"),
     ] {
@@ -170,7 +172,7 @@ fn a_request_that_makes_no_sense_is_refused_before_any_work() {
         (AddRequest { name: text("a\nb"), ..base.clone() }, Exit::Usage, "control characters"),
         (AddRequest { version: text("latest"), ..base.clone() }, Exit::Usage, "not a version"),
         (AddRequest { checksum: text("md5:abc"), ..base.clone() }, Exit::Usage, "not a checksum"),
-        (AddRequest { provider: text("virtualbox"), ..base.clone() }, Exit::Usage, "no boxes for `virtualbox`"),
+        (AddRequest { provider: text("parallels"), ..base.clone() }, Exit::Usage, "no boxes for `parallels`"),
         (AddRequest { source: "ftp://u:secret@x/y".into(), ..base.clone() }, Exit::Usage, "not from `ftp`"),
         (AddRequest { source: "debian/nothing".into(), ..base.clone() }, Exit::BoxNotFound, "there is no file"),
         (AddRequest { source: "/".into(), ..base.clone() }, Exit::Usage, "not a file"),

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use vbox_rs::boxes::{AddRequest, Library, Query};
+use vbox_rs::boxes::{AddRequest, Library, Needs, Query};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
 use vbox_rs::store::{Dirs, Lock};
@@ -77,7 +77,7 @@ fn a_killed_add_leaves_no_half_box_and_the_next_one_succeeds() {
         }
         let installed = home.add(&AddRequest { force: true, ..request_url(&server, "/x.box") }).unwrap();
         assert_eq!(installed.manifest.disks[0].sha256, expected);
-        home.library.release(&Cx::silent(), &|_| false).unwrap();
+        home.library.release(&Cx::silent(), &|| Ok(Needs::default())).unwrap();
         assert_eq!(home.files().len(), 2, "round {round}: {:?}", home.files());
     }
 }

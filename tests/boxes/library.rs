@@ -4,13 +4,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use vbox_rs::boxes::{AddRequest, Error};
+use vbox_rs::boxes::{AddRequest, Error, Manifest, Needs};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
 
 use crate::fault_server::{Reply, Server};
 use crate::images::{plain_box, qcow2};
-use crate::world::{Home, request, request_url, told};
+use crate::world::{Home, needs, on_disk, request, request_url, told};
 
 #[test]
 fn a_box_that_is_there_is_replaced_only_by_force_and_shared_disks_stay() {
@@ -23,36 +23,40 @@ fn a_box_that_is_there_is_replaced_only_by_force_and_shared_disks_stay() {
     let error = home.add(&named(&first, "one")).unwrap_err();
     assert!(matches!(error, Error::AlreadyThere { .. }) && error.hint().unwrap().contains("--force"));
 
-    let silent = Cx::silent();
-    let nobody = || Vec::new();
-    let removed = home.library.remove(&silent, &one, &nobody, false, true).unwrap();
-    assert_eq!(removed.freed, 0);
+    assert_eq!(home.remove(&one).unwrap().freed, 0);
     assert!(two.disk_paths()[0].exists(), "the other box needs it");
     let replaced = home.add(&AddRequest { force: true, ..named(&second, "two") }).unwrap();
     assert!(two.disk_paths()[0].exists(), "a machine may stand on it");
-    let freed = home.library.release(&silent, &|digest| *digest == two.manifest.disks[0].sha256).unwrap();
+    let silent = Cx::silent();
+    let freed = home.library.release(&silent, &|| Ok(needs("web", &two))).unwrap();
     assert_eq!((freed, two.disk_paths()[0].exists()), (0, true));
-    let freed = home.library.release(&silent, &|_| false).unwrap();
-    assert_eq!((freed, two.disk_paths()[0].exists()), (1000, false));
-    assert_eq!(home.library.remove(&silent, &replaced, &nobody, false, true).unwrap().freed, 2000);
+    let (size, other) = (on_disk(&two.disk_paths()[0]), on_disk(&replaced.disk_paths()[0]));
+    let freed = home.library.release(&silent, &|| Ok(Needs::default())).unwrap();
+    assert_eq!((freed, two.disk_paths()[0].exists()), (size, false));
+    assert_eq!(home.remove(&replaced).unwrap().freed, other);
     home.assert_empty("all removed");
-    let error = home.library.remove(&silent, &replaced, &nobody, false, true).unwrap_err();
-    assert!(matches!(error, Error::Gone { .. }));
+    assert!(matches!(home.remove(&replaced), Err(Error::Gone { .. })));
 }
 
 #[test]
 fn a_box_in_use_is_removed_only_by_force_and_its_machines_keep_their_disk() {
     let home = Home::new();
     let installed = home.add_file("a.qcow2", &qcow2(1000)).unwrap();
-    let users = || vec!["web".to_owned(), "db".to_owned()];
+    let idle = home.add_file("b.qcow2", &qcow2(2000)).unwrap();
+    let users = |manifest: &Manifest| {
+        let names: &[&str] = if manifest.name == "a" { &["web", "db"] } else { &[] };
+        Ok(names.iter().map(ToString::to_string).collect())
+    };
     let silent = Cx::silent();
-    let (message, exit) = told(home.library.remove(&silent, &installed, &users, false, true).unwrap_err());
+    let both = [idle, installed.clone()];
+    let (message, exit) = told(home.library.remove(&silent, &both, &users, false, true).unwrap_err());
     assert_eq!((message.as_str(), exit), ("the box `a` 0 is used by web, db", Exit::MachineState));
-    let removed = home.library.remove(&silent, &installed, &users, true, true).unwrap();
-    assert_eq!(removed.still_used_by, ["web", "db"]);
+    assert_eq!(home.names(), ["a 0", "b 0"], "all or none");
+    let removed = home.library.remove(&silent, &both, &users, true, true).unwrap();
+    assert_eq!(removed.still_used_by, [vec![], vec!["web".to_owned(), "db".to_owned()]]);
     assert!(home.names().is_empty() && installed.disk_paths()[0].exists());
     assert!(matches!(home.library.hold(&silent, &installed), Err(Error::Gone { .. })));
-    home.library.release(&silent, &|_| false).unwrap();
+    home.library.release(&silent, &|| Ok(Needs::default())).unwrap();
     home.assert_empty("released");
 }
 
@@ -61,10 +65,11 @@ fn a_held_box_is_not_removed() {
     let home = Home::new();
     let installed = home.add_file("a.qcow2", &qcow2(1000)).unwrap();
     let hold = home.library.hold(&Cx::silent(), &installed).unwrap();
-    let error = home.library.remove(&Cx::silent(), &installed, &Vec::new, false, false).unwrap_err();
+    assert_eq!(home.remove(&installed).unwrap_err().exit(), Exit::Locked);
+    let error = home.library.gc(&Cx::silent(), &|| Ok(Needs::default()), false, false).unwrap_err();
     assert_eq!(error.exit(), Exit::Locked);
     drop(hold);
-    home.library.remove(&Cx::silent(), &installed, &Vec::new, false, false).unwrap();
+    home.remove(&installed).unwrap();
 }
 
 #[test]

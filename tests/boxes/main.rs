@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests too: a panic is the message")]
 
+#[path = "../support/archives.rs"]
+mod archives;
 #[path = "../support/fault_server.rs"]
 mod fault_server;
 #[path = "../support/images.rs"]
@@ -9,8 +11,24 @@ mod images;
 #[path = "../support/mounts.rs"]
 mod mounts;
 
+mod cloud;
+mod command;
 mod content;
+mod conversion;
 mod faults;
+mod flow;
+mod formats;
+mod heard;
+mod keeping;
+mod killed;
 mod library;
+mod newer;
+mod nginx;
+mod oci;
+mod oci_faults;
+mod oci_registry;
+mod packed;
+mod registry;
 mod server;
+mod sums;
 mod world;

@@ -130,14 +130,17 @@ fn an_interrupted_download_is_kept_and_nothing_else() {
     let bytes = plain_box(8 << 20);
     let content = bytes.clone();
     let server =
-        Server::start(move |request, _| Reply::file(request, &content, "\"a\"").slow(Duration::from_millis(5)));
+        Server::start(move |request, _| Reply::file(request, &content, "\"a\"").slow(Duration::from_millis(20)));
     let home = Home::new();
     let cancel = Cancel::default();
     let cx = Cx::new(Arc::new(Silent), cancel.clone());
     let request = request_url(&server, "/x.box");
     let error = thread::scope(|scope| {
         let adding = scope.spawn(|| home.library.add(&cx, &request));
-        thread::sleep(Duration::from_millis(250));
+        let arrived = || home.files().iter().any(|path| path.metadata().is_ok_and(|file| file.len() > 1 << 20));
+        while !arrived() && !adding.is_finished() {
+            thread::sleep(Duration::from_millis(5));
+        }
         cancel.raise();
         adding.join().unwrap().unwrap_err()
     });

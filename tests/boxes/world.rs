@@ -1,11 +1,12 @@
 //! A library of its own for each test, and what the tests make boxes of.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vbox_rs::boxes::fetch::Tuning;
-use vbox_rs::boxes::{AddRequest, Error, Installed, Library};
+use vbox_rs::boxes::{AddRequest, Collected, Error, Installed, Library, Needs, Removed, Verdict};
 use vbox_rs::error::{Exit, Failure};
 use vbox_rs::progress::Cx;
 use vbox_rs::store::Dirs;
@@ -42,6 +43,28 @@ impl Home {
         self.add(&request(&self.write(name, bytes)))
     }
 
+    /// Removes a box that no machine uses; does not wait for others.
+    pub fn remove(&self, installed: &Installed) -> Result<Removed, Error> {
+        self.library.remove(&Cx::silent(), std::slice::from_ref(installed), &|_| Ok(Vec::new()), false, false)
+    }
+
+    /// Adds an image under a name and version.
+    pub fn add_version(&self, name: &str, version: &str, image: &[u8]) -> Installed {
+        let file = self.write("image", image);
+        let (name, version) = (Some(name.to_owned()), Some(version.to_owned()));
+        self.add(&AddRequest { name, version, ..request(&file) }).unwrap()
+    }
+
+    /// `box gc`.
+    pub fn gc(&self, needs: &Needs, dry_run: bool) -> Collected {
+        self.library.gc(&Cx::silent(), &|| Ok(needs.clone()), dry_run, true).unwrap()
+    }
+
+    /// `box verify` of everything.
+    pub fn verify(&self, needs: &Needs) -> Verdict {
+        self.library.verify(&Cx::silent(), &[], needs).unwrap()
+    }
+
     /// Files of boxes and downloads, but locks.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
@@ -69,6 +92,18 @@ impl Home {
         let listing = self.library.list().unwrap();
         listing.boxes.iter().map(|b| format!("{} {}", b.manifest.name, b.manifest.version)).collect()
     }
+}
+
+/// A machine that stands on this box.
+pub fn needs(machine: &str, installed: &Installed) -> Needs {
+    let mut needs = Needs::default();
+    needs.add(machine, &installed.manifest);
+    needs
+}
+
+/// What a file takes without its holes.
+pub fn on_disk(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().blocks() * 512
 }
 
 /// Quick to give up.

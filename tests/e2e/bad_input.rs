@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::mounts::Mount;
-use crate::world::{Ran, World, demo_box};
+use crate::world::{Ran, World};
 
 /// A project whose machine starts for real and on which nothing ever answers.
 fn empty_machine(more: &str) -> World {
@@ -18,19 +18,8 @@ fn empty_machine(more: &str) -> World {
     world
 }
 
-fn has_qemu() -> bool {
-    let found = Command::new("qemu-system-x86_64").arg("--version").output().is_ok();
-    if !found {
-        println!("skipped: there is no QEMU for x86_64");
-    }
-    found
-}
-
 #[test]
 fn a_port_in_use_is_refused_and_the_process_that_has_it_is_named() {
-    if !has_qemu() {
-        return;
-    }
     let stranger = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = stranger.local_addr().unwrap().port();
     let world = empty_machine(&format!("[[forwarded_port]]\nguest = 80\nhost = {port}\n"));
@@ -76,9 +65,6 @@ fn on_another_host(world: &World, paravirtual: bool, args: &[&str]) -> Option<Ra
 
 #[test]
 fn without_dev_kvm_auto_goes_on_in_software_and_kvm_is_refused() {
-    if !has_qemu() {
-        return;
-    }
     let world = empty_machine("");
     let Some(ran) = on_another_host(&world, false, &["up"]) else { return };
     ran.fails(10, &["it runs in software (TCG)", "vbox-rs doctor", "no ssh server answered"]);
@@ -91,9 +77,6 @@ fn without_dev_kvm_auto_goes_on_in_software_and_kvm_is_refused() {
 
 #[test]
 fn a_paravirtual_kvm_is_not_taken_by_itself_and_warned_of_when_asked_for() {
-    if !has_qemu() {
-        return;
-    }
     let world = empty_machine("");
     let Some(ran) = on_another_host(&world, true, &["up"]) else { return };
     let lines = ran.fails(10, &["no ssh server answered"]).stderr;
@@ -122,9 +105,6 @@ fn fill(at: &World, free: u64) -> PathBuf {
 
 #[test]
 fn a_full_disk_stops_up_anywhere_and_destroy_still_makes_room() {
-    if !has_qemu() {
-        return;
-    }
     let world = World::empty();
     let Some(_mount) = Mount::new(&world.home(), "size=1m") else { return };
     world.add_empty_box();
@@ -160,6 +140,37 @@ fn a_full_disk_stops_up_anywhere_and_destroy_still_makes_room() {
     world.assert_nothing_left();
 }
 
+#[test]
+fn a_machine_on_a_full_disk_can_be_stopped_and_what_was_not_recorded_is_told() {
+    let world = World::empty();
+    let Some(_mount) = Mount::new(&world.home(), "size=1m") else { return };
+    world.add_empty_box();
+    // A record that needs more room than what the end of a process gives back.
+    let long = "x".repeat(40_000);
+    world.machine_file(&format!(
+        "box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n[ssh]\nextra_args = [\"{long}\"]\n"
+    ));
+    for args in [&["halt"][..], &["halt", "-f"]] {
+        world.run(&["up"]).fails(10, &[]);
+        let id = world.id("default");
+        let record = world.home().join("machines").join(&id).join("machine.json");
+        let before = fs::read(&record).unwrap();
+        let filler = fill(&world, 0);
+        let ran = world.run(args).ok().says(&["stopped by force", "could not be recorded", "o space left"]);
+        println!("{}", ran.stderr);
+        assert_eq!(world.processes(), [0; 0]);
+        assert_eq!(fs::read(&record).unwrap(), before, "the record is as it was, and whole");
+        assert_eq!(world.state("default"), "off");
+        world.run(&["halt"]).ok().says(&["was not running"]);
+        fs::remove_file(filler).unwrap();
+        world.run(&["up"]).fails(10, &[]);
+        assert_eq!((world.id("default"), world.state("default").as_str()), (id, "running"), "the same machine goes on");
+    }
+    fill(&world, 0);
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
 /// Writes a sector into each 64 KiB of its disk, by the firmware's extended write.
 const WRITER: [u8; 64] = {
     // At 0x7c00: ax = ds = 0, then for each packet: si = packet, ax = 0x4300, int 0x13, sector += 128, until 2048.
@@ -184,9 +195,6 @@ const WRITER: [u8; 64] = {
 
 #[test]
 fn a_guest_that_fills_the_disk_is_paused_told_at_once_and_goes_on_with_room() {
-    if !has_qemu() {
-        return;
-    }
     let world = World::empty();
     let Some(_mount) = Mount::new(&world.home(), "size=4m") else { return };
     world.add_boot_sector("writer", &WRITER);
@@ -205,10 +213,7 @@ fn a_guest_that_fills_the_disk_is_paused_told_at_once_and_goes_on_with_room() {
 
 #[test]
 fn a_guest_without_sshd_is_told_from_one_that_does_not_boot() {
-    if demo_box().is_none() {
-        return;
-    }
-    let Some(world) = World::with_demo() else { return };
+    let world = World::with_demo();
     let manifests = world.home().join("boxes/manifests/demo");
     let version = fs::read_dir(manifests).unwrap().next().unwrap().unwrap().path();
     let manifest = fs::read_dir(version).unwrap().next().unwrap().unwrap().path();
@@ -234,9 +239,6 @@ fn a_guest_without_sshd_is_told_from_one_that_does_not_boot() {
 
 #[test]
 fn a_record_that_is_damaged_or_newer_stops_every_command_and_stays() {
-    if !has_qemu() {
-        return;
-    }
     let world = empty_machine("");
     world.run(&["up"]).fails(10, &[]);
     let id = world.id("default");

@@ -7,7 +7,7 @@ use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::world::{World, demo_box};
+use crate::world::World;
 
 /// Instants are drawn from the time that the command takes undisturbed; a printed seed repeats a run.
 struct Dice(u64);
@@ -53,7 +53,6 @@ fn measured(world: &World, args: &[&str]) -> Duration {
 
 #[test]
 fn up_killed_at_any_instant_is_taken_up_again() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     let mut dice = Dice::new();
@@ -75,7 +74,6 @@ fn up_killed_at_any_instant_is_taken_up_again() {
 
 #[test]
 fn halt_and_destroy_killed_at_any_instant_are_taken_up_again() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     let mut dice = Dice::new();
@@ -96,8 +94,63 @@ fn halt_and_destroy_killed_at_any_instant_are_taken_up_again() {
 }
 
 #[test]
+fn suspend_killed_at_any_instant_is_taken_up_again() {
+    let world = World::empty();
+    empty_machine(&world);
+    let mut dice = Dice::new();
+    world.run(&["up"]).fails(10, &[]);
+    let span = measured(&world, &["suspend"]);
+    for round in 0..10 {
+        world.run(&["up"]);
+        assert_eq!(world.state("default"), "running");
+        kill_after(world.command(&["suspend"]).spawn().unwrap(), dice.instant(span));
+        let found = world.run(&["status"]).ok().stdout;
+        println!("{found}");
+        if round % 2 == 0 {
+            world.run(&["suspend"]).ok();
+            assert_eq!(world.state("default"), "saved");
+            assert_eq!(world.processes(), [0; 0]);
+        } else {
+            world.run(&["destroy", "-f"]).ok();
+            world.assert_nothing_left();
+        }
+    }
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
+fn resume_killed_at_any_instant_is_taken_up_again() {
+    let world = World::empty();
+    empty_machine(&world);
+    let mut dice = Dice::new();
+    world.run(&["up"]).fails(10, &[]);
+    world.run(&["suspend"]).ok();
+    // Once it runs, nothing but waiting is left.
+    let span = measured(&world, &["resume"]).saturating_sub(Duration::from_millis(800));
+    for round in 0..10 {
+        world.run(&["up"]);
+        world.run(&["suspend"]).ok();
+        kill_after(world.command(&["resume"]).spawn().unwrap(), dice.instant(span));
+        let found = world.run(&["status"]).ok().stdout;
+        println!("{found}");
+        if round % 2 == 0 {
+            // Nothing answers on an empty disk.
+            world.run(&["resume"]).fails(10, &[]);
+            assert_eq!(world.state("default"), "running");
+            assert_eq!(world.processes().len(), 1);
+        } else {
+            world.run(&["destroy", "-f"]).ok();
+            world.assert_nothing_left();
+        }
+    }
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+#[test]
 fn up_killed_while_its_guest_boots_is_taken_up_again() {
-    let Some(world) = World::with_demo() else { return };
+    let world = World::with_demo();
     world.machine_file(
         "box = \"demo\"\n[[provision]]\ntype = \"shell\"\ninline = \"sleep 1; echo run >> /var/tmp/runs\"\n",
     );
@@ -170,7 +223,6 @@ fn files(path: &Path) -> usize {
 
 #[test]
 fn a_damaged_or_newer_record_is_refused_and_kept() {
-    let Some(_) = demo_box() else { return };
     let world = World::empty();
     empty_machine(&world);
     world.run(&["up"]).fails(10, &[]);

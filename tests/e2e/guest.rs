@@ -1,6 +1,7 @@
 //! Boxes of other people, guests that do not answer, disks that grow, scripts that fail.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
 
 use crate::world::{World, demo_box};
@@ -12,7 +13,7 @@ fn add_plain_box(world: &World) {
         let status = Command::new(program).current_dir(&folder).args(args).status().unwrap();
         assert!(status.success(), "{program} {args:?}");
     };
-    run("tar", &["-xzf", demo_box().unwrap().to_str().unwrap(), "box.img"]);
+    run("tar", &["-xzf", demo_box().to_str().unwrap(), "box.img"]);
     fs::write(folder.join("metadata.json"), r#"{"provider":"libvirt","format":"qcow2","virtual_size":8}"#).unwrap();
     run("tar", &["-cf", "plain.box", "metadata.json", "box.img"]);
     fs::remove_file(folder.join("box.img")).unwrap();
@@ -22,9 +23,6 @@ fn add_plain_box(world: &World) {
 
 #[test]
 fn a_box_of_another_publisher_gets_a_key_of_its_own_and_a_larger_disk() {
-    if demo_box().is_none() {
-        return;
-    }
     let world = World::empty();
     add_plain_box(&world);
     world.machine_file(
@@ -60,7 +58,7 @@ fn a_box_of_another_publisher_gets_a_key_of_its_own_and_a_larger_disk() {
 
 #[test]
 fn the_published_key_stays_as_long_as_the_machine_file_says_so() {
-    let Some(world) = World::with_demo() else { return };
+    let world = World::with_demo();
     let file = "box = \"demo\"\n[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n";
     world.machine_file(&format!("{file}[ssh]\ninsert_key = false\n"));
     world.run(&["up"]).ok().says(&["boot", "login"]);
@@ -74,10 +72,77 @@ fn the_published_key_stays_as_long_as_the_machine_file_says_so() {
 }
 
 #[test]
+fn the_users_own_key_lets_in_for_good_where_the_machine_file_says_so() {
+    let world = World::with_demo();
+    let keys = world.folder("keys");
+    let mut made = Command::new("ssh-keygen");
+    made.args(["-q", "-t", "ed25519", "-N", "", "-C", "me", "-f"]).arg(keys.join("mine"));
+    assert!(made.status().unwrap().success());
+    let file = |key: &str| {
+        format!(
+            "box = \"demo\"\n[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n[ssh]\ninsert_key = \
+             false\nprivate_key_path = [\"{key}\"]\nconnect_timeout = 120\n"
+        )
+    };
+    // A key whose public half nobody can tell is refused before anything is made.
+    fs::write(keys.join("pem"), "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n").unwrap();
+    world.machine_file(&file("../keys/pem"));
+    world.run(&["up"]).fails(11, &["keys/pem", "pem.pub is missing"]);
+    world.assert_nothing_left();
+
+    world.machine_file(&file("../keys/mine"));
+    world.run(&["up"]).ok().says(&["boot", "login"]);
+    let inside = world.run(&["ssh", "-c", "cat .ssh/authorized_keys"]).ok().stdout;
+    let public = fs::read_to_string(keys.join("mine.pub")).unwrap();
+    assert_eq!(inside.trim(), public.trim());
+    let config = world.run(&["ssh-config"]).ok().stdout;
+    assert!(config.contains("keys/mine"), "{config}");
+    world.run(&["up"]).ok().says(&["already running"]);
+    world.run(&["halt"]).ok();
+    world.run(&["up"]).ok();
+    interrupted_by_its_user(&world, &file("../keys/mine"));
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
+/// Ctrl-C while a provisioner runs, and while folders are copied: what is left is told, and the same command goes on.
+fn interrupted_by_its_user(world: &World, file: &str) {
+    let interrupt = |args: &[&str], heard: &str| {
+        let mut child = world.command(args).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(heard) {
+            line.clear();
+            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "`{heard}` is told");
+        }
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+        rest
+    };
+    let slow =
+        "[[provision]]\nname = \"slow\"\ntype = \"shell\"\ninline = \"echo begun; test -e /tmp/quick || sleep 300\"\n";
+    world.machine_file(&format!("{file}{slow}"));
+    let told = interrupt(&["provision"], "begun");
+    assert!(told.contains("interrupted; machine `default` runs") && told.contains("vbox-rs provision"), "{told}");
+    world.run(&["ssh", "-c", "touch /tmp/quick"]).ok();
+    world.run(&["provision"]).ok().says(&["begun"]);
+
+    let big = world.folder("project/big");
+    fs::write(big.join("data"), vec![7; 256 << 20]).unwrap();
+    world.machine_file(&format!("{file}[[synced_folder]]\nhost = \"big\"\nguest = \"/home/vagrant/big\"\n"));
+    let told = interrupt(&["rsync"], "big");
+    assert!(told.contains("copied in part") && told.contains("vbox-rs rsync"), "{told}");
+    fs::write(big.join("data"), "small").unwrap();
+    world.run(&["rsync"]).ok();
+    assert_eq!(world.run(&["ssh", "-c", "cat big/data"]).ok().stdout, "small");
+    fs::remove_dir_all(big).unwrap();
+}
+
+#[test]
 fn a_guest_that_never_answers_is_described() {
-    if demo_box().is_none() {
-        return;
-    }
     let world = World::empty();
     world.add_empty_box();
     world.machine_file("box = \"empty\"\nboot_timeout = 3\n");
@@ -94,7 +159,7 @@ fn a_guest_that_never_answers_is_described() {
 
 #[test]
 fn what_a_provider_cannot_do_is_named() {
-    let Some(world) = World::with_demo() else { return };
+    let world = World::with_demo();
     world.machine_file("box = \"demo\"\n[[synced_folder]]\nhost = \".\"\nguest = \"/srv\"\ntype = \"nfs\"\n");
     world.run(&["up"]).fails(8, &["nfs", "/srv", "rsync"]);
     world.assert_nothing_left();

@@ -1,17 +1,21 @@
 //! Real machines: each test boots a real Debian under QEMU and asserts what a user would see.
 //!
-//! They find the demo box by `VBOX_RS_TEST_BOX` (`make test` builds it and sets it) and say so when they are skipped.
+//! They find the demo box by `VBOX_RS_TEST_BOX`, which `make test` builds and sets; without it those that need it fail.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a panic is how a test fails")]
 
 mod bad_input;
+mod cloud;
 mod faults;
 mod guest;
+mod hardware;
 mod lifecycle;
 mod outside;
+mod projects;
 mod readme;
 mod records;
 mod several;
+mod together;
 mod world;
 
 #[path = "../support/mounts.rs"]

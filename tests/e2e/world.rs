@@ -3,23 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The demo box that `make test` built; a test that needs it says why it is skipped when there is none.
-pub fn demo_box() -> Option<&'static Path> {
-    static BOX: OnceLock<Option<PathBuf>> = OnceLock::new();
-    BOX.get_or_init(|| {
-        let path = std::env::var_os("VBOX_RS_TEST_BOX").map(PathBuf::from).filter(|path| path.exists());
-        if path.is_none() {
-            println!("skipped: VBOX_RS_TEST_BOX names no box; `make test` builds one");
-        }
-        path
-    })
-    .as_deref()
+/// The demo box that `make test` built. A test that is asked for and cannot be done has failed.
+pub fn demo_box() -> PathBuf {
+    let path = std::env::var_os("VBOX_RS_TEST_BOX").map(PathBuf::from);
+    path.filter(|path| path.exists()).expect("VBOX_RS_TEST_BOX must name a box; `make test` builds one and sets it")
 }
 
 /// A home of its own and a project folder; whatever runs in it ends with it.
@@ -85,11 +77,11 @@ impl World {
         Self { root, project }
     }
 
-    /// With the box `demo`; `None` (and a printed reason) where there is none.
-    pub fn with_demo() -> Option<Self> {
+    /// With the box `demo`.
+    pub fn with_demo() -> Self {
         let world = Self::empty();
-        link_tree(&prepared_library(demo_box()?), &world.home().join("boxes"));
-        Some(world)
+        link_tree(&prepared_library(&demo_box()), &world.home().join("boxes"));
+        world
     }
 
     /// A box `empty` whose disk has a boot sector and nothing else: its machines start for real and sleep for ever.

@@ -92,7 +92,7 @@ impl Explain for Error {
         match self {
             Self::NoRecipe { .. } => {
                 let names: Vec<_> = super::recipes().iter().map(|recipe| recipe.name.as_str()).collect();
-                Some(format!("there are recipes for {}", names.join(" and ")))
+                Some(format!("there are recipes for {}", names.join(", ")))
             }
             Self::MissingTools { missing } => {
                 let mut packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();

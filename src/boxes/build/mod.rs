@@ -8,12 +8,11 @@ mod disk;
 mod error;
 mod kernel;
 mod mirror;
-mod pack;
 mod recipe;
 mod tools;
 
 pub use error::Error;
-pub use recipe::{Recipe, recipes};
+pub use recipe::{Profile, Recipe, recipes};
 pub use tools::Tool;
 
 use std::fmt::Write as _;
@@ -25,10 +24,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use crate::boxes::pack::{Package, Part};
 use crate::progress::Cx;
 use crate::store::{self, Lock, create_private};
+use disk::Layout;
 use mirror::Mirror;
-use recipe::{ASSETS, DPKG_CONF, IMAGE_SCRIPT, MKE2FS_CONF};
+use recipe::{DPKG_CONF, IMAGE_SCRIPT, MKE2FS_CONF};
 use tools::Workshop;
 
 /// What to build.
@@ -70,7 +71,7 @@ pub fn recipe(name: &str) -> Result<&'static Recipe, Error> {
 pub fn build(cx: &Cx, request: &BuildRequest) -> Result<Built, Error> {
     let recipe = recipe(&request.recipe)?;
     let mirror = request.mirror.as_deref().map_or_else(|| Ok(Mirror::of_host()), Mirror::named)?;
-    tools::check()?;
+    tools::check(recipe.profile == Profile::Cloud)?;
     let absolute = |path: &Path| std::path::absolute(path).map_err(|e| Error::io("use", path, e));
     let (work_dir, output) = (absolute(&request.work_dir)?, absolute(&request.output)?);
     let flat = recipe.name.replace('/', "-");
@@ -182,11 +183,18 @@ impl Site {
         File::create(&raw).and_then(|file| file.set_len(size)).map_err(|e| Error::io("write", &raw, e))?;
         let mut command = self.workshop.command_as_root("sh");
         command.arg("image.sh").arg(self.recipe.root_uuid());
-        command.arg(disk::OFFSET.to_string()).arg(disk::blocks(self.recipe.disk_gib).to_string());
+        command.arg(self.layout().offset().to_string()).arg(self.layout().blocks().to_string());
         command.env("MKE2FS_CONFIG", self.path("mke2fs.conf"));
         self.workshop.run(cx, "image.sh", command, None)?;
+        if self.recipe.profile == Profile::Cloud {
+            return Ok(());
+        }
         cx.waiting("kernel");
         self.unpack_kernel(cx)
+    }
+
+    fn layout(&self) -> Layout {
+        Layout { disk_gib: self.recipe.disk_gib, efi: self.recipe.profile == Profile::Cloud }
     }
 
     /// Leaves the kernel as it is when it cannot be started without its own decompressor.
@@ -210,22 +218,33 @@ impl Site {
         cx.waiting("grub-mkimage");
         let uuid = self.recipe.root_uuid();
         self.write("early.cfg", format!("search.fs_uuid {uuid} root\nset prefix=($root)/boot/grub\n").as_bytes())?;
-        let mut command = self.workshop.command("grub-mkimage");
-        command.args(["-O", "i386-pc", "-o", "core.img", "-c", "early.cfg", "-p", "/boot/grub"]);
-        command.args(["biosdisk", "part_msdos", "ext2", "search_fs_uuid", "normal", "linux"]);
-        command.args(["serial", "terminal", "configfile"]);
-        self.workshop.run(cx, "grub-mkimage", command, None)?;
+        self.grub(cx, "i386-pc", "core.img", &["biosdisk"])?;
         let boot = read(Path::new(tools::GRUB_BOOT))?;
         let mut signature = [0; 4];
         signature.copy_from_slice(&Sha256::digest(uuid.as_bytes())[..4]);
-        let head = disk::head(&boot, &self.read("core.img")?, signature, self.recipe.disk_gib)?;
+        let head = disk::head(&boot, &self.read("core.img")?, signature, self.layout())?;
         let raw = self.path("disk.raw");
-        let file = File::options().write(true).open(&raw).map_err(|e| Error::io("write", &raw, e))?;
-        file.write_all_at(&head, 0).map_err(|e| Error::io("write", &raw, e))?;
+        let failed = |e| Error::io("write", &raw, e);
+        let file = File::options().write(true).open(&raw).map_err(failed)?;
+        file.write_all_at(&head, 0).map_err(failed)?;
+        if self.layout().efi {
+            self.grub(cx, "x86_64-efi", "boot.efi", &[])?;
+            let partition = disk::efi_partition(&self.read("boot.efi")?).map_err(failed)?;
+            file.write_all_at(&partition, disk::EFI_OFFSET).map_err(failed)?;
+        }
         cx.waiting("qemu-img");
         let mut command = self.workshop.command("qemu-img");
         command.args(["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "box.img"]);
         self.workshop.run(cx, "qemu-img", command, None)
+    }
+
+    /// One of GRUB's images: the modules that both kinds of firmware need, and `more`.
+    fn grub(&self, cx: &Cx, target: &str, image: &str, more: &[&str]) -> Result<(), Error> {
+        let mut command = self.workshop.command("grub-mkimage");
+        command.args(["-O", target, "-o", image, "-c", "early.cfg", "-p", "/boot/grub"]).args(more);
+        command.args(["part_msdos", "ext2", "search_fs_uuid", "normal", "linux"]);
+        command.args(["serial", "terminal", "configfile"]);
+        self.workshop.run(cx, "grub-mkimage", command, None)
     }
 
     fn pack(&self, cx: &Cx, output: &Path) -> Result<Built, Error> {
@@ -233,18 +252,21 @@ impl Site {
         let date = text("date")?.trim().parse::<u64>();
         let date = date.map_err(|e| Error::Unexpected { what: "the date of the packages", problem: e.to_string() })?;
         let version = version(&self.recipe.release, date);
-        let kernel = if self.path("vmlinux").exists() { "vmlinux" } else { "vmlinuz" };
+        let kernel = (self.recipe.profile == Profile::Quick)
+            .then(|| if self.path("vmlinux").exists() { "vmlinux" } else { "vmlinuz" });
         let files_sha256 = hex(&Sha256::digest(self.read("files")?));
-        self.write("metadata.json", &pretty(&metadata(self.recipe, &version, kernel)))?;
-        self.write("info.json", &pretty(&info(self.recipe, &text("packages")?, &files_sha256)))?;
         if let Some(dir) = output.parent() {
             fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, e))?;
         }
-        let names = ["metadata.json", "info.json", kernel, "initrd.img", "box.img"];
-        let paths: Vec<_> = names.iter().map(|name| (*name, self.path(name))).collect();
-        let members: Vec<_> = paths.iter().map(|(name, path)| (*name, path.as_path())).collect();
-        pack::pack(cx, output, date, &members)?;
-        let size = output.metadata().map_err(|e| Error::io("read", output, e))?.len();
+        let names = kernel.into_iter().flat_map(|kernel| [kernel, "initrd.img"]).chain(["box.img"]);
+        let package = Package {
+            metadata: metadata(self.recipe, &version, kernel),
+            info: Some(info(self.recipe, &text("packages")?, &files_sha256)),
+            vagrantfile: None,
+            parts: names.map(|name| Part::open(name, &self.path(name))).collect::<Result<_, _>>()?,
+            date,
+        };
+        let size = package.write(cx, output, true)?.size;
         Ok(Built { path: output.into(), name: self.recipe.name.clone(), version, size, files_sha256 })
     }
 
@@ -264,7 +286,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 /// The recipe's files as a tar, owned by root, with nothing in it that another build would not have.
 fn assets(recipe: &Recipe) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
-    for asset in ASSETS {
+    for asset in recipe.assets() {
         let text = asset.text.replace("@ROOT_UUID@", &recipe.root_uuid()).replace("@CMDLINE@", &recipe.cmdline());
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
@@ -277,41 +299,43 @@ fn assets(recipe: &Recipe) -> std::io::Result<Vec<u8>> {
 }
 
 /// What the box says of itself. `libvirt` is the provider whose boxes are one qcow2, so that vagrant-libvirt takes it too.
-fn metadata(recipe: &Recipe, version: &str, kernel: &str) -> serde_json::Value {
+/// One without a kernel of its own is a cloud image.
+fn metadata(recipe: &Recipe, version: &str, kernel: Option<&str>) -> serde_json::Value {
+    let mut ours = json!({ "name": recipe.name, "version": version });
+    if let Some(kernel) = kernel {
+        ours["kernel"] = json!(kernel);
+        ours["initrd"] = json!("initrd.img");
+        ours["cmdline"] = json!(recipe.cmdline());
+        ours["seed"] = json!(true);
+        ours["user"] = json!("vagrant");
+    } else {
+        ours["cloud_init"] = json!("modern");
+    }
     json!({
         "provider": "libvirt",
         "format": "qcow2",
         "virtual_size": recipe.disk_gib,
         "architecture": recipe.architecture,
-        "vbox_rs": {
-            "name": recipe.name,
-            "version": version,
-            "kernel": kernel,
-            "initrd": "initrd.img",
-            "cmdline": recipe.cmdline(),
-            "seed": true,
-            "user": "vagrant",
-        },
+        "vbox_rs": ours,
     })
 }
 
 /// What is in the box, for people. `packages` has lines of `name TAB version`.
-fn info(recipe: &Recipe, packages: &str, files_sha256: &str) -> serde_json::Value {
+fn info(recipe: &Recipe, packages: &str, files_sha256: &str) -> serde_json::Map<String, serde_json::Value> {
     let packages: serde_json::Map<_, _> = packages
         .lines()
         .filter_map(|line| line.split_once('\t'))
         .map(|(name, version)| (name.to_owned(), version.into()))
         .collect();
-    json!({
-        "description": recipe.description,
-        "recipe_sha256": recipe.digest(),
-        "files_sha256": files_sha256,
-        "packages": packages,
-    })
-}
-
-fn pretty(value: &serde_json::Value) -> Vec<u8> {
-    format!("{value:#}\n").into_bytes()
+    [
+        ("description", recipe.description.clone().into()),
+        ("recipe_sha256", recipe.digest().into()),
+        ("files_sha256", files_sha256.into()),
+        ("packages", packages.into()),
+    ]
+    .map(|(key, value): (&str, serde_json::Value)| (key.to_owned(), value))
+    .into_iter()
+    .collect()
 }
 
 /// `<release>.<yyyymmdd>.0` for seconds since 1970.
@@ -322,7 +346,7 @@ fn version(release: &str, seconds: u64) -> String {
 
 /// Year, month and day of a day since 1970 (Howard Hinnant's `civil_from_days`: years begin in March, so that the leap
 /// day is the last one).
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(super) fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let of_era = days % 146_097;
@@ -363,7 +387,7 @@ mod tests {
     #[test]
     fn the_metadata_is_what_vagrant_libvirt_and_we_read() {
         let recipe = recipe("debian/bookworm64").unwrap();
-        let value = metadata(recipe, "12.20260101.0", "vmlinux");
+        let value = metadata(recipe, "12.20260101.0", Some("vmlinux"));
         assert_eq!(value["provider"], "libvirt");
         assert_eq!(value["virtual_size"], 10);
         assert_eq!(value["vbox_rs"]["kernel"], "vmlinux");
@@ -394,7 +418,10 @@ mod tests {
         };
         let error = build(&Cx::silent(), &request).unwrap_err();
         assert_eq!(error.to_string(), "no recipe named `debian/sarge`");
-        assert_eq!(error.hint().unwrap(), "there are recipes for debian/bookworm64 and debian/trixie64");
+        assert_eq!(
+            error.hint().unwrap(),
+            "there are recipes for debian/bookworm64, debian/bookworm64-cloud, debian/trixie64"
+        );
         request.recipe = "debian/trixie64".into();
         request.mirror = Some("x y".into());
         assert!(matches!(build(&Cx::silent(), &request), Err(Error::BadMirror { .. })));

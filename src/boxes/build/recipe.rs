@@ -13,6 +13,9 @@ pub struct Recipe {
     pub name: String,
     /// One line for people.
     pub description: String,
+    /// What kind of box it is.
+    #[serde(default)]
+    pub profile: Profile,
     /// Debian's number of the release; the first part of the box's version.
     pub release: String,
     /// Debian's code name of the release.
@@ -25,8 +28,20 @@ pub struct Recipe {
     pub packages: Vec<String>,
 }
 
-const SOURCES: [&str; 2] = [
+/// What kind of box a recipe makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// User `vagrant`, a first-boot step of ours, a kernel for the quick start.
+    #[default]
+    Quick,
+    /// As publishers make their cloud images: users and keys come from cloud-init, starts by BIOS and UEFI.
+    Cloud,
+}
+
+const SOURCES: [&str; 3] = [
     include_str!("../../../boxes/build/debian-bookworm64.toml"),
+    include_str!("../../../boxes/build/debian-bookworm64-cloud.toml"),
     include_str!("../../../boxes/build/debian-trixie64.toml"),
 ];
 
@@ -42,36 +57,48 @@ pub(super) struct Asset {
 
 macro_rules! asset {
     ($mode:literal $source:literal => $path:literal) => {
-        Asset { path: $path, mode: $mode, text: include_str!(concat!("../../../boxes/build/debian/", $source)) }
+        Asset { path: $path, mode: $mode, text: include_str!(concat!("../../../boxes/build/", $source)) }
     };
 }
 
-/// What is put into the guest before its packages are unpacked.
-pub(super) const ASSETS: &[Asset] = &[
-    asset!(0o644 "fstab" => "etc/fstab"),
-    asset!(0o644 "grub.cfg" => "boot/grub/grub.cfg"),
-    asset!(0o644 "hosts" => "etc/hosts"),
-    asset!(0o644 "hostname" => "etc/hostname"),
-    asset!(0o644 "kernel-img.conf" => "etc/kernel-img.conf"),
-    asset!(0o644 "locale.conf" => "etc/locale.conf"),
-    asset!(0o644 "initramfs.conf" => "etc/initramfs-tools/conf.d/vbox-rs"),
-    asset!(0o755 "initramfs-hook" => "etc/initramfs-tools/hooks/vbox-rs"),
-    asset!(0o755 "initramfs-load" => "etc/initramfs-tools/scripts/init-top/udev"),
-    asset!(0o755 "initramfs-move" => "etc/initramfs-tools/scripts/init-bottom/udev"),
-    asset!(0o644 "blacklist.conf" => "etc/modprobe.d/vbox-rs.conf"),
-    asset!(0o644 "sysctl.conf" => "etc/sysctl.d/50-vbox-rs.conf"),
-    asset!(0o440 "sudoers" => "etc/sudoers.d/vagrant"),
-    asset!(0o644 "sshd.conf" => "etc/ssh/sshd_config.d/vbox-rs.conf"),
-    asset!(0o644 "ssh-service.conf" => "etc/systemd/system/ssh.service.d/vbox-rs.conf"),
-    asset!(0o644 "dhcp.network" => "etc/systemd/network/80-vbox-rs.network"),
-    asset!(0o644 "system.conf" => "etc/systemd/system.conf.d/vbox-rs.conf"),
-    asset!(0o755 "resolv-conf" => "usr/lib/vbox-rs/resolv-conf"),
-    asset!(0o644 "resolv-conf.path" => "etc/systemd/system/vbox-rs-resolv-conf.path"),
-    asset!(0o644 "resolv-conf.service" => "etc/systemd/system/vbox-rs-resolv-conf.service"),
-    asset!(0o755 "first-boot" => "usr/lib/vbox-rs/first-boot"),
-    asset!(0o644 "first-boot.service" => "etc/systemd/system/vbox-rs-first-boot.service"),
-    asset!(0o644 "insecure.pub" => "usr/lib/vbox-rs/insecure.pub"),
-    asset!(0o755 "customize.sh" => "usr/lib/vbox-rs/customize"),
+/// What is put into a box of profile `quick` before its packages are unpacked.
+const QUICK: &[Asset] = &[
+    asset!(0o644 "debian/fstab" => "etc/fstab"),
+    asset!(0o644 "debian/grub.cfg" => "boot/grub/grub.cfg"),
+    asset!(0o644 "debian/hosts" => "etc/hosts"),
+    asset!(0o644 "debian/hostname" => "etc/hostname"),
+    asset!(0o644 "debian/kernel-img.conf" => "etc/kernel-img.conf"),
+    asset!(0o644 "debian/locale.conf" => "etc/locale.conf"),
+    asset!(0o644 "debian/initramfs.conf" => "etc/initramfs-tools/conf.d/vbox-rs"),
+    asset!(0o755 "debian/initramfs-hook" => "etc/initramfs-tools/hooks/vbox-rs"),
+    asset!(0o755 "debian/initramfs-load" => "etc/initramfs-tools/scripts/init-top/udev"),
+    asset!(0o755 "debian/initramfs-move" => "etc/initramfs-tools/scripts/init-bottom/udev"),
+    asset!(0o644 "debian/blacklist.conf" => "etc/modprobe.d/vbox-rs.conf"),
+    asset!(0o644 "debian/sysctl.conf" => "etc/sysctl.d/50-vbox-rs.conf"),
+    asset!(0o440 "debian/sudoers" => "etc/sudoers.d/vagrant"),
+    asset!(0o644 "debian/sshd.conf" => "etc/ssh/sshd_config.d/vbox-rs.conf"),
+    asset!(0o644 "debian/ssh-service.conf" => "etc/systemd/system/ssh.service.d/vbox-rs.conf"),
+    asset!(0o644 "debian/dhcp.network" => "etc/systemd/network/80-vbox-rs.network"),
+    asset!(0o644 "debian/system.conf" => "etc/systemd/system.conf.d/vbox-rs.conf"),
+    asset!(0o755 "debian/resolv-conf" => "usr/lib/vbox-rs/resolv-conf"),
+    asset!(0o644 "debian/resolv-conf.path" => "etc/systemd/system/vbox-rs-resolv-conf.path"),
+    asset!(0o644 "debian/resolv-conf.service" => "etc/systemd/system/vbox-rs-resolv-conf.service"),
+    asset!(0o755 "debian/first-boot" => "usr/lib/vbox-rs/first-boot"),
+    asset!(0o644 "debian/first-boot.service" => "etc/systemd/system/vbox-rs-first-boot.service"),
+    asset!(0o644 "debian/insecure.pub" => "usr/lib/vbox-rs/insecure.pub"),
+    asset!(0o755 "debian/customize.sh" => "usr/lib/vbox-rs/customize"),
+];
+
+/// The same for profile `cloud`: only what makes it start.
+const CLOUD: &[Asset] = &[
+    asset!(0o644 "debian/fstab" => "etc/fstab"),
+    asset!(0o644 "debian/grub.cfg" => "boot/grub/grub.cfg"),
+    asset!(0o644 "debian/kernel-img.conf" => "etc/kernel-img.conf"),
+    asset!(0o644 "debian/locale.conf" => "etc/locale.conf"),
+    asset!(0o644 "debian-cloud/locale.cfg" => "etc/cloud/cloud.cfg.d/95_locale.cfg"),
+    asset!(0o644 "debian-cloud/hosts" => "etc/hosts"),
+    asset!(0o644 "debian-cloud/hostname" => "etc/hostname"),
+    asset!(0o755 "debian-cloud/customize.sh" => "usr/lib/vbox-rs/customize"),
 ];
 
 /// What stays on the host.
@@ -88,6 +115,14 @@ pub fn recipes() -> &'static [Recipe] {
 }
 
 impl Recipe {
+    /// What is put into the guest before its packages are unpacked.
+    pub(super) fn assets(&self) -> &'static [Asset] {
+        match self.profile {
+            Profile::Quick => QUICK,
+            Profile::Cloud => CLOUD,
+        }
+    }
+
     /// SHA-256 of the recipe and of every file that it puts into the box: a box built from another recipe is another box.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
@@ -101,7 +136,7 @@ impl Recipe {
         for text in self.packages.iter().map(String::as_str).chain([DPKG_CONF, MKE2FS_CONF, IMAGE_SCRIPT]) {
             add(text);
         }
-        for asset in ASSETS {
+        for asset in self.assets() {
             add(asset.path);
             add(&asset.mode.to_string());
             add(asset.text);
@@ -121,7 +156,12 @@ impl Recipe {
     /// The kernel's command line: the same through GRUB and by direct start. The last console is the serial one, whose
     /// output a provider keeps; emulated timers fail the check that `no_timer_check` leaves out.
     pub fn cmdline(&self) -> String {
-        format!("root=UUID={} rw console=tty0 console=ttyS0,115200 net.ifnames=0 no_timer_check", self.root_uuid())
+        let names = match self.profile {
+            Profile::Quick => "net.ifnames=0 ",
+            // As publishers have it: cards are called by their place (`enp0s3`).
+            Profile::Cloud => "",
+        };
+        format!("root=UUID={} rw console=tty0 console=ttyS0,115200 {names}no_timer_check", self.root_uuid())
     }
 }
 
@@ -133,7 +173,7 @@ mod tests {
     fn every_recipe_reads_and_is_its_own() {
         assert_eq!(recipes().len(), SOURCES.len());
         let names: Vec<_> = recipes().iter().map(|recipe| recipe.name.as_str()).collect();
-        assert_eq!(names, ["debian/bookworm64", "debian/trixie64"]);
+        assert_eq!(names, ["debian/bookworm64", "debian/bookworm64-cloud", "debian/trixie64"]);
         assert_ne!(recipes()[0].root_uuid(), recipes()[1].root_uuid());
         for recipe in recipes() {
             assert_eq!(recipe.root_uuid().len(), 36);
@@ -143,7 +183,7 @@ mod tests {
 
     #[test]
     fn files_end_with_a_line_and_scripts_with_an_interpreter_can_be_run() {
-        for asset in ASSETS {
+        for asset in QUICK.iter().chain(CLOUD) {
             assert!(asset.text.ends_with('\n'), "{}", asset.path);
             assert_eq!(asset.text.starts_with("#!"), asset.mode == 0o755, "{}", asset.path);
             assert!(!asset.path.starts_with('/') && !asset.path.contains(".."), "{}", asset.path);

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Error, mirror};
 use crate::progress::Cx;
+use crate::trace;
 
 /// A program or file of the host, and the Debian package that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,9 @@ const PROGRAMS: &[(&str, &str)] = &[
 const PROGRAMS_OF_USERS: &[(&str, &str)] = &[("unshare", "util-linux"), ("newuidmap", "uidmap")];
 const FILES: &[(&str, &str)] = &[(GRUB_BOOT, "grub-pc-bin"), (mirror::KEYRING, "debian-archive-keyring")];
 
+/// What GRUB for UEFI is made of.
+const EFI_FILES: &[(&str, &str)] = &[("/usr/lib/grub/x86_64-efi/moddep.lst", "grub-efi-amd64-bin")];
+
 /// GRUB's first sector.
 pub(super) const GRUB_BOOT: &str = "/usr/lib/grub/i386-pc/boot.img";
 
@@ -58,8 +62,8 @@ fn search_path() -> OsString {
     path
 }
 
-/// Everything that is missing, at once.
-pub(super) fn check() -> Result<(), Error> {
+/// Everything that is missing, at once; `efi`: for a box that starts by UEFI too.
+pub(super) fn check(efi: bool) -> Result<(), Error> {
     let path = search_path();
     let found = |name: &str| env::split_paths(&path).any(|dir| !dir.as_os_str().is_empty() && dir.join(name).is_file());
     let mut missing = Vec::new();
@@ -69,7 +73,7 @@ pub(super) fn check() -> Result<(), Error> {
             missing.push(Tool { name, package });
         }
     }
-    for &(name, package) in FILES {
+    for &(name, package) in FILES.iter().chain(if efi { EFI_FILES } else { &[] }) {
         if !Path::new(name).is_file() {
             missing.push(Tool { name, package });
         }
@@ -119,6 +123,7 @@ impl Workshop {
             None => log()?,
         };
         command.stdout(stdout).stderr(log()?);
+        trace::command(&command);
         let child = command.spawn().map_err(|source| Error::NotStarted { program: program.clone(), source })?;
         let status = Running(Some(child)).wait(cx).map_err(|stop| match stop {
             Stop::Interrupted(interrupted) => Error::Interrupted(interrupted),

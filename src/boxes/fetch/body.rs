@@ -1,23 +1,18 @@
 //! One download, with all its attempts.
 
-use std::future::Future;
 use std::io::Read;
-use std::pin::pin;
-use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, LAST_MODIFIED, RANGE};
-use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
+use reqwest::{Method, Response, StatusCode, Url};
 
+use super::call::{Caller, Waited, patiently, refused};
+use super::limit::http_date;
 use super::part::{Part, Validator};
-use super::{Error, MAX_REDIRECTS, Tuning};
+use super::{Access, Error, Tuning};
 use crate::boxes::blocks::{BLOCK, Feed, Pool};
 use crate::boxes::checksum::Hasher;
 use crate::boxes::source::shown;
 use crate::progress::{Cx, Interrupted, Transfer};
-
-/// How often a wait looks whether it should stop.
-const TICK: Duration = Duration::from_millis(50);
 
 /// After so many new bytes an attempt counts as a success, so a bad line can be cut any number of times.
 const PROGRESS: u64 = 1 << 20;
@@ -40,6 +35,7 @@ pub(in crate::boxes) struct Download<'a> {
     pub url: &'a Url,
     /// What moves, for people.
     pub label: String,
+    pub access: &'a Access,
     pub tuning: &'a Tuning,
     pub limit: u64,
     pub part: &'a mut Option<Part>,
@@ -84,11 +80,12 @@ impl From<Interrupted> for Stop {
 impl Download<'_> {
     /// Downloads into `feed`. Blocks; meant for a thread of its own.
     pub fn run(mut self, feed: Feed) -> Result<Outcome, Error> {
-        let client = client(self.tuning)?;
+        self.access.warn(self.cx, self.url);
+        let caller = Caller::new(self.cx, self.access, self.tuning)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| Error::Client(e.into()))?;
         let mut progress = Progress { block: self.pool.take(), ..Progress::default() };
-        let result = runtime.block_on(self.attempts(&client, &feed, &mut progress));
+        let result = runtime.block_on(self.attempts(&caller, &feed, &mut progress));
         // A name that is still being looked up must not hold us.
         runtime.shutdown_background();
         let outcome = match result {
@@ -102,11 +99,11 @@ impl Download<'_> {
         Ok(outcome)
     }
 
-    async fn attempts(&mut self, client: &Client, feed: &Feed, progress: &mut Progress) -> Result<(), Stop> {
+    async fn attempts(&mut self, caller: &Caller<'_>, feed: &Feed, progress: &mut Progress) -> Result<(), Stop> {
         let (mut tries, mut reached) = (0, 0);
         loop {
             tries += 1;
-            let error = match self.attempt(client, feed, progress, tries).await {
+            let error = match self.attempt(caller, feed, progress, tries).await {
                 Err(Stop::Failed(error)) if error.is_passing() => error,
                 other => return other,
             };
@@ -116,13 +113,18 @@ impl Download<'_> {
             if tries >= self.tuning.tries {
                 return Err(error.into());
             }
-            self.cx.note(format!("{error}; trying again"));
-            self.cx.sleep(self.tuning.backoff * 2u32.saturating_pow(tries - 1))?;
+            caller.pause(error, tries)?;
         }
     }
 
-    async fn attempt(&mut self, client: &Client, feed: &Feed, progress: &mut Progress, tries: u32) -> Result<(), Stop> {
-        let mut answer = self.ask(client, progress, tries).await?;
+    async fn attempt(
+        &mut self,
+        caller: &Caller<'_>,
+        feed: &Feed,
+        progress: &mut Progress,
+        tries: u32,
+    ) -> Result<(), Stop> {
+        let mut answer = self.ask(caller, progress, tries).await?;
         self.begin(&answer, feed, progress)?;
         let mut skip = progress.at - answer.start.min(progress.at);
         let ended = loop {
@@ -153,7 +155,7 @@ impl Download<'_> {
     }
 
     /// Sends the request for what is missing, and a plain one when the server cannot serve that.
-    async fn ask(&mut self, client: &Client, progress: &mut Progress, tries: u32) -> Result<Answer, Stop> {
+    async fn ask(&mut self, caller: &Caller<'_>, progress: &mut Progress, tries: u32) -> Result<Answer, Stop> {
         let fresh = progress.at == 0;
         let known = match self.part.as_ref() {
             Some(part) if fresh => part.validator().clone(),
@@ -163,11 +165,7 @@ impl Download<'_> {
         // With all of it here the last byte is asked for again: that proves that it is still the same file.
         let from = if known.total == Some(have) { have.saturating_sub(1) } else { have };
         if from > 0 {
-            let mut request = client.get(self.url.clone()).header(RANGE, format!("bytes={from}-"));
-            if let Some(tag) = known.if_range() {
-                request = request.header(IF_RANGE, tag);
-            }
-            let response = self.send(request, tries).await?;
+            let response = caller.ask(Method::GET, self.url, &ranged(from, &known), tries).await?;
             let total = response.content_length();
             let status = response.status();
             let validator = Validator { total, ..validator(response.headers()) };
@@ -183,16 +181,16 @@ impl Download<'_> {
                 self.forget_part(fresh)?;
                 return Ok(Answer { response, start: 0, validator });
             } else if !matches!(status, StatusCode::OK | StatusCode::RANGE_NOT_SATISFIABLE) {
-                return Err(self.refused(&response).into());
+                return Err(refused(self.url, &response).into());
             }
             if !fresh {
                 return Err(Stop::Outcome(Outcome::Changed));
             }
             self.forget_part(fresh)?;
         }
-        let response = self.send(client.get(self.url.clone()), tries).await?;
+        let response = caller.ask(Method::GET, self.url, &HeaderMap::new(), tries).await?;
         if response.status() != StatusCode::OK {
-            return Err(self.refused(&response).into());
+            return Err(refused(self.url, &response).into());
         }
         let validator = Validator { total: response.content_length(), ..validator(response.headers()) };
         Ok(Answer { response, start: 0, validator })
@@ -281,22 +279,6 @@ impl Download<'_> {
             part.discard();
         }
     }
-
-    async fn send(&self, request: reqwest::RequestBuilder, tries: u32) -> Result<Response, Stop> {
-        let url = shown(self.url);
-        match patiently(self.cx, self.tuning.connect + self.tuning.stall, request.send()).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(connect_error(url, error, tries).into()),
-            Err(Waited::Interrupted(interrupted)) => Err(interrupted.into()),
-            Err(Waited::TooLong) => Err(Error::Stalled { url, patience: self.tuning.stall, got: 0 }.into()),
-        }
-    }
-
-    fn refused(&self, response: &Response) -> Error {
-        let status = response.status();
-        let reason = status.canonical_reason().unwrap_or("(no reason given)");
-        Error::Status { url: shown(self.url), status: status.as_u16(), reason }
-    }
 }
 
 impl Progress {
@@ -325,87 +307,25 @@ fn pass(
     feed.send(block).map_err(|_| Stop::Outcome(Outcome::Closed))
 }
 
-/// Why a wait ended without a result.
-pub(super) enum Waited {
-    Interrupted(Interrupted),
-    TooLong,
-}
-
-/// Waits for `work`, but not longer than `patience`, and stops when the user wants to.
-pub(super) async fn patiently<F: Future>(cx: &Cx, patience: Duration, work: F) -> Result<F::Output, Waited> {
-    let mut work = pin!(work);
-    let began = Instant::now();
-    loop {
-        cx.check().map_err(Waited::Interrupted)?;
-        if let Ok(result) = tokio::time::timeout(TICK.min(patience), &mut work).await {
-            return Ok(result);
-        }
-        if began.elapsed() >= patience {
-            return Err(Waited::TooLong);
-        }
-    }
-}
-
-/// A client that sends no more than it must: no referer, no cookies.
-pub(super) fn client(tuning: &Tuning) -> Result<Client, Error> {
-    Client::builder()
-        .user_agent(concat!("vbox-rs/", env!("CARGO_PKG_VERSION")))
-        .referer(false)
-        .connect_timeout(tuning.connect)
-        .redirect(Policy::custom(judge_redirect))
-        .http2_adaptive_window(true)
-        .build()
-        .map_err(|e| Error::Client(e.into()))
-}
-
-/// Why a redirect is not followed; travels inside of reqwest's error.
-#[derive(Debug, thiserror::Error)]
-enum BadRedirect {
-    #[error("too many redirects")]
-    TooMany,
-    #[error("redirect to {0}, which is not encrypted")]
-    Downgrade(String),
-    #[error("redirect to {0}")]
-    Elsewhere(String),
-}
-
-fn judge_redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    match bad_redirect(attempt.previous(), attempt.url()) {
-        Some(bad) => attempt.error(bad),
-        None => attempt.follow(),
-    }
-}
-
-fn bad_redirect(previous: &[Url], to: &Url) -> Option<BadRedirect> {
-    let was_https = previous.last().is_some_and(|url| url.scheme() == "https");
-    match to.scheme() {
-        _ if previous.len() > MAX_REDIRECTS => Some(BadRedirect::TooMany),
-        "http" if was_https => Some(BadRedirect::Downgrade(shown(to))),
-        "http" | "https" => None,
-        _ => Some(BadRedirect::Elsewhere(shown(to))),
-    }
-}
-
-pub(super) fn connect_error(url: String, error: reqwest::Error, tries: u32) -> Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(inner) = cause {
-        match inner.downcast_ref() {
-            Some(BadRedirect::TooMany) => return Error::Redirects { url },
-            Some(BadRedirect::Downgrade(to)) => return Error::Downgrade { url, to: to.clone() },
-            Some(BadRedirect::Elsewhere(to)) => return Error::Elsewhere { url, to: to.clone() },
-            None => cause = inner.source(),
-        }
-    }
-    // reqwest would show the URL with its query.
-    Error::Connect { url, tries, source: error.without_url() }
-}
-
 fn validator(headers: &HeaderMap) -> Validator {
     let text = |name: HeaderName| {
         let value = headers.get(name)?.to_str().ok()?;
         (value.len() <= 500).then(|| value.to_owned())
     };
-    Validator { etag: text(ETAG), last_modified: text(LAST_MODIFIED), total: None }
+    let last_modified = text(LAST_MODIFIED);
+    let moments = last_modified.as_deref().and_then(http_date).zip(text(DATE).as_deref().and_then(http_date));
+    let strong_date = moments.is_some_and(|(modified, now)| modified < now);
+    Validator { etag: text(ETAG), last_modified, strong_date, total: None }
+}
+
+/// Headers that ask for what is missing of the file that we know.
+fn ranged(from: u64, known: &Validator) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(RANGE, HeaderValue::from_str(&format!("bytes={from}-")).unwrap_or(HeaderValue::from_static("")));
+    if let Some(tag) = known.if_range().and_then(|tag| HeaderValue::from_str(tag).ok()) {
+        headers.insert(IF_RANGE, tag);
+    }
+    headers
 }
 
 /// `bytes START-END/TOTAL`: the start, and the total where it is told.
@@ -419,21 +339,6 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn redirects_are_bounded_and_never_lose_encryption() {
-        let url = |text: &str| text.parse::<Url>().unwrap();
-        let judged = |from: &str, to: &str| bad_redirect(&[url(from)], &url(to)).map(|bad| bad.to_string());
-        assert_eq!(judged("http://a/x", "https://b/x"), None);
-        assert_eq!(judged("https://a/x", "https://b/x"), None);
-        assert_eq!(judged("http://a/x", "http://b/x"), None);
-        assert_eq!(
-            judged("https://a/x", "http://u:p@b/x?k=1").unwrap(),
-            "redirect to http://b/x, which is not encrypted"
-        );
-        assert_eq!(judged("https://a/x", "file:///etc/passwd").unwrap(), "redirect to file:///etc/passwd");
-        assert!(matches!(bad_redirect(&vec![url("http://a"); 11], &url("http://a")), Some(BadRedirect::TooMany)));
-    }
 
     #[test]
     fn content_ranges_are_read() {

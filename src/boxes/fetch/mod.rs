@@ -1,14 +1,23 @@
 //! Downloads: resumed after a cut, within a run and across runs, and passed on while they arrive.
 
+mod access;
 mod body;
+mod call;
+mod limit;
 mod part;
 mod small;
+mod stale;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::{Access, Tokens};
 pub(super) use body::{Download, Outcome};
+pub use limit::Wait;
 pub(super) use part::Part;
-pub use small::small;
+pub(super) use small::{content_type, get};
+pub use small::{document, small};
+pub(super) use stale::{Abandoned, abandoned};
 
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
@@ -66,6 +75,16 @@ pub enum Error {
         status: u16,
         /// Its words.
         reason: &'static str,
+        /// When it wants to be asked again.
+        wait: Option<Wait>,
+    },
+    /// A file of certificates cannot be used.
+    #[error("cannot use the certificates of {}: {why}", path.display())]
+    Certificate {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
     },
     /// Too many redirects.
     #[error("cannot download {url}: more than {MAX_REDIRECTS} redirects")]
@@ -133,8 +152,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// How long the server wants to be left alone.
+    pub(super) fn wait(&self) -> Option<Wait> {
+        if let Self::Status { wait, .. } = self { *wait } else { None }
+    }
+
+    /// Whether the same file from another server may be had.
+    pub(super) fn may_be_elsewhere(&self) -> bool {
+        let gone = matches!(self, Self::Status { .. } | Self::Redirects { .. } | Self::Downgrade { .. });
+        gone || matches!(self, Self::Elsewhere { .. } | Self::Changed { .. }) || self.is_passing()
+    }
+
+    /// Whether there is no such file any more.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Status { status: 404 | 410, .. })
+    }
+
     /// Whether trying again may help.
-    fn is_passing(&self) -> bool {
+    pub(super) fn is_passing(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Cut { .. } | Self::Stalled { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=504),
@@ -153,6 +188,7 @@ impl Explain for Error {
         match self {
             Self::Status { status: 404 | 410, .. } => Exit::BoxNotFound,
             Self::TooLarge { .. } => Exit::BoxRefused,
+            Self::Certificate { .. } => Exit::Usage,
             Self::Interrupted(_) => Exit::Interrupted,
             _ => Exit::Network,
         }
@@ -160,6 +196,9 @@ impl Explain for Error {
 
     fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::Status { status: 429, wait: Some(wait), .. } => {
+                return Some(format!("the server limits downloads; try again in {wait}"));
+            }
             Self::Status { status: 404 | 410, .. } => "check the URL: there is no such file on this server",
             Self::Status { status: 401 | 403 | 407, .. } => {
                 "it wants a login; put it in the URL (https://USER:PASSWORD@…)"
@@ -176,6 +215,9 @@ impl Explain for Error {
             Self::Downgrade { .. } => "ask for the file's final URL; give an http:// one only with `--checksum`",
             Self::Changed { .. } => "it is being replaced at this moment; try again later",
             Self::TooLarge { .. } => "nothing was kept; do not trust this source",
+            Self::Certificate { .. } => {
+                "give files in PEM form: certificates, and for `--cert` the key in the same file"
+            }
             Self::Client(_) => "check the certificates of this system (package ca-certificates)",
             Self::Interrupted(_) => return None,
         };

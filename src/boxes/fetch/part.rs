@@ -15,14 +15,19 @@ use crate::store::{self, Dirs, Lock, Record, read_bounded, read_record, remove_f
 pub(super) struct Validator {
     pub etag: Option<String>,
     pub last_modified: Option<String>,
+    /// The server's clock was past that moment: nobody can have changed the file again within the same second.
+    #[serde(default)]
+    pub strong_date: bool,
     pub total: Option<u64>,
 }
 
 impl Validator {
-    /// What `If-Range` may carry (RFC 9110, 13.1.5): a strong ETag, else a date.
+    /// What `If-Range` may carry (RFC 9110, 13.1.5): a strong ETag; a strong date only where there is no ETag.
     pub fn if_range(&self) -> Option<&str> {
-        let strong = self.etag.as_deref().filter(|tag| !tag.starts_with("W/"));
-        strong.or(self.last_modified.as_deref())
+        match &self.etag {
+            Some(tag) => Some(tag.as_str()).filter(|tag| !tag.starts_with("W/")),
+            None => self.last_modified.as_deref().filter(|_| self.strong_date),
+        }
     }
 
     /// Whether `later` may be the same file, as far as both tell.
@@ -84,6 +89,17 @@ impl Part {
             })
             .unwrap_or_default();
         Ok(Some(Self { data, record, url: shown.into(), file, validator, length, lock }))
+    }
+
+    /// How far another process is at this moment, and how far it has to go; `None` when none has it.
+    pub fn watch(dirs: &Dirs, id: &str) -> Option<(u64, Option<u64>)> {
+        let path = |ending: &str| dirs.downloads().join(format!("{id}.{ending}"));
+        if !Lock::is_held(&path("lock")) {
+            return None;
+        }
+        let done = path("part").metadata().ok()?.len();
+        let record: PartRecord = read_record(&path("json")).ok().flatten()?;
+        Some((done, record.validator.total))
     }
 
     /// How many good bytes there are.

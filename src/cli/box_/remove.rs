@@ -1,12 +1,15 @@
 //! `box remove`.
 
-use std::cell::RefCell;
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::{App, Done, Error, provider};
-use crate::boxes::{Library, Manifest, Removed};
-use crate::config::spec::ProviderKind;
+use super::{App, Done, Error};
+use crate::boxes::{Installed, Library, Manifest, Removed};
+use crate::error::Failure;
+use crate::machine::{BoxUsers, Fleet};
+use crate::store;
 use crate::ui::text;
 
 /// Remove a box from this computer
@@ -27,11 +30,20 @@ pub(super) struct Remove {
     #[arg(long, value_name = "VERSION")]
     box_version: Option<String>,
     /// Which provider's; needed where there are several
-    #[arg(long, value_parser = provider())]
-    provider: Option<ProviderKind>,
-    /// All versions
+    #[arg(long)]
+    provider: Option<String>,
+    /// Which architecture's; needed where there are several
+    #[arg(long, value_name = "ARCH")]
+    architecture: Option<String>,
+    /// All versions, with all providers and architectures
     #[arg(long, conflicts_with = "box_version")]
     all: bool,
+    /// All providers of a version
+    #[arg(long, conflicts_with = "provider")]
+    all_providers: bool,
+    /// All architectures of a provider
+    #[arg(long, conflicts_with = "architecture")]
+    all_architectures: bool,
     /// Even when machines use it: they go on working, new ones cannot be made from it
     #[arg(short, long)]
     force: bool,
@@ -45,47 +57,76 @@ impl Remove {
         if chosen.is_empty() {
             return Err(Error::NoBox { name: self.name.clone(), version: self.box_version.clone() }.into());
         }
-        if chosen.len() > 1 && !self.all {
-            let versions = chosen.iter().map(|one| format!("{} for {}", one.manifest.version, one.manifest.provider));
-            return Err(Error::SeveralBoxes { name: self.name.clone(), versions: versions.collect() }.into());
+        if self.is_ambiguous(&chosen) {
+            let several = chosen.iter().map(|one| kind(&one.manifest)).collect();
+            return Err(Error::SeveralBoxes { name: self.name.clone(), versions: several }.into());
         }
-        let cx = app.ui.cx();
-        let mut removed = Vec::new();
-        for installed in &chosen {
-            let unknown = RefCell::new(None);
-            let users = || {
-                fleet.users_of(&installed.manifest).unwrap_or_else(|failure| {
-                    // Who cannot be asked may use it.
-                    let text = failure.chain();
-                    unknown.replace(Some(failure));
-                    vec![text]
-                })
-            };
-            let result = library.remove(&cx, installed, &users, self.force, app.waits());
-            if let (Err(_), Some(failure)) = (&result, unknown.take()) {
-                return Err(failure);
-            }
-            app.ui.say(&outcome(&installed.manifest, &result?));
-            removed.push(&installed.manifest.version);
-        }
+        let removed = remove(app, &library, &fleet, &chosen, self.force)?;
         if app.ui.json() {
-            app.ui.print_result("removed", &removed)?;
+            let versions: Vec<_> = chosen.iter().map(|one| &one.manifest.version).collect();
+            app.ui.print_result("removed", &versions)?;
         }
+        tell(app, &chosen, &removed);
         Ok(0)
     }
 
     fn means(&self, manifest: &Manifest) -> bool {
         manifest.name == self.name
             && self.box_version.as_ref().is_none_or(|version| *version == manifest.version.to_string())
-            && self.provider.is_none_or(|kind| kind.name() == manifest.provider)
+            && self.provider.as_ref().is_none_or(|provider| *provider == manifest.provider)
+            && self.architecture.as_ref().is_none_or(|wanted| Some(wanted) == manifest.architecture.as_ref())
+    }
+
+    /// Whether more than one version, provider or architecture is meant where not all were asked for.
+    fn is_ambiguous(&self, chosen: &[Installed]) -> bool {
+        fn several<T: Ord>(values: impl Iterator<Item = T>) -> bool {
+            values.collect::<BTreeSet<_>>().len() > 1
+        }
+        let manifests = || chosen.iter().map(|one| &one.manifest);
+        !self.all
+            && (several(manifests().map(|one| &one.version))
+                || !self.all_providers && several(manifests().map(|one| &one.provider))
+                || !self.all_architectures && several(manifests().map(|one| &one.architecture)))
     }
 }
 
-fn outcome(manifest: &Manifest, removed: &Removed) -> String {
-    let Manifest { name, version, .. } = manifest;
-    let freed = text::bytes(removed.freed);
-    match &removed.still_used_by[..] {
-        [] => format!("box `{name}` {version} is removed; {freed} are free again"),
-        users => format!("box `{name}` {version} is removed; its disks stay for {}", text::list(users)),
+/// Removes boxes unless machines use them.
+pub(super) fn remove(
+    app: &App,
+    library: &Library,
+    fleet: &Fleet,
+    chosen: &[Installed],
+    force: bool,
+) -> Result<Removed, Failure> {
+    let known: OnceCell<BoxUsers> = OnceCell::new();
+    let users = |manifest: &Manifest| -> Result<Vec<String>, store::Error> {
+        if known.get().is_none() {
+            // Set by nobody else: one thread.
+            let _ = known.set(fleet.box_users()?);
+        }
+        Ok(known.get().map(|users| users.of(manifest)).unwrap_or_default())
+    };
+    Ok(library.remove(&app.ui.cx(), chosen, &users, force, app.waits())?)
+}
+
+/// Says what was removed, and how much is free again.
+pub(super) fn tell(app: &App, chosen: &[Installed], removed: &Removed) {
+    for (Installed { manifest: Manifest { name, version, .. }, .. }, users) in chosen.iter().zip(&removed.still_used_by)
+    {
+        app.ui.say(&match &users[..] {
+            [] => format!("box `{name}` {version} is removed"),
+            users => format!("box `{name}` {version} is removed; its disks stay for {}", text::list(users)),
+        });
     }
+    app.ui.say(&match removed.freed {
+        0 => "its files stay: other boxes or machines need them".into(),
+        freed => format!("{} are free again", text::bytes(freed)),
+    });
+}
+
+/// Version, provider and architecture of a box, for people.
+pub(super) fn kind(manifest: &Manifest) -> String {
+    let Manifest { version, provider, architecture, .. } = manifest;
+    let architecture = architecture.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+    format!("{version} for {provider}{architecture}")
 }

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use super::accel::Engine;
 use super::files::Files;
-use crate::provider::{Boot, Forward, VmPlan};
+use super::firmware::{self, Flash};
+use crate::config::spec::{DiskBus, Nic};
+use crate::provider::{Boot, Forward, VmPlan, own_mac};
 use crate::store::MachineId;
 
 /// libvirt's choice too: a QEMU that a guest broke out of starts no program.
@@ -67,6 +69,8 @@ pub struct Input<'a> {
     pub files: &'a Files,
     /// What QEMU inherits.
     pub sockets: Sockets,
+    /// UEFI firmware, where it starts by one.
+    pub flash: Option<&'a Flash>,
     /// The machine type of a saved state that is to be loaded; a fresh start where `None`.
     pub incoming: Option<&'a str>,
 }
@@ -76,6 +80,7 @@ pub fn argv(input: &Input<'_>) -> Vec<OsString> {
     let mut args = Args(Vec::new());
     identity(&mut args, input);
     hardware(&mut args, input);
+    flash(&mut args, input.flash);
     monitors(&mut args, input);
     disks(&mut args, input);
     network(&mut args, input);
@@ -107,14 +112,12 @@ fn process_name(id: MachineId) -> String {
 
 fn hardware(args: &mut Args, input: &Input<'_>) {
     let plan = input.plan;
-    let fallback = match input.arch {
-        Arch::X86_64 => "q35",
-        Arch::Aarch64 => "virt",
-    };
+    let fallback = firmware::machine(input.arch, plan.devices.disk_bus);
     let machine = input.incoming.or(plan.qemu.machine.as_deref()).unwrap_or(fallback);
     // Without graphics SeaBIOS talks to the serial console, so what a boot through firmware meets is in the log.
-    let quiet = match (input.arch, &plan.boot) {
-        (Arch::X86_64, Boot::Disk) => ",graphics=off",
+    let quiet = match (input.arch, &plan.boot, input.flash) {
+        (Arch::X86_64, Boot::Disk, None) => ",graphics=off",
+        (_, _, Some(_)) => ",pflash0=firmware,pflash1=nvram",
         _ => "",
     };
     args.put("-machine", &format!("{machine}{quiet}"));
@@ -130,6 +133,25 @@ fn hardware(args: &mut Args, input: &Input<'_>) {
     args.put("-vga", "none");
     args.put("-object", "rng-random,id=rng0,filename=/dev/urandom");
     args.put("-device", "virtio-rng-pci,rng=rng0");
+}
+
+/// UEFI firmware, which the machine type refers to by these names.
+fn flash(args: &mut Args, flash: Option<&Flash>) {
+    let Some(Flash { code, code_format, nvram, nvram_format }) = flash else { return };
+    for (node, file, format, read_only) in
+        [("firmware", code, code_format, "on"), ("nvram", nvram, nvram_format, "off")]
+    {
+        args.option(
+            "-blockdev",
+            &[
+                ("driver", format.as_ref()),
+                ("node-name", node.as_ref()),
+                ("read-only", read_only.as_ref()),
+                ("file.driver", "file".as_ref()),
+                ("file.filename", file.as_os_str()),
+            ],
+        );
+    }
 }
 
 fn monitors(args: &mut Args, input: &Input<'_>) {
@@ -155,6 +177,9 @@ fn monitors(args: &mut Args, input: &Input<'_>) {
 }
 
 fn disks(args: &mut Args, input: &Input<'_>) {
+    let bus = input.plan.devices.disk_bus;
+    let count = input.plan.disks.len();
+    controllers(args, bus, count + usize::from(input.plan.seed.is_some()));
     for index in 0..input.plan.disks.len() {
         let node = format!("disk{index}");
         let path = input.files.disk(index);
@@ -171,20 +196,49 @@ fn disks(args: &mut Args, input: &Input<'_>) {
         );
         // Index 0 belongs to the loader of a kernel that QEMU starts directly.
         let order = index + 1;
-        args.put("-device", &format!("virtio-blk-pci,drive={node},id=blk{index},bootindex={order}"));
+        args.put("-device", &format!("{},id=blk{index},bootindex={order}", disk(bus, index, &node)));
     }
     if let Some(seed) = &input.plan.seed {
+        // The other buses know no disk that cannot be written.
+        let writable = input.plan.seed_writable || !matches!(bus, DiskBus::Virtio | DiskBus::Scsi);
         args.option(
             "-blockdev",
             &[
                 ("driver", "raw".as_ref()),
                 ("node-name", "seed".as_ref()),
-                ("read-only", "on".as_ref()),
+                ("read-only", if writable { "off" } else { "on" }.as_ref()),
                 ("file.driver", "file".as_ref()),
                 ("file.filename", seed.as_os_str()),
             ],
         );
-        args.put("-device", "virtio-blk-pci,drive=seed,id=seedblk");
+        args.put("-device", &format!("{},id=seedblk", disk(bus, count, "seed")));
+    }
+}
+
+/// SATA ports of one controller.
+const PORTS: usize = 6;
+
+/// What the disks of this bus are plugged into, where it is not there by itself.
+fn controllers(args: &mut Args, bus: DiskBus, disks: usize) {
+    match bus {
+        DiskBus::Scsi => args.put("-device", "virtio-scsi-pci,id=scsi0"),
+        DiskBus::Sata => {
+            for index in 0..disks.div_ceil(PORTS) {
+                args.put("-device", &format!("ich9-ahci,id=sata{index}"));
+            }
+        }
+        DiskBus::Virtio | DiskBus::Ide | DiskBus::Nvme => {}
+    }
+}
+
+/// The disk number `index` of a bus.
+fn disk(bus: DiskBus, index: usize, node: &str) -> String {
+    match bus {
+        DiskBus::Virtio => format!("virtio-blk-pci,drive={node}"),
+        DiskBus::Scsi => format!("scsi-hd,bus=scsi0.0,lun={index},drive={node}"),
+        DiskBus::Sata => format!("ide-hd,bus=sata{}.{},drive={node}", index / PORTS, index % PORTS),
+        DiskBus::Ide => format!("ide-hd,bus=ide.{},unit={},drive={node}", index / 2, index % 2),
+        DiskBus::Nvme => format!("nvme,serial={node},drive={node}"),
     }
 }
 
@@ -196,18 +250,20 @@ fn network(args: &mut Args, input: &Input<'_>) {
     }
     args.put("-netdev", &netdev);
     // No option ROM: nobody boots from this network, and loading it costs the firmware time.
-    args.put("-device", &format!("virtio-net-pci,netdev=net0,id=nic0,mac={},romfile=", mac(input.id)));
+    let devices = &input.plan.devices;
+    let card = match devices.nic {
+        Nic::Virtio => "virtio-net-pci",
+        Nic::E1000 => "e1000",
+        Nic::Pcnet => "pcnet",
+        Nic::Vmxnet3 => "vmxnet3",
+    };
+    let mac = devices.mac.clone().unwrap_or_else(|| own_mac(input.id));
+    args.put("-device", &format!("{card},netdev=net0,id=nic0,mac={mac},romfile="));
 }
 
 /// A forward, as QEMU writes it, in its options and in its complaints.
 pub fn rule(forward: &Forward) -> String {
     format!("{}:{}:{}-:{}", forward.protocol, forward.host_ip, forward.host, forward.guest)
-}
-
-/// A locally administered address in QEMU's range, from the id: it stays over restarts and differs between machines.
-fn mac(id: MachineId) -> String {
-    let b = id.bytes();
-    format!("52:54:00:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
 }
 
 fn boot(args: &mut Args, boot: &Boot) {
@@ -268,8 +324,8 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::spec::{Protocol, QemuOptions};
-    use crate::provider::PlannedDisk;
+    use crate::config::spec::{Firmware, Protocol, QemuOptions};
+    use crate::provider::{Devices, PlannedDisk};
 
     fn plan() -> VmPlan {
         let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None };
@@ -279,7 +335,9 @@ mod tests {
             memory: 1024,
             disks: vec![disk],
             boot: Boot::Disk,
+            devices: Devices::default(),
             seed: None,
+            seed_writable: false,
             forwards: vec![
                 Forward { protocol: Protocol::Tcp, host_ip: [127, 0, 0, 1].into(), host: 2200, guest: 22 },
                 Forward { protocol: Protocol::Udp, host_ip: [0, 0, 0, 0].into(), host: 5353, guest: 53 },
@@ -292,7 +350,14 @@ mod tests {
         let id = "00112233445546778899aabbccddeeff".parse().unwrap();
         let files = Files::new(Path::new("/home/a,b/m"));
         let sockets = Sockets { control: 7, status: 8, console: 9 };
-        let args = argv(&Input { arch, engine, id, plan, files: &files, sockets, incoming });
+        let flash = (plan.devices.firmware == Some(Firmware::Uefi)).then(|| Flash {
+            code: "/fw/CODE,4M.fd".into(),
+            code_format: "raw".into(),
+            nvram: files.nvram(),
+            nvram_format: "raw".into(),
+        });
+        let flash = flash.as_ref();
+        let args = argv(&Input { arch, engine, id, plan, files: &files, sockets, flash, incoming });
         let words: Vec<_> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
         words.join(" ").replace(" -", "\n-")
     }
@@ -357,6 +422,99 @@ mod tests {
         }
         assert!(!text.contains("\n-sandbox"));
         assert!(text.ends_with("--sandbox off"));
+    }
+
+    fn lines(plan: &VmPlan, words: &[&str]) -> String {
+        let text = text(Arch::X86_64, Engine::Tcg, plan, None);
+        let picked = text.lines().filter(|line| words.iter().any(|word| line.starts_with(word)));
+        picked.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn disks_and_seed_hang_on_the_bus_that_the_plan_names() {
+        let mut plan = plan();
+        plan.disks.push(plan.disks[0].clone());
+        plan.seed = Some("/s/seed.img".into());
+        for (bus, machine, expected, read_only) in [
+            (
+                DiskBus::Virtio,
+                "q35",
+                "-device virtio-blk-pci,drive=disk0,id=blk0,bootindex=1\n\
+                 -device virtio-blk-pci,drive=disk1,id=blk1,bootindex=2\n\
+                 -device virtio-blk-pci,drive=seed,id=seedblk",
+                true,
+            ),
+            (
+                DiskBus::Scsi,
+                "q35",
+                "-device virtio-scsi-pci,id=scsi0\n\
+                 -device scsi-hd,bus=scsi0.0,lun=0,drive=disk0,id=blk0,bootindex=1\n\
+                 -device scsi-hd,bus=scsi0.0,lun=1,drive=disk1,id=blk1,bootindex=2\n\
+                 -device scsi-hd,bus=scsi0.0,lun=2,drive=seed,id=seedblk",
+                true,
+            ),
+            (
+                DiskBus::Sata,
+                "q35",
+                "-device ich9-ahci,id=sata0\n\
+                 -device ide-hd,bus=sata0.0,drive=disk0,id=blk0,bootindex=1\n\
+                 -device ide-hd,bus=sata0.1,drive=disk1,id=blk1,bootindex=2\n\
+                 -device ide-hd,bus=sata0.2,drive=seed,id=seedblk",
+                false,
+            ),
+            (
+                DiskBus::Ide,
+                "pc",
+                "-device ide-hd,bus=ide.0,unit=0,drive=disk0,id=blk0,bootindex=1\n\
+                 -device ide-hd,bus=ide.0,unit=1,drive=disk1,id=blk1,bootindex=2\n\
+                 -device ide-hd,bus=ide.1,unit=0,drive=seed,id=seedblk",
+                false,
+            ),
+            (
+                DiskBus::Nvme,
+                "q35",
+                "-device nvme,serial=disk0,drive=disk0,id=blk0,bootindex=1\n\
+                 -device nvme,serial=disk1,drive=disk1,id=blk1,bootindex=2\n\
+                 -device nvme,serial=seed,drive=seed,id=seedblk",
+                false,
+            ),
+        ] {
+            plan.devices.disk_bus = bus;
+            let devices = ["-device virtio-blk", "-device virtio-scsi", "-device scsi", "-device i", "-device nvme"];
+            assert_eq!(lines(&plan, &devices), expected);
+            assert_eq!(lines(&plan, &["-machine"]), format!("-machine {machine},graphics=off"));
+            let seed = lines(&plan, &["-blockdev driver=raw"]);
+            assert_eq!(seed.contains("read-only=on"), read_only, "{seed}");
+            plan.seed_writable = true;
+            assert!(!lines(&plan, &["-blockdev driver=raw"]).contains("read-only=on"));
+            plan.seed_writable = false;
+        }
+    }
+
+    #[test]
+    fn the_network_card_and_its_address_are_the_plans() {
+        let mut plan = plan();
+        for (nic, name) in
+            [(Nic::Virtio, "virtio-net-pci"), (Nic::E1000, "e1000"), (Nic::Pcnet, "pcnet"), (Nic::Vmxnet3, "vmxnet3")]
+        {
+            plan.devices = Devices { nic, mac: Some("08:00:27:01:02:03".into()), ..Devices::default() };
+            let card = format!("-device {name},netdev=net0,id=nic0,mac=08:00:27:01:02:03,romfile=");
+            assert_eq!(lines(&plan, &[&format!("-device {name},")]), card);
+        }
+    }
+
+    #[test]
+    fn a_start_by_uefi_has_firmware_and_variables_of_its_own() {
+        let mut plan = plan();
+        plan.devices.firmware = Some(Firmware::Uefi);
+        snapbox::assert_data_eq!(
+            lines(&plan, &["-machine", "-blockdev driver=raw"]),
+            snapbox::str![[r"
+-machine q35,pflash0=firmware,pflash1=nvram
+-blockdev driver=raw,node-name=firmware,read-only=on,file.driver=file,file.filename=/fw/CODE,,4M.fd
+-blockdev driver=raw,node-name=nvram,read-only=off,file.driver=file,file.filename=/home/a,,b/m/nvram.fd
+"]]
+        );
     }
 
     #[test]

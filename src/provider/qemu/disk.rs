@@ -14,6 +14,7 @@ use super::host;
 use crate::provider::PlannedDisk;
 use crate::store;
 use crate::sys;
+use crate::trace;
 
 /// The fields of version 2 (`docs/interop/qcow2.txt`), which later versions begin with too.
 const HEADER: usize = 72;
@@ -133,6 +134,7 @@ fn qemu_img(verb: &str, path: &Path, args: &[&OsStr]) -> Result<(), Error> {
     // A group of its own: Ctrl-C must not cut it in the middle of a resize. It takes some milliseconds.
     command.args(args).stdin(Stdio::null()).process_group(0);
     sys::die_with_parent(&mut command);
+    trace::command(&command);
     let program = format!("qemu-img {verb}");
     let output = command.output().map_err(|source| Error::Run { program: program.clone(), source })?;
     if output.status.success() {

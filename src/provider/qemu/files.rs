@@ -75,6 +75,11 @@ impl Files {
         self.0.join(format!("disk{index}.{pid}.new"))
     }
 
+    /// The variables of its UEFI firmware.
+    pub fn nvram(&self) -> PathBuf {
+        self.0.join("nvram.fd")
+    }
+
     /// Memory and devices of a machine that does not run.
     pub fn saved(&self) -> PathBuf {
         self.0.join("saved-state")
@@ -131,8 +136,8 @@ fn rank(name: &str) -> Option<u8> {
     let disk = name.strip_prefix("disk").and_then(|rest| rest.strip_suffix(".qcow2").or(rest.strip_suffix(".new")));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match name {
-        "saved-state" | "saved-state.part" | "saved-state.used" | "qmp.sock" | "status.sock" | "console.sock"
-        | "console.log" | "console.log.old" | "qemu.log" | "qemu.log.old" | "qemu.pid" => Some(0),
+        "nvram.fd" | "saved-state" | "saved-state.part" | "saved-state.used" | "qmp.sock" | "status.sock"
+        | "console.sock" | "console.log" | "console.log.old" | "qemu.log" | "qemu.log.old" | "qemu.pid" => Some(0),
         "qemu.json" => Some(1),
         "qemu.lock" => Some(2),
         _ => disk.filter(|numbers| numbers.split('.').all(digits)).map(|_| 0),

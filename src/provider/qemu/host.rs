@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use super::super::{Error, Finding, HostReport, Level};
 use super::accel::{self, Engine, Facts};
 use super::argv::Arch;
+use super::firmware;
 use crate::config::spec::Accel;
 
 /// Makes and grows disks.
@@ -47,6 +48,30 @@ pub fn install_command() -> Option<String> {
     let release = release.unwrap_or_default();
     let from = qemu_utils_version().and_then(|version| backports(&release, &version));
     command_for(&release, env::consts::ARCH, from.as_deref(), rustix::process::getuid().is_root())
+}
+
+/// The command that installs UEFI firmware on this host.
+pub fn firmware_command() -> Option<String> {
+    let release = fs::read_to_string("/etc/os-release").or_else(|_| fs::read_to_string("/usr/lib/os-release"));
+    let release = release.unwrap_or_default();
+    firmware_command_for(&release, env::consts::ARCH, rustix::process::getuid().is_root())
+}
+
+fn firmware_command_for(release: &str, arch: &str, root: bool) -> Option<String> {
+    let names = [value(release, "ID"), value(release, "ID_LIKE")];
+    let mut names = names.into_iter().flatten().flat_map(str::split_whitespace);
+    let arm = arch == "aarch64";
+    let command = names.find_map(|name| match name {
+        "debian" | "ubuntu" => Some(if arm { "apt-get install qemu-efi-aarch64" } else { "apt-get install ovmf" }),
+        "fedora" | "rhel" | "centos" => Some(if arm { "dnf install edk2-aarch64" } else { "dnf install edk2-ovmf" }),
+        "arch" => Some(if arm { "pacman -S edk2-aarch64" } else { "pacman -S edk2-ovmf" }),
+        "suse" | "opensuse" => {
+            Some(if arm { "zypper install qemu-uefi-aarch64" } else { "zypper install qemu-ovmf-x86_64" })
+        }
+        "alpine" => Some(if arm { "apk add aavmf" } else { "apk add ovmf" }),
+        _ => None,
+    })?;
+    Some(if root { command.to_owned() } else { format!("sudo {command}") })
 }
 
 /// The version of an installed `qemu-utils`, on hosts with dpkg.
@@ -107,6 +132,7 @@ pub fn probe() -> HostReport {
         Some(path) => report.tell_program(&path, version(&path)),
         None => report.tell_missing(&missing(QEMU_IMG)),
     }
+    report.findings.extend(Arch::host().map(firmware::probe));
     report.findings.extend(acceleration(env::var(accel::OVERRIDE).ok().as_deref(), &Facts::gather()));
     report
 }
@@ -226,6 +252,18 @@ mod tests {
             assert_eq!(command_for(release, arch, from, root).as_deref(), Some(command));
         }
         assert_eq!(command_for("ID=plan9", "x86_64", None, true), None);
+    }
+
+    #[test]
+    fn firmware_has_its_command_too() {
+        for (release, arch, command) in [
+            ("ID=debian", "x86_64", "sudo apt-get install ovmf"),
+            ("ID=ubuntu", "aarch64", "sudo apt-get install qemu-efi-aarch64"),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"", "x86_64", "sudo dnf install edk2-ovmf"),
+        ] {
+            assert_eq!(firmware_command_for(release, arch, false).as_deref(), Some(command));
+        }
+        assert_eq!(firmware_command_for("ID=plan9", "x86_64", true), None);
     }
 
     #[test]

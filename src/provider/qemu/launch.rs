@@ -9,19 +9,21 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use super::super::{Error, Forward, VmPlan};
+use super::super::{Devices, Error, Forward, VmPlan};
 use super::accel::Engine;
 use super::argv::{self, Arch, Input, Sockets};
 use super::files::{Files, tail};
+use super::firmware::Flash;
 use super::host;
 use super::process::Process;
 use super::qmp::{self, Qmp};
 use super::socket;
 use super::state::strip_prefix;
-use crate::config::spec::Protocol;
+use crate::config::spec::{DiskBus, Protocol, mac_address};
 use crate::progress::Cx;
 use crate::store::{self, Lock, MachineId};
 use crate::sys;
+use crate::trace;
 
 /// How long QEMU may take until its monitor answers. It takes 60 ms; a host that swaps takes seconds.
 const READY: Duration = Duration::from_secs(60);
@@ -46,6 +48,8 @@ pub struct Launch<'a> {
     pub plan: &'a VmPlan,
     /// How instructions are run.
     pub engine: Engine,
+    /// UEFI firmware, where it starts by one.
+    pub flash: Option<&'a Flash>,
     /// The machine type of a saved state that is to be loaded.
     pub incoming: Option<&'a str>,
     /// Descriptors that the process holds until it ends.
@@ -85,6 +89,7 @@ impl Launch<'_> {
         keep.extend(listeners.iter().map(AsFd::as_fd));
         keep.extend(self.keep);
         cx.check()?;
+        trace::command(&command);
         let child = sys::spawn_detached(&mut command, &keep)
             .map_err(|source| Error::Run { program: program.display().to_string(), source })?;
         let started = Started::watch(child)?;
@@ -100,8 +105,8 @@ impl Launch<'_> {
     fn command(&self, arch: Arch, program: &PathBuf, listeners: &[UnixListener; 3]) -> Result<Command, Error> {
         let [control, status, console] = listeners.each_ref().map(AsRawFd::as_raw_fd);
         let sockets = Sockets { control, status, console };
-        let Self { id, files, plan, engine, incoming, .. } = *self;
-        let args = argv::argv(&Input { arch, engine, id, plan, files, sockets, incoming });
+        let Self { id, files, plan, engine, flash, incoming, .. } = *self;
+        let args = argv::argv(&Input { arch, engine, id, plan, files, sockets, flash, incoming });
         drop(Files::open_log(&files.console_log())?);
         let log = Files::open_log(&files.log())?;
         let log2 = log.try_clone().map_err(|e| store::Error::io("open", files.log(), e))?;
@@ -203,6 +208,7 @@ pub fn objections(plan: &VmPlan) -> Vec<(String, Option<String>)> {
     if plan.memory < 16 {
         object(format!("{} MiB of memory are too few", plan.memory), "set `memory` to what the guest needs");
     }
+    device_objections(plan, &mut object);
     for forward in &plan.forwards {
         forward_objections(forward, &mut object);
     }
@@ -217,6 +223,20 @@ pub fn objections(plan: &VmPlan) -> Vec<(String, Option<String>)> {
         }
     }
     found
+}
+
+fn device_objections(plan: &VmPlan, object: &mut impl FnMut(String, &str)) {
+    let Devices { disk_bus, mac, .. } = &plan.devices;
+    if mac.as_deref().is_some_and(|mac| mac_address(mac).as_deref() != Some(mac)) {
+        object("the network card's hardware address is none".into(), "set `mac` to one like 52:54:00:12:34:56");
+    }
+    // Two channels with two disks each.
+    if *disk_bus == DiskBus::Ide && plan.disks.len() + usize::from(plan.seed.is_some()) > 4 {
+        object("parallel ATA has room for four disks, the seed counted".into(), "set `disk_bus` to another one");
+    }
+    if *disk_bus == DiskBus::Ide && Arch::host() == Some(Arch::Aarch64) {
+        object("this architecture has no parallel ATA".into(), "set `disk_bus = \"sata\"` or another one");
+    }
 }
 
 fn forward_objections(forward: &Forward, object: &mut impl FnMut(String, &str)) {
@@ -284,13 +304,16 @@ mod tests {
             memory: 4,
             disks: Vec::new(),
             boot: Boot::Disk,
+            devices: Devices { mac: Some("x,y".into()), ..Devices::default() },
             seed: None,
+            seed_writable: false,
             forwards: vec![six, forward(80), forward(80), forward(0)],
             qemu: QemuOptions { extra_args: vec!["--daemonize".into()], ..QemuOptions::default() },
         };
         let texts: Vec<_> = objections(&plan).into_iter().map(|(text, _)| text).collect();
-        assert_eq!(texts.len(), 7, "{texts:#?}");
-        assert!(texts[3].contains("IPv6"));
-        assert!(texts[6].contains("-daemonize"));
+        assert_eq!(texts.len(), 8, "{texts:#?}");
+        assert!(texts[3].contains("hardware address"));
+        assert!(texts[4].contains("IPv6"));
+        assert!(texts[7].contains("-daemonize"));
     }
 }

@@ -8,6 +8,7 @@ mod accel;
 mod argv;
 mod disk;
 mod files;
+mod firmware;
 mod host;
 mod launch;
 mod process;
@@ -18,7 +19,7 @@ mod socket;
 mod state;
 mod vm;
 
-use super::{Boot, Error, Finding, HostReport, Level, Provider, Vm, VmHome, VmPlan};
+use super::{Error, Finding, HostReport, Level, Provider, Vm, VmHome, VmPlan};
 use crate::config::spec::{MachineSpec, ProviderKind};
 
 /// The provider.
@@ -53,13 +54,6 @@ impl Provider for Qemu {
 fn check(plan: &VmPlan) -> Vec<Finding> {
     let bad = |(text, fix)| Finding { level: Level::Bad, text, fix };
     let mut findings: Vec<_> = launch::objections(plan).into_iter().map(bad).collect();
-    let firmware = ["-bios", "-pflash", "-drive", "-blockdev"];
-    let has_firmware = firmware.iter().any(|option| argv::has(&plan.qemu.extra_args, option));
-    if argv::Arch::host() == Some(argv::Arch::Aarch64) && plan.boot == Boot::Disk && !has_firmware {
-        findings.push(bad((
-            "this architecture has no built-in firmware, and the box brings no kernel of its own".into(),
-            Some("pass UEFI firmware: extra_args = [\"-bios\", \"/path/to/QEMU_EFI.fd\"]".into()),
-        )));
-    }
+    findings.extend(firmware::objection(plan));
     findings
 }

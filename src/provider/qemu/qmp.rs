@@ -12,6 +12,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use serde_json::{Value, json};
 
 use crate::progress::{Cx, Interrupted};
+use crate::trace;
 
 /// The longest line that we accept. QEMU's longest answers (schemas) are some hundred KiB, and we ask for none of them.
 const LINE_LIMIT: usize = 1 << 20;
@@ -196,8 +197,15 @@ impl Qmp {
     /// Runs a command; `arguments` is an object or null.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value, Error> {
         let text = self.request(command, arguments);
+        let began = Instant::now();
         self.stream.write_all(&text)?;
-        self.answer(command)
+        let answer = self.answer(command);
+        trace::tell(|| {
+            let (request, took) = (String::from_utf8_lossy(&text), began.elapsed());
+            let outcome = answer.as_ref().map_or_else(ToString::to_string, |_| "done".into());
+            format!("qmp {}: {outcome} in {took:.1?}", request.trim_end())
+        });
+        answer
     }
 
     /// Gives QEMU an open file under a name.

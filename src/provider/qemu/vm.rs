@@ -16,7 +16,7 @@ use super::launch::{self, Launch};
 use super::process::Process;
 use super::qmp::{self, Qmp};
 use super::record::{self, QemuRecord, Start};
-use super::{host, saved, socket, state};
+use super::{firmware, host, saved, socket, state};
 use crate::config::spec::QemuOptions;
 use crate::progress::Cx;
 use crate::store::{self, Lock};
@@ -234,12 +234,14 @@ impl Vm for QemuVm {
                 cx.warn(format!("KVM is used because it was asked for, but may not work: {reason}"));
             }
         }
+        let flash = firmware::prepare(&self.files, plan, program.0)?;
         let start = self.begin(engine);
         let log_from = start.log_from;
         let record = QemuRecord { plan: plan.clone(), created: true, start: Some(start), saved: None };
         record::write(&self.files, &record)?;
         let Self { home: VmHome { id, .. }, files, .. } = self;
-        Launch { id: *id, files, plan, engine, incoming: None, keep, log_from }.run(cx, program, lock).map(drop)
+        let flash = flash.as_ref();
+        Launch { id: *id, files, plan, engine, flash, incoming: None, keep, log_from }.run(cx, program, lock).map(drop)
     }
 
     fn press_power_button(&mut self) -> Result<(), Error> {
@@ -334,12 +336,14 @@ impl Vm for QemuVm {
         self.require_files(&plan)?;
         let running = Error::State { action: "resume", state: "running already", hint: "`vbox-rs status` shows it" };
         let lock = launch::lock(cx, &self.files)?.ok_or(running)?;
+        let flash = firmware::prepare(&self.files, &plan, program.0)?;
         let start = self.begin(saved.engine);
         let log_from = start.log_from;
         record::write(&self.files, &QemuRecord { plan: plan.clone(), start: Some(start), ..record })?;
         let incoming = Some(saved.machine.as_str());
         let Self { home: VmHome { id, .. }, files, .. } = &*self;
-        let launch = Launch { id: *id, files, plan: &plan, engine: saved.engine, incoming, keep, log_from };
+        let (plan, engine, flash) = (&plan, saved.engine, flash.as_ref());
+        let launch = Launch { id: *id, files, plan, engine, flash, incoming, keep, log_from };
         let mut qmp = launch.run(cx, program, lock)?;
         qmp.set_limit(COMMAND);
         if let Err(error) = self.load(cx, &mut qmp, saved.way) {

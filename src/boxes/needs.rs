@@ -1,0 +1,42 @@
+//! What machines need of the library. Told by whoever knows machines.
+
+use std::collections::BTreeMap;
+
+use super::manifest::{Manifest, digest_of};
+
+/// Which files of the library machines stand on.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    files: BTreeMap<String, Need>,
+    /// Machines whose record cannot be read, each with the reason: they may need any file.
+    pub unreadable: Vec<String>,
+}
+
+/// Who needs a file.
+#[derive(Clone, Debug)]
+pub(super) struct Need {
+    pub machines: Vec<String>,
+    /// What a machine's record tells of the box that brought the file.
+    pub manifest: Manifest,
+}
+
+impl Needs {
+    /// A machine, as people know it, stands on this box.
+    pub fn add(&mut self, machine: &str, manifest: &Manifest) {
+        for file in manifest.files() {
+            let need = || Need { machines: Vec::new(), manifest: manifest.clone() };
+            self.files.entry(file).or_insert_with(need).machines.push(machine.into());
+        }
+    }
+
+    /// Machines that stand on the content with this SHA-256, whatever its form.
+    pub(super) fn machines(&self, digest: &str) -> Vec<String> {
+        let begins = self.files.range(digest.to_owned()..).take_while(|(file, _)| digest_of(file) == digest);
+        begins.flat_map(|(_, need)| need.machines.iter().cloned()).collect()
+    }
+
+    /// Every file with who needs it.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&String, &Need)> {
+        self.files.iter()
+    }
+}

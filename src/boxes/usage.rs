@@ -1,0 +1,84 @@
+//! What boxes take on the disk, and what they share.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::library::{Library, Listing};
+use super::manifest::{Manifest, digest_of};
+use super::sweep::stored;
+
+/// What the boxes of a listing take.
+#[derive(Debug, Default)]
+pub struct Usage {
+    /// By SHA-256, in whatever forms the content lies there.
+    contents: BTreeMap<String, Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    size: u64,
+    boxes: usize,
+}
+
+/// What one box takes on the disk, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Taken {
+    /// In all: without holes, with what was converted from its disks.
+    pub real: u64,
+    /// Of that, what other boxes have too.
+    pub shared: u64,
+}
+
+impl Library {
+    /// Looks at the files of `listing`.
+    pub fn usage(&self, listing: &Listing) -> Usage {
+        let mut contents: BTreeMap<String, Content> = BTreeMap::new();
+        for installed in &listing.boxes {
+            for digest in digests(&installed.manifest) {
+                contents.entry(digest).or_default().boxes += 1;
+            }
+        }
+        for file in stored(&self.disks()).into_iter().chain(stored(&self.converted())) {
+            if let Some(content) = contents.get_mut(digest_of(&file.name)) {
+                content.size += file.size;
+            }
+        }
+        Usage { contents }
+    }
+}
+
+impl Usage {
+    /// What one box of the listing takes.
+    pub fn of(&self, manifest: &Manifest) -> Taken {
+        let mut taken = Taken::default();
+        for content in digests(manifest).iter().filter_map(|digest| self.contents.get(digest)) {
+            taken.real += content.size;
+            taken.shared += if content.boxes > 1 { content.size } else { 0 };
+        }
+        taken
+    }
+
+    /// What all boxes take together: what several have counts once.
+    pub fn total(&self) -> u64 {
+        self.contents.values().map(|content| content.size).sum()
+    }
+}
+
+impl Listing {
+    /// Boxes that have content in common with `manifest`, as `name version`.
+    pub fn sharing(&self, manifest: &Manifest) -> Vec<String> {
+        let ours = digests(manifest);
+        let others = self.boxes.iter().map(|one| &one.manifest).filter(|other| *other != manifest);
+        let share = others.filter(|other| digests(other).iter().any(|digest| ours.contains(digest)));
+        share.map(|other| format!("{} {}", other.name, other.version)).collect()
+    }
+}
+
+/// Each once: a box may have one image twice.
+fn digests(manifest: &Manifest) -> Vec<String> {
+    let mut all: Vec<String> = manifest.files().iter().map(|file| digest_of(file).to_owned()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
