@@ -12,6 +12,7 @@ use super::tree::Function;
 use super::value::Value;
 
 /// A class or module.
+#[expect(clippy::struct_field_names, reason = "Ruby's words")]
 pub struct Class {
     /// With the modules that it lies in: `Vagrant::Util`.
     pub name: RefCell<Rc<str>>,
@@ -53,7 +54,10 @@ pub struct Method {
 /// What a method does.
 #[derive(Clone)]
 pub enum MethodBody {
-    Function { function: Rc<Function>, lexical: Rc<Lexical> },
+    Function {
+        function: Rc<Function>,
+        lexical: Rc<Lexical>,
+    },
     /// `attr_reader`.
     Get(Name),
     /// `attr_writer`.
@@ -100,7 +104,7 @@ impl Class {
             for module in here.included.borrow().iter() {
                 all.extend(module.ancestors());
             }
-            class = here.superclass.clone();
+            class = here.superclass.as_ref().map(Rc::clone);
         }
         all
     }
@@ -112,7 +116,7 @@ impl Class {
             if Rc::ptr_eq(&here, other) || here.included.borrow().iter().any(|module| module.descends_from(other)) {
                 return true;
             }
-            class = here.superclass.clone();
+            class = here.superclass.as_ref().map(Rc::clone);
         }
         false
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::interp::{Call, Interp};
 use super::flow::{Flow, Result};
+use super::interp::{Call, Interp};
 use super::names::Name;
 use super::value::Value;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::class::{Class, Object};
 use super::flow::{Flow, Result};
-use super::host::{Bounds, Host, Stop, StopKind, Stream};
+use super::host::{Bounds, Host, HostObject, Stop, StopKind, Stream};
 use super::names::Name;
 use super::scope::{Frame, Lexical, Proc, Scope};
 use super::tree::{At, Node};
@@ -35,6 +35,8 @@ pub struct Interp {
     pub stack: Vec<At>,
     /// Classes that the interpreter itself knows, by name.
     pub known: HashMap<&'static str, Rc<Class>>,
+    /// Modules whose methods the embedding program answers.
+    pub modules: HashMap<&'static str, Rc<dyn HostObject>>,
 }
 
 /// A file that was read.
@@ -101,6 +103,7 @@ impl Interp {
             tags: Cell::new(1),
             stack: Vec::new(),
             known: HashMap::new(),
+            modules: HashMap::new(),
         };
         super::core::define(&mut ruby);
         ruby
@@ -118,6 +121,12 @@ impl Interp {
         let module = Class::new(name, None, true);
         self.register(name, &module);
         module
+    }
+
+    /// Makes a module whose methods the embedding program answers.
+    pub fn define_host_module(&mut self, name: &'static str, module: Rc<dyn HostObject>) {
+        self.define_module(name);
+        self.modules.insert(name, module);
     }
 
     fn register(&mut self, name: &'static str, class: &Rc<Class>) {
@@ -159,7 +168,8 @@ impl Interp {
             file.tree = Some(Rc::clone(&tree));
         }
         let lexical = Rc::new(Lexical { class: Rc::clone(&self.object), parent: None });
-        let frame = Frame { me: self.main.clone(), method: None, args: Vec::new(), function: None, block: None, lexical };
+        let frame =
+            Frame { me: self.main.clone(), method: None, args: Vec::new(), function: None, block: None, lexical };
         let tag = self.tag();
         let scope = Scope::new(Rc::new(frame), tag);
         match self.eval(&tree, &scope) {
@@ -214,6 +224,7 @@ impl Interp {
         Ok(())
     }
 
+    #[expect(clippy::unused_self, reason = "its siblings need the run")]
     fn bound(&self, what: &str) -> Flow {
         Stop { message: format!("it takes too much: {what}"), kind: StopKind::Bound }.into()
     }
@@ -227,11 +238,13 @@ impl Interp {
     }
 
     /// What Ruby can do and we cannot.
+    #[expect(clippy::unused_self, reason = "its siblings need the run")]
     pub fn unsupported(&self, what: impl Into<String>) -> Flow {
         Stop { message: what.into(), kind: StopKind::Unsupported }.into()
     }
 
     /// What the host refuses.
+    #[expect(clippy::unused_self, reason = "its siblings need the run")]
     pub fn refused(&self, why: impl Into<String>) -> Flow {
         Stop { message: why.into(), kind: StopKind::Refused }.into()
     }
@@ -272,6 +285,7 @@ impl Interp {
     }
 
     /// As `to_s` has it, the program's own methods included.
+    #[expect(clippy::wrong_self_convention, reason = "Ruby's name of it")]
     pub fn to_s(&mut self, value: &Value) -> Result<String> {
         if let Some(text) = show::to_s(value) {
             return Ok(text);

@@ -8,7 +8,7 @@ mod class;
 mod core;
 mod eval;
 mod flow;
-pub mod host;
+mod host;
 mod interp;
 mod library;
 mod lower;
@@ -20,8 +20,11 @@ mod tree;
 mod value;
 
 pub use flow::{Flow, Result};
+pub use host::{Bounds, Host, HostObject, Output, StopKind, Stream};
 pub use interp::{Call, Interp};
 pub use names::Name;
+pub use scope::Proc;
+pub use tree::At;
 pub use value::{Hash, Value};
 
 #[cfg(test)]

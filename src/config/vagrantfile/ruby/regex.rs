@@ -36,7 +36,8 @@ fn translated(source: &str) -> String {
     while let Some(at) = rest.find("(?") {
         let (before, group) = rest.split_at(at);
         out.push_str(before);
-        let flags_end = group[2..].find(|c: char| !matches!(c, 'm' | 'i' | 'x' | '-')).map_or(group.len(), |end| end + 2);
+        let flags_end =
+            group[2..].find(|c: char| !matches!(c, 'm' | 'i' | 'x' | '-')).map_or(group.len(), |end| end + 2);
         let is_flags = flags_end > 2 && group[flags_end..].starts_with([':', ')']);
         let escaped = before.len() - before.trim_end_matches('\\').len();
         if is_flags && escaped % 2 == 0 {

@@ -50,12 +50,14 @@ fn nested(value: &Value, depth: usize) -> String {
             format!("[{}]", items.join(", "))
         }
         Value::Hash(hash) => {
-            let pair = |(key, value): &(Value, Value)| format!("{}=>{}", nested(key, depth - 1), nested(value, depth - 1));
+            let pair =
+                |(key, value): &(Value, Value)| format!("{}=>{}", nested(key, depth - 1), nested(value, depth - 1));
             let pairs: Vec<_> = hash.map.borrow().values().map(pair).collect();
             format!("{{{}}}", pairs.join(", "))
         }
         Value::Range(range) => {
-            let end = |value: &Value| if value.is_nil() { String::new() } else { nested(value, depth.saturating_sub(1)) };
+            let end =
+                |value: &Value| if value.is_nil() { String::new() } else { nested(value, depth.saturating_sub(1)) };
             format!("{}{}{}", end(&range.low), if range.exclusive { "..." } else { ".." }, end(&range.high))
         }
         Value::Regex(regex) => {
@@ -74,7 +76,8 @@ fn nested(value: &Value, depth: usize) -> String {
                 return format!("#<{name} ...>");
             }
             let vars = object.instance_vars.borrow();
-            let vars: Vec<_> = vars.iter().map(|(name, value)| format!("{name}={}", nested(value, depth - 1))).collect();
+            let vars: Vec<_> =
+                vars.iter().map(|(name, value)| format!("{name}={}", nested(value, depth - 1))).collect();
             if vars.is_empty() { format!("#<{name}>") } else { format!("#<{name} {}>", vars.join(", ")) }
         }
         Value::Host(object) => format!("#<{}>", object.class_name()),
@@ -117,7 +120,7 @@ pub fn quoted(text: &str) -> String {
             '\u{1b}' => out.push_str("\\e"),
             '\0' => out.push_str("\\0"),
             '#' if matches!(rest.peek(), Some('{' | '$' | '@')) => out.push_str("\\#"),
-            c if c.is_control() => out.push_str(&format!("\\x{:02X}", u32::from(c))),
+            c if c.is_control() => out.extend(format!("\\x{:02X}", u32::from(c)).chars()),
             c => out.push(c),
         }
     }
@@ -129,6 +132,31 @@ fn symbol(text: &str) -> String {
     let word = text.trim_end_matches(['?', '!', '=']);
     let plain = word.chars().next().is_some_and(|c| c.is_alphabetic() || matches!(c, '_' | '@' | '$'))
         && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '@' | '$'));
-    let operator = matches!(text, "+" | "-" | "*" | "/" | "%" | "**" | "==" | "!=" | "<" | ">" | "<=" | ">=" | "<=>" | "<<" | ">>" | "!" | "=~" | "[]" | "[]=" | "===" | "&" | "|" | "^" | "~");
+    let operator = matches!(
+        text,
+        "+" | "-"
+            | "*"
+            | "/"
+            | "%"
+            | "**"
+            | "=="
+            | "!="
+            | "<"
+            | ">"
+            | "<="
+            | ">="
+            | "<=>"
+            | "<<"
+            | ">>"
+            | "!"
+            | "=~"
+            | "[]"
+            | "[]="
+            | "==="
+            | "&"
+            | "|"
+            | "^"
+            | "~"
+    );
     if plain || operator { format!(":{text}") } else { format!(":{}", quoted(text)) }
 }

@@ -108,7 +108,10 @@ fn control_flow_goes_where_ruby_goes() {
         ("i = 0; while true; i += 1; next if i == 2; break if i > 3; print i; end; puts", "13"),
         ("for a, b in {x: 1, y: 2} do print a, b end; puts", "x1y2"),
         ("r = [1, 2, 3].each { |x| break x * 10 if x == 2 }; p r", "20"),
-        ("begin; raise ArgumentError, 'bad'; rescue => e; puts e.message, e.class; ensure; puts 'end'; end", "bad\nArgumentError\nend"),
+        (
+            "begin; raise ArgumentError, 'bad'; rescue => e; puts e.message, e.class; ensure; puts 'end'; end",
+            "bad\nArgumentError\nend",
+        ),
         ("x = Integer('z') rescue 5; p x", "5"),
         ("def f; [1, 2].each { |x| return x }; 9; end; p f", "1"),
         ("n = 0; begin; n += 1; raise 'x' if n < 3; p n; rescue; retry; end", "3"),
@@ -121,7 +124,10 @@ fn control_flow_goes_where_ruby_goes() {
 #[test]
 fn methods_blocks_and_lambdas_take_their_arguments() {
     check(&[
-        ("def f(a, b = a * 2, *c, d, e: 1, **f, &g); p a, b, c, d, e, f; end; f 1, 2, 3, e: 5, z: 6", "1\n2\n[]\n3\n5\n{:z=>6}"),
+        (
+            "def f(a, b = a * 2, *c, d, e: 1, **f, &g); p a, b, c, d, e, f; end; f 1, 2, 3, e: 5, z: 6",
+            "1\n2\n[]\n3\n5\n{:z=>6}",
+        ),
         ("def f(opts = {}); p opts; end; f a: 1, 'b' => 2", "{:a=>1, \"b\"=>2}"),
         ("def f(name, opts); p name, opts; end; f 'x', a: 1", "\"x\"\n{:a=>1}"),
         ("{a: 1}.each_with_index { |(k, v), i| p [k, v, i] }", "[:a, 1, 0]"),
@@ -139,35 +145,77 @@ fn methods_blocks_and_lambdas_take_their_arguments() {
 #[test]
 fn classes_and_modules_work_as_far_as_files_use_them() {
     check(&[
-        ("class A; attr_accessor :x; def initialize(x); @x = x; end; def to_s; \"A#{@x}\"; end; end; a = A.new(1); a.x += 1; puts a, \"#{a}\"", "A2\nA2"),
+        (
+            "class A; attr_accessor :x; def initialize(x); @x = x; end; def to_s; \"A#{@x}\"; end; end; a = A.new(1); a.x += 1; puts a, \"#{a}\"",
+            "A2\nA2",
+        ),
         ("class A; def f; 'a'; end; end; class B < A; def f; super + 'b'; end; end; puts B.new.f", "ab"),
         ("module M; def self.f(x) x * 2 end; K = 3; end; p M.f(M::K)", "6"),
-        ("module M; def hi; 'hi'; end; end; class A; include M; end; puts A.new.hi; p A.ancestors.first(2)", "hi\n[A, M]"),
+        (
+            "module M; def hi; 'hi'; end; end; class A; include M; end; puts A.new.hi; p A.ancestors.first(2)",
+            "hi\n[A, M]",
+        ),
         ("class << self; def z; 1; end; end", "Unsupported: `class <<` with something else than a class"),
         ("class A; class << self; def z; 1; end; end; end; p A.z", "1"),
-        ("class A; def method_missing(n, *a); \"#{n}#{a}\"; end; def respond_to_missing?(*) true end; end; puts A.new.foo(1)", "foo[1]"),
-        ("S = Struct.new(:a, :b) do; def sum; a + b; end; end; s = S.new(1, 2); s.b = 5; p s, s.sum, s.to_a", "#<struct S a=1, b=5>\n6\n[1, 5]"),
+        (
+            "class A; def method_missing(n, *a); \"#{n}#{a}\"; end; def respond_to_missing?(*) true end; end; puts A.new.foo(1)",
+            "foo[1]",
+        ),
+        (
+            "S = Struct.new(:a, :b) do; def sum; a + b; end; end; s = S.new(1, 2); s.b = 5; p s, s.sum, s.to_a",
+            "#<struct S a=1, b=5>\n6\n[1, 5]",
+        ),
         ("class String; def shout; upcase + '!'; end; end; puts 'a'.shout", "A!"),
-        ("class E < StandardError; def initialize(m = 'mine'); super; end; end; begin; raise E; rescue E => e; puts e.message; end", "mine"),
+        (
+            "class E < StandardError; def initialize(m = 'mine'); super; end; end; begin; raise E; rescue E => e; puts e.message; end",
+            "mine",
+        ),
         ("class A; @@n = 0; def self.up; @@n += 1; end; end; A.up; p A.up", "2"),
-        ("class A; private; def f; 1; end; end; A.new.f", "NoMethodError: private method `f' called for an instance of A (line 1)"),
+        (
+            "class A; private; def f; 1; end; end; A.new.f",
+            "NoMethodError: private method `f' called for an instance of A (line 1)",
+        ),
     ]);
 }
 
 #[test]
 fn strings_have_the_methods_that_files_use() {
     check(&[
-        ("p 'a,b,,c,,'.split(','), ' a  b '.split, 'abc'.split(''), 'a1b2'.split(/\\d/)", "[\"a\", \"b\", \"\", \"c\"]\n[\"a\", \"b\"]\n[\"a\", \"b\", \"c\"]\n[\"a\", \"b\"]"),
-        ("p 'hello'[1], 'hello'[1..3], 'hello'[-3..-1], 'hello'[1, 2], 'hello'[/l+/], 'hello'[9]", "\"e\"\n\"ell\"\n\"llo\"\n\"el\"\n\"ll\"\nnil"),
-        ("p 'a-b-c'.gsub('-', '_'), 'abc'.sub(/(b)/, '[\\1]'), 'abc'.gsub(/[ac]/) { |m| m.upcase }, 'x'.gsub(/x/, 'x' => 'y')", "\"a_b_c\"\n\"a[b]c\"\n\"AbC\"\n\"y\""),
+        (
+            "p 'a,b,,c,,'.split(','), ' a  b '.split, 'abc'.split(''), 'a1b2'.split(/\\d/)",
+            "[\"a\", \"b\", \"\", \"c\"]\n[\"a\", \"b\"]\n[\"a\", \"b\", \"c\"]\n[\"a\", \"b\"]",
+        ),
+        (
+            "p 'hello'[1], 'hello'[1..3], 'hello'[-3..-1], 'hello'[1, 2], 'hello'[/l+/], 'hello'[9]",
+            "\"e\"\n\"ell\"\n\"llo\"\n\"el\"\n\"ll\"\nnil",
+        ),
+        (
+            "p 'a-b-c'.gsub('-', '_'), 'abc'.sub(/(b)/, '[\\1]'), 'abc'.gsub(/[ac]/) { |m| m.upcase }, 'x'.gsub(/x/, 'x' => 'y')",
+            "\"a_b_c\"\n\"a[b]c\"\n\"AbC\"\n\"y\"",
+        ),
         ("p '%02d-%s-%.2f %x' % [5, 'a', 1.5, 255], format('%-5s|%+d', 'ab', 3)", "\"05-a-1.50 ff\"\n\"ab   |+3\""),
-        ("p ' x '.strip, \"a\\n\".chomp, 'abc'.start_with?('ab'), 'abc'.include?('z'), 'abc'.reverse, 'ab' * 2", "\"x\"\n\"a\"\ntrue\nfalse\n\"cba\"\n\"abab\""),
-        ("p '12abc'.to_i, '1.5x'.to_f, 'ff'.to_i(16), 'abc'.to_sym, 'abc'.length, 'a'.ord, 'az'.succ", "12\n1.5\n255\n:abc\n3\n97\n\"ba\""),
-        ("s = 'a'; s << 'b'; s += 'c'; p s; s.freeze; s << 'd'", "\"abc\"\nFrozenError: can't modify frozen String: \"abc\" (line 1)"),
-        ("p 'foo bar'.scan(/\\w+/), 'k=v'.scan(/(\\w)=(\\w)/), 'a=1' =~ /=/, $~[0], $`, $1", "[\"foo\", \"bar\"]\n[[\"k\", \"v\"]]\n1\n\"=\"\n\"a\"\nnil"),
+        (
+            "p ' x '.strip, \"a\\n\".chomp, 'abc'.start_with?('ab'), 'abc'.include?('z'), 'abc'.reverse, 'ab' * 2",
+            "\"x\"\n\"a\"\ntrue\nfalse\n\"cba\"\n\"abab\"",
+        ),
+        (
+            "p '12abc'.to_i, '1.5x'.to_f, 'ff'.to_i(16), 'abc'.to_sym, 'abc'.length, 'a'.ord, 'az'.succ",
+            "12\n1.5\n255\n:abc\n3\n97\n\"ba\"",
+        ),
+        (
+            "s = 'a'; s << 'b'; s += 'c'; p s; s.freeze; s << 'd'",
+            "\"abc\"\nFrozenError: can't modify frozen String: \"abc\" (line 1)",
+        ),
+        (
+            "p 'foo bar'.scan(/\\w+/), 'k=v'.scan(/(\\w)=(\\w)/), 'a=1' =~ /=/, $~[0], $`, $1",
+            "[\"foo\", \"bar\"]\n[[\"k\", \"v\"]]\n1\n\"=\"\n\"a\"\nnil",
+        ),
         ("if 'v1.2' =~ /v(\\d)\\.(\\d)/ then p $1, $2 end", "\"1\"\n\"2\""),
         ("/(?<y>\\d+)-(?<m>\\d+)/ =~ '2024-05'; p y, m", "\"2024\"\n\"05\""),
-        ("p 'hello world'.capitalize, 'Ab'.swapcase, 'x'.center(5, '*'), 'abc'.tr('a-b', 'x'), 'aab'.squeeze", "\"Hello world\"\n\"aB\"\n\"**x**\"\n\"xxc\"\n\"ab\""),
+        (
+            "p 'hello world'.capitalize, 'Ab'.swapcase, 'x'.center(5, '*'), 'abc'.tr('a-b', 'x'), 'aab'.squeeze",
+            "\"Hello world\"\n\"aB\"\n\"**x**\"\n\"xxc\"\n\"ab\"",
+        ),
         ("p \"a\\tb\\u00e9\\e\"", "\"a\\tbé\\e\""),
     ]);
 }
@@ -175,17 +223,47 @@ fn strings_have_the_methods_that_files_use() {
 #[test]
 fn collections_have_the_methods_that_files_use() {
     check(&[
-        ("a = [3, 1, 2]; p a.sort, a.max, a.first, a.last(2), a.include?(1), a.index(2), a.reverse, a.sum", "[1, 2, 3]\n3\n3\n[1, 2]\ntrue\n2\n[2, 1, 3]\n6"),
-        ("p [1, nil, [2, [3]]].compact.flatten, [1, 1, 2].uniq, [1, 2, 3].each_slice(2).to_a, [1, 2].zip([3, 4])", "[1, 2, 3]\n[1, 2]\n[[1, 2], [3]]\n[[1, 3], [2, 4]]"),
-        ("p (1..5).select(&:even?), (1..3).map { |i| \"n#{i}\" }, ('a'..'e').to_a, (1..10).step(3).to_a", "[2, 4]\n[\"n1\", \"n2\", \"n3\"]\n[\"a\", \"b\", \"c\", \"d\", \"e\"]\n[1, 4, 7, 10]"),
-        ("h = {b: 1, a: 2}; p h.sort_by { |k, v| v }, h.map { |k, v| [k, v] }, h.min_by { |_, v| v }, h.to_a, h.key(2)", "[[:b, 1], [:a, 2]]\n[[:b, 1], [:a, 2]]\n[:b, 1]\n[[:b, 1], [:a, 2]]\n:a"),
-        ("h = {a: 1}.merge({b: 2}) { |k, o, n| o }; h.each { |k, v| print k, v }; puts; p h.fetch(:z, 9), h.key?(:a), h.select { |k, v| v > 1 }", "a1b2\n9\ntrue\n{:b=>2}"),
-        ("h = Hash.new { |hash, k| hash[k] = [] }; h[:a] << 1; p h, Hash.new(0)[:x], {a: {b: [1, 2]}}.dig(:a, :b, 1)", "{:a=>[1]}\n0\n2"),
+        (
+            "a = [3, 1, 2]; p a.sort, a.max, a.first, a.last(2), a.include?(1), a.index(2), a.reverse, a.sum",
+            "[1, 2, 3]\n3\n3\n[1, 2]\ntrue\n2\n[2, 1, 3]\n6",
+        ),
+        (
+            "p [1, nil, [2, [3]]].compact.flatten, [1, 1, 2].uniq, [1, 2, 3].each_slice(2).to_a, [1, 2].zip([3, 4])",
+            "[1, 2, 3]\n[1, 2]\n[[1, 2], [3]]\n[[1, 3], [2, 4]]",
+        ),
+        (
+            "p (1..5).select(&:even?), (1..3).map { |i| \"n#{i}\" }, ('a'..'e').to_a, (1..10).step(3).to_a",
+            "[2, 4]\n[\"n1\", \"n2\", \"n3\"]\n[\"a\", \"b\", \"c\", \"d\", \"e\"]\n[1, 4, 7, 10]",
+        ),
+        (
+            "h = {b: 1, a: 2}; p h.sort_by { |k, v| v }, h.map { |k, v| [k, v] }, h.min_by { |_, v| v }, h.to_a, h.key(2)",
+            "[[:b, 1], [:a, 2]]\n[[:b, 1], [:a, 2]]\n[:b, 1]\n[[:b, 1], [:a, 2]]\n:a",
+        ),
+        (
+            "h = {a: 1}.merge({b: 2}) { |k, o, n| o }; h.each { |k, v| print k, v }; puts; p h.fetch(:z, 9), h.key?(:a), h.select { |k, v| v > 1 }",
+            "a1b2\n9\ntrue\n{:b=>2}",
+        ),
+        (
+            "h = Hash.new { |hash, k| hash[k] = [] }; h[:a] << 1; p h, Hash.new(0)[:x], {a: {b: [1, 2]}}.dig(:a, :b, 1)",
+            "{:a=>[1]}\n0\n2",
+        ),
         ("{}.fetch(:a)", "KeyError: key not found: :a (line 1)"),
-        ("p [1, 2, 3].partition(&:odd?), %w[a bb].group_by(&:size), [[1, 2]].to_h, %w[a b].each_with_object({}) { |x, h| h[x] = 1 }", "[[1, 3], [2]]\n{1=>[\"a\"], 2=>[\"bb\"]}\n{1=>2}\n{\"a\"=>1, \"b\"=>1}"),
-        ("a = [1, 2, 3, 4]; a.delete_if { |x| x.even? }; a.push(9).unshift(0); a.delete(9); p a, a.pop, a.shift, a", "[1]\n3\n0\n[1]"),
-        ("p [1, 2] + [3] - [1], [1, 2] & [2], [1] | [2], [1, 2] * ',', [0] * 3, [[1, 2], [3]].sum([])", "[2, 3]\n[2]\n[1, 2]\n\"1,2\"\n[0, 0, 0]\n[1, 2, 3]"),
-        ("p 7 / 2, -7 / 2, 7 % 3, 2 ** 10, 7.0 / 2, 10.to_s(2), 3.7.round, 3.2.ceil, 1024.fdiv(3).round(2), 5.clamp(1, 3)", "3\n-4\n1\n1024\n3.5\n\"1010\"\n4\n4\n341.33\n3"),
+        (
+            "p [1, 2, 3].partition(&:odd?), %w[a bb].group_by(&:size), [[1, 2]].to_h, %w[a b].each_with_object({}) { |x, h| h[x] = 1 }",
+            "[[1, 3], [2]]\n{1=>[\"a\"], 2=>[\"bb\"]}\n{1=>2}\n{\"a\"=>1, \"b\"=>1}",
+        ),
+        (
+            "a = [1, 2, 3, 4]; a.delete_if { |x| x.even? }; a.push(9).unshift(0); a.delete(9); p a, a.pop, a.shift, a",
+            "[1]\n3\n0\n[1]",
+        ),
+        (
+            "p [1, 2] + [3] - [1], [1, 2] & [2], [1] | [2], [1, 2] * ',', [0] * 3, [[1, 2], [3]].sum([])",
+            "[2, 3]\n[2]\n[1, 2]\n\"1,2\"\n[0, 0, 0]\n[1, 2, 3]",
+        ),
+        (
+            "p 7 / 2, -7 / 2, 7 % 3, 2 ** 10, 7.0 / 2, 10.to_s(2), 3.7.round, 3.2.ceil, 1024.fdiv(3).round(2), 5.clamp(1, 3)",
+            "3\n-4\n1\n1024\n3.5\n\"1010\"\n4\n4\n341.33\n3",
+        ),
         ("3.times { |i| print i }; 1.upto(3) { |i| print i }; 3.downto(1) { |i| print i }; puts", "012123321"),
     ]);
 }

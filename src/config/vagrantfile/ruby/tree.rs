@@ -39,35 +39,82 @@ pub enum Kind {
     InterpolatedSym(Vec<Node>),
     /// Backticks.
     Command(Vec<Node>),
-    Regex { parts: Vec<Node>, flags: RegexFlags },
+    Regex {
+        parts: Vec<Node>,
+        flags: RegexFlags,
+    },
     Array(Vec<Node>),
     Hash(Vec<Pair>),
-    Range { low: Option<Box<Node>>, high: Option<Box<Node>>, exclusive: bool },
+    Range {
+        low: Option<Box<Node>>,
+        high: Option<Box<Node>>,
+        exclusive: bool,
+    },
     Splat(Box<Node>),
-    Local { name: Name, depth: u32 },
+    Local {
+        name: Name,
+        depth: u32,
+    },
     InstanceVar(Name),
     ClassVar(Name),
     GlobalVar(Name),
     /// `$1`, `$~`.
     Match(Group),
-    Const { scope: ConstScope, name: Name },
+    Const {
+        scope: ConstScope,
+        name: Name,
+    },
     File,
     Line,
-    Assign { target: Target, value: Box<Node> },
-    OpAssign { target: Target, op: AssignOp, value: Box<Node> },
-    MultiAssign { targets: Rc<MultiTarget>, value: Box<Node> },
+    Assign {
+        target: Target,
+        value: Box<Node>,
+    },
+    OpAssign {
+        target: Target,
+        op: AssignOp,
+        value: Box<Node>,
+    },
+    MultiAssign {
+        targets: Rc<MultiTarget>,
+        value: Box<Node>,
+    },
     /// `/(?<name>…)/ =~ text` sets local variables.
-    MatchAssign { call: Box<Node>, names: Vec<(Name, u32)> },
+    MatchAssign {
+        call: Box<Node>,
+        names: Vec<(Name, u32)>,
+    },
     Call(Box<Call>),
-    Super { args: Option<Args>, block: Option<Box<BlockArg>> },
+    Super {
+        args: Option<Args>,
+        block: Option<Box<BlockArg>>,
+    },
     Yield(Args),
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
     Defined(Box<Node>),
-    If { condition: Box<Node>, then: Box<Node>, otherwise: Box<Node> },
-    Case { subject: Option<Box<Node>>, whens: Vec<When>, otherwise: Box<Node> },
-    While { condition: Box<Node>, body: Box<Node>, until: bool, body_first: bool },
-    For { target: Rc<MultiTarget>, single: bool, iterable: Box<Node>, body: Box<Node> },
+    If {
+        condition: Box<Node>,
+        then: Box<Node>,
+        otherwise: Box<Node>,
+    },
+    Case {
+        subject: Option<Box<Node>>,
+        whens: Vec<When>,
+        otherwise: Box<Node>,
+    },
+    While {
+        condition: Box<Node>,
+        body: Box<Node>,
+        until: bool,
+        body_first: bool,
+    },
+    For {
+        target: Rc<MultiTarget>,
+        single: bool,
+        iterable: Box<Node>,
+        body: Box<Node>,
+    },
     Sequence(Vec<Node>),
     Begin(Box<Begin>),
     Return(Box<Node>),
@@ -75,12 +122,28 @@ pub enum Kind {
     Next(Box<Node>),
     Redo,
     Retry,
-    Def { singleton: Option<Box<Node>>, method: Rc<Function> },
-    Class { path: ConstPath, superclass: Option<Box<Node>>, body: Rc<Node> },
-    Module { path: ConstPath, body: Rc<Node> },
-    SingletonClass { of: Box<Node>, body: Rc<Node> },
+    Def {
+        singleton: Option<Box<Node>>,
+        method: Rc<Function>,
+    },
+    Class {
+        path: ConstPath,
+        superclass: Option<Box<Node>>,
+        body: Rc<Node>,
+    },
+    Module {
+        path: ConstPath,
+        body: Rc<Node>,
+    },
+    SingletonClass {
+        of: Box<Node>,
+        body: Rc<Node>,
+    },
     Lambda(Rc<Function>),
-    Alias { new: Name, old: Name },
+    Alias {
+        new: Name,
+        old: Name,
+    },
     /// Understood by Ruby, not by us; only an error when it is reached.
     Unsupported(&'static str),
 }
@@ -143,6 +206,7 @@ pub enum Target {
 
 /// `a, (b, *c), d = …`, and the parameters of blocks that take arrays apart.
 #[derive(Debug, Default)]
+#[expect(clippy::option_option, reason = "a bare `*` has no name")]
 pub struct MultiTarget {
     pub lefts: Vec<Target>,
     /// `*rest`; the inner `None` for a bare `*`.
@@ -199,11 +263,11 @@ pub struct Function {
     pub name: Name,
     pub params: Params,
     pub body: Node,
-    pub at: At,
 }
 
 /// Parameters, in the order in which they are bound.
 #[derive(Debug, Default)]
+#[expect(clippy::option_option, reason = "a bare `*` has no name")]
 pub struct Params {
     pub required: Vec<Target>,
     pub optional: Vec<(Name, Node)>,

@@ -226,7 +226,8 @@ fn removed_end(ruby: &mut Interp, me: &Rc<Array>, name: &str, call: &Call) -> Re
     if let Value::Int(count) = call.arg(0) {
         let count = usize::try_from(count).unwrap_or(0).min(items.len());
         let length = items.len();
-        let part: Vec<_> = if name == "pop" { items.drain(length - count..).collect() } else { items.drain(..count).collect() };
+        let part: Vec<_> =
+            if name == "pop" { items.drain(length - count..).collect() } else { items.drain(..count).collect() };
         return ok(part);
     }
     Ok(match name {
@@ -326,7 +327,10 @@ fn product(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
     for other in &call.args {
         let other = ruby.items_of(other)?;
         ruby.grow(rows.len().saturating_mul(other.len()).saturating_mul(size_of::<Value>()))?;
-        rows = rows.iter().flat_map(|row| other.iter().map(|item| [row.as_slice(), std::slice::from_ref(item)].concat())).collect();
+        rows = rows
+            .iter()
+            .flat_map(|row| other.iter().map(|item| [row.as_slice(), std::slice::from_ref(item)].concat()))
+            .collect();
     }
     ok(rows.into_iter().map(Value::array).collect::<Vec<_>>())
 }

@@ -57,7 +57,8 @@ fn new(ruby: &mut Interp, me: &Rc<Class>, call: &Call) -> Result<Value> {
         "Proc" => return Ok(call.block.clone().map_or(Value::Nil, Value::Proc)),
         "Regexp" => return super::super::library::regexp(ruby, call),
         "Range" => {
-            let range = super::super::value::Range { low: call.arg(0), high: call.arg(1), exclusive: call.arg(2).truthy() };
+            let range =
+                super::super::value::Range { low: call.arg(0), high: call.arg(1), exclusive: call.arg(2).truthy() };
             return Ok(Value::Range(Rc::new(range)));
         }
         _ => {}

@@ -101,7 +101,11 @@ fn walked(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Valu
     }
     let Some(block) = block(call) else {
         let numbered = items.into_iter().enumerate().map(|(at, item)| Value::array(vec![item, at.into()]));
-        return if name == "each_with_index" { ok(numbered.collect::<Vec<_>>()) } else { walked_items(me, name, ruby, call) };
+        return if name == "each_with_index" {
+            ok(numbered.collect::<Vec<_>>())
+        } else {
+            walked_items(me, name, ruby, call)
+        };
     };
     for (at, item) in items.into_iter().enumerate() {
         let args = match name {
@@ -122,7 +126,11 @@ fn walked_items(me: &Value, name: &str, ruby: &mut Interp, call: &Call) -> Resul
         "each_slice" | "each_cons" => {
             let size = usize::try_from(int(ruby, &call.arg(0))?).unwrap_or(0).max(1);
             let part = |part: &[Value]| Value::array(part.to_vec());
-            items = if name == "each_slice" { items.chunks(size).map(part).collect() } else { items.windows(size).map(part).collect() };
+            items = if name == "each_slice" {
+                items.chunks(size).map(part).collect()
+            } else {
+                items.windows(size).map(part).collect()
+            };
         }
         _ => {}
     }

@@ -46,7 +46,8 @@ const CLASSES: &[(&str, &str)] = &[
 ];
 
 /// What the operating system says.
-const SYSTEM: &[&str] = &["Errno::ENOENT", "Errno::EACCES", "Errno::EEXIST", "Errno::ENOTDIR", "Errno::EISDIR", "Errno::EINVAL"];
+const SYSTEM: &[&str] =
+    &["Errno::ENOENT", "Errno::EACCES", "Errno::EEXIST", "Errno::ENOTDIR", "Errno::EISDIR", "Errno::EINVAL"];
 
 /// Makes the classes of exceptions.
 pub fn define(ruby: &mut Interp) {
@@ -88,12 +89,19 @@ pub fn answer(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &Call) -
     if !object.class.descends_from(&ruby.class_named("Exception")) {
         if name == "exitstatus" || name == "success?" {
             let status = object.get("@exitstatus");
-            return Ok(status.map(|status| if name == "success?" { Value::Bool(matches!(status, Value::Int(0))) } else { status }));
+            return Ok(status
+                .map(|status| if name == "success?" { Value::Bool(matches!(status, Value::Int(0))) } else { status }));
         }
         return Ok(None);
     }
     let shown = Value::Object(Rc::clone(object));
-    if name == "message" && object.class.ancestors().iter().any(|class| class.methods.borrow().contains_key(&super::super::names::Name::of("to_s"))) {
+    if name == "message"
+        && object
+            .class
+            .ancestors()
+            .iter()
+            .any(|class| class.methods.borrow().contains_key(&super::super::names::Name::of("to_s")))
+    {
         return ruby.send(&shown, "to_s", Vec::new()).map(Some);
     }
     self::call(ruby, object, name, call)

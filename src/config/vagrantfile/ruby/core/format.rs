@@ -36,8 +36,7 @@ pub fn format(ruby: &mut Interp, args: &[Value]) -> Result<String> {
         let mut directive = Directive::default();
         let kind = read(&mut chars, &mut directive, ruby, &mut rest)?;
         match kind {
-            '%' => out.push('%'),
-            '\n' | '\0' => out.push('%'),
+            '%' | '\n' | '\0' => out.push('%'),
             '}' => {
                 let value = named(ruby, args, &directive)?;
                 let text = ruby.to_s(&value)?;
@@ -115,7 +114,9 @@ fn shown(ruby: &mut Interp, directive: &Directive, kind: char, value: &Value) ->
         's' => cut(directive, ruby.to_s(value)?),
         'p' => cut(directive, show::inspect(value)),
         'c' => match value {
-            Value::Int(code) => u32::try_from(*code).ok().and_then(char::from_u32).map(String::from).unwrap_or_default(),
+            Value::Int(code) => {
+                u32::try_from(*code).ok().and_then(char::from_u32).map(String::from).unwrap_or_default()
+            }
             other => ruby.to_s(other)?,
         },
         'd' | 'i' | 'u' | 'x' | 'X' | 'o' | 'b' | 'B' => return integer(ruby, directive, kind, value),
@@ -127,7 +128,7 @@ fn shown(ruby: &mut Interp, directive: &Directive, kind: char, value: &Value) ->
                 'g' | 'G' => show::float(number.abs()).trim_end_matches(".0").to_owned(),
                 _ => format!("{:.precision$}", number.abs()),
             };
-            return Ok(signed(directive, number < 0.0, digits));
+            return Ok(signed(directive, number < 0.0, &digits));
         }
         other => return Err(ruby.error("ArgumentError", format!("malformed format string - %{other}"))),
     };
@@ -173,10 +174,10 @@ fn integer(ruby: &mut Interp, directive: &Directive, kind: char, value: &Value) 
         None => digits,
     };
     let digits = if directive.alternate { format!("{prefix}{digits}") } else { digits };
-    Ok(signed(directive, value < 0, digits))
+    Ok(signed(directive, value < 0, &digits))
 }
 
-fn signed(directive: &Directive, negative: bool, digits: String) -> String {
+fn signed(directive: &Directive, negative: bool, digits: &str) -> String {
     let sign = match (negative, directive.plus, directive.space) {
         (true, _, _) => "-",
         (_, true, _) => "+",

@@ -9,7 +9,7 @@ use super::super::interp::{Call, Interp};
 use super::super::names::Name;
 use super::super::show;
 use super::super::value::Value;
-use super::{ok, number};
+use super::{number, ok};
 
 methods! { ruby, me: &Value, name, call;
     "puts" => { let text = lines(ruby, &call.flat())?; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },

@@ -50,7 +50,7 @@ methods! { ruby, me: &Rc<Hash>, name, call;
     "to_hash" | "compare_by_identity" | "with_indifferent_access" => Ok(Value::Hash(Rc::clone(me))),
     "to_s" | "inspect" => ok(show::inspect(&Value::Hash(Rc::clone(me)))),
     "clear" => { unfrozen(ruby, me)?; me.map.borrow_mut().clear(); Ok(Value::Hash(Rc::clone(me))) },
-    "replace" => { unfrozen(ruby, me)?; let Value::Hash(other) = call.arg(0) else { return Err(ruby.type_error(&call.arg(0), "Hash")) }; *me.map.borrow_mut() = other.map.borrow().clone(); Ok(Value::Hash(Rc::clone(me))) },
+    "replace" => { unfrozen(ruby, me)?; let Value::Hash(other) = call.arg(0) else { return Err(ruby.type_error(&call.arg(0), "Hash")) }; me.map.borrow_mut().clone_from(&other.map.borrow()); Ok(Value::Hash(Rc::clone(me))) },
     "shift" => { unfrozen(ruby, me)?; let first = me.map.borrow_mut().shift_remove_index(0); ok(first.map(|(_, (key, value))| Value::array(vec![key, value]))) },
     "default" => Ok(me.default.borrow().clone().unwrap_or(Value::Nil)),
     "default=" => { *me.default.borrow_mut() = Some(call.arg(0)); Ok(call.arg(0)) },
@@ -99,12 +99,7 @@ fn fetch(ruby: &mut Interp, me: &Hash, call: &Call) -> Result<Value> {
     }
 }
 
-fn each(
-    ruby: &mut Interp,
-    me: &Rc<Hash>,
-    call: &Call,
-    args: fn(Value, Value) -> Vec<Value>,
-) -> Result<Value> {
+fn each(ruby: &mut Interp, me: &Rc<Hash>, call: &Call, args: fn(Value, Value) -> Vec<Value>) -> Result<Value> {
     let Some(block) = &call.block else { return Ok(Value::Hash(Rc::clone(me))) };
     for (key, value) in me.pairs() {
         ruby.yield_to(block, args(key, value))?;

@@ -14,7 +14,7 @@ use super::{ok, string_change};
 /// Methods of strings that take patterns.
 pub mod string {
     use super::super::super::value::Str;
-    use super::*;
+    use super::{Rc, Value, index, ok, pattern, position, put, regex_arg, replaced, scan, slice, split, string_change};
 
     methods! { ruby, me: &Rc<Str>, name, call;
         "=~" => match call.arg(0) {
@@ -46,17 +46,11 @@ pub mod string {
 
 /// Methods of regular expressions.
 pub mod regexp {
-    use super::*;
+    use super::{Rc, Regex, Value, ok, pattern, position};
 
     methods! { ruby, me: &Rc<Regex>, name, call;
-        "=~" => match call.arg(0).text() {
-            Some(text) => position(ruby, me, &text),
-            None => { ruby.last_match = None; Ok(Value::Nil) },
-        },
-        "match" => match call.arg(0).text() {
-            Some(text) => pattern::match_from(ruby, me, &text, 0),
-            None => { ruby.last_match = None; Ok(Value::Nil) },
-        },
+        "=~" => if let Some(text) = call.arg(0).text() { position(ruby, me, &text) } else { ruby.last_match = None; Ok(Value::Nil) },
+        "match" => if let Some(text) = call.arg(0).text() { pattern::match_from(ruby, me, &text, 0) } else { ruby.last_match = None; Ok(Value::Nil) },
         "match?" => match call.arg(0).text() {
             Some(text) => ok(pattern::find(ruby, me, &text, 0)?.is_some()),
             None => ok(false),
@@ -74,7 +68,7 @@ pub mod regexp {
 
 /// Methods of a match.
 mod matched {
-    use super::*;
+    use super::{Value, ok, pattern};
 
     methods! { ruby, me: &Value, name, call;
         "[]" => match call.arg(0) {
@@ -98,7 +92,13 @@ mod matched {
 
     fn named(me: &Value) -> Value {
         let names = pattern::names(me);
-        Value::hash(names.into_iter().enumerate().filter(|(_, name)| name.truthy()).map(|(at, name)| (name, pattern::group(me, at))))
+        Value::hash(
+            names
+                .into_iter()
+                .enumerate()
+                .filter(|(_, name)| name.truthy())
+                .map(|(at, name)| (name, pattern::group(me, at))),
+        )
     }
 }
 
@@ -108,6 +108,11 @@ pub fn answer(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &Call) -
         return Ok(None);
     }
     matched::call(ruby, &Value::Object(Rc::clone(object)), name, call)
+}
+
+/// Whether a match has a method.
+pub fn has(object: &Object, name: &str) -> bool {
+    &**object.class.name.borrow() == "MatchData" && matched::knows(name)
 }
 
 /// A pattern, or text that stands for itself.
@@ -151,7 +156,8 @@ fn all(ruby: &mut Interp, regex: &Regex, text: &str) -> Result<Vec<Found>> {
 fn replaced(ruby: &mut Interp, text: &str, every: bool, call: &Call) -> Result<String> {
     let literal = !matches!(call.arg(0), Value::Regex(_));
     let regex = regex_arg(ruby, &call.arg(0))?;
-    let mut found = if every { all(ruby, &regex, text)? } else { pattern::find(ruby, &regex, text, 0)?.into_iter().collect() };
+    let mut found =
+        if every { all(ruby, &regex, text)? } else { pattern::find(ruby, &regex, text, 0)?.into_iter().collect() };
     if found.is_empty() {
         return Ok(text.to_owned());
     }
@@ -184,7 +190,8 @@ fn replaced(ruby: &mut Interp, text: &str, every: bool, call: &Call) -> Result<S
 
 /// `\1`, `\0`, `\k<name>` in what is put in.
 fn expanded(with: &str, text: &str, found: &Found, regex: &Regex, _literal: bool) -> String {
-    let group = |number: usize| found.groups.get(number).copied().flatten().map_or("", |(start, end)| &text[start..end]);
+    let group =
+        |number: usize| found.groups.get(number).copied().flatten().map_or("", |(start, end)| &text[start..end]);
     let mut out = String::new();
     let mut rest = with.chars();
     while let Some(c) = rest.next() {
@@ -200,9 +207,8 @@ fn expanded(with: &str, text: &str, found: &Found, regex: &Regex, _literal: bool
                 let number = regex.compiled.capture_names().position(|other| other == Some(&name));
                 out.push_str(number.map_or("", group));
             }
-            Some('\\') => out.push('\\'),
+            Some('\\') | None => out.push('\\'),
             Some(other) => out.extend(['\\', other]),
-            None => out.push('\\'),
         }
     }
     out
@@ -333,7 +339,9 @@ fn slice(ruby: &mut Interp, text: &str, call: &Call) -> Result<Value> {
         Value::Regex(regex) => {
             let found = pattern::match_from(ruby, &regex, text, 0)?;
             Ok(match call.arg(1) {
-                Value::Int(number) => usize::try_from(number).map_or(Value::Nil, |number| pattern::group(&found, number)),
+                Value::Int(number) => {
+                    usize::try_from(number).map_or(Value::Nil, |number| pattern::group(&found, number))
+                }
                 Value::Nil => pattern::group(&found, 0),
                 name => name.text().map_or(Value::Nil, |name| pattern::named_group(&found, &name)),
             })

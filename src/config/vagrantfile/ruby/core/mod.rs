@@ -76,8 +76,24 @@ pub fn define(ruby: &mut Interp) {
     ruby.define_class("Integer", &numeric);
     ruby.define_class("Float", &numeric);
     for name in [
-        "BasicObject", "NilClass", "TrueClass", "FalseClass", "Symbol", "String", "Array", "Hash", "Range", "Regexp", "Proc",
-        "Method", "MatchData", "Struct", "Binding", "Enumerator", "Random", "Data",
+        "BasicObject",
+        "NilClass",
+        "TrueClass",
+        "FalseClass",
+        "Symbol",
+        "String",
+        "Array",
+        "Hash",
+        "Range",
+        "Regexp",
+        "Proc",
+        "Method",
+        "MatchData",
+        "Struct",
+        "Binding",
+        "Enumerator",
+        "Random",
+        "Data",
     ] {
         ruby.define_class(name, &object);
     }
@@ -103,6 +119,7 @@ pub fn define(ruby: &mut Interp) {
     let float = ruby.class_named("Float");
     float.constants.borrow_mut().insert(Name::of("INFINITY"), Value::Float(f64::INFINITY));
     float.constants.borrow_mut().insert(Name::of("NAN"), Value::Float(f64::NAN));
+    super::library::define(ruby);
 }
 
 /// Answers with a method of the receiver's kind.
@@ -112,7 +129,9 @@ pub fn answer(ruby: &mut Interp, receiver: &Value, name: Name, call: &Call) -> R
     let merged;
     let mut call = call;
     // The program's own methods and those of the embedding program tell keywords from a hash; these do not.
-    if call.keywords.is_some() && !matches!(receiver, Value::Class(_) | Value::Host(_) | Value::Proc(_) | Value::Object(_)) {
+    if call.keywords.is_some()
+        && !matches!(receiver, Value::Class(_) | Value::Host(_) | Value::Proc(_) | Value::Object(_))
+    {
         merged = Call { args: call.flat(), keywords: None, ..call.clone() };
         call = &merged;
     }
@@ -181,7 +200,8 @@ pub fn kernel(ruby: &mut Interp, receiver: &Value, name: Name, call: &Call) -> R
     if order::knows(&text) && ruby.is_a(receiver, &ruby.class_named("Comparable")) {
         return order::call(ruby, receiver, &text, call);
     }
-    let is_function = call.own || matches!(receiver, Value::Class(class) if matches!(&**class.name.borrow(), "Kernel" | "Process"));
+    let is_function =
+        call.own || matches!(receiver, Value::Class(class) if matches!(&**class.name.borrow(), "Kernel" | "Process"));
     if is_function {
         if let Some(found) = function::call(ruby, receiver, &text, call)? {
             return Ok(Some(found));
@@ -208,7 +228,10 @@ pub fn knows(ruby: &Interp, receiver: &Value, name: Name) -> bool {
         Value::Proc(_) => proc_methods::knows(text),
         Value::Class(class) => class_methods::knows(text) || super::library::knows_class_method(class, text),
         Value::Object(object) => {
-            structs::has(object, name) || exception::has(ruby, object, text) || super::library::knows_object_method(object, text)
+            structs::has(object, name)
+                || matching::has(object, text)
+                || exception::has(ruby, object, text)
+                || super::library::knows_object_method(object, text)
         }
         Value::Host(_) => false,
     };
@@ -228,7 +251,6 @@ pub fn binding(ruby: &Interp, scope: &Rc<Scope>) -> Value {
         name: Name::of("binding"),
         params: super::tree::Params::default(),
         body: super::tree::Node { kind: super::tree::Kind::Nil, at: ruby.at },
-        at: ruby.at,
     });
     let code = Code::Block { function, scope: Rc::clone(scope), breaks_to: 0 };
     object.set("@proc", Value::Proc(Rc::new(Proc { code, lambda: false })));

@@ -239,14 +239,11 @@ fn count(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Value
     let down = float(&step) < 0.0;
     while limit.is_nil() || order(&at, &limit).is_some_and(|order| if down { order.is_ge() } else { order.is_le() }) {
         ruby.step()?;
-        match &call.block {
-            Some(block) => {
-                ruby.yield_to(block, vec![at.clone()])?;
-            }
-            None => {
-                ruby.grow(size_of::<Value>())?;
-                values.push(at.clone());
-            }
+        if let Some(block) = &call.block {
+            ruby.yield_to(block, vec![at.clone()])?;
+        } else {
+            ruby.grow(size_of::<Value>())?;
+            values.push(at.clone());
         }
         at = arithmetic(ruby, &at, "+", &step)?;
     }
@@ -264,7 +261,10 @@ fn divisors(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Va
         _ if a == 0 => Some(0),
         _ => (first.unsigned_abs() / a).checked_mul(second.unsigned_abs()),
     };
-    value.and_then(|value| i64::try_from(value).ok()).map(Value::Int).ok_or_else(|| ruby.unsupported("a number this large"))
+    value
+        .and_then(|value| i64::try_from(value).ok())
+        .map(Value::Int)
+        .ok_or_else(|| ruby.unsupported("a number this large"))
 }
 
 /// `Integer("0x1f")`.

@@ -152,8 +152,8 @@ fn duplicate(ruby: &mut Interp, me: &Value) -> Result<Value> {
         })),
         Value::Object(object) => {
             let copy = Object::new(&object.class);
-            *copy.instance_vars.borrow_mut() = object.instance_vars.borrow().clone();
-            *copy.singleton.borrow_mut() = object.singleton.borrow().clone();
+            copy.instance_vars.borrow_mut().clone_from(&object.instance_vars.borrow());
+            copy.singleton.borrow_mut().clone_from(&object.singleton.borrow());
             let copy = Value::Object(copy);
             if ruby.responds_any(&copy, Name::of("initialize_copy")) {
                 ruby.send(&copy, "initialize_copy", vec![me.clone()])?;
@@ -230,6 +230,7 @@ impl Interp {
     }
 
     /// Equality by content.
+    #[expect(clippy::float_cmp, reason = "as Ruby compares")]
     pub fn equal(&mut self, a: &Value, b: &Value) -> Result<bool> {
         self.step()?;
         Ok(match (a, b) {

@@ -61,16 +61,15 @@ impl Interp {
 
     /// The order of two values that must have one.
     pub fn order_of(&mut self, a: &Value, b: &Value) -> Result<Ordering> {
-        match self.order(a, b)? {
-            Some(order) => Ok(order),
-            None => {
-                let mine = self.class_of(a).name.borrow().to_string();
-                let other = match b {
-                    Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) => show::inspect(b),
-                    other => self.class_of(other).name.borrow().to_string(),
-                };
-                Err(self.error("ArgumentError", format!("comparison of {mine} with {other} failed")))
-            }
+        if let Some(order) = self.order(a, b)? {
+            Ok(order)
+        } else {
+            let mine = self.class_of(a).name.borrow().to_string();
+            let other = match b {
+                Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) => show::inspect(b),
+                other => self.class_of(other).name.borrow().to_string(),
+            };
+            Err(self.error("ArgumentError", format!("comparison of {mine} with {other} failed")))
         }
     }
 

@@ -20,7 +20,7 @@ methods! { ruby, me: &Rc<Str>, name, call;
     "length" | "size" => ok(me.get().chars().count()),
     "bytesize" => ok(me.get().len()),
     "bytes" => ok(me.get().bytes().map(|b| Value::Int(b.into())).collect::<Vec<_>>()),
-    "chars" => ok(me.get().chars().map(|c| Value::str(c)).collect::<Vec<_>>()),
+    "chars" => ok(me.get().chars().map(Value::str).collect::<Vec<_>>()),
     "lines" => ok(me.get().split_inclusive('\n').map(Value::str).collect::<Vec<_>>()),
     "each_line" | "each_char" => each(ruby, me, name, call),
     "empty?" => ok(me.get().is_empty()),
@@ -80,7 +80,9 @@ impl From<Name> for Value {
 pub fn text_arg(ruby: &mut Interp, value: &Value) -> Result<String> {
     match value {
         Value::Str(text) => Ok(text.get()),
-        Value::Object(_) | Value::Host(_) if ruby.responds(value, "to_str") || ruby.responds(value, "to_path") => ruby.to_s(value),
+        Value::Object(_) | Value::Host(_) if ruby.responds(value, "to_str") || ruby.responds(value, "to_path") => {
+            ruby.to_s(value)
+        }
         other => Err(ruby.type_error(other, "String")),
     }
 }
@@ -127,19 +129,21 @@ fn leading_float(text: &str) -> f64 {
     let text = text.trim_start();
     let end = text
         .char_indices()
-        .take_while(|(at, c)| c.is_ascii_digit() || matches!(c, '.' | '_' | 'e' | 'E') || (*at == 0 && matches!(c, '-' | '+')))
+        .take_while(|(at, c)| {
+            c.is_ascii_digit() || matches!(c, '.' | '_' | 'e' | 'E') || (*at == 0 && matches!(c, '-' | '+'))
+        })
         .map(|(at, c)| at + c.len_utf8())
         .last()
         .unwrap_or(0);
     let digits = text[..end].replace('_', "");
-    (0..=digits.len()).rev().filter_map(|end| digits.get(..end)?.parse().ok()).next().unwrap_or(0.0)
+    (0..=digits.len()).rev().find_map(|end| digits.get(..end)?.parse().ok()).unwrap_or(0.0)
 }
 
 fn each(ruby: &mut Interp, me: &Rc<Str>, name: &str, call: &Call) -> Result<Value> {
     let text = me.get();
     let parts: Vec<Value> = match name {
         "each_line" => text.split_inclusive('\n').map(Value::str).collect(),
-        _ => text.chars().map(|c| Value::str(c)).collect(),
+        _ => text.chars().map(Value::str).collect(),
     };
     let Some(block) = &call.block else { return ok(parts) };
     for part in parts {
@@ -181,4 +185,3 @@ fn upto(ruby: &mut Interp, me: &Rc<Str>, call: &Call) -> Result<Value> {
     }
     Ok(Value::Str(Rc::clone(me)))
 }
-

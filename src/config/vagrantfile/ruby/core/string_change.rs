@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::value::{Str, Value};
-use super::ok;
 use super::number::int;
+use super::ok;
 use super::string::text_arg;
 
 methods! { ruby, me: &Rc<Str>, name, call;
@@ -66,7 +66,9 @@ fn in_place(ruby: &mut Interp, me: &Rc<Str>, name: &str, call: &Call) -> Result<
 
 fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars.as_str().to_lowercase().chars()).collect())
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars.as_str().to_lowercase().chars()).collect())
 }
 
 fn swapped(text: &str) -> String {

@@ -101,6 +101,8 @@ pub fn answer(ruby: &mut Interp, object: &Rc<Object>, name: Name, call: &Call) -
 /// Whether an object of a struct has a method.
 pub fn has(object: &Object, name: Name) -> bool {
     object.class.struct_members().is_some_and(|members| {
-        members.contains(&name) || members.iter().any(|member| *name.text() == format!("{member}=")) || knows(&name.text())
+        members.contains(&name)
+            || members.iter().any(|member| *name.text() == format!("{member}="))
+            || knows(&name.text())
     })
 }

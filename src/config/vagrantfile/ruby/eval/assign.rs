@@ -43,7 +43,7 @@ impl Interp {
                     self.call(&receiver, *name, Call { own: true, ..Call::of(vec![value]) })?;
                 }
             }
-            Target::Multi(targets) => self.take_apart(targets, value, scope)?,
+            Target::Multi(targets) => self.take_apart(targets, &value, scope)?,
         }
         Ok(())
     }
@@ -99,8 +99,8 @@ impl Interp {
     }
 
     /// `a, b = value`.
-    pub(super) fn take_apart(&mut self, targets: &MultiTarget, value: Value, scope: &Rc<Scope>) -> Result<()> {
-        let values = match &value {
+    pub(super) fn take_apart(&mut self, targets: &MultiTarget, value: &Value, scope: &Rc<Scope>) -> Result<()> {
+        let values = match value {
             Value::Array(array) => array.items.borrow().clone(),
             other => vec![other.clone()],
         };
@@ -131,7 +131,7 @@ impl Interp {
             Target::Index { receiver, args } => {
                 let (receiver, args) = self.index_parts(receiver, args, scope)?;
                 let old = self.call(&receiver, Name::of("[]"), Call { own: true, ..Call::of(args.clone()) })?;
-                let Some(new) = self.combined(old.clone(), op, value, scope)? else { return Ok(old) };
+                let Some(new) = self.combined(&old, op, value, scope)? else { return Ok(old) };
                 let args = args.into_iter().chain([new.clone()]).collect();
                 self.call(&receiver, Name::of("[]="), Call { own: true, ..Call::of(args) })?;
                 Ok(new)
@@ -143,13 +143,13 @@ impl Interp {
                 }
                 let reader = Name::of(name.text().trim_end_matches('='));
                 let old = self.call(&receiver, reader, Call { own: true, ..Call::default() })?;
-                let Some(new) = self.combined(old.clone(), op, value, scope)? else { return Ok(old) };
+                let Some(new) = self.combined(&old, op, value, scope)? else { return Ok(old) };
                 self.call(&receiver, *name, Call { own: true, ..Call::of(vec![new.clone()]) })?;
                 Ok(new)
             }
             _ => {
                 let old = self.current(target, matches!(op, AssignOp::Or), scope)?;
-                let Some(new) = self.combined(old.clone(), op, value, scope)? else { return Ok(old) };
+                let Some(new) = self.combined(&old, op, value, scope)? else { return Ok(old) };
                 self.assign(target, new.clone(), scope)?;
                 Ok(new)
             }
@@ -175,14 +175,14 @@ impl Interp {
     }
 
     /// The new value; `None` where the old one stays.
-    fn combined(&mut self, old: Value, op: AssignOp, value: &Node, scope: &Rc<Scope>) -> Result<Option<Value>> {
+    fn combined(&mut self, old: &Value, op: AssignOp, value: &Node, scope: &Rc<Scope>) -> Result<Option<Value>> {
         match op {
             AssignOp::Or if old.truthy() => Ok(None),
             AssignOp::And if !old.truthy() => Ok(None),
             AssignOp::Or | AssignOp::And => self.eval(value, scope).map(Some),
             AssignOp::Call(name) => {
                 let value = self.eval(value, scope)?;
-                self.call(&old, name, Call { own: true, ..Call::of(vec![value]) }).map(Some)
+                self.call(old, name, Call { own: true, ..Call::of(vec![value]) }).map(Some)
             }
         }
     }

@@ -97,7 +97,9 @@ impl Interp {
             Value::Nil => "nil:NilClass".into(),
             Value::Bool(value) => format!("{value}:{}", self.class_of(&Value::Bool(*value)).name.borrow()),
             other if other.same(&self.main) => "main:Object".into(),
-            Value::Class(class) => format!("{}:{}", class.name.borrow(), if class.is_module { "Module" } else { "Class" }),
+            Value::Class(class) => {
+                format!("{}:{}", class.name.borrow(), if class.is_module { "Module" } else { "Class" })
+            }
             Value::Host(object) => object.class_name().to_string(),
             other => format!("an instance of {}", self.class_of(other).name.borrow()),
         }
@@ -105,8 +107,7 @@ impl Interp {
 
     pub(super) fn eval_args(&mut self, args: &Args, scope: &Rc<Scope>) -> Result<Call> {
         let mut values = self.eval_list(&args.positional, scope)?;
-        let mut keywords =
-            if args.keywords.is_empty() { None } else { Some(self.eval_pairs(&args.keywords, scope)?) };
+        let mut keywords = if args.keywords.is_empty() { None } else { Some(self.eval_pairs(&args.keywords, scope)?) };
         // `**{}` passes nothing.
         keywords = keywords.filter(|keywords| keywords.len() > 0);
         let mut block = None;
@@ -177,7 +178,8 @@ impl Interp {
     }
 
     /// What a bare `super` passes on: the parameters as they are now.
-    fn passed_on(&mut self, scope: &Rc<Scope>) -> Call {
+    #[expect(clippy::unused_self, reason = "its siblings need the run")]
+    fn passed_on(&self, scope: &Rc<Scope>) -> Call {
         let Some(function) = scope.frame.function.clone() else { return Call::of(scope.frame.args.clone()) };
         let (params, vars) = (&function.params, scope.outermost());
         let named = |target: &Target| match target {
@@ -214,12 +216,11 @@ impl Interp {
 
     /// A value as the name of a method or variable.
     pub fn name_from(&mut self, value: &Value) -> Result<Name> {
-        match value.text() {
-            Some(text) => Ok(Name::of(&text)),
-            None => {
-                let shown = show::inspect(value);
-                Err(self.error("TypeError", format!("{shown} is not a symbol nor a string")))
-            }
+        if let Some(text) = value.text() {
+            Ok(Name::of(&text))
+        } else {
+            let shown = show::inspect(value);
+            Err(self.error("TypeError", format!("{shown} is not a symbol nor a string")))
         }
     }
 }

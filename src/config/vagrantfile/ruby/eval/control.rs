@@ -50,7 +50,7 @@ impl Interp {
             Kind::MultiAssign { targets, value } => {
                 let value = self.eval(value, scope)?;
                 let list = Value::array(self.splat(&value)?);
-                self.take_apart(targets, list, scope)?;
+                self.take_apart(targets, &list, scope)?;
                 Ok(value)
             }
             Kind::MatchAssign { call, names } => {
@@ -128,7 +128,7 @@ impl Interp {
             self.step()?;
             match target.lefts.first() {
                 Some(only) if single => self.assign(only, item, scope)?,
-                _ => self.take_apart(target, item, scope)?,
+                _ => self.take_apart(target, &item, scope)?,
             }
             match self.eval(body, scope) {
                 Ok(_) | Err(Flow::Next(_)) => {}
@@ -199,7 +199,8 @@ impl Interp {
             return;
         }
         let places: Vec<_> = [self.at].into_iter().chain(self.stack.iter().rev().copied()).take(20).collect();
-        let lines = places.into_iter().map(|at| Value::str(format!("{}:{}", self.file_path(at.file), self.line_of(at))));
+        let lines =
+            places.into_iter().map(|at| Value::str(format!("{}:{}", self.file_path(at.file), self.line_of(at))));
         object.set("@backtrace", Value::array(lines.collect()));
     }
 
@@ -239,7 +240,6 @@ impl Interp {
             }
             Kind::Yield(_) => scope.frame.block.is_some().then_some("yield"),
             Kind::SelfRef => Some("self"),
-            Kind::Nil => Some("expression"),
             Kind::Assign { .. } | Kind::OpAssign { .. } | Kind::MultiAssign { .. } => Some("assignment"),
             Kind::Super { .. } => None,
             _ => Some("expression"),

@@ -32,18 +32,14 @@ impl Interp {
     }
 
     /// Gives a method another name.
+    #[expect(clippy::unused_self, reason = "its siblings need the run")]
     pub fn alias(&self, class: &Rc<Class>, new: Name, old: Name) {
         let found = class.ancestors().into_iter().find_map(|class| class.own_method(old));
         let method = found.unwrap_or(Method { body: MethodBody::Native(old), visibility: Visibility::Public });
         class.methods.borrow_mut().insert(new, method);
     }
 
-    fn define_method(
-        &mut self,
-        singleton: Option<&Node>,
-        function: &Rc<Function>,
-        scope: &Rc<Scope>,
-    ) -> Result<Value> {
+    fn define_method(&mut self, singleton: Option<&Node>, function: &Rc<Function>, scope: &Rc<Scope>) -> Result<Value> {
         let lexical = Rc::clone(&scope.frame.lexical);
         let class = Rc::clone(&lexical.class);
         let body = MethodBody::Function { function: Rc::clone(function), lexical };
@@ -122,10 +118,10 @@ impl Interp {
     }
 
     fn run_class_body(&mut self, class: &Rc<Class>, body: &Node, scope: &Rc<Scope>) -> Result<Value> {
-        let lexical =
-            Lexical { class: Rc::clone(class), parent: Some(Rc::clone(&scope.frame.lexical)) };
+        let lexical = Lexical { class: Rc::clone(class), parent: Some(Rc::clone(&scope.frame.lexical)) };
         let me = Value::Class(Rc::clone(class));
-        let frame = Frame { me, method: None, args: Vec::new(), function: None, block: None, lexical: Rc::new(lexical) };
+        let frame =
+            Frame { me, method: None, args: Vec::new(), function: None, block: None, lexical: Rc::new(lexical) };
         let inner = Scope::new(Rc::new(frame), self.tag());
         let result = self.deeper(|ruby| ruby.eval(body, &inner));
         class.default_visibility.set(Visibility::Public);

@@ -71,11 +71,12 @@ impl Interp {
             if let Some(method) = here.own_method(name) {
                 return Some((method, here));
             }
-            class = here.superclass.clone();
+            class = here.superclass.as_ref().map(Rc::clone);
         }
         None
     }
 
+    #[expect(clippy::unused_self, reason = "its siblings need the run")]
     fn find_class_method(&self, class: &Rc<Class>, name: Name) -> Option<(Method, Rc<Class>)> {
         let mut here = Some(Rc::clone(class));
         while let Some(class) = here {
@@ -87,7 +88,7 @@ impl Interp {
                 return Some((method, Rc::clone(&class)));
             }
             drop(extended);
-            here = class.superclass.clone();
+            here = class.superclass.as_ref().map(Rc::clone);
         }
         None
     }
@@ -108,9 +109,7 @@ impl Interp {
             return Err(self.error("NoMethodError", format!("private method `{name}' called for {shown}")));
         }
         match &method.body {
-            MethodBody::Function { function, lexical } => {
-                self.call_function(receiver, function, lexical, owner, call)
-            }
+            MethodBody::Function { function, lexical } => self.call_function(receiver, function, lexical, owner, call),
             MethodBody::Get(variable) => Ok(self.instance_var(receiver, *variable)),
             MethodBody::Set(variable) => {
                 let value = call.arg(0);
@@ -176,7 +175,7 @@ impl Interp {
                 if let Some(method) = class.own_method(name) {
                     return self.call_method(me, &method, &class, name, call);
                 }
-                above = class.superclass.clone();
+                above = class.superclass.as_ref().map(Rc::clone);
             }
         }
         if let Some(value) = core::answer(self, me, name, &call)? {
@@ -259,7 +258,7 @@ impl Interp {
     fn bind(&mut self, function: &Function, scope: &Rc<Scope>, call: Call, strict: bool) -> Result<()> {
         let params = &function.params;
         if params.numbered > 0 {
-            return self.bind_numbered(params.numbered, scope, call);
+            return self.bind_numbered(params.numbered, scope, &call);
         }
         let takes_keywords = !params.keywords.is_empty() || params.keyword_rest.is_some();
         let mut keywords = call.keywords.clone();
@@ -294,7 +293,7 @@ impl Interp {
         Ok(())
     }
 
-    fn bind_numbered(&mut self, count: u8, scope: &Rc<Scope>, call: Call) -> Result<()> {
+    fn bind_numbered(&mut self, count: u8, scope: &Rc<Scope>, call: &Call) -> Result<()> {
         let mut args = call.flat();
         if count > 1 && args.len() == 1 {
             args = self.splat(&args.remove(0))?;
@@ -339,7 +338,11 @@ impl Interp {
         let end = args.len().saturating_sub(after).max(rest);
         if let Some(name) = params.rest {
             // One without a name can still be passed on: `g(*)`.
-            scope.set(name.unwrap_or_else(|| Name::of("*")), 0, Value::array(args.get(rest..end).unwrap_or_default().to_vec()));
+            scope.set(
+                name.unwrap_or_else(|| Name::of("*")),
+                0,
+                Value::array(args.get(rest..end).unwrap_or_default().to_vec()),
+            );
         }
         let after_from = if params.rest.is_some() { end } else { rest };
         for (index, target) in params.post.iter().enumerate() {
@@ -376,12 +379,11 @@ impl Interp {
         }
         match params.keyword_rest {
             Some(Some(name)) => scope.set(name, 0, Value::Hash(Rc::new(rest))),
-            Some(None) => {}
             None if strict && rest.len() > 0 => {
                 let names: Vec<_> = rest.pairs().iter().map(|(key, _)| format!("{key:?}")).collect();
                 return Err(self.error("ArgumentError", format!("unknown keyword: {}", names.join(", "))));
             }
-            None => {}
+            Some(None) | None => {}
         }
         Ok(())
     }

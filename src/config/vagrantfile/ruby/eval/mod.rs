@@ -104,7 +104,7 @@ impl Interp {
     pub fn line_of(&self, at: super::tree::At) -> usize {
         let text = self.files.get(usize::from(at.file)).map(|file| &file.text);
         let before = text.and_then(|text| text.as_bytes().get(..at.start as usize)).unwrap_or_default();
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
+        String::from_utf8_lossy(before).matches('\n').count() + 1
     }
 
     /// The elements of an array, arguments of a call: splats are spread.
@@ -182,6 +182,7 @@ impl Interp {
         Ok(text)
     }
 
+    #[expect(clippy::unused_self, reason = "its siblings need the run")]
     pub fn instance_var(&self, me: &Value, name: Name) -> Value {
         let found = match me {
             Value::Object(object) => object.instance_vars.borrow().get(&name).cloned(),

@@ -14,14 +14,14 @@ impl Lower {
             Parsed::CallNode { .. } => self.method_call(parsed)?,
             Parsed::SuperNode { .. } => {
                 let node = parsed.as_super_node()?;
-                let args = Some(self.args(node.arguments()));
+                let args = Some(self.args(node.arguments().as_ref()));
                 Kind::Super { args, block: self.block(node.block()).map(Box::new) }
             }
             Parsed::ForwardingSuperNode { .. } => {
                 let block = parsed.as_forwarding_super_node()?.block();
                 Kind::Super { args: None, block: self.block(block.map(|block| block.as_node())).map(Box::new) }
             }
-            Parsed::YieldNode { .. } => Kind::Yield(self.args(parsed.as_yield_node()?.arguments())),
+            Parsed::YieldNode { .. } => Kind::Yield(self.args(parsed.as_yield_node()?.arguments().as_ref())),
             _ => return self.call_assignment(parsed),
         })
     }
@@ -31,7 +31,7 @@ impl Lower {
         Some(Kind::Call(Box::new(Call {
             receiver: node.receiver().map(|receiver| self.node(&receiver)),
             name: name_of(&node.name()),
-            args: self.args(node.arguments()),
+            args: self.args(node.arguments().as_ref()),
             block: self.block(node.block()),
             safe: node.is_safe_navigation(),
             bare: node.is_variable_call(),
@@ -39,9 +39,9 @@ impl Lower {
         })))
     }
 
-    pub(super) fn args(&mut self, arguments: Option<ArgumentsNode<'_>>) -> Args {
+    pub(super) fn args(&mut self, arguments: Option<&ArgumentsNode<'_>>) -> Args {
         let mut args = Args::default();
-        for argument in arguments.iter().flat_map(|arguments| arguments.arguments().iter()) {
+        for argument in arguments.into_iter().flat_map(|arguments| arguments.arguments().iter()) {
             if let Some(keywords) = argument.as_keyword_hash_node() {
                 args.keywords = self.pairs(&keywords.elements());
             } else if argument.as_forwarding_arguments_node().is_some() {
@@ -81,15 +81,15 @@ impl Lower {
             return Some(Kind::OpAssign { target, op, value: self.boxed(&node.value()) });
         }
         if let Some(node) = parsed.as_index_or_write_node() {
-            let target = self.index(node.receiver(), node.arguments(), at);
+            let target = self.index(node.receiver(), node.arguments().as_ref(), at);
             return Some(Kind::OpAssign { target, op: AssignOp::Or, value: self.boxed(&node.value()) });
         }
         if let Some(node) = parsed.as_index_and_write_node() {
-            let target = self.index(node.receiver(), node.arguments(), at);
+            let target = self.index(node.receiver(), node.arguments().as_ref(), at);
             return Some(Kind::OpAssign { target, op: AssignOp::And, value: self.boxed(&node.value()) });
         }
         let node = parsed.as_index_operator_write_node()?;
-        let target = self.index(node.receiver(), node.arguments(), at);
+        let target = self.index(node.receiver(), node.arguments().as_ref(), at);
         let op = AssignOp::Call(name_of(&node.binary_operator()));
         Some(Kind::OpAssign { target, op, value: self.boxed(&node.value()) })
     }
@@ -101,7 +101,7 @@ impl Lower {
             return Some(self.attribute(receiver, name_of(&node.name()), node.is_safe_navigation(), at));
         }
         let node = parsed.as_index_target_node()?;
-        Some(self.index(Some(node.receiver()), node.arguments(), at))
+        Some(self.index(Some(node.receiver()), node.arguments().as_ref(), at))
     }
 
     /// `name` is the writing method's: `memory=`.
@@ -110,7 +110,7 @@ impl Lower {
         Target::Attribute { receiver: Box::new(receiver), name, safe }
     }
 
-    fn index(&mut self, receiver: Option<Parsed<'_>>, arguments: Option<ArgumentsNode<'_>>, at: At) -> Target {
+    fn index(&mut self, receiver: Option<Parsed<'_>>, arguments: Option<&ArgumentsNode<'_>>, at: At) -> Target {
         let receiver = receiver.map_or(Self::node_at(Kind::SelfRef, at), |receiver| self.node(&receiver));
         Target::Index { receiver: Box::new(receiver), args: self.args(arguments) }
     }

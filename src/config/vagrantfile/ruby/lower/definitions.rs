@@ -61,7 +61,7 @@ impl Lower {
         at: At,
     ) -> Function {
         let params = params.map(|params| self.any_params(&params)).unwrap_or_default();
-        Function { name, params, body: self.optional(body, at), at }
+        Function { name, params, body: self.optional(body, at) }
     }
 
     fn any_params(&mut self, parsed: &Parsed<'_>) -> Params {
@@ -94,7 +94,7 @@ impl Lower {
             }
             None => {}
         }
-        for keyword in node.keywords().iter() {
+        for keyword in &node.keywords() {
             if let Some(required) = keyword.as_required_keyword_parameter_node() {
                 params.keywords.push((name_of(&required.name()), None));
             } else if let Some(optional) = keyword.as_optional_keyword_parameter_node() {

@@ -34,9 +34,9 @@ impl Lower {
                 let body = self.node(&node.expression());
                 Kind::Begin(Box::new(Begin { body, rescues, otherwise: None, ensure: None }))
             }
-            Parsed::ReturnNode { .. } => Kind::Return(self.jump(parsed.as_return_node()?.arguments(), at)),
-            Parsed::BreakNode { .. } => Kind::Break(self.jump(parsed.as_break_node()?.arguments(), at)),
-            Parsed::NextNode { .. } => Kind::Next(self.jump(parsed.as_next_node()?.arguments(), at)),
+            Parsed::ReturnNode { .. } => Kind::Return(self.jump(parsed.as_return_node()?.arguments().as_ref(), at)),
+            Parsed::BreakNode { .. } => Kind::Break(self.jump(parsed.as_break_node()?.arguments().as_ref(), at)),
+            Parsed::NextNode { .. } => Kind::Next(self.jump(parsed.as_next_node()?.arguments().as_ref(), at)),
             Parsed::RedoNode { .. } => Kind::Redo,
             Parsed::RetryNode { .. } => Kind::Retry,
             Parsed::CaseMatchNode { .. } | Parsed::MatchPredicateNode { .. } | Parsed::MatchRequiredNode { .. } => {
@@ -116,9 +116,10 @@ impl Lower {
     }
 
     /// The value of a jump: several are an array.
-    fn jump(&mut self, arguments: Option<ArgumentsNode<'_>>, at: At) -> Box<Node> {
-        let list = arguments.as_ref().map(ArgumentsNode::arguments);
-        let mut nodes = list.as_ref().map(|list: &NodeList<'_>| self.elements(list)).unwrap_or_default();
+    #[expect(clippy::unnecessary_box_returns, reason = "jumps hold it boxed")]
+    fn jump(&mut self, arguments: Option<&ArgumentsNode<'_>>, at: At) -> Box<Node> {
+        let written = arguments.map(ArgumentsNode::arguments);
+        let mut nodes = written.as_ref().map(|list: &NodeList<'_>| self.elements(list)).unwrap_or_default();
         Box::new(match nodes.pop() {
             None => Node { kind: Kind::Nil, at },
             Some(only) if nodes.is_empty() && !matches!(only.kind, Kind::Splat(_)) => only,

@@ -90,7 +90,7 @@ impl Lower {
 
     pub(super) fn pairs(&mut self, list: &NodeList<'_>) -> Vec<Pair> {
         let mut pairs = Vec::new();
-        for element in list.iter() {
+        for element in list {
             if let Some(pair) = element.as_assoc_node() {
                 pairs.push(Pair::Of(self.node(&pair.key()), self.node(&pair.value())));
             } else if let Some(splat) = element.as_assoc_splat_node() {
@@ -119,7 +119,7 @@ impl Lower {
 
     fn regex_parts(&mut self, list: &NodeList<'_>) -> Vec<Node> {
         let mut parts = Vec::new();
-        for part in list.iter() {
+        for part in list {
             parts.push(match part.as_string_node() {
                 Some(string) => {
                     let content = string.content_loc();
@@ -141,7 +141,8 @@ fn integer(parsed: &Parsed<'_>) -> Kind {
     let Some(node) = parsed.as_integer_node() else { return Kind::Nil };
     let value = node.value();
     let (negative, digits) = value.to_u32_digits();
-    let magnitude = digits.iter().rev().try_fold(0i64, |sum, digit| sum.checked_mul(1 << 32)?.checked_add((*digit).into()));
+    let magnitude =
+        digits.iter().rev().try_fold(0i64, |sum, digit| sum.checked_mul(1 << 32)?.checked_add((*digit).into()));
     match magnitude {
         Some(magnitude) => Kind::Int(if negative { -magnitude } else { magnitude }),
         None => Kind::Unsupported("a number this large"),

@@ -114,16 +114,13 @@ impl Lower {
             ($(($or:ident, $and:ident, $op:ident, $target:expr)),+ $(,)?) => {
                 $(
                     if let Some(node) = parsed.$or() {
-                        #[expect(clippy::redundant_closure_call, reason = "the macro's argument")]
                         return Some(Kind::OpAssign { target: ($target)(&node.name(), node_depth!($or, node)), op: AssignOp::Or, value: self.boxed(&node.value()) });
                     }
                     if let Some(node) = parsed.$and() {
-                        #[expect(clippy::redundant_closure_call, reason = "the macro's argument")]
                         return Some(Kind::OpAssign { target: ($target)(&node.name(), node_depth!($or, node)), op: AssignOp::And, value: self.boxed(&node.value()) });
                     }
                     if let Some(node) = parsed.$op() {
                         let op = AssignOp::Call(name_of(&node.binary_operator()));
-                        #[expect(clippy::redundant_closure_call, reason = "the macro's argument")]
                         return Some(Kind::OpAssign { target: ($target)(&node.name(), node_depth!($or, node)), op, value: self.boxed(&node.value()) });
                     }
                 )+
