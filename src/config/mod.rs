@@ -3,7 +3,8 @@
 //! [`find`] it, [`load`] it: the result is a [`spec::Project`] and warnings, or an [`Error`] that shows every problem of
 //! the file at once. The reader works on the parser's tables with their places (`read.rs`), one function for each section
 //! (`layer.rs`, `sections.rs`), then lays machines over the top level (`resolve.rs`) and checks what concerns several of
-//! them (`project.rs`). [`parse`] does all of it without touching the disk.
+//! them (`project.rs`). A file in Ruby is run by `vagrantfile` instead, which fills the same layers. [`parse`] takes TOML
+//! alone and does all of it without touching the disk.
 
 mod check;
 mod error;

@@ -316,7 +316,7 @@ impl Applying<'_> {
                     match &*key {
                         "ip" => network.ip = self.checked(setting.at, "ip", &value, check::ip),
                         "bridge" | "dev" => {
-                            network.bridge = self.texts(setting.at, "bridge", &value).into_iter().next()
+                            network.bridge = self.texts(setting.at, "bridge", &value).into_iter().next();
                         }
                         "type" if value.text().as_deref() == Some("dhcp") => {}
                         other => self.left_out(
@@ -426,7 +426,7 @@ impl Applying<'_> {
             Some("virtiofs") => *kind = FolderType::Virtiofs,
             Some("9p") => *kind = FolderType::NineP,
             Some(other) => {
-                self.left_out(at, &format!("the type `{other}` of a synced folder"), "the default is used", true)
+                self.left_out(at, &format!("the type `{other}` of a synced folder"), "the default is used", true);
             }
         }
     }

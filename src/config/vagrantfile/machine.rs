@@ -14,7 +14,9 @@ use super::section::{Config, Section, Setting};
 use super::vagrant;
 use crate::config::layer::{Layer, Paths};
 use crate::config::read::Reader;
-use crate::config::resolve::Machine;
+use crate::config::resolve::{DEFAULT_FOLDER, Machine};
+use crate::config::sections::Folder;
+use crate::config::spec::{FolderType, SyncedFolder};
 use crate::config::{DEFAULT, MOST_MACHINES, check};
 
 /// A machine that `config.vm.define` names.
@@ -144,10 +146,32 @@ fn one(applying: &mut Applying<'_>, configs: &[&Rc<Config>]) -> Layer {
             }
         }
     }
+    default_folder(&mut layer, configs, applying.paths);
     for setting in said.log.borrow().iter() {
         applying.provider(&mut layer, &provider, setting);
     }
     layer
+}
+
+/// Vagrant leaves its own folder away where the file shares `.` somewhere else.
+fn default_folder(layer: &mut Layer, configs: &[&Rc<Config>], paths: &Paths<'_>) {
+    let mut calls = configs.iter().flat_map(|config| config.log("vm"));
+    let shares =
+        calls.any(|setting| &*setting.name == "synced_folder" && setting.value().text().as_deref() == Some("."));
+    if !shares || layer.folders.iter().any(|folder| folder.spec.guest == DEFAULT_FOLDER) {
+        return;
+    }
+    let spec = SyncedFolder {
+        host: paths.root.to_owned(),
+        guest: DEFAULT_FOLDER.into(),
+        kind: FolderType::default(),
+        create: false,
+        owner: None,
+        group: None,
+        exclude: Vec::new(),
+        args: None,
+    };
+    layer.folders.push(Folder { spec, disabled: true, span: 0..0 });
 }
 
 /// Runs the blocks of the one provider that counts.

@@ -72,6 +72,15 @@ fn theirs(machine: &Value, root: &Path) -> Value {
         let changed = &provider["overrides"][key];
         if changed.is_null() { machine[key].clone() } else { changed.clone() }
     };
+    // Providers without a plugin of theirs: what the file called.
+    let called = |key: &str| {
+        let mut calls = provider["calls"].as_array().into_iter().flatten();
+        calls.rfind(|call| call[0] == format!("{key}=")).map(|call| call[1][0].clone())
+    };
+    let asked = |key: &str| {
+        let known = Some(provider[key].clone()).filter(|value| !value.is_null() && asks(provider, key));
+        known.or_else(|| called(key)).and_then(|value| value.as_u64().or_else(|| value.as_str()?.parse().ok()))
+    };
     let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
     let words = |value: &Value| match value {
         Value::Null => json!([]),
@@ -130,10 +139,10 @@ fn theirs(machine: &Value, root: &Path) -> Value {
         "name": machine["name"], "primary": machine["options"]["primary"] == true,
         "autostart": machine["options"]["autostart"] != false,
         "box": get("box"), "box_version": get("box_version"), "hostname": get("hostname"),
-        "boot_timeout": get("boot_timeout"), "post_up_message": get("post_up_message"),
+        "boot_timeout": get("boot_timeout"), "post_up_message": get("post_up_message").as_str().filter(|text| !text.is_empty()),
         "usable_port_range": get("usable_port_range"),
-        "memory": number(&provider["memory"]).filter(|_| asks(provider, "memory")),
-        "cpus": number(&provider["cpus"]).filter(|_| asks(provider, "cpus")),
+        "memory": asked("memory"),
+        "cpus": asked("cpus"),
         "ports": ports, "private": private, "folders": folders, "provisioners": provisioners,
         "insert_key": get("ssh")["insert_key"], "forward_agent": get("ssh")["forward_agent"],
     })
@@ -182,7 +191,7 @@ fn in_path(name: &str) -> bool {
 macro_rules! same_as_vagrant {
     ($($name:ident),+ $(,)?) => {
         mod same_as_vagrant {
-            $(#[test] fn $name() { super::agrees(stringify!($name)); })+
+            $(#[test] fn $name() { super::agrees(stringify!($name).trim_start_matches("r#")); })+
         }
     };
 }
