@@ -1,6 +1,7 @@
 //! Machine files in Ruby mean here what they mean to Vagrant: those in `tests/vagrantfiles` are read by both.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -159,7 +160,7 @@ fn agrees(name: &str) {
     let dir = folder().join(name);
     let (project, _) = config::load(&dir.join("Vagrantfile")).unwrap_or_else(|error| panic!("{error}"));
     if !Path::new("/usr/share/rubygems-integration/all/specifications").is_dir() || !in_path("vagrant") {
-        eprintln!("skipped: Vagrant is not installed");
+        writeln!(std::io::stderr(), "skipped: Vagrant is not installed").unwrap();
         return;
     }
     let output = Command::new("/usr/bin/ruby")
@@ -294,4 +295,38 @@ fn a_slip_is_shown_with_its_place() {
         read("Vagrant.configure('2') do |config|\n  config.vm.box = \nend end").unwrap_err().contains("Vagrantfile:")
     );
     assert!(wrong("loop { }").contains("it takes too much"));
+}
+
+#[test]
+fn what_we_do_not_have_is_named() {
+    assert!(wrong("x = Time.now").contains("not understood: `Time.now` of Ruby's library"));
+    assert!(read("Vagrant::Config.run do |config|\nend\n").unwrap_err().contains("configuration version 1"));
+    assert!(wrong("require 'no-such-thing'").contains("cannot load such file -- no-such-thing"));
+    assert!(
+        read("Vagrant.require_version '< 2.0'\nVagrant.configure('2') { }\n").unwrap_err().contains("Vagrant < 2.0")
+    );
+}
+
+#[test]
+fn words_of_yaml_are_worth_what_psych_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let yaml = "[yes, 0x10, 010, 1_000, 1.5, 22:30, ~, ':a', \"1\", 1.2.3, 2020-01-01x]";
+    fs::write(dir.path().join("x.yml"), yaml).unwrap();
+    let text =
+        "require 'yaml'\nVagrant.configure('2') { |c| c.vm.box = 'a/b' }\nputs YAML.load_file('x.yml').inspect\n";
+    fs::write(dir.path().join("Vagrantfile"), text).unwrap();
+    let (_, problems) = config::load(&dir.path().join("Vagrantfile")).unwrap();
+    let expected = "[true, 16, 8, 1000, 1.5, 81000, nil, \":a\", \"1\", \"1.2.3\", \"2020-01-01x\"]";
+    assert_eq!(problems[0].message, format!("the file says: {expected}"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_does_not_hang_the_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Command::new("mkfifo").arg(dir.path().join("pipe")).status().unwrap().success());
+    fs::write(dir.path().join("Vagrantfile"), "# mode: ruby\nVagrant.configure('2') { |c| File.read('pipe') }\n")
+        .unwrap();
+    let error = config::load(&dir.path().join("Vagrantfile")).unwrap_err();
+    assert!(error.to_string().contains("is no regular file"), "{error}");
 }

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::ruby::{Call, HostObject, Interp, Name, Proc, Result, Value};
-use crate::boxes::{Requirement, Version};
 
 /// What `Vagrant::VERSION` says: files ask for at least what they were written for.
 const VERSION: &str = "2.4.9";
@@ -52,19 +51,41 @@ impl HostObject for Vagrant {
 }
 
 fn require_version(ruby: &mut Interp, call: &Call) -> Result<()> {
-    let version = VERSION.parse::<Version>();
     for wanted in &call.args {
         let text = ruby.to_s(wanted)?;
-        let fits = match (text.parse::<Requirement>(), &version) {
-            (Ok(requirement), Ok(version)) => requirement.matches(version),
-            _ => return Err(ruby.error("ArgumentError", format!("`{text}` is no requirement of a version"))),
-        };
-        if !fits {
-            let message = format!("it asks for Vagrant {text}, and works here as with {VERSION}");
-            return Err(ruby.refused(message));
+        match text.split(',').map(|part| meets(part.trim())).collect::<Option<Vec<_>>>() {
+            None => return Err(ruby.error("ArgumentError", format!("`{text}` is no requirement of a version"))),
+            Some(all) if all.contains(&false) => {
+                return Err(ruby.refused(format!("it asks for Vagrant {text}, and works here as with {VERSION}")));
+            }
+            Some(_) => {}
         }
     }
     Ok(())
+}
+
+/// Whether our version meets one constraint; `None` where it is none.
+fn meets(constraint: &str) -> Option<bool> {
+    let at = constraint.find(|c: char| c.is_ascii_digit())?;
+    let (operator, version) = constraint.split_at(at);
+    let numbers =
+        |text: &str| text.trim().split('.').map(str::parse).collect::<std::result::Result<Vec<u32>, _>>().ok();
+    let (mut ours, mut bound) = (numbers(VERSION)?, numbers(version)?);
+    let written = bound.len();
+    let length = ours.len().max(written);
+    ours.resize(length, 0);
+    bound.resize(length, 0);
+    Some(match operator.trim() {
+        "" | "=" => ours == bound,
+        "!=" => ours != bound,
+        ">" => ours > bound,
+        "<" => ours < bound,
+        ">=" => ours >= bound,
+        "<=" => ours <= bound,
+        // All but the last number that is written stay.
+        "~>" => ours >= bound && ours.iter().zip(&bound).take(written.saturating_sub(1).max(1)).all(|(a, b)| a == b),
+        _ => return None,
+    })
 }
 
 /// `Vagrant::Util::Platform`.
@@ -91,12 +112,33 @@ impl HostObject for Platform {
     }
 }
 
+/// `Vagrant::Config`, of the first version of the configuration.
+struct FirstVersion;
+
+impl HostObject for FirstVersion {
+    fn class_name(&self) -> Rc<str> {
+        "Vagrant::Config".into()
+    }
+
+    fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, _call: &Call) -> Result<Option<Value>> {
+        if &*name.text() == "run" {
+            return Err(ruby.unsupported("configuration version 1; version 2 is"));
+        }
+        Ok(None)
+    }
+
+    fn responds(&self, name: Name) -> bool {
+        &*name.text() == "run"
+    }
+}
+
 /// Makes the modules known to a run.
 pub fn define(ruby: &mut Interp) -> Rc<Vagrant> {
     let vagrant = Rc::new(Vagrant::default());
     ruby.define_host_module("Vagrant", Rc::clone(&vagrant) as Rc<dyn HostObject>);
     ruby.define_module("Vagrant::Util");
     ruby.define_host_module("Vagrant::Util::Platform", Rc::new(Platform));
+    ruby.define_host_module("Vagrant::Config", Rc::new(FirstVersion));
     ruby.define_module("Vagrant::Errors");
     let error = ruby.class_named("StandardError");
     ruby.define_class("Vagrant::Errors::VagrantError", &error);

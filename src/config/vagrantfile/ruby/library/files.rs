@@ -19,7 +19,11 @@ pub fn file(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>>
         "file?" => path(ruby, call, 0)?.is_file().into(),
         "directory?" => path(ruby, call, 0)?.is_dir().into(),
         "symlink?" => path(ruby, call, 0)?.is_symlink().into(),
-        "readable?" => std::fs::File::open(path(ruby, call, 0)?).is_ok().into(),
+        "readable?" => {
+            let path = path(ruby, call, 0)?;
+            // A pipe would wait for its other end.
+            (path.is_dir() || (path.is_file() && std::fs::File::open(path).is_ok())).into()
+        }
         "size" => i64::try_from(read(ruby, call)?.len()).unwrap_or(i64::MAX).into(),
         "size?" | "zero?" | "empty?" => {
             let length = std::fs::metadata(path(ruby, call, 0)?).map_or(0, |metadata| metadata.len());
@@ -138,6 +142,9 @@ pub fn contents(ruby: &mut Interp, path: &Path) -> Result<String> {
     if path.is_dir() {
         return Err(ruby.error("Errno::EISDIR", format!("Is a directory @ io_fread - {}", path.display())));
     }
+    if !path.is_file() {
+        return Err(ruby.refused(format!("{} is no regular file", path.display())));
+    }
     if !ruby.host.may_read(path) {
         return Err(ruby.refused(format!("it wants to read {}, outside of the project", path.display())));
     }
@@ -253,7 +260,7 @@ fn children(ruby: &mut Interp, call: &Call, dots: bool) -> Result<Value> {
 }
 
 fn glob(ruby: &mut Interp, call: &Call) -> Result<Value> {
-    let mut found = Vec::new();
+    let mut found = super::glob::Found::default();
     let start = match call.keyword("base") {
         Some(base) => PathBuf::from(base.text().unwrap_or_default().to_string()),
         None => PathBuf::new(),
@@ -266,7 +273,7 @@ fn glob(ruby: &mut Interp, call: &Call) -> Result<Value> {
             }
         }
     }
-    let found: Vec<_> = found.into_iter().take(MOST_FILES).map(Value::str).collect();
+    let found: Vec<_> = found.paths.into_iter().take(MOST_FILES).map(Value::str).collect();
     match call.block.clone() {
         None => Ok(Value::array(found)),
         Some(block) => {

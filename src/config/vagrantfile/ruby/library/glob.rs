@@ -8,6 +8,16 @@ use super::super::interp::Interp;
 /// Folders below folders that `**` follows.
 const DEPTH: usize = 12;
 
+/// Entries that one program looks at: more than any project has, less than takes a second.
+const MOST: usize = 50_000;
+
+/// What was found, and how much may still be looked at.
+#[derive(Default)]
+pub struct Found {
+    pub paths: Vec<String>,
+    looked: usize,
+}
+
 /// A pattern without braces for each alternative.
 pub fn alternatives(pattern: &str) -> Vec<String> {
     let whole = || vec![pattern.to_owned()];
@@ -19,7 +29,7 @@ pub fn alternatives(pattern: &str) -> Vec<String> {
 }
 
 /// Adds the files below `start` that match, sorted, as the pattern writes their paths.
-pub fn walk(ruby: &mut Interp, start: &Path, pattern: &str, found: &mut Vec<String>) -> Result<()> {
+pub fn walk(ruby: &mut Interp, start: &Path, pattern: &str, found: &mut Found) -> Result<()> {
     let (start, pattern) = match pattern.strip_prefix('/') {
         Some(rest) => (PathBuf::from("/"), rest),
         None => (start.to_owned(), pattern),
@@ -28,11 +38,11 @@ pub fn walk(ruby: &mut Interp, start: &Path, pattern: &str, found: &mut Vec<Stri
     step(ruby, &start, &parts, found, DEPTH)
 }
 
-fn step(ruby: &mut Interp, folder: &Path, parts: &[&str], found: &mut Vec<String>, left: usize) -> Result<()> {
+fn step(ruby: &mut Interp, folder: &Path, parts: &[&str], found: &mut Found, left: usize) -> Result<()> {
     ruby.step()?;
     let Some((first, rest)) = parts.split_first() else {
         ruby.grow(folder.as_os_str().len())?;
-        found.push(folder.display().to_string());
+        found.paths.push(folder.display().to_string());
         return Ok(());
     };
     let real = ruby.host.current_dir().join(folder);
@@ -41,7 +51,12 @@ fn step(ruby: &mut Interp, folder: &Path, parts: &[&str], found: &mut Vec<String
         return if real.join(first).exists() { step(ruby, &next, rest, found, left) } else { Ok(()) };
     }
     let Ok(entries) = std::fs::read_dir(&real) else { return Ok(()) };
-    let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> =
+        entries.flatten().take(MOST).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    found.looked += names.len() + 1;
+    if found.looked > MOST {
+        return Err(ruby.unsupported(format!("a pattern of files that looks at more than {MOST} of them")));
+    }
     names.sort();
     if *first == "**" {
         step(ruby, folder, rest, found, left)?;

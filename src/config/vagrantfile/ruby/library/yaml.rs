@@ -94,8 +94,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
     match tag.map(|tag| tag.suffix.as_str()) {
         Some("str") => Value::str(text),
         Some("int" | "float" | "bool" | "null") => plain(text),
-        // Psych makes a symbol of a quoted one as well.
-        _ if is_plain || text.starts_with(':') => plain(text),
+        _ if is_plain => plain(text),
         _ => Value::str(text),
     }
 }
@@ -149,7 +148,7 @@ fn number(text: &str) -> Option<Value> {
         .map(|number| Value::Float(if sign < 0 { -number } else { number }))
 }
 
-/// `22:30` is 1350: minutes and seconds, as YAML 1.1 has them.
+/// `1:30:15` are seconds, and Psych takes `22:30` for hours and minutes.
 fn sexagesimal(text: &str) -> Option<i64> {
     let parts: Vec<_> = text.split(':').collect();
     let fits = |part: &&str| part.len() <= 2 && part.parse::<u8>().is_ok_and(|number| number < 60);
@@ -157,6 +156,7 @@ fn sexagesimal(text: &str) -> Option<i64> {
     if !(1..=2).contains(&rest.len()) || !rest.iter().all(fits) {
         return None;
     }
-    let first: i64 = first.parse().ok()?;
-    rest.iter().try_fold(first, |sum, part| sum.checked_mul(60)?.checked_add(part.parse().ok()?))
+    let units = [3600_i64, 60, 1];
+    let first = first.parse::<i64>().ok()?.checked_mul(3600)?;
+    rest.iter().zip(&units[1..]).try_fold(first, |sum, (part, unit)| sum.checked_add(part.parse::<i64>().ok()? * unit))
 }
