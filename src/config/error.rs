@@ -39,8 +39,8 @@ pub enum Error {
         /// The first line with such a byte, from 1.
         line: usize,
     },
-    /// Vagrant's own kind of machine file.
-    #[error("{} is written in Ruby, and Ruby machine files come later", file.display())]
+    /// Vagrant's own kind of machine file, as a text without a file.
+    #[error("{} is written in Ruby, which is read from its own file only", file.display())]
     Ruby {
         /// The file.
         file: PathBuf,

@@ -3,7 +3,8 @@
 //! [`find`] it, [`load`] it: the result is a [`spec::Project`] and warnings, or an [`Error`] that shows every problem of
 //! the file at once. The reader works on the parser's tables with their places (`read.rs`), one function for each section
 //! (`layer.rs`, `sections.rs`), then lays machines over the top level (`resolve.rs`) and checks what concerns several of
-//! them (`project.rs`). [`parse`] does all of it without touching the disk.
+//! them (`project.rs`). A file in Ruby is run by `vagrantfile` instead, which fills the same layers. [`parse`] takes TOML
+//! alone and does all of it without touching the disk.
 
 mod check;
 mod error;
@@ -20,6 +21,7 @@ mod sections;
 pub mod size;
 pub mod spec;
 pub mod template;
+mod vagrantfile;
 
 pub use error::Error;
 pub use find::{NAMES, find};
@@ -55,33 +57,33 @@ pub fn load(file: &Path) -> Result<(Project, Vec<Problem>), Error> {
     let root = file.parent().unwrap_or(Path::new("/"));
     let here = std::env::current_dir().unwrap_or_default();
     let shown = file.strip_prefix(here).unwrap_or(&file).display().to_string();
-    read_text(Source { name: shown, text }, &file, root, |named| !named.path.exists())
+    read_text(Source { name: shown, text }, &file, root, true)
 }
 
 /// Reads the text of a machine file `file` whose relative paths start at `root`, without looking at the disk: files of
-/// the host that it names are not looked for.
+/// the host that it names are not looked for, and Ruby, which may read files, is refused.
 pub fn parse(text: &str, file: &Path, root: &Path) -> Result<(Project, Vec<Problem>), Error> {
     let source = Source { name: file.display().to_string(), text: text.to_owned() };
-    read_text(source, file, root, |_| false)
+    read_text(source, file, root, false)
 }
 
-fn read_text(
-    source: Source,
-    file: &Path,
-    root: &Path,
-    missing: impl Fn(&HostFile) -> bool,
-) -> Result<(Project, Vec<Problem>), Error> {
+fn read_text(source: Source, file: &Path, root: &Path, looks: bool) -> Result<(Project, Vec<Problem>), Error> {
     let source = Arc::new(source);
     let (tables, syntax) = DeTable::parse_recoverable(&source.text);
-    if !syntax.is_empty() && find::looks_like_ruby(&source.text) {
+    let is_ruby = !syntax.is_empty() && find::looks_like_ruby(&source.text);
+    if is_ruby && !looks {
         return Err(Error::Ruby { file: file.to_owned() });
     }
     let mut reader = Reader::new(Arc::clone(&source));
-    reader.syntax(syntax);
     let paths = Paths { root, home: std::env::home_dir().filter(|home| home.is_absolute()), named: Vec::new().into() };
-    let machines = machines(&reader, tables.get_ref(), &paths);
+    let machines = if is_ruby {
+        vagrantfile::machines(&reader, file, &source.text, &paths)
+    } else {
+        reader.syntax(syntax);
+        machines(&reader, tables.get_ref(), &paths)
+    };
     project::check(&machines, &reader);
-    for named in paths.named.take().iter().filter(|named| missing(named)) {
+    for named in paths.named.take().iter().filter(|named| looks && !named.path.exists()) {
         tell_missing(named, &reader);
     }
     let machines = machines.iter().map(|machine| resolve::spec(machine, root, &reader)).collect();

@@ -1,6 +1,6 @@
 //! The model of a machine: the only thing that the rest of the program knows of a machine file.
 //!
-//! `toml.rs` (and later the reader of Ruby files) fills it; nobody else makes one. It serialises to what `vbox-rs config
+//! The readers of TOML (`layer.rs`) and of Ruby (`vagrantfile`) fill it; nobody else makes one. It serialises to what `vbox-rs config
 //! --json` prints, with the keys of the machine file.
 
 use std::net::IpAddr;

@@ -321,7 +321,7 @@ fn a_ruby_file_is_named_as_such_and_toml_that_speaks_of_ruby_is_not() {
     let ruby =
         "# -*- mode: ruby -*-\n\nVagrant.configure(\"2\") do |config|\n  config.vm.box = \"debian/bookworm64\"\nend\n";
     let Err(error @ Error::Ruby { .. }) = read(ruby) else { panic!() };
-    assert_eq!(error.to_string(), "/p/Vagrantfile is written in Ruby, and Ruby machine files come later");
+    assert_eq!(error.to_string(), "/p/Vagrantfile is written in Ruby, which is read from its own file only");
     assert!(error.hint().unwrap().contains("Vagrantfile.toml"));
     project(
         "# Vagrant.configure was the old one (mode: ruby)\nbox = 'a'\npost_up_message = '''\nVagrant.configure\n'''",

@@ -1,0 +1,184 @@
+//! Functions: what is called without a receiver.
+
+use std::rc::Rc;
+
+use super::super::class::Object;
+use super::super::flow::{Flow, Result};
+use super::super::host::{Stop, StopKind, Stream};
+use super::super::interp::{Call, Interp};
+use super::super::names::Name;
+use super::super::show;
+use super::super::value::Value;
+use super::{number, ok};
+
+methods! { ruby, me: &Value, name, call;
+    "puts" => { let text = lines(ruby, &call.flat())?; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },
+    "warn" => { let text = lines(ruby, &call.args)?; ruby.print(&text, Stream::Error)?; Ok(Value::Nil) },
+    "print" => { let text = joined(ruby, &call.args)?; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },
+    "p" | "pp" => inspected(ruby, call),
+    "printf" => { let text = super::format(ruby, &call.args)?; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },
+    "format" | "sprintf" => super::format(ruby, &call.flat()).map(Value::str),
+    "raise" | "fail" => raise(ruby, call),
+    "loop" => forever(ruby, call),
+    "catch" => catch(ruby, call),
+    "throw" => Err(Flow::Throw(call.arg(0), call.arg(1))),
+    "exit" | "exit!" => Err(exit(&call.arg(0)).into()),
+    "abort" => abort(ruby, call),
+    "at_exit" | "trap" | "srand" | "sleep" | "using" => Ok(Value::Nil),
+    "Integer" => number::integer_from(ruby, call),
+    "Float" => number::float_from(ruby, call),
+    "String" => { let text = ruby.to_s(&call.arg(0))?; ok(text) },
+    "Array" => { let list = ruby.splat(&call.arg(0))?; ok(list) },
+    "Hash" => Ok(if call.arg(0).is_nil() { Value::hash([]) } else { call.arg(0) }),
+    "Rational" | "Complex" => Err(ruby.unsupported("rational and complex numbers")),
+    "rand" => ok(0),
+    "caller" | "caller_locations" => ok(Vec::new()),
+    "gets" | "readline" | "readlines" => Err(ruby.refused("it asks for input, which nobody gives while a machine file is read")),
+    "system" | "spawn" | "exec" | "`" => command(ruby, call, name),
+    "fork" => Err(ruby.refused("it wants another process")),
+    "attr_accessor" | "attr_reader" | "attr_writer" | "include" | "private" | "public" | "define_method" => at_top(ruby, me, name, call),
+    "srand48" => Ok(Value::Nil),
+}
+
+/// As `puts` writes them.
+fn lines(ruby: &mut Interp, values: &[Value]) -> Result<String> {
+    let mut out = String::new();
+    for value in values {
+        if let Value::Array(array) = value {
+            let items = array.items.borrow().clone();
+            out.push_str(&ruby.deeper(|ruby| lines(ruby, &items))?);
+            continue;
+        }
+        let text = ruby.to_s(value)?;
+        out.push_str(&text);
+        if !text.ends_with('\n') {
+            out.push('\n');
+        }
+    }
+    if values.is_empty() {
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+fn joined(ruby: &mut Interp, values: &[Value]) -> Result<String> {
+    values.iter().map(|value| ruby.to_s(value)).collect()
+}
+
+fn inspected(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let values = call.flat();
+    for value in &values {
+        let text = ruby.send(value, "inspect", Vec::new())?;
+        let text = show::to_s(&text).unwrap_or_default() + "\n";
+        ruby.print(&text, Stream::Out)?;
+    }
+    Ok(match values.len() {
+        0 => Value::Nil,
+        1 => call.arg(0),
+        _ => Value::array(values),
+    })
+}
+
+fn raise(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let message = call.args.get(1).cloned();
+    let exception = match call.arg(0) {
+        Value::Nil => match ruby.globals.get(&Name::of("$!")) {
+            Some(current) if !current.is_nil() => current.clone(),
+            _ => return Err(ruby.error("RuntimeError", "unhandled exception")),
+        },
+        Value::Str(text) => {
+            let text = text.text.borrow().clone();
+            return Err(ruby.error("RuntimeError", text));
+        }
+        Value::Class(class) => {
+            let mut args = Call::of(message.into_iter().collect());
+            args.keywords.clone_from(&call.keywords);
+            ruby.call(&Value::Class(class), Name::of("new"), args)?
+        }
+        other => other,
+    };
+    if !ruby.is_a(&exception, &ruby.class_named("Exception")) {
+        return Err(ruby.error("TypeError", "exception class/object expected"));
+    }
+    Err(Flow::Raise(exception))
+}
+
+fn forever(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let Some(block) = &call.block else { return Err(ruby.unsupported("`loop` without a block")) };
+    loop {
+        match ruby.yield_to(block, Vec::new()) {
+            Ok(_) => {}
+            Err(Flow::Raise(error)) if ruby.is_a(&error, &ruby.class_named("StopIteration")) => return Ok(Value::Nil),
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+fn catch(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let tag = match call.args.first() {
+        Some(tag) => tag.clone(),
+        None => Value::Object(Object::new(&ruby.object)),
+    };
+    let Some(block) = &call.block else { return Ok(Value::Nil) };
+    match ruby.yield_to(block, vec![tag.clone()]) {
+        Err(Flow::Throw(thrown, value)) if thrown.key() == tag.key() => Ok(value),
+        other => other,
+    }
+}
+
+fn exit(status: &Value) -> Stop {
+    let status = match status {
+        Value::Int(status) => i32::try_from(*status).unwrap_or(1),
+        Value::Bool(false) => 1,
+        _ => 0,
+    };
+    Stop { message: format!("the file ended itself with `exit {status}`"), kind: StopKind::Exit(status) }
+}
+
+fn abort(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let message = match call.arg(0) {
+        Value::Nil => "the file ended itself with `abort`".to_owned(),
+        text => ruby.to_s(&text)?,
+    };
+    Err(Stop { message, kind: StopKind::Exit(1) }.into())
+}
+
+fn command(ruby: &mut Interp, call: &Call, name: &str) -> Result<Value> {
+    let mut words = Vec::new();
+    for arg in call.args.iter().filter(|arg| !matches!(arg, Value::Hash(_))) {
+        words.push(ruby.to_s(arg)?);
+    }
+    let line = words.join(" ");
+    let output = ruby.command_output(&line)?;
+    if name == "`" {
+        return ok(output.text);
+    }
+    ruby.print(&output.text, Stream::Out)?;
+    ok(output.status == 0)
+}
+
+/// `include` and the like outside of classes concern `Object`.
+fn at_top(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Value> {
+    if !me.same(&ruby.main) {
+        return Err(ruby.no_method(me, Name::of(name)));
+    }
+    let object = Value::Class(Rc::clone(&ruby.object));
+    ruby.call(&object, Name::of(name), Call { own: true, ..call.clone() })
+}
+
+impl Interp {
+    /// Backticks.
+    pub fn run_command(&mut self, line: &str) -> Result<Value> {
+        self.command_output(line).map(|output| Value::str(output.text))
+    }
+
+    /// Asks the host to answer a command; `$?` tells how it ended.
+    pub fn command_output(&mut self, line: &str) -> Result<super::super::host::Output> {
+        let output = self.host.command(line).map_err(|why| self.refused(why))?;
+        self.grow(output.text.len())?;
+        let status = Object::new(&self.class_named("Process::Status"));
+        status.set("@exitstatus", Value::Int(output.status.into()));
+        self.globals.insert(Name::of("$?"), Value::Object(status));
+        Ok(output)
+    }
+}

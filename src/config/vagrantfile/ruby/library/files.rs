@@ -1,0 +1,286 @@
+//! Files and folders: paths, looking, reading. Nothing is written.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::super::flow::Result;
+use super::super::interp::{Call, Interp};
+use super::super::value::Value;
+
+/// A larger file is something else than settings.
+const LARGEST: u64 = 4 << 20;
+
+/// More files than any project lists.
+const MOST_FILES: usize = 20_000;
+
+/// `File`, `IO`, `FileTest`.
+pub fn file(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
+    let value = match name {
+        "exist?" | "exists?" => path(ruby, call, 0)?.exists().into(),
+        "file?" => path(ruby, call, 0)?.is_file().into(),
+        "directory?" => path(ruby, call, 0)?.is_dir().into(),
+        "symlink?" => path(ruby, call, 0)?.is_symlink().into(),
+        "readable?" => {
+            let path = path(ruby, call, 0)?;
+            // A pipe would wait for its other end.
+            (path.is_dir() || (path.is_file() && std::fs::File::open(path).is_ok())).into()
+        }
+        "size" => i64::try_from(read(ruby, call)?.len()).unwrap_or(i64::MAX).into(),
+        "size?" | "zero?" | "empty?" => {
+            let length = std::fs::metadata(path(ruby, call, 0)?).map_or(0, |metadata| metadata.len());
+            if name == "size?" { i64::try_from(length).ok().filter(|n| *n > 0).into() } else { (length == 0).into() }
+        }
+        "read" | "binread" => read(ruby, call)?.into(),
+        "readlines" | "foreach" => lines(ruby, call)?,
+        "open" | "new" => open(ruby, call)?,
+        "join" => joined(ruby, &call.args)?.into(),
+        "dirname" => dirname(&text(ruby, call, 0)?).into(),
+        "basename" => basename(&text(ruby, call, 0)?, call.arg(1).text().as_deref()).into(),
+        "extname" => extname(&text(ruby, call, 0)?).into(),
+        "split" => {
+            let path = text(ruby, call, 0)?;
+            Value::array(vec![dirname(&path).into(), basename(&path, None).into()])
+        }
+        "expand_path" | "absolute_path" => expanded(ruby, call)?.display().to_string().into(),
+        "realpath" | "realdirpath" => {
+            let path = expanded(ruby, call)?;
+            match path.canonicalize() {
+                Ok(real) => real.display().to_string().into(),
+                Err(_) => return Err(missing(ruby, &path)),
+            }
+        }
+        "absolute_path?" => text(ruby, call, 0)?.starts_with('/').into(),
+        "write" | "binwrite" | "delete" | "unlink" | "rename" | "chmod" | "symlink" | "mkfifo" | "truncate" => {
+            return Err(refuse_write(ruby, call));
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(value))
+}
+
+/// `Dir`.
+pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
+    let value = match name {
+        "pwd" | "getwd" => ruby.host.current_dir().display().to_string().into(),
+        "home" => ruby.host.home().display().to_string().into(),
+        "tmpdir" => "/tmp".into(),
+        "exist?" | "exists?" => path(ruby, call, 0)?.is_dir().into(),
+        "empty?" => std::fs::read_dir(path(ruby, call, 0)?).is_ok_and(|mut all| all.next().is_none()).into(),
+        "glob" | "[]" => glob(ruby, call)?,
+        "children" | "entries" | "each_child" => children(ruby, call, name == "entries")?,
+        // Relative paths start at the project: a file that goes there is there already.
+        "chdir" => match &call.block {
+            _ if path(ruby, call, 0)? != ruby.host.current_dir() => {
+                return Err(ruby.unsupported("`Dir.chdir` to another folder than the machine file's"));
+            }
+            Some(block) => ruby.yield_to(&block.clone(), vec![call.arg(0)])?,
+            None => Value::Int(0),
+        },
+        "mkdir" | "rmdir" | "delete" | "unlink" | "mktmpdir" => return Err(refuse_write(ruby, call)),
+        _ => return Ok(None),
+    };
+    Ok(Some(value))
+}
+
+fn text(ruby: &mut Interp, call: &Call, index: usize) -> Result<String> {
+    match call.arg(index) {
+        text @ Value::Str(_) => Ok(text.text().unwrap_or_default().to_string()),
+        other => Err(ruby.type_error(&other, "String")),
+    }
+}
+
+/// An argument as an absolute path without `..`.
+fn path(ruby: &mut Interp, call: &Call, index: usize) -> Result<PathBuf> {
+    let text = text(ruby, call, index)?;
+    Ok(tidy(&ruby.host.current_dir().join(text)))
+}
+
+/// As `File.expand_path(path, start)`.
+fn expanded(ruby: &mut Interp, call: &Call) -> Result<PathBuf> {
+    let (here, home) = (ruby.host.current_dir(), ruby.host.home());
+    let from_home = |text: &str| match text.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
+        _ => PathBuf::from(text),
+    };
+    let start = match call.arg(1) {
+        Value::Nil => here.clone(),
+        _ => here.join(from_home(&text(ruby, call, 1)?)),
+    };
+    Ok(tidy(&start.join(from_home(&text(ruby, call, 0)?))))
+}
+
+/// Without `.` and `..`, by the text alone, as Ruby does it.
+pub fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                tidy.pop();
+            }
+            other => tidy.push(other),
+        }
+    }
+    tidy
+}
+
+fn missing(ruby: &mut Interp, path: &Path) -> super::super::flow::Flow {
+    ruby.error("Errno::ENOENT", format!("No such file or directory @ rb_sysopen - {}", path.display()))
+}
+
+fn refuse_write(ruby: &mut Interp, call: &Call) -> super::super::flow::Flow {
+    let path = call.args.iter().filter_map(Value::text).next_back().unwrap_or_default();
+    let path = tidy(&ruby.host.current_dir().join(&*path));
+    let why = ruby.host.may_write(&path).err();
+    ruby.refused(why.unwrap_or_else(|| "files are not written while a machine file is read".into()))
+}
+
+/// The text of a file that the host lets us read.
+pub fn contents(ruby: &mut Interp, path: &Path) -> Result<String> {
+    if !path.exists() {
+        return Err(missing(ruby, path));
+    }
+    if path.is_dir() {
+        return Err(ruby.error("Errno::EISDIR", format!("Is a directory @ io_fread - {}", path.display())));
+    }
+    if !path.is_file() {
+        return Err(ruby.refused(format!("{} is no regular file", path.display())));
+    }
+    if !ruby.host.may_read(path) {
+        return Err(ruby.refused(format!("it wants to read {}, outside of the project", path.display())));
+    }
+    match crate::store::read_bounded(path, LARGEST) {
+        Ok(Some(bytes)) => {
+            ruby.grow(bytes.len())?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        Ok(None) => Err(missing(ruby, path)),
+        Err(error) => Err(ruby.error("Errno::EACCES", error.to_string())),
+    }
+}
+
+fn read(ruby: &mut Interp, call: &Call) -> Result<String> {
+    let path = path(ruby, call, 0)?;
+    contents(ruby, &path)
+}
+
+fn lines(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let text = read(ruby, call)?;
+    let chomp = call.keyword("chomp").is_some_and(|value| value.truthy());
+    let lines =
+        text.split_inclusive('\n').map(|line| Value::str(if chomp { line.trim_end_matches('\n') } else { line }));
+    let lines: Vec<_> = lines.collect();
+    match call.block.clone() {
+        None => Ok(Value::array(lines)),
+        Some(block) => {
+            for line in lines {
+                ruby.yield_to(&block, vec![line])?;
+            }
+            Ok(Value::Nil)
+        }
+    }
+}
+
+/// A file that was opened for reading, as a text that is read: enough for `read`, `each_line` and the parsers.
+fn open(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    if call.arg(1).text().is_some_and(|mode| mode.contains(['w', 'a', '+'])) {
+        return Err(refuse_write(ruby, &Call::of(vec![call.arg(0)])));
+    }
+    let text = read(ruby, call)?;
+    let class = ruby.class_named("File");
+    let object = super::super::class::Object::new(&class);
+    object.set("@text", text.into());
+    object.set("@path", call.arg(0));
+    match call.block.clone() {
+        Some(block) => ruby.yield_to(&block, vec![Value::Object(object)]),
+        None => Ok(Value::Object(object)),
+    }
+}
+
+fn joined(ruby: &mut Interp, parts: &[Value]) -> Result<String> {
+    let mut whole: Option<String> = None;
+    for part in parts {
+        let part = match part {
+            Value::Array(several) => {
+                let several = several.items.borrow().clone();
+                ruby.deeper(|ruby| joined(ruby, &several))?
+            }
+            Value::Str(_) => part.text().unwrap_or_default().to_string(),
+            other => return Err(ruby.type_error(other, "String")),
+        };
+        whole = Some(match whole {
+            None => part,
+            Some(before) => format!("{}/{}", before.trim_end_matches('/'), part.trim_start_matches('/')),
+        });
+    }
+    Ok(whole.unwrap_or_default())
+}
+
+fn dirname(path: &str) -> String {
+    let trimmed = path.trim_end_matches('/');
+    match trimmed.rfind('/') {
+        _ if trimmed.is_empty() && path.starts_with('/') => "/".into(),
+        None => ".".into(),
+        Some(at) => match trimmed[..at].trim_end_matches('/') {
+            "" => "/".into(),
+            folder => folder.into(),
+        },
+    }
+}
+
+fn basename(path: &str, suffix: Option<&str>) -> String {
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() {
+        return if path.is_empty() { String::new() } else { "/".into() };
+    }
+    let name = trimmed.rsplit('/').next().unwrap_or(trimmed);
+    let short = match suffix {
+        Some(".*") => name.strip_suffix(&extname(name)),
+        Some(suffix) => name.strip_suffix(suffix),
+        None => None,
+    };
+    short.filter(|short| !short.is_empty()).unwrap_or(name).into()
+}
+
+fn extname(path: &str) -> String {
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    match name.rfind('.') {
+        Some(at) if at > 0 && at + 1 < name.len() => name[at..].into(),
+        _ => String::new(),
+    }
+}
+
+fn children(ruby: &mut Interp, call: &Call, dots: bool) -> Result<Value> {
+    let path = path(ruby, call, 0)?;
+    let Ok(all) = std::fs::read_dir(&path) else { return Err(missing(ruby, &path)) };
+    let mut names: Vec<_> =
+        all.flatten().take(MOST_FILES).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.extend([".", ".."].into_iter().filter(|_| dots).map(String::from));
+    names.sort();
+    Ok(Value::array(names.into_iter().map(Value::str).collect()))
+}
+
+fn glob(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let mut found = super::glob::Found::default();
+    let start = match call.keyword("base") {
+        Some(base) => PathBuf::from(base.text().unwrap_or_default().to_string()),
+        None => PathBuf::new(),
+    };
+    for argument in call.args.iter().filter(|arg| !matches!(arg, Value::Hash(_) | Value::Int(_))) {
+        for pattern in ruby.splat(argument)? {
+            let pattern = ruby.to_s(&pattern)?;
+            for pattern in super::glob::alternatives(&pattern) {
+                super::glob::walk(ruby, &start, &pattern, &mut found)?;
+            }
+        }
+    }
+    let found: Vec<_> = found.paths.into_iter().take(MOST_FILES).map(Value::str).collect();
+    match call.block.clone() {
+        None => Ok(Value::array(found)),
+        Some(block) => {
+            for path in found {
+                ruby.yield_to(&block, vec![path])?;
+            }
+            Ok(Value::Nil)
+        }
+    }
+}

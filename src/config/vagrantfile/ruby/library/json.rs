@@ -1,0 +1,58 @@
+//! JSON.
+
+use super::super::flow::Result;
+use super::super::interp::Interp;
+use super::super::show;
+use super::super::value::Value;
+
+/// `JSON.parse`.
+pub fn parse(ruby: &mut Interp, text: &str, symbols: bool) -> Result<Value> {
+    ruby.grow(text.len())?;
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(value) => Ok(from(value, symbols)),
+        Err(error) => Err(ruby.error("JSON::ParserError", error.to_string())),
+    }
+}
+
+fn from(value: serde_json::Value, symbols: bool) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Nil,
+        serde_json::Value::Bool(value) => Value::Bool(value),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(number) => Value::Int(number),
+            None => Value::Float(number.as_f64().unwrap_or_default()),
+        },
+        serde_json::Value::String(text) => Value::str(text),
+        serde_json::Value::Array(items) => Value::array(items.into_iter().map(|item| from(item, symbols)).collect()),
+        serde_json::Value::Object(map) => Value::hash(map.into_iter().map(|(key, value)| {
+            let key = if symbols { Value::sym(&key) } else { Value::str(key) };
+            (key, from(value, symbols))
+        })),
+    }
+}
+
+/// `JSON.generate`, `to_json`.
+pub fn generate(ruby: &mut Interp, value: &Value) -> Result<serde_json::Value> {
+    ruby.step()?;
+    ruby.deeper(|ruby| {
+        Ok(match value {
+            Value::Nil => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Int(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::Array(array) => {
+                let items = array.items.borrow().clone();
+                serde_json::Value::Array(items.iter().map(|item| generate(ruby, item)).collect::<Result<_>>()?)
+            }
+            Value::Hash(hash) => {
+                let mut map = serde_json::Map::new();
+                for (key, value) in hash.pairs() {
+                    let key = ruby.to_s(&key)?;
+                    map.insert(key, generate(ruby, &value)?);
+                }
+                serde_json::Value::Object(map)
+            }
+            other => show::to_s(other).map_or_else(|| ruby.to_s(other), Ok)?.into(),
+        })
+    })
+}

@@ -1,0 +1,323 @@
+//! What programs `require`: files and folders, YAML, JSON and the like.
+
+mod env;
+mod files;
+mod glob;
+mod json;
+mod yaml;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::class::{Class, Object};
+use super::flow::Result;
+use super::interp::{Call, Interp};
+use super::names::Name;
+use super::regex;
+use super::tree::RegexFlags;
+use super::value::Value;
+
+/// Classes and modules that are answered here.
+const KNOWN: &[&str] =
+    &["File", "IO", "FileTest", "Dir", "FileUtils", "YAML", "Psych", "JSON", "Etc", "Socket", "RbConfig"];
+
+/// What Ruby brings and we do not have: a call of it is told as such.
+const NOT_YET: &[&str] = &[
+    "Pathname",
+    "Time",
+    "Date",
+    "DateTime",
+    "IPAddr",
+    "OpenStruct",
+    "ERB",
+    "SecureRandom",
+    "Digest",
+    "Open3",
+    "Net",
+    "URI",
+    "Tempfile",
+    "Base64",
+    "Logger",
+    "Shellwords",
+    "StringIO",
+    "Set",
+    "Timeout",
+    "Gem",
+    "Log4r",
+    "OpenSSL",
+    "Zlib",
+    "CSV",
+];
+
+/// Libraries whose `require` succeeds: what they bring is here, or is told where it is called.
+const LIBRARIES: &[&str] = &[
+    "yaml",
+    "psych",
+    "json",
+    "fileutils",
+    "pathname",
+    "erb",
+    "ostruct",
+    "securerandom",
+    "digest",
+    "etc",
+    "socket",
+    "ipaddr",
+    "time",
+    "date",
+    "open3",
+    "net/http",
+    "uri",
+    "open-uri",
+    "tempfile",
+    "base64",
+    "logger",
+    "shellwords",
+    "stringio",
+    "set",
+    "timeout",
+    "rubygems",
+    "rbconfig",
+    "tmpdir",
+    "openssl",
+    "zlib",
+    "csv",
+    "pp",
+    "English",
+    "optparse",
+    "getoptlong",
+    "benchmark",
+    "forwardable",
+    "singleton",
+    "log4r",
+    "vagrant",
+    "bundler",
+    "bundler/setup",
+    "digest/sha1",
+    "digest/md5",
+    "digest/sha2",
+    "io/console",
+    "readline",
+    "resolv",
+    "win32ole",
+    "thread",
+    "monitor",
+    "abbrev",
+    "bigdecimal",
+    "rexml/document",
+];
+
+/// Makes the classes, `ENV` and the exceptions.
+pub fn define(ruby: &mut Interp) {
+    let object = Rc::clone(&ruby.object);
+    for name in KNOWN.iter().chain(NOT_YET) {
+        ruby.define_class(name, &object);
+    }
+    let above = ruby.class_named("StandardError");
+    for name in ["Psych::SyntaxError", "JSON::ParserError"] {
+        ruby.define_class(name, &above);
+    }
+    let separator = [("SEPARATOR", "/"), ("PATH_SEPARATOR", ":")];
+    for (name, text) in separator {
+        ruby.class_named("File").constants.borrow_mut().insert(Name::of(name), text.into());
+    }
+    let config = [("host_os", "linux-gnu"), ("host_cpu", std::env::consts::ARCH), ("target_os", "linux")];
+    let config = Value::hash(config.into_iter().map(|(key, value)| (Value::str(key), Value::str(value))));
+    ruby.class_named("RbConfig").constants.borrow_mut().insert(Name::of("CONFIG"), config);
+    let env = Value::Host(Rc::new(env::Env::new(ruby.host.envs())));
+    object.constants.borrow_mut().insert(Name::of("ENV"), env);
+}
+
+/// Methods of classes (`File.exist?`).
+pub fn class_method(ruby: &mut Interp, class: &Rc<Class>, name: &str, call: &Call) -> Result<Option<Value>> {
+    let class_name = class.name.borrow().clone();
+    if let Some(module) = ruby.modules.get(&*class_name).cloned() {
+        return module.call(ruby, Name::of(name), call);
+    }
+    match &*class_name {
+        "File" | "IO" | "FileTest" => files::file(ruby, name, call),
+        "Dir" => files::dir(ruby, name, call),
+        "FileUtils" => Err(ruby.refused(format!("it wants to change files (`FileUtils.{name}`)"))),
+        "YAML" | "Psych" => yaml_method(ruby, name, call),
+        "JSON" => json_method(ruby, name, call),
+        "Etc" => Ok(match name {
+            "nprocessors" => Some(processors().into()),
+            "getlogin" => Some(ruby.host.env("USER").into()),
+            _ => None,
+        }),
+        "Socket" if name == "gethostname" => {
+            ruby.run_command("hostname").map(|name| Some(Value::str(name.text().unwrap_or_default().trim())))
+        }
+        other if NOT_YET.contains(&other) && !matches!(name, "name" | "to_s" | "inspect" | "==" | "===" | "class") => {
+            Err(ruby.unsupported(format!("`{other}.{name}` of Ruby's library")))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A text, or a file that was opened.
+fn source(ruby: &mut Interp, value: &Value) -> Result<String> {
+    match value {
+        Value::Object(file) => match file.get("@text") {
+            Some(text) => ruby.to_s(&text),
+            None => Err(ruby.type_error(value, "String")),
+        },
+        Value::Str(text) => Ok(text.text.borrow().clone()),
+        other => Err(ruby.type_error(other, "String")),
+    }
+}
+
+fn yaml_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
+    let (text, shown) = match name {
+        "load_file" | "safe_load_file" | "unsafe_load_file" | "load_stream_file" => {
+            let shown = ruby.to_s(&call.arg(0))?;
+            let path = files::tidy(&ruby.host.current_dir().join(&shown));
+            (files::contents(ruby, &path)?, shown)
+        }
+        "load" | "safe_load" | "unsafe_load" | "load_stream" => (source(ruby, &call.arg(0))?, "<unknown>".to_owned()),
+        _ => return Err(ruby.unsupported(format!("`YAML.{name}`"))),
+    };
+    let documents = yaml::documents(ruby, &text, &shown)?;
+    if name == "load_stream" {
+        return Ok(Some(Value::array(documents)));
+    }
+    let first = documents.into_iter().next().unwrap_or(Value::Bool(false));
+    let symbols = call.keyword("symbolize_names").is_some_and(|value| value.truthy());
+    Ok(Some(if symbols { symbolized(&first) } else { first }))
+}
+
+/// The same with symbols for the keys that are strings.
+fn symbolized(value: &Value) -> Value {
+    match value {
+        Value::Array(array) => Value::array(array.items.borrow().iter().map(symbolized).collect()),
+        Value::Hash(hash) => Value::hash(hash.pairs().into_iter().map(|(key, value)| {
+            let key = key.text().map_or(key, |text| Value::sym(&text));
+            (key, symbolized(&value))
+        })),
+        other => other.clone(),
+    }
+}
+
+fn json_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
+    let symbols = call.keyword("symbolize_names").is_some_and(|value| value.truthy());
+    let value = match name {
+        "parse" | "load" | "parse!" => {
+            let text = source(ruby, &call.arg(0))?;
+            json::parse(ruby, &text, symbols)?
+        }
+        "load_file" => {
+            let shown = ruby.to_s(&call.arg(0))?;
+            let path = files::tidy(&ruby.host.current_dir().join(shown));
+            let text = files::contents(ruby, &path)?;
+            json::parse(ruby, &text, symbols)?
+        }
+        "generate" | "dump" => {
+            json::generate(ruby, &call.flat().first().cloned().unwrap_or(Value::Nil))?.to_string().into()
+        }
+        "pretty_generate" => {
+            let value = json::generate(ruby, &call.flat().first().cloned().unwrap_or(Value::Nil))?;
+            serde_json::to_string_pretty(&value).unwrap_or_default().into()
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(value))
+}
+
+/// Methods of objects that the library makes: files that were opened.
+pub fn object_method(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &Call) -> Result<Option<Value>> {
+    if &**object.class.name.borrow() != "File" {
+        return Ok(None);
+    }
+    let text = object.get("@text").unwrap_or(Value::Nil);
+    let value = match name {
+        "read" => text,
+        "path" => object.get("@path").unwrap_or(Value::Nil),
+        "close" => Value::Nil,
+        "readlines" | "each_line" | "each" | "lines" => {
+            let name = if name == "readlines" { "lines" } else { "each_line" };
+            ruby.call(&text, Name::of(name), call.clone())?
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(value))
+}
+
+/// Functions that the library adds.
+pub fn function(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
+    if !knows_function(name) {
+        return Ok(None);
+    }
+    let written = ruby.to_s(&call.arg(0))?;
+    if name == "require" && LIBRARIES.contains(&written.trim_end_matches(".rb")) {
+        return Ok(Some(Value::Bool(true)));
+    }
+    let folder = match name {
+        "require_relative" => {
+            PathBuf::from(ruby.file_path(ruby.at.file)).parent().map(Path::to_owned).unwrap_or_default()
+        }
+        _ => ruby.host.current_dir(),
+    };
+    let path = files::tidy(&folder.join(&written));
+    let with_end = PathBuf::from(format!("{}.rb", path.display()));
+    let path = if name != "load" && with_end.is_file() { with_end } else { path };
+    if !path.is_file() || (name == "require" && !written.starts_with(['/', '.'])) {
+        return Err(ruby.error("LoadError", format!("cannot load such file -- {written}")));
+    }
+    if name != "load" && ruby.files.iter().any(|file| file.path == path) {
+        return Ok(Some(Value::Bool(false)));
+    }
+    let text = files::contents(ruby, &path)?;
+    ruby.deeper(|ruby| ruby.run(path, &text))?;
+    Ok(Some(Value::Bool(true)))
+}
+
+pub fn knows_class_method(class: &Class, name: &str) -> bool {
+    let methods: &[&str] = match &**class.name.borrow() {
+        "File" => &[
+            "exist?",
+            "file?",
+            "directory?",
+            "read",
+            "join",
+            "dirname",
+            "basename",
+            "extname",
+            "expand_path",
+            "readlines",
+        ],
+        "Dir" => &["exist?", "glob", "pwd", "home"],
+        "YAML" | "Psych" => &["load", "load_file", "safe_load", "safe_load_file", "unsafe_load", "unsafe_load_file"],
+        "JSON" => &["parse", "generate"],
+        _ => &[],
+    };
+    methods.contains(&name)
+}
+
+pub fn knows_object_method(object: &Object, name: &str) -> bool {
+    &**object.class.name.borrow() == "File" && matches!(name, "read" | "path" | "close" | "readlines" | "each_line")
+}
+
+pub fn knows_function(name: &str) -> bool {
+    matches!(name, "require" | "require_relative" | "load")
+}
+
+/// `Regexp.new(text, flags)`.
+pub fn regexp(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let flags = match call.arg(1) {
+        Value::Int(bits) => {
+            RegexFlags { ignore_case: bits & 1 != 0, extended: bits & 2 != 0, multi_line: bits & 4 != 0 }
+        }
+        other => RegexFlags { ignore_case: other.truthy(), ..RegexFlags::default() },
+    };
+    match call.arg(0) {
+        Value::Regex(regex) => Ok(Value::Regex(regex)),
+        text => {
+            let source = ruby.to_s(&text)?;
+            regex::compile(ruby, &source, flags)
+        }
+    }
+}

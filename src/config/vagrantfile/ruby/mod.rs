@@ -1,0 +1,31 @@
+//! A small interpreter for the Ruby that machine files are written in. It knows nothing of machines.
+//!
+//! `lower` turns the parser's nodes (ruby-prism, the parser of Ruby itself) into our tree, `eval` walks it, `core` has
+//! the methods of strings, arrays, hashes and the like, `library` what files `require`. Runs are bounded (steps, depth,
+//! memory, output), see nothing of the computer but through [`host::Host`], and never start a thread or a process.
+
+mod class;
+mod core;
+mod eval;
+mod flow;
+mod host;
+mod interp;
+mod library;
+mod lower;
+mod names;
+mod regex;
+mod scope;
+mod show;
+mod tree;
+mod value;
+
+pub use flow::{Flow, Result};
+pub use host::{Bounds, Host, HostObject, Output, StopKind, Stream};
+pub use interp::{Call, Interp};
+pub use names::Name;
+pub use scope::Proc;
+pub use tree::At;
+pub use value::{Hash, Value};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! The modules that machine files call: `Vagrant` and a little below it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::ruby::{Call, HostObject, Interp, Name, Proc, Result, Value};
+
+/// What `Vagrant::VERSION` says: files ask for at least what they were written for.
+const VERSION: &str = "2.4.9";
+
+/// `Vagrant`.
+#[derive(Default)]
+pub struct Vagrant {
+    /// The blocks of `Vagrant.configure`, which run when the file has ended.
+    pub blocks: RefCell<Vec<Rc<Proc>>>,
+}
+
+impl HostObject for Vagrant {
+    fn class_name(&self) -> Rc<str> {
+        "Vagrant".into()
+    }
+
+    fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
+        let value = match &*name.text() {
+            "configure" => {
+                let version = ruby.to_s(&call.arg(0))?;
+                if version != "2" {
+                    return Err(ruby.unsupported(format!("configuration version {version}; version 2 is")));
+                }
+                self.blocks.borrow_mut().extend(call.block.clone());
+                Value::Nil
+            }
+            // No plugin of Vagrant runs here; files then leave out what needs one.
+            "has_plugin?" | "in_installer?" | "very_quiet?" => Value::Bool(false),
+            "require_version" => {
+                require_version(ruby, call)?;
+                Value::Nil
+            }
+            "version?" => Value::Bool(true),
+            "require_plugin" => {
+                return Err(ruby.unsupported("`Vagrant.require_plugin`: plugins of Vagrant do not run here"));
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(value))
+    }
+
+    fn responds(&self, name: Name) -> bool {
+        matches!(&*name.text(), "configure" | "has_plugin?" | "require_version" | "version?")
+    }
+}
+
+fn require_version(ruby: &mut Interp, call: &Call) -> Result<()> {
+    for wanted in &call.args {
+        let text = ruby.to_s(wanted)?;
+        match text.split(',').map(|part| meets(part.trim())).collect::<Option<Vec<_>>>() {
+            None => return Err(ruby.error("ArgumentError", format!("`{text}` is no requirement of a version"))),
+            Some(all) if all.contains(&false) => {
+                return Err(ruby.refused(format!("it asks for Vagrant {text}, and works here as with {VERSION}")));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether our version meets one constraint; `None` where it is none.
+fn meets(constraint: &str) -> Option<bool> {
+    let at = constraint.find(|c: char| c.is_ascii_digit())?;
+    let (operator, version) = constraint.split_at(at);
+    let numbers =
+        |text: &str| text.trim().split('.').map(str::parse).collect::<std::result::Result<Vec<u32>, _>>().ok();
+    let (mut ours, mut bound) = (numbers(VERSION)?, numbers(version)?);
+    let written = bound.len();
+    let length = ours.len().max(written);
+    ours.resize(length, 0);
+    bound.resize(length, 0);
+    Some(match operator.trim() {
+        "" | "=" => ours == bound,
+        "!=" => ours != bound,
+        ">" => ours > bound,
+        "<" => ours < bound,
+        ">=" => ours >= bound,
+        "<=" => ours <= bound,
+        // All but the last number that is written stay.
+        "~>" => ours >= bound && ours.iter().zip(&bound).take(written.saturating_sub(1).max(1)).all(|(a, b)| a == b),
+        _ => return None,
+    })
+}
+
+/// `Vagrant::Util::Platform`.
+struct Platform;
+
+impl HostObject for Platform {
+    fn class_name(&self) -> Rc<str> {
+        "Vagrant::Util::Platform".into()
+    }
+
+    fn call(self: Rc<Self>, _ruby: &mut Interp, name: Name, _call: &Call) -> Result<Option<Value>> {
+        Ok(match &*name.text() {
+            "linux?" => Some(cfg!(target_os = "linux").into()),
+            "darwin?" => Some(cfg!(target_os = "macos").into()),
+            "windows?" | "cygwin?" | "wsl?" | "windows_admin?" | "windows_hyperv_enabled?" => Some(Value::Bool(false)),
+            "platform" => Some(Value::str(std::env::consts::OS)),
+            "bit64?" => Some(Value::Bool(true)),
+            _ => None,
+        })
+    }
+
+    fn responds(&self, name: Name) -> bool {
+        name.text().ends_with('?')
+    }
+}
+
+/// `Vagrant::Config`, of the first version of the configuration.
+struct FirstVersion;
+
+impl HostObject for FirstVersion {
+    fn class_name(&self) -> Rc<str> {
+        "Vagrant::Config".into()
+    }
+
+    fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, _call: &Call) -> Result<Option<Value>> {
+        if &*name.text() == "run" {
+            return Err(ruby.unsupported("configuration version 1; version 2 is"));
+        }
+        Ok(None)
+    }
+
+    fn responds(&self, name: Name) -> bool {
+        &*name.text() == "run"
+    }
+}
+
+/// Makes the modules known to a run.
+pub fn define(ruby: &mut Interp) -> Rc<Vagrant> {
+    let vagrant = Rc::new(Vagrant::default());
+    ruby.define_host_module("Vagrant", Rc::clone(&vagrant) as Rc<dyn HostObject>);
+    ruby.define_module("Vagrant::Util");
+    ruby.define_host_module("Vagrant::Util::Platform", Rc::new(Platform));
+    ruby.define_host_module("Vagrant::Config", Rc::new(FirstVersion));
+    ruby.define_module("Vagrant::Errors");
+    let error = ruby.class_named("StandardError");
+    ruby.define_class("Vagrant::Errors::VagrantError", &error);
+    ruby.class_named("Vagrant").constants.borrow_mut().insert(Name::of("VERSION"), Value::str(VERSION));
+    vagrant
+}
