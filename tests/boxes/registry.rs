@@ -85,7 +85,7 @@ fn a_name_leads_to_the_box_that_a_registry_names() {
 #[test]
 fn every_error_of_the_protocol_has_its_own_message_and_its_own_next_step() {
     let later = || Reply::new(429, "").header("Retry-After", "3600");
-    let epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 7200;
+    let epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 7170;
     let reset = epoch.to_string();
     let lies = json!([{"name": "libvirt", "url": "x", "checksum_type": "crc32", "checksum": "1234"}]);
     let outside = json!([{"name": "libvirt", "url": "file:///etc/passwd"}]);

@@ -90,7 +90,8 @@ impl World {
         self.add_boot_sector("empty", &[0xfb, 0xf4, 0xeb, 0xfd]);
     }
 
-    /// A box whose disk of 1 MiB has nothing but a boot sector with this code.
+    /// A box whose disk of 1 MiB has nothing but a boot sector with this code. It reads no seed, so it gets none: a
+    /// machine of it takes only some KiB.
     pub fn add_boot_sector(&self, name: &str, code: &[u8]) {
         let image = self.root.path().join(format!("{name}.img"));
         let mut disk = vec![0_u8; 1 << 20];
@@ -99,6 +100,11 @@ impl World {
         disk[510..512].copy_from_slice(&[0x55, 0xaa]);
         fs::write(&image, disk).unwrap();
         self.run(&["box", "add", image.to_str().unwrap(), "--name", name]).ok();
+        let folder = self.home().join("boxes/manifests").join(name).join("0");
+        let manifest = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+        let mut known: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+        known.as_object_mut().unwrap().remove("cloud_init").unwrap();
+        fs::write(manifest, serde_json::to_vec(&known).unwrap()).unwrap();
     }
 
     pub fn home(&self) -> PathBuf {
