@@ -134,12 +134,12 @@ pub fn boot_id(session: &mut Session, cx: &Cx) -> Result<String, Error> {
 }
 
 /// Reboots the guest and waits, at most `deadline`, until it is up again: a login to the old boot does not count.
-/// `login` and `alive` are as for [`wait::for_ssh`].
+/// `login` and `look` are as for [`wait::for_ssh`].
 pub fn reboot(
     session: &mut Session,
     cx: &Cx,
     login: &Login,
-    alive: &mut dyn FnMut() -> bool,
+    look: wait::Look<'_>,
     deadline: Duration,
 ) -> Result<Session, Error> {
     let began = Instant::now();
@@ -150,7 +150,7 @@ pub fn reboot(
         if left.is_zero() {
             return Err(Error::Unchanged { what: "reboot", waited: deadline });
         }
-        let mut next = wait::for_ssh(cx, login, alive, left)?;
+        let mut next = wait::for_ssh(cx, login, &mut *look, left)?;
         match boot_id(&mut next, cx) {
             Ok(id) if id != before => return Ok(next),
             // Still the old boot, or its end.

@@ -3,7 +3,8 @@
 //! QEMU's user-mode network takes a connection at once and only then asks the guest. A connection that was begun before
 //! the guest's network is up stays dead for seconds, until that network repeats its SYN; a fresh one is answered at once.
 //! A guest whose kernel is up but whose ssh server is not closes the connection at once. So fresh connections are begun
-//! all the time, and the first one that brings a banner goes on to the login.
+//! all the time, and the first one that brings a banner goes on to the login. Where the hypervisor knows that the guest's
+//! network is still down, hardly any are: the first one that can be answered follows when that ends.
 //!
 //! But every connection that an ssh server takes costs it a new process, and begun too often they would compete with
 //! the one that is to answer, or fill the server's waiting room (`MaxStartups`). So few are open at once, and the pace
@@ -25,14 +26,18 @@ use crate::progress::Cx;
 ///
 /// QEMU keeps each that was begun before the guest's network is up, ours or not any more, for 75 s, and repeats the SYNs of
 /// all that began within the same half second at one time, 6, 18 and 42 s later. The ssh server that is up by then gets
-/// them as one burst: it must stay below `MaxStartups`, or the user's own login may be among those turned away.
-const FRESH: Duration = Duration::from_millis(100);
+/// them as one burst: it must stay well below `MaxStartups`, or the user's own login may be among those turned away. At
+/// 100 ms, a slow guest was seen to get 13 within a second and to drop two.
+const FRESH: Duration = Duration::from_millis(200);
 
-/// The most.
+/// The most, and all that is begun while the guest's network is known to be down.
 const FRESH_MOST: Duration = Duration::from_secs(1);
 
 /// The part of the time waited that we may be late.
 const LATE: u32 = 50;
+
+/// How often we look from outside while nothing is expected of the guest.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The most connections that are open at once. OpenSSH turns some away from the tenth on that has not logged in
 /// (`MaxStartups 10:30:100`), and one that we closed still counts until the guest gets to it.
@@ -56,26 +61,34 @@ const MAKING_USERS: Duration = Duration::from_secs(60);
 /// The least bound of one attempt; a guest under emulation is slow while it boots.
 const ATTEMPT: Duration = Duration::from_secs(30);
 
-/// Waits until `login` succeeds, at most `deadline`. `alive` says whether the hypervisor's process still runs; it is
-/// asked about every 50 ms.
+/// What is seen of a guest from outside, without asking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// The hypervisor's process has ended.
+    Ended,
+    /// It runs, and the guest has not brought its network up yet: nothing can answer.
+    NetworkDown,
+    /// It runs; more is not known.
+    Runs,
+}
+
+/// Looks at a guest from outside; called about every 50 ms.
+pub type Look<'a> = &'a mut dyn FnMut() -> Outside;
+
+/// Waits until `login` succeeds, at most `deadline`.
 ///
 /// Four ways to fail: [`Error::ProcessDied`], [`Error::WrongKey`], [`Error::NoSshd`], [`Error::BootTimeout`]; besides
 /// those that no waiting mends ([`Error::HostKeyChanged`], [`Error::Key`]).
-pub fn for_ssh(cx: &Cx, login: &Login, alive: &mut dyn FnMut() -> bool, deadline: Duration) -> Result<Session, Error> {
-    for_banner(cx, login, alive, deadline)?.log_in()
+pub fn for_ssh(cx: &Cx, login: &Login, look: Look<'_>, deadline: Duration) -> Result<Session, Error> {
+    for_banner(cx, login, look, deadline)?.log_in()
 }
 
 /// The first half of [`for_ssh`]: until the guest's ssh server says what it is.
-pub fn for_banner<'a>(
-    cx: &'a Cx,
-    login: &'a Login,
-    alive: &'a mut dyn FnMut() -> bool,
-    deadline: Duration,
-) -> Result<Answered<'a>, Error> {
+pub fn for_banner<'a>(cx: &'a Cx, login: &'a Login, look: Look<'a>, deadline: Duration) -> Result<Answered<'a>, Error> {
     let endpoint = &login.endpoint;
     let address = connect::resolve(&endpoint.host, endpoint.port)
         .map_err(|source| Error::Unreachable { endpoint: endpoint.clone(), source })?;
-    let mut wait = Wait::new(cx, login, alive, deadline);
+    let mut wait = Wait::new(cx, login, look, deadline);
     let socket = wait.banner(address)?;
     Ok(Answered { wait, booting: BOOTING, address, socket })
 }
@@ -123,7 +136,8 @@ impl Answered<'_> {
 struct Wait<'a> {
     cx: &'a Cx,
     login: &'a Login,
-    alive: &'a mut dyn FnMut() -> bool,
+    look: Look<'a>,
+    outside: Outside,
     began: Instant,
     deadline: Duration,
     /// What we wait for now.
@@ -138,12 +152,13 @@ struct Wait<'a> {
 }
 
 impl<'a> Wait<'a> {
-    fn new(cx: &'a Cx, login: &'a Login, alive: &'a mut dyn FnMut() -> bool, deadline: Duration) -> Self {
+    fn new(cx: &'a Cx, login: &'a Login, look: Look<'a>, deadline: Duration) -> Self {
         cx.waiting(Stage::Port.to_string());
         Self {
             cx,
             login,
-            alive,
+            look,
+            outside: Outside::Runs,
             began: Instant::now(),
             deadline,
             stage: Stage::Port,
@@ -164,7 +179,8 @@ impl<'a> Wait<'a> {
 
     fn go_on(&mut self) -> Result<(), Error> {
         self.cx.check()?;
-        if !(self.alive)() {
+        self.outside = (self.look)();
+        if self.outside == Outside::Ended {
             return Err(Error::ProcessDied { stage: self.stage });
         }
         if self.began.elapsed() < self.deadline {
@@ -195,11 +211,15 @@ impl<'a> Wait<'a> {
         let mut probes: Vec<Probe> = Vec::new();
         let mut next = Instant::now();
         loop {
+            let was = self.outside;
             self.go_on()?;
             let now = Instant::now();
             probes.retain(|probe| now < probe.until);
+            if was == Outside::NetworkDown && self.outside == Outside::Runs {
+                next = now;
+            }
             if now >= next {
-                let pace = pace(self.began.elapsed(), self.answer);
+                let pace = self.pace();
                 next = now + pace;
                 // A server that turns some away has enough of ours.
                 if self.answer != Answer::Refused || probes.len() < OPEN {
@@ -209,27 +229,27 @@ impl<'a> Wait<'a> {
                 }
             }
             let mut fds: Vec<_> = probes.iter().map(Probe::poll).collect();
-            let time = next.saturating_duration_since(now);
+            let time = next.saturating_duration_since(now).min(LOOK);
             let ready = connect::wait(&mut fds, time);
             if fds.is_empty() {
                 self.cx.sleep(time)?;
             }
             drop(fds);
             for index in ready.into_iter().rev() {
-                match probes[index].look() {
-                    Look::Waiting => self.tell(Stage::Banner),
-                    Look::Banner => return Ok(probes.swap_remove(index).stream),
-                    Look::TurnedAway => {
+                match probes[index].found() {
+                    Found::Nothing => self.tell(Stage::Banner),
+                    Found::Banner => return Ok(probes.swap_remove(index).stream),
+                    Found::TurnedAway => {
                         probes.swap_remove(index);
                         self.answer = Answer::Refused;
                         let now = Instant::now();
-                        next = now + pace(self.began.elapsed(), self.answer);
+                        next = now + self.pace();
                         // Those that it let in, and that wait for their turn, must not begin anew.
                         for probe in &mut probes {
                             probe.until = probe.until.max(now + ATTEMPT);
                         }
                     }
-                    Look::Closed { stood } => {
+                    Found::Closed { stood } => {
                         probes.swap_remove(index);
                         self.answer = if stood { Answer::Refused } else { self.answer };
                         next = next.min(Instant::now() + AGAIN);
@@ -240,6 +260,10 @@ impl<'a> Wait<'a> {
                 self.answer = Answer::Silent;
             }
         }
+    }
+
+    fn pace(&self) -> Duration {
+        pace(self.began.elapsed(), self.answer, self.outside)
     }
 
     fn log_in(&mut self, socket: TcpStream) -> Result<Session, Error> {
@@ -260,8 +284,9 @@ impl<'a> Wait<'a> {
 }
 
 /// The time until the next fresh connection, after `waited`.
-fn pace(waited: Duration, answer: Answer) -> Duration {
+fn pace(waited: Duration, answer: Answer, outside: Outside) -> Duration {
     match answer {
+        _ if outside == Outside::NetworkDown => FRESH_MOST,
         Answer::Closed | Answer::Silent => (waited / LATE).clamp(FRESH, FRESH_MOST),
         Answer::Refused => PATIENCE.max(waited / 10),
     }
@@ -291,9 +316,9 @@ struct Probe {
     stands: bool,
 }
 
-enum Look {
+enum Found {
     /// Nothing came yet.
-    Waiting,
+    Nothing,
     /// Something can be read.
     Banner,
     /// The ssh server is there and has no room.
@@ -311,18 +336,18 @@ impl Probe {
         PollFd::new(&self.stream, if self.stands { PollFlags::IN } else { PollFlags::OUT })
     }
 
-    fn look(&mut self) -> Look {
+    fn found(&mut self) -> Found {
         if !self.stands && connect::settled(&self.stream).is_err() {
-            return Look::Closed { stood: false };
+            return Found::Closed { stood: false };
         }
         self.stands = true;
         match connect::peek(&self.stream, &mut [0; 4]) {
-            Ok([]) => Look::Closed { stood: true },
+            Ok([]) => Found::Closed { stood: true },
             // OpenSSH's "Exceeded MaxStartups" and, for too many who left without a login, "Not allowed at this time".
-            Ok(b"Exce" | b"Not ") => Look::TurnedAway,
-            Ok(_) => Look::Banner,
-            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Look::Waiting,
-            Err(_) => Look::Closed { stood: true },
+            Ok(b"Exce" | b"Not ") => Found::TurnedAway,
+            Ok(_) => Found::Banner,
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => Found::Nothing,
+            Err(_) => Found::Closed { stood: true },
         }
     }
 }
@@ -348,15 +373,17 @@ mod tests {
 
     #[test]
     fn the_pace_follows_the_guest() {
-        let at = |seconds, answer| pace(Duration::from_secs(seconds), answer).as_millis();
+        let at = |seconds, answer| pace(Duration::from_secs(seconds), answer, Outside::Runs).as_millis();
         for (seconds, answer, pace) in [
-            (0, Answer::Silent, 100),
-            (10, Answer::Silent, 200),
+            (0, Answer::Silent, 200),
+            (20, Answer::Silent, 400),
             (600, Answer::Silent, 1000),
             (1, Answer::Refused, 2000),
             (100, Answer::Refused, 10_000),
         ] {
             assert_eq!(at(seconds, answer), pace);
         }
+        let down = pace(Duration::from_secs(1), Answer::Refused, Outside::NetworkDown);
+        assert_eq!(down, FRESH_MOST);
     }
 }

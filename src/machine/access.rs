@@ -10,7 +10,8 @@ use super::record::{KeyInUse, MachineRecord};
 use super::settle::timed;
 use super::{Error, Fleet, Logs, SshTarget, Step, Target, describe};
 use crate::error::Failure;
-use crate::guest::{self, Endpoint, HostKey, Login, Session, keys, openssh, wait};
+use crate::guest::wait::{self, Outside};
+use crate::guest::{self, Endpoint, HostKey, Login, Session, keys, openssh};
 use crate::progress::Cx;
 use crate::provider::{Vm, VmState};
 use crate::provision;
@@ -24,6 +25,9 @@ const CONSOLE_TAIL_BYTES: u64 = 16 << 10;
 
 /// How often the hypervisor is asked whether it had to stop a guest that boots.
 const STATE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is asked whether the guest's network is up, while it is not.
+const NETWORK_EVERY: Duration = Duration::from_millis(100);
 
 /// What our own sessions need to log in.
 pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Failure> {
@@ -88,24 +92,49 @@ pub(super) fn await_login(
             return Ok(session);
         }
     }
-    let vm = RefCell::new(vm);
-    let mut asked = Instant::now();
-    let mut alive = || {
-        let mut vm = vm.borrow_mut();
-        if asked.elapsed() >= STATE_EVERY {
-            asked = Instant::now();
-            if vm.state().is_ok_and(|state| state.is_stuck()) {
-                return false;
-            }
-        }
-        !matches!(vm.wait_until_ended(cx, Duration::ZERO), Ok(true))
-    };
-    let explained = |step, error| explain(fleet, record, step, error, &mut **vm.borrow_mut());
+    let outlook = RefCell::new(Outlook::new(cx, vm));
+    let mut look = || outlook.borrow_mut().look();
+    let explained = |step, error| explain(fleet, record, step, error, outlook.borrow_mut().vm);
     let answered = timed(cx, steps, "boot", || {
-        wait::for_banner(cx, &login, &mut alive, time).map_err(|error| explained("boot", error))
+        wait::for_banner(cx, &login, &mut look, time).map_err(|error| explained("boot", error))
     })?;
     let answered = if seed_pending(record) { answered.making_users() } else { answered };
     timed(cx, steps, "login", || answered.log_in().map_err(|error| explained("login", error)))
+}
+
+/// What the hypervisor shows of a guest that boots, asked no more often than it may change.
+pub(super) struct Outlook<'a> {
+    cx: &'a Cx,
+    vm: &'a mut dyn Vm,
+    /// When it was last asked whether it had to stop the guest.
+    state_asked: Instant,
+    /// When it was last asked for the network, and what it said.
+    network_asked: Option<Instant>,
+    network_down: bool,
+}
+
+impl<'a> Outlook<'a> {
+    pub(super) fn new(cx: &'a Cx, vm: &'a mut dyn Vm) -> Self {
+        Self { cx, vm, state_asked: Instant::now(), network_asked: None, network_down: false }
+    }
+
+    pub(super) fn look(&mut self) -> Outside {
+        if self.state_asked.elapsed() >= STATE_EVERY {
+            self.state_asked = Instant::now();
+            if self.vm.state().is_ok_and(|state| state.is_stuck()) {
+                return Outside::Ended;
+            }
+        }
+        if matches!(self.vm.wait_until_ended(self.cx, Duration::ZERO), Ok(true)) {
+            return Outside::Ended;
+        }
+        let every = if self.network_down { NETWORK_EVERY } else { STATE_EVERY };
+        if self.network_asked.is_none_or(|asked| asked.elapsed() >= every) {
+            self.network_down = self.vm.network_is_down();
+            self.network_asked = Some(Instant::now());
+        }
+        if self.network_down { Outside::NetworkDown } else { Outside::Runs }
+    }
 }
 
 /// Why the guest does not let us in, with the end of its console.

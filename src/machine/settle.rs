@@ -184,9 +184,9 @@ impl provision::Helper<Session> for Host<'_> {
     fn reboot(&mut self, cx: &Cx, session: &mut Session) -> Result<(), Failure> {
         let login = access::login(self.fleet, self.record)?;
         let mut vm = self.fleet.vm(self.record)?;
-        let mut alive = || !matches!(vm.wait_until_ended(cx, Duration::ZERO), Ok(true));
+        let mut outside = access::Outlook::new(cx, vm.as_mut());
         let time = Duration::from_secs(self.spec.boot_timeout + self.record.graceful_halt_timeout);
-        *session = setup::reboot(session, cx, &login, &mut alive, time)?;
+        *session = setup::reboot(session, cx, &login, &mut || outside.look(), time)?;
         Ok(())
     }
 }

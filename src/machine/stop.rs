@@ -144,7 +144,15 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<S
     let mut vm = fleet.vm(&record)?;
     match vm.state()? {
         VmState::Paused { .. } if pause => return Ok(Suspended::Already),
-        VmState::Saved => return Ok(Suspended::Already),
+        VmState::Saved => {
+            // A save that was cut off in its last step leaves a process behind; what counts is on disk.
+            vm.kill()?;
+            if record.intent == Some(Intent::Suspend) {
+                record.intent = None;
+                dir.write(&record)?;
+            }
+            return Ok(Suspended::Already);
+        }
         VmState::Running | VmState::Paused { .. } => {}
         VmState::Off | VmState::Absent | VmState::Vanished { .. } => return Ok(Suspended::WasOff),
         state => {

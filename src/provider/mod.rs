@@ -63,6 +63,12 @@ pub trait Vm: Send {
     /// Waits until it has ended; `false` when it still runs after `time`, or as soon as the user cancels.
     fn wait_until_ended(&mut self, cx: &Cx, time: Duration) -> Result<bool, Error>;
 
+    /// Whether the guest has surely not brought any network card up since it was started, so that nothing in it can
+    /// answer. `false` where the hypervisor cannot tell.
+    fn network_is_down(&mut self) -> bool {
+        false
+    }
+
     /// Ends it at once, like pulling the plug. Fine when it does not run.
     fn kill(&mut self) -> Result<(), Error>;
 

@@ -73,6 +73,8 @@ fn a_cloud_image_becomes_a_machine_that_old_projects_can_use() {
     assert!(!again.stderr.contains("cloud-init") && !again.stderr.contains("provision"), "{}", again.stderr);
     assert_eq!(keys.guest("cat /var/tmp/runs; hostname"), "run\nweb.example.org\n");
     assert_eq!(keys.guest("test -d /sys/firmware/efi && echo uefi || echo bios").trim() == "uefi", uefi);
+    // Waiting for it left it room: a guest that boots slowly once turned the first `ssh` away.
+    assert_eq!(keys.guest("sudo journalctl --no-pager -u ssh | grep -c MaxStartups || true").trim(), "0");
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();
 }

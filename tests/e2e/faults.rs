@@ -119,6 +119,26 @@ fn suspend_killed_at_any_instant_is_taken_up_again() {
     world.assert_nothing_left();
 }
 
+/// A `suspend` that was killed once everything is on disk, and before the process was told to end.
+#[test]
+fn a_process_left_beside_its_saved_memory_is_ended_by_the_next_suspend() {
+    let world = World::empty();
+    empty_machine(&world);
+    world.run(&["up"]).fails(10, &[]);
+    world.run(&["suspend"]).ok();
+    let memory = world.home().join("machines").join(world.id("default")).join("saved-state");
+    let copy = world.project.join("memory");
+    fs::copy(&memory, &copy).unwrap();
+    world.run(&["resume"]).fails(10, &[]);
+    world.run(&["suspend", "--pause"]).ok();
+    fs::rename(&copy, &memory).unwrap();
+    assert_eq!((world.state("default").as_str(), world.processes().len()), ("saved", 1));
+    world.run(&["suspend"]).ok();
+    assert_eq!((world.state("default").as_str(), world.processes().len()), ("saved", 0));
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}
+
 #[test]
 fn resume_killed_at_any_instant_is_taken_up_again() {
     let world = World::empty();

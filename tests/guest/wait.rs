@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use vbox_rs::guest::{Answer, Error, HostKey, Login, Session, Stage, keys, wait};
+use vbox_rs::guest::wait::{self, Outside};
+use vbox_rs::guest::{Answer, Error, HostKey, Login, Session, Stage, keys};
 use vbox_rs::progress::{Cancel, Cx, Event, Sink};
 
 use crate::world::{Sshd, free_port, listening, serve};
@@ -37,7 +38,7 @@ fn a_server_that_comes_late_is_found_and_every_stage_is_told() {
     let told = Arc::new(Told::default());
     let cx = Cx::new(told.clone(), Cancel::default());
     let mut session = thread::scope(|scope| {
-        let waiting = scope.spawn(|| wait::for_ssh(&cx, &login, &mut || true, Duration::from_secs(30)));
+        let waiting = scope.spawn(|| wait::for_ssh(&cx, &login, &mut || Outside::Runs, Duration::from_secs(30)));
         thread::sleep(Duration::from_millis(300));
         sshd.child = serve(sshd.dir.path(), sshd.port);
         waiting.join().unwrap().unwrap()
@@ -55,7 +56,8 @@ fn keys_that_are_installed_late_are_waited_for() {
     fs::write(sshd.authorized_keys(), "").unwrap();
     let login = sshd.login();
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| wait::for_ssh(&Cx::silent(), &login, &mut || true, Duration::from_secs(30)));
+        let waiting =
+            scope.spawn(|| wait::for_ssh(&Cx::silent(), &login, &mut || Outside::Runs, Duration::from_secs(30)));
         thread::sleep(Duration::from_millis(400));
         fs::write(sshd.authorized_keys(), keys).unwrap();
         waiting.join().unwrap().unwrap();
@@ -67,7 +69,7 @@ fn refused_keys_are_reported_as_such_at_the_deadline() {
     let sshd = Sshd::start();
     let other = keys::ensure(sshd.dir.path(), "other", "other").unwrap();
     let login = Login { keys: vec![other.private], ..sshd.login() };
-    let refused = wait::for_ssh(&Cx::silent(), &login, &mut || true, Duration::from_secs(2));
+    let refused = wait::for_ssh(&Cx::silent(), &login, &mut || Outside::Runs, Duration::from_secs(2));
     assert!(matches!(refused, Err(Error::WrongKey { .. })), "{refused:?}");
 }
 
@@ -76,13 +78,13 @@ fn a_changed_host_key_is_not_waited_away() {
     let sshd = Sshd::start();
     let other = keys::ensure(sshd.dir.path(), "other", "other").unwrap();
     let login = Login { host_key: HostKey::Pinned(other.public), ..sshd.login() };
-    let changed = wait::for_ssh(&Cx::silent(), &login, &mut || true, Duration::from_secs(600));
+    let changed = wait::for_ssh(&Cx::silent(), &login, &mut || Outside::Runs, Duration::from_secs(600));
     assert!(matches!(changed, Err(Error::HostKeyChanged(_))), "{changed:?}");
 }
 
 #[test]
 fn a_port_without_a_server_is_told_by_what_it_does() {
-    let wait_for = |port| wait::for_ssh(&Cx::silent(), &listening(port), &mut || true, SHORT).unwrap_err();
+    let wait_for = |port| wait::for_ssh(&Cx::silent(), &listening(port), &mut || Outside::Runs, SHORT).unwrap_err();
     let closed = wait_for(free_port());
     assert!(matches!(closed, Error::NoSshd { answer: Answer::Closed, .. }), "{closed:?}");
 
@@ -141,7 +143,8 @@ fn a_slow_banner_wins_and_few_connections_wait_for_it() {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let server = scope.spawn(|| slow_server(&listener, &done));
-        let answered = wait::for_banner(&Cx::silent(), &login, &mut || true, Duration::from_secs(60)).map(drop);
+        let answered =
+            wait::for_banner(&Cx::silent(), &login, &mut || Outside::Runs, Duration::from_secs(60)).map(drop);
         done.store(true, Ordering::Relaxed);
         assert!(answered.is_ok(), "{answered:?}");
         // OpenSSH turns some away from the tenth on.
@@ -173,7 +176,8 @@ fn who_is_turned_away_does_not_take_the_place_of_who_waits() {
             }
             served
         });
-        let answered = wait::for_banner(&Cx::silent(), &login, &mut || true, Duration::from_secs(60)).map(drop);
+        let answered =
+            wait::for_banner(&Cx::silent(), &login, &mut || Outside::Runs, Duration::from_secs(60)).map(drop);
         done.store(true, Ordering::Relaxed);
         assert!(answered.is_ok(), "{answered:?}");
         assert!(server.join().unwrap(), "the first one was not waited for");
@@ -185,8 +189,8 @@ fn a_hypervisor_that_dies_ends_the_wait() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let login = listening(silent.local_addr().unwrap().port());
     let began = Instant::now();
-    let mut alive = || began.elapsed() < Duration::from_millis(200);
-    let died = wait::for_ssh(&Cx::silent(), &login, &mut alive, Duration::from_secs(600));
+    let mut look = || if began.elapsed() < Duration::from_millis(200) { Outside::Runs } else { Outside::Ended };
+    let died = wait::for_ssh(&Cx::silent(), &login, &mut look, Duration::from_secs(600));
     assert!(matches!(died, Err(Error::ProcessDied { stage: Stage::Banner })), "{died:?}");
 }
 
@@ -201,7 +205,7 @@ fn a_cancelled_wait_and_a_cancelled_login_end() {
         thread::sleep(Duration::from_millis(150));
         other.raise();
     });
-    let result = wait::for_ssh(&cx, &login, &mut || true, Duration::from_secs(600));
+    let result = wait::for_ssh(&cx, &login, &mut || Outside::Runs, Duration::from_secs(600));
     assert!(matches!(result, Err(Error::Interrupted(_))), "{result:?}");
     let result = Session::open(&cx, &login);
     assert!(matches!(result, Err(Error::Interrupted(_))), "{result:?}");

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::super::{Error, VmState};
 use super::disk::Overlay;
 use super::files::{Files, tail};
@@ -59,6 +61,26 @@ fn alive(files: &Files) -> Option<VmState> {
 fn query(files: &Files) -> Result<String, qmp::Error> {
     let stream = socket::connect(&files.status())?;
     Qmp::open(stream, &Cx::silent(), LIMIT)?.status()
+}
+
+/// Whether no driver has set a card's receive filter yet; Linux does when it brings the card up (`ndo_set_rx_mode`). Only
+/// `virtio-net` tells.
+pub fn network_is_down(files: &Files) -> bool {
+    let ask = || -> Result<Value, qmp::Error> {
+        let stream = socket::connect(&files.status())?;
+        Qmp::open(stream, &Cx::silent(), LIMIT)?.execute("query-rx-filter", Value::Null)
+    };
+    ask().is_ok_and(|filters| filters_untouched(&filters))
+}
+
+/// Reads the answer of `query-rx-filter` (QEMU's QMP reference, "RxFilterInfo"): a card that was reset takes everything
+/// and knows no address.
+fn filters_untouched(answer: &Value) -> bool {
+    let untouched = |filter: &Value| {
+        let none = |table: &str| filter[table].as_array().is_some_and(Vec::is_empty);
+        filter["promiscuous"] == true && none("multicast-table") && none("unicast-table")
+    };
+    answer.as_array().is_some_and(|filters| !filters.is_empty() && filters.iter().all(untouched))
 }
 
 fn word(status: String, saved: bool) -> VmState {
@@ -149,6 +171,24 @@ mod tests {
         fs::write(files.pid(), "1").unwrap();
         assert_eq!(death(&files, Some(&here)).unwrap(), "its process was killed");
         assert_eq!(death(&files, Some(&start("another"))).unwrap(), "the host rebooted");
+    }
+
+    #[test]
+    fn a_card_whose_filter_nobody_set_is_down() {
+        let filter = |promiscuous, multicast: &[&str]| serde_json::json!({"name": "net0", "promiscuous": promiscuous, "multicast-table": multicast, "unicast-table": []});
+        let (fresh, up) = (filter(true, &[]), filter(false, &["01:00:5e:00:00:01"]));
+        // A card of a bridge takes everything too.
+        let bridged = filter(true, &["01:00:5e:00:00:01"]);
+        for (answer, down) in [
+            (serde_json::json!([fresh]), true),
+            (serde_json::json!([fresh, up]), false),
+            (serde_json::json!([bridged]), false),
+            (serde_json::json!([]), false),
+            (serde_json::json!([{"promiscuous": true}]), false),
+            (serde_json::json!("?"), false),
+        ] {
+            assert_eq!(filters_untouched(&answer), down, "{answer}");
+        }
     }
 
     #[test]

@@ -254,6 +254,10 @@ impl Vm for QemuVm {
         process.wait(cx, time).map_err(|e| Error::WillNotEnd { pid: process.pid(), source: Some(e) })
     }
 
+    fn network_is_down(&mut self) -> bool {
+        state::network_is_down(&self.files)
+    }
+
     fn kill(&mut self) -> Result<(), Error> {
         self.end(true)
     }
