@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -144,16 +144,18 @@ pub fn sizes() -> Vec<Figure> {
     let image = taken(&unpacked);
     subject.machine_file("memory = 768\ncpus = 1\n[machines.a]\n[machines.b]\n");
     subject.run(&["up", "a"]);
-    let library = taken(&subject.world.home().join("boxes")) + taken(&subject.world.home().join("cache"));
-    let before = taken(&subject.world.home());
+    let shared = || taken(&subject.world.home().join("boxes")) + taken(&subject.world.home().join("cache"));
+    let machines = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(subject.world.home().join("machines")).unwrap().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let (library, first) = (shared(), machines());
     subject.run(&["up", "b"]);
-    // What the guests write while they boot is theirs: an overlay counts as it is made.
+    // What the guest writes while it boots is its own: its overlay counts as it is made.
     let empty = subject.world.folder("overlay").join("empty.qcow2");
     timed(Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&empty).arg("10G"));
-    let machines = fs::read_dir(subject.world.home().join("machines")).unwrap().flatten().map(|entry| entry.path());
-    let written: Vec<_> = machines.map(|machine| on_disk(&machine.join("disk0.qcow2"))).collect();
-    let grown = taken(&subject.world.home()) - before;
-    let second = grown.saturating_sub(written.iter().min().copied().unwrap_or(0)) + on_disk(&empty);
+    let added = machines().into_iter().find(|machine| !first.contains(machine)).unwrap();
+    let second = shared() - library + taken(&added) - on_disk(&added.join("disk0.qcow2")) + on_disk(&empty);
     vec![
         Figure {
             what: "library after `box add` and `up`".into(),

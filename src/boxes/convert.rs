@@ -31,8 +31,8 @@ const QEMU_IMG: &str = "qemu-img";
 /// How often a running conversion looks whether it should stop.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Requests in flight: where one thread decompresses and another writes, more change nothing.
-const COROUTINES: &str = "8";
+/// How often what a conversion wrote is sent to the disk, so that little is left to wait for at its end.
+const FLUSH: Duration = Duration::from_millis(50);
 
 /// Only the owner reads, nobody writes: overlays stand on it.
 const MODE: u32 = 0o400;
@@ -253,16 +253,15 @@ impl Job<'_> {
         cx.check()?;
         let failed = |e| Error::io("write", self.new, e);
         // Made by us, so that it never belongs to others for a moment.
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.new).map_err(failed)?;
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.new).map_err(failed)?;
         let mut command = qemu_img();
-        command.args(["convert", "-p", "-W", "-m", COROUTINES, "-O", self.to.name()]);
+        command.args(["convert", "-p", "-O", self.to.name()]);
         command.arg(self.source()).arg(self.new).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = Running(command.spawn().map_err(|e| self.not_started(e))?);
-        let (status, words) = child.watch(cx, self.what, self.size)?;
+        let (status, words) = flushing(&file, || child.watch(cx, self.what, self.size))?;
         if !status.success() {
             return Err(self.failed(&words));
         }
-        let file = File::open(self.new).map_err(failed)?;
         file.set_permissions(fs::Permissions::from_mode(MODE)).and_then(|()| file.sync_all()).map_err(failed)
     }
 
@@ -285,6 +284,22 @@ impl Job<'_> {
         let message = super::name::printable(&message);
         Error::Convert { what: self.what.into(), message: message.chars().take(WORDS).collect() }
     }
+}
+
+/// Does `work`, and meanwhile sends what arrives in `file` to the disk. What cannot be written is told by the sync at the
+/// end.
+fn flushing<T>(file: &File, work: impl FnOnce() -> T) -> T {
+    std::thread::scope(|scope| {
+        let (done, wait) = channel::<()>();
+        scope.spawn(move || {
+            while matches!(wait.recv_timeout(FLUSH), Err(RecvTimeoutError::Timeout)) {
+                let _ = file.sync_data();
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
 }
 
 fn qemu_img() -> Command {

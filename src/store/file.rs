@@ -1,8 +1,8 @@
 //! Atomic files and versioned records.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -19,6 +19,9 @@ pub trait Record: Serialize + DeserializeOwned {
 
 /// Larger than any record that we write; a file beyond it is not ours.
 const RECORD_LIMIT: u64 = 4 << 20;
+
+/// What file systems give space in, mostly.
+const BLOCK: usize = 4096;
 
 #[derive(Serialize)]
 struct Envelope<'a, T> {
@@ -39,15 +42,25 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let dir = parent(path);
     create_private(dir)?;
     let write = || -> io::Result<()> {
-        let mut file =
+        let file =
             tempfile::Builder::new().prefix(".new-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir)?;
-        file.write_all(bytes)?;
+        write_sparse(file.as_file(), bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
     };
     write().map_err(|e| Error::io("write", path, plain(e)))?;
     sync_dir(dir)
+}
+
+/// Blocks of zeros become holes: a seed is a disk that holds little, and each machine has one.
+fn write_sparse(file: &File, bytes: &[u8]) -> io::Result<()> {
+    for (block, at) in bytes.chunks(BLOCK).zip((0u64..).step_by(BLOCK)) {
+        if block.iter().any(|byte| *byte != 0) {
+            file.write_all_at(block, at)?;
+        }
+    }
+    file.set_len(bytes.len() as u64)
 }
 
 /// The system's words without the temporary file's name, which `tempfile` adds and which says nothing to a user.
@@ -140,6 +153,18 @@ mod tests {
         write_record(&path, &record).unwrap();
         assert_eq!(read_record::<Sample>(&path).unwrap().unwrap(), record);
         assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn zeros_become_holes_and_the_content_stays() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        let mut image = vec![0; (1 << 20) + 7];
+        image[BLOCK..BLOCK + 3].copy_from_slice(b"abc");
+        write_atomic(&path, &image, 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), image);
+        assert!(path.metadata().unwrap().blocks() * 512 < 64 << 10);
     }
 
     #[test]
