@@ -1,6 +1,6 @@
 //! What boxes take on the disk, and what they share.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::sweep::stored;
 #[derive(Debug, Default)]
 pub struct Usage {
     /// By SHA-256, in whatever forms the content lies there.
-    contents: BTreeMap<String, Content>,
+    contents: HashMap<String, Content>,
 }
 
 #[derive(Debug, Default)]
@@ -33,10 +33,13 @@ pub struct Taken {
 impl Library {
     /// Looks at the files of `listing`.
     pub fn usage(&self, listing: &Listing) -> Usage {
-        let mut contents: BTreeMap<String, Content> = BTreeMap::new();
+        let mut contents: HashMap<String, Content> = HashMap::with_capacity(listing.boxes.len());
         for installed in &listing.boxes {
             for digest in digests(&installed.manifest) {
-                contents.entry(digest).or_default().boxes += 1;
+                match contents.get_mut(digest) {
+                    Some(content) => content.boxes += 1,
+                    None => drop(contents.insert(digest.to_owned(), Content { size: 0, boxes: 1 })),
+                }
             }
         }
         for file in stored(&self.disks()).into_iter().chain(stored(&self.converted())) {
@@ -52,7 +55,7 @@ impl Usage {
     /// What one box of the listing takes.
     pub fn of(&self, manifest: &Manifest) -> Taken {
         let mut taken = Taken::default();
-        for content in digests(manifest).iter().filter_map(|digest| self.contents.get(digest)) {
+        for content in digests(manifest).iter().filter_map(|digest| self.contents.get(*digest)) {
             taken.real += content.size;
             taken.shared += if content.boxes > 1 { content.size } else { 0 };
         }
@@ -76,9 +79,9 @@ impl Listing {
 }
 
 /// Each once: a box may have one image twice.
-fn digests(manifest: &Manifest) -> Vec<String> {
-    let mut all: Vec<String> = manifest.files().iter().map(|file| digest_of(file).to_owned()).collect();
-    all.sort();
+fn digests(manifest: &Manifest) -> Vec<&str> {
+    let mut all: Vec<&str> = manifest.digests().collect();
+    all.sort_unstable();
     all.dedup();
     all
 }

@@ -21,6 +21,7 @@ mod formats;
 mod heard;
 mod keeping;
 mod killed;
+mod killed_add;
 mod library;
 mod newer;
 mod nginx;
