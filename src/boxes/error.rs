@@ -428,6 +428,9 @@ pub enum Refusal {
     /// Several images, and nothing that says which one is meant.
     #[error("it holds the disk images {}, and no metadata.json that says what they are", .0.join(", "))]
     ManyImages(Vec<String>),
+    /// An OCI image layout that makes no sense.
+    #[error("its OCI image layout is refused: {0}")]
+    Layout(String),
     /// Its description of the machine is missing.
     #[error("it is made for {provider}, but holds no {file}")]
     NoDescription {

@@ -15,6 +15,7 @@ use super::disk::{self, Written};
 use super::error::{Error, Refusal};
 use super::images::{self, FileSource, Format, HEAD, Image};
 use super::metadata::{Metadata, read_info};
+use super::oci::layout;
 use super::ovf::{self, Ovf};
 use super::parts::{Described, Parts};
 use super::vmx::{self, Vmx};
@@ -182,6 +183,9 @@ impl Receiver<'_> {
             }
         }
         archive.finish()?;
+        if parts.metadata.is_none() && parts.seen.contains(layout::MARK) {
+            return layout::assemble(self, &parts.files);
+        }
         parts.assemble(self)
     }
 

@@ -22,6 +22,7 @@ mod heard;
 mod keeping;
 mod killed;
 mod killed_add;
+mod layout;
 mod library;
 mod newer;
 mod nginx;
