@@ -113,14 +113,17 @@ impl Conversion<'_> {
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true).mode(0o600).open(self.new).map_err(|e| started(e, false))?;
         let mut command = command();
-        command.args(["convert", "-p", "-O", self.to.name()]).args(match self.stream {
-            true => &["-o", "subformat=streamOptimized"][..],
-            false => &["-W", "-m", COROUTINES],
+        command.args(["convert", "-p", "-O", self.to.name()]).args(if self.stream {
+            &["-o", "subformat=streamOptimized"][..]
+        } else {
+            &["-W", "-m", COROUTINES]
         });
         command.args(self.from.args()).arg(self.new);
-        let mut bar = cx.transfer(self.label, Some(self.size));
+        let mut bar = None;
         let (status, words) = run(cx, &mut command, &mut |hundredths| {
             let done = u128::from(self.size) * u128::from(hundredths) / 10_000;
+            // From here on it moves; to start it took its own time.
+            let bar = bar.get_or_insert_with(|| cx.transfer(self.label, Some(self.size)));
             bar.update(u64::try_from(done).unwrap_or(self.size));
         })?;
         if status.success() { Ok(()) } else { Err(self.failed(&words)) }

@@ -28,7 +28,7 @@ pub(super) fn check(header: &Header, source: &dyn Source) -> Result<(), Error> {
         image.contains("its list of snapshots", header.snapshots_at, 1)?;
     }
     let length = u64::from(header.refcount_clusters) << header.cluster_bits;
-    image.bounded("size of the table of reference counts", length, REFCOUNTS_LIMIT)?;
+    bounded("size of the table of reference counts", length, REFCOUNTS_LIMIT)?;
     for block in image.entries("its table of reference counts", header.refcounts_at, length)? {
         image.contains(
             "a block of reference counts",
@@ -37,12 +37,16 @@ pub(super) fn check(header: &Header, source: &dyn Source) -> Result<(), Error> {
         )?;
     }
     let length = u64::from(header.l1_entries) * 8;
-    image.bounded("size of the first table of clusters", length, L1_LIMIT)?;
+    bounded("size of the first table of clusters", length, L1_LIMIT)?;
     let first = image.entries("its first table of clusters", header.l1_at, length)?;
     let mut tables: Vec<u64> = first.iter().map(|entry| entry & PLACE).filter(|place| *place != 0).collect();
     tables.sort_unstable();
     tables.dedup();
     tables.into_iter().try_for_each(|table| image.second(table))
+}
+
+fn bounded(what: &'static str, length: u64, limit: u64) -> Result<(), Error> {
+    if length > limit { Err(qcow2::Error::Nonsense(what).into()) } else { Ok(()) }
 }
 
 struct Image<'a> {
@@ -53,10 +57,6 @@ struct Image<'a> {
 impl Image<'_> {
     fn cluster(&self) -> u64 {
         1 << self.header.cluster_bits
-    }
-
-    fn bounded(&self, what: &'static str, length: u64, limit: u64) -> Result<(), Error> {
-        if length > limit { Err(qcow2::Error::Nonsense(what).into()) } else { Ok(()) }
     }
 
     fn contains(&self, what: &'static str, at: u64, length: u64) -> Result<(), Error> {

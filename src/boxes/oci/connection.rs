@@ -215,7 +215,7 @@ impl Connection {
         loop {
             match work() {
                 Err(error) if error.is_passing() && !error.is_nameless() && tries < self.tuning.tries => {
-                    self.rest(&error, tries)?
+                    self.rest(&error, tries)?;
                 }
                 other => return other,
             }
