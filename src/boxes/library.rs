@@ -12,11 +12,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use super::NATIVE;
+use super::cores::share_out;
 use super::error::Error;
 use super::incoming::Incoming;
 use super::manifest::{Installed, Manifest, architecture_fits, digest_of};
@@ -25,9 +24,6 @@ use super::needs::Needs;
 use super::version::{Requirement, Version};
 use crate::progress::Cx;
 use crate::store::{self, Dirs, Folder, Lock, read_record, remove_file, sync_dir};
-
-/// Below so many names a second thread costs more than it brings.
-const WORTH_A_THREAD: usize = 100;
 
 /// The boxes on this computer, addressed by content. Reading takes no lock.
 #[derive(Clone, Debug)]
@@ -146,7 +142,6 @@ impl Library {
     fn read_all(&self) -> Result<Listing, Error> {
         let Some(root) = Folder::open(&self.manifests())? else { return Ok(Listing::default()) };
         let names = root.names()?;
-        let readers = thread::available_parallelism().map_or(1, NonZero::get).min(names.len() / WORTH_A_THREAD).max(1);
         let read = |names: &[OsString]| {
             let mut listing = Listing::default();
             for name in names {
@@ -156,20 +151,15 @@ impl Library {
             }
             Ok::<_, Error>(listing)
         };
-        let (ours, theirs) = names.split_at(names.len() / readers);
-        thread::scope(|scope| {
-            let threads: Vec<_> =
-                theirs.chunks(names.len() / readers + 1).map(|part| scope.spawn(move || read(part))).collect();
-            let mut listing = read(ours)?;
-            for thread in threads {
-                let part = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-                listing.boxes.extend(part.boxes);
-                listing.damaged.extend(part.damaged);
-                listing.others.extend(part.others);
-                listing.empty.extend(part.empty);
-            }
-            Ok(listing)
-        })
+        let mut listing = Listing::default();
+        for part in share_out(&names, read) {
+            let part = part?;
+            listing.boxes.extend(part.boxes);
+            listing.damaged.extend(part.damaged);
+            listing.others.extend(part.others);
+            listing.empty.extend(part.empty);
+        }
+        Ok(listing)
     }
 
     /// All boxes of one name.

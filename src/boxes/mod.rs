@@ -11,6 +11,7 @@ pub mod catalogue;
 mod checksum;
 mod compression;
 mod convert;
+mod cores;
 pub mod defaults;
 mod disk;
 mod error;

@@ -1,12 +1,15 @@
 //! What boxes take on the disk, and what they share.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::Path;
 
 use serde::Serialize;
 
+use super::cores::share_out;
 use super::library::{Library, Listing};
 use super::manifest::{Manifest, digest_of};
-use super::sweep::stored;
+use crate::store::Folder;
 
 /// What the boxes of a listing take.
 #[derive(Debug, Default)]
@@ -42,9 +45,9 @@ impl Library {
                 }
             }
         }
-        for file in stored(&self.disks()).into_iter().chain(stored(&self.converted())) {
-            if let Some(content) = contents.get_mut(digest_of(&file.name)) {
-                content.size += file.size;
+        for (name, size) in sizes(&self.disks()).into_iter().chain(sizes(&self.converted())) {
+            if let Some(content) = contents.get_mut(digest_of(&name)) {
+                content.size += size;
             }
         }
         Usage { contents }
@@ -76,6 +79,18 @@ impl Listing {
         let share = others.filter(|other| digests(other).iter().any(|digest| ours.contains(digest)));
         share.map(|other| format!("{} {}", other.name, other.version)).collect()
     }
+}
+
+/// What files of a folder take on the disk, by name.
+fn sizes(folder: &Path) -> Vec<(String, u64)> {
+    let Some((folder, names)) = Folder::open(folder).ok().flatten().and_then(|folder| {
+        let names = folder.names().ok()?;
+        Some((folder, names))
+    }) else {
+        return Vec::new();
+    };
+    let size = |name: &OsString| Some((name.to_str()?.to_owned(), folder.size_on_disk(name)));
+    share_out(&names, |names| names.iter().filter_map(size).collect::<Vec<_>>()).concat()
 }
 
 /// Each once: a box may have one image twice.

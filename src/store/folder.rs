@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, statat};
 use rustix::io::Errno;
 
 use super::Error;
@@ -66,6 +66,12 @@ impl Folder {
         Ok(names)
     }
 
+    /// What a file in it takes on the disk, without its holes (`stat(2)` counts in units of 512); zero for none.
+    pub fn size_on_disk(&self, name: &OsStr) -> u64 {
+        let about = statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW);
+        about.map_or(0, |about| u64::try_from(about.st_blocks).unwrap_or(0) * 512)
+    }
+
     /// Reads a record in it, as [`super::read_record`] does.
     pub fn record<T: Record>(&self, name: &OsStr) -> Result<Option<T>, Error> {
         let failed = |e: std::io::Error| Error::io("read", self.path.join(name), e);
@@ -117,6 +123,8 @@ mod tests {
         for name in ["none", "below/r.json"] {
             assert!(folder.folder(OsStr::new(name)).unwrap().is_none(), "{name}");
         }
+        assert!(below.size_on_disk(OsStr::new("r.json")).is_multiple_of(512));
+        assert_eq!(below.size_on_disk(OsStr::new("none")), 0);
         fs::write(dir.path().join("below/bad"), vec![b' '; 5 << 20]).unwrap();
         assert!(matches!(below.record::<Sample>(OsStr::new("bad")), Err(Error::TooLarge { .. })));
         fs::write(dir.path().join("below/bad"), "{").unwrap();

@@ -177,12 +177,12 @@ fn a_box_whose_registering_is_killed_is_there_or_not_and_then_is() {
 #[test]
 fn a_disk_whose_conversion_is_killed_is_converted_anew() {
     let template = Home::new();
-    let Some(bytes) = image(&content(24 << 20), "vmdk", "subformat=streamOptimized") else { return };
+    let Some(bytes) = image(&content(12 << 20), "vmdk", "subformat=streamOptimized") else { return };
     let file = template.write("x.vmdk", &bytes);
     assert!(command(&template, &["box", "add", "--name", "x", file.to_str().unwrap()]).status().unwrap().success());
     let args = ["box", "repackage", "x", "qemu", "0", "--output", "out.box", "--force"];
     let copy = || template.copy();
-    kill_in_stage(Stage::Convert, &args, 8 << 20, copy, |home, _| {
+    kill_in_stage(Stage::Convert, &args, 4 << 20, copy, |home, _| {
         assert!(home.dir.path().join("out.box").is_file());
         assert_eq!(home.names(), ["x 0"]);
         assert_eq!(home.files().len(), 3, "image, record, conversion: {:?}", home.files());
