@@ -529,6 +529,23 @@ fn boxes_without_a_publisher_have_no_newer_version() {
     let (code, out, err) = home.run(["box", "outdated"]);
     assert_eq!((code, out.lines().count()), (0, 2));
     assert_eq!(err, "machine `db`: box `no/such` is not on this computer; `vbox-rs up` fetches it\n");
+    add_box(&home, "me/box", "2", 2);
+    home.write("Vagrantfile", "box = \"me/box@< 2\"\n");
+    let (code, out, _) = home.run(["box", "outdated"]);
+    assert!(code == 0 && out.contains("me/box  1  "), "{out}");
+    home.write("Vagrantfile", "box = \"me/box@> 2\"\n");
+    let (_, _, err) = home.run(["box", "outdated"]);
+    assert!(err.starts_with("machine `default`: box `me/box` is not on this computer"), "{err}");
+    let (code, _, err) = home.run(["box", "add", "me/box@~> 9"]);
+    assert_eq!(code, 4);
+    assert!(
+        err.starts_with(
+            "error: no version of the box `me/box` meets `~> 9`: the library has 1, 2, the catalogue none\n"
+        ),
+        "{err}"
+    );
+    let (_, _, err) = home.run(["box", "add", "me/box"]);
+    assert!(err.starts_with("error: nobody publishes the box `me/box`: the library has 1, 2, "), "{err}");
     let (code, _, err) = home.run(["box", "update", "--box", "me/box"]);
     assert!(code == 0 && err.ends_with("disk.img, which publishes no versions\n"), "{err}");
     assert_eq!(home.run(["box", "update", "--box", "no/such"]).0, 4);

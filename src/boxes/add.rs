@@ -105,12 +105,16 @@ impl Library {
     /// Goes from one place to the next until one delivers.
     fn add_from_mirrors(&self, cx: &Cx, wanted: &Wanted<'_>) -> Result<Installed, Error> {
         let mut places = wanted.sources.iter().peekable();
+        let mut is_offline = false;
         let mut result = Err(Error::Unnamed { from: wanted.what() });
         while let Some(source) = places.next() {
             let patience = if places.peek().is_some() { TRIES_WITH_A_MIRROR } else { u32::MAX };
             result = self.add_from_source(cx, wanted, source, patience);
             match (&result, places.peek()) {
+                // Without a network no name is known: that is said once.
+                (Err(Error::Fetch(super::fetch::Error::Nameless { .. })), Some(_)) if is_offline => {}
                 (Err(Error::Fetch(error)), Some(next)) if error.may_be_elsewhere() => {
+                    is_offline = matches!(error, super::fetch::Error::Nameless { .. });
                     cx.note(format!("{error}; trying the next mirror, {next}"));
                 }
                 (Err(error @ Error::Mismatch { .. }), Some(next)) => {
@@ -333,7 +337,9 @@ impl Pass<'_> {
         let (feed, mut reader) = stream(&pool, cx.cancel().clone());
         let (received, fetched) = thread::scope(|scope| {
             let fetching = scope.spawn(|| self.fetch(&pool, part, &mut hasher, feed));
-            let unpacking = Receiver { cx, pool: &pool, limits: &wanted.request.limits, into: incoming.dir() };
+            let (limits, name) = (&wanted.request.limits, source.file_name());
+            let name = if name.is_empty() { "image".to_owned() } else { name };
+            let unpacking = Receiver { cx, pool: &pool, limits, into: incoming.dir(), name: &name };
             let received = unpacking.receive(&mut reader);
             // A damaged download shows as nonsense first; the checksum tells that it is damage.
             if wanted.checksum.is_some() && received.as_ref().is_err_and(Broken::is_damage) {

@@ -1,19 +1,13 @@
 //! Disks in another format: made once, when a hypervisor needs it, and shared by all machines.
 //!
-//! `qemu-img` does the work. It is told the format of what it reads and never guesses, opens no file but that one (and
-//! the pieces that we name), and dies with us. The result gets its name only when it is whole and on the disk, so that
-//! after `kill -9` there is either all of it or a folder that the next command sweeps.
+//! `qemu-img` does the work. The result gets its name only when it is whole and on the disk, so that after `kill -9` there
+//! is either all of it or a folder that the next command sweeps.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
 
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::checksum::hex;
@@ -21,27 +15,16 @@ use super::disk::Written;
 use super::images::vmdk::{Descriptor, Extent, ExtentKind};
 use super::images::{Format, HEAD};
 use super::incoming::Incoming;
+use super::qemu_img::{self, Conversion, Failed, Source};
 use super::{Error, Installed, Library, StoredDisk};
 use crate::progress::Cx;
 use crate::store::{Lock, create_private, sync_dir};
-use crate::sys;
-
-const QEMU_IMG: &str = "qemu-img";
-
-/// How often a running conversion looks whether it should stop.
-const TICK: Duration = Duration::from_millis(50);
-
-/// How often what a conversion wrote is sent to the disk, so that little is left to wait for at its end.
-const FLUSH: Duration = Duration::from_millis(50);
 
 /// Only the owner reads, nobody writes: overlays stand on it.
 const MODE: u32 = 0o400;
 
 /// Tables, and what a file system needs itself.
 const SLACK: u64 = 16 << 20;
-
-/// What `qemu-img` says is shown up to here.
-const WORDS: usize = 2000;
 
 impl Library {
     /// The disk in one of `formats` (as QEMU calls them, the best one first): the stored file where its format is among
@@ -96,7 +79,7 @@ impl Library {
             Incoming::create(&self.incoming(), "conversion")?
         };
         let new = incoming.dir().join("disk");
-        let job = Job { from: node(from, &source), to, new: &new, what, size: disk.virtual_size };
+        let job = Job::new(Source::Alone(from, &source), to, &new, what, disk.virtual_size);
         job.check_space(incoming.dir())?;
         job.run(cx)?;
         // From here it takes moments, and is not worth losing.
@@ -135,18 +118,6 @@ fn converted_name(disk: &StoredDisk, to: Format) -> String {
     format!("{}.{}", disk.sha256, to.ending())
 }
 
-/// An image for `qemu-img`: with its format, and no other file behind it.
-fn node(format: Format, path: &Path) -> Value {
-    let mut node = json!({
-        "driver": format.name(),
-        "file": { "driver": "file", "filename": path.to_string_lossy() },
-    });
-    if matches!(format, Format::Qcow2 | Format::Vmdk) {
-        node["backing"] = Value::Null;
-    }
-    node
-}
-
 /// Joins the pieces of a VMware disk (`None` for zeros) into one image in the folder `into`. `name` is for people.
 pub(super) fn join(
     cx: &Cx,
@@ -159,8 +130,8 @@ pub(super) fn join(
     let (described, new) = (into.join(format!("pieces{index}")), into.join(format!("joined{index}")));
     fs::write(&described, own_descriptor(descriptor, pieces)).map_err(|e| Error::io("write", &described, e))?;
     let what = format!("joining the pieces of `{}`", super::name::printable(name));
-    let from = node(Format::Vmdk, &described);
-    let job = Job { from, to: Format::Qcow2, new: &new, what: &what, size: descriptor.size() };
+    let from = Source::Alone(Format::Vmdk, &described);
+    let job = Job::new(from, Format::Qcow2, &new, &what, descriptor.size());
     job.check_space(into)?;
     job.run(cx)?;
     hashed(cx, &new)
@@ -204,171 +175,44 @@ fn hashed(cx: &Cx, path: &Path) -> Result<Written, Error> {
     Ok(Written { path: path.into(), sha256: hex(&hasher.finalize()), size, head })
 }
 
-/// One run of `qemu-img convert`.
-struct Job<'a> {
-    from: Value,
-    to: Format,
-    new: &'a Path,
-    /// For people.
-    what: &'a str,
-    /// What the guest sees, in bytes.
-    size: u64,
-}
+/// A conversion into the library.
+struct Job<'a>(Conversion<'a>);
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(from: Source<'a>, to: Format, new: &'a Path, what: &'a str, size: u64) -> Self {
+        Self(Conversion { from, to, stream: false, new, label: what, size })
+    }
+
     /// Whether the result fits. Only where not even all of the disk would is it asked how much of it is used.
     fn check_space(&self, dir: &Path) -> Result<(), Error> {
         let about = rustix::fs::statvfs(dir).map_err(|e| Error::io("read", dir, e.into()))?;
         let free = about.f_bavail.saturating_mul(about.f_frsize);
-        if free >= self.size.saturating_add(self.size / 100).saturating_add(SLACK) {
+        if free >= self.0.size.saturating_add(self.0.size / 100).saturating_add(SLACK) {
             return Ok(());
         }
-        let needed = self.measure()?.saturating_add(SLACK);
+        let needed = self.0.measure().map_err(|e| self.failed(e))?.saturating_add(SLACK);
         if needed <= free {
             return Ok(());
         }
-        Err(Error::NoSpace { what: self.what.into(), needed, free, dir: dir.into() })
-    }
-
-    fn measure(&self) -> Result<u64, Error> {
-        let mut command = qemu_img();
-        // Other formats need about as much, and it answers for these two only.
-        let to = if self.to == Format::Raw { "raw" } else { "qcow2" };
-        command.args(["measure", "--output=json", "-O", to]).arg(self.source());
-        let output = command.output().map_err(|e| self.not_started(e))?;
-        if !output.status.success() {
-            return Err(self.failed(&String::from_utf8_lossy(&output.stderr)));
-        }
-        let answer: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-        let required = answer.as_ref().and_then(|answer| answer.get("required")?.as_u64());
-        required.ok_or_else(|| self.failed("`qemu-img measure` gave no number"))
-    }
-
-    fn source(&self) -> String {
-        format!("json:{}", self.from)
+        Err(Error::NoSpace { what: self.0.label.into(), needed, free, dir: dir.into() })
     }
 
     /// Runs to the end; syncs the result and makes it read-only.
     fn run(&self, cx: &Cx) -> Result<(), Error> {
-        cx.check()?;
-        let failed = |e| Error::io("write", self.new, e);
-        // Made by us, so that it never belongs to others for a moment.
-        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.new).map_err(failed)?;
-        let mut command = qemu_img();
-        command.args(["convert", "-p", "-O", self.to.name()]);
-        command.arg(self.source()).arg(self.new).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = Running(command.spawn().map_err(|e| self.not_started(e))?);
-        let (status, words) = flushing(&file, || child.watch(cx, self.what, self.size))?;
-        if !status.success() {
-            return Err(self.failed(&words));
-        }
+        self.0.run(cx).map_err(|e| self.failed(e))?;
+        let failed = |e| Error::io("write", self.0.new, e);
+        let file = File::open(self.0.new).map_err(failed)?;
         file.set_permissions(fs::Permissions::from_mode(MODE)).and_then(|()| file.sync_all()).map_err(failed)
     }
 
-    fn not_started(&self, error: io::Error) -> Error {
-        if error.kind() == ErrorKind::NotFound {
-            return Error::NoTool { what: self.what.into(), program: QEMU_IMG };
-        }
-        Error::io("run", QEMU_IMG, error)
-    }
-
-    fn failed(&self, words: &str) -> Error {
-        // glibc's words for ENOSPC and EDQUOT; qemu-img is not translated.
-        if ["No space left on device", "Disk quota exceeded"].iter().any(|full| words.contains(full)) {
-            return Error::io("write", self.new.parent().unwrap_or(self.new), ErrorKind::StorageFull.into());
-        }
-        let message = words.trim().trim_start_matches("qemu-img: ");
-        // It names its source as we gave it, which says nothing to people.
-        let message =
-            message.replace(&self.source(), "the image").replace(&self.new.display().to_string(), "the new image");
-        let message = super::name::printable(&message);
-        Error::Convert { what: self.what.into(), message: message.chars().take(WORDS).collect() }
-    }
-}
-
-/// Does `work`, and meanwhile sends what arrives in `file` to the disk. What cannot be written is told by the sync at the
-/// end.
-fn flushing<T>(file: &File, work: impl FnOnce() -> T) -> T {
-    std::thread::scope(|scope| {
-        let (done, wait) = channel::<()>();
-        scope.spawn(move || {
-            while matches!(wait.recv_timeout(FLUSH), Err(RecvTimeoutError::Timeout)) {
-                let _ = file.sync_data();
-            }
-        });
-        let result = work();
-        drop(done);
-        result
-    })
-}
-
-fn qemu_img() -> Command {
-    let mut command = Command::new(QEMU_IMG);
-    // A group of its own: Ctrl-C is our part, which also removes what was made.
-    command.env("LC_ALL", "C").stdin(Stdio::null()).process_group(0);
-    sys::die_with_parent(&mut command);
-    command
-}
-
-/// A child that does not outlive us, whichever way we leave.
-struct Running(Child);
-
-impl Running {
-    /// Tells its progress until it ends; returns what it said of errors.
-    fn watch(mut self, cx: &Cx, label: &str, size: u64) -> Result<(ExitStatus, String), Error> {
-        let failed = |e| Error::io("read", QEMU_IMG, e);
-        let (Some(output), Some(errors)) = (self.0.stdout.take(), self.0.stderr.take()) else {
-            return Err(failed(ErrorKind::NotFound.into()));
-        };
-        let mut bar = cx.transfer(label, Some(size));
-        let (send, progress) = channel();
-        // Both threads end when the child's side of the pipe does.
-        std::thread::spawn(move || read_progress(output, |done| send.send(done).is_ok()));
-        let words = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = errors.take(64 << 10).read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        while let Some(hundredths) = next(cx, &progress)? {
-            bar.update(u64::try_from(u128::from(size) * u128::from(hundredths) / 10_000).unwrap_or(size));
-        }
-        let status = self.0.wait().map_err(failed)?;
-        Ok((status, words.join().unwrap_or_default()))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Failures mean that it has ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The next number; `None` at the end.
-fn next(cx: &Cx, progress: &Receiver<u32>) -> Result<Option<u32>, Error> {
-    loop {
-        cx.check()?;
-        match progress.recv_timeout(TICK) {
-            Ok(hundredths) => return Ok(Some(hundredths)),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
-        }
-    }
-}
-
-/// `    (12.34/100%)\r`, again and again; `tell` gets hundredths of a per cent, and says whether to go on.
-fn read_progress(mut from: impl Read, mut tell: impl FnMut(u32) -> bool) {
-    let mut number = 0u32;
-    let mut buffer = [0; 256];
-    while let Ok(amount @ 1..) = from.read(&mut buffer) {
-        for byte in &buffer[..amount] {
-            match byte {
-                b'(' => number = 0,
-                b'0'..=b'9' => number = number.saturating_mul(10).saturating_add(u32::from(byte - b'0')),
-                b'/' if !tell(number.min(10_000)) => return,
-                _ => {}
-            }
+    fn failed(&self, failed: Failed) -> Error {
+        let (what, new) = (self.0.label.to_owned(), self.0.new);
+        match failed {
+            Failed::Missing => Error::NoTool { what, program: qemu_img::PROGRAM },
+            Failed::Run(error) => Error::io("run", qemu_img::PROGRAM, error),
+            Failed::Full => Error::io("write", new.parent().unwrap_or(new), ErrorKind::StorageFull.into()),
+            Failed::Said(message) => Error::Convert { what, message },
+            Failed::Interrupted(interrupted) => interrupted.into(),
         }
     }
 }
@@ -376,17 +220,6 @@ fn read_progress(mut from: impl Read, mut tell: impl FnMut(u32) -> bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn progress_is_read_however_it_is_cut() {
-        let text = b"    (0.00/100%)\r    (12.34/100%)\r    (100.00/100%)\n";
-        let mut told = Vec::new();
-        read_progress(&text[..], |number| {
-            told.push(number);
-            true
-        });
-        assert_eq!(told, [0, 1234, 10_000]);
-    }
 
     #[test]
     fn the_stored_format_is_taken_where_it_fits() {

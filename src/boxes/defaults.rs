@@ -5,6 +5,7 @@
 
 use super::Hardware;
 use super::hardware::{self, CPUS_LIMIT, MEMORY_LIMIT};
+use crate::config::spec::mac_address;
 
 /// Larger than any Vagrantfile in a box.
 pub const LIMIT: usize = 256 << 10;
@@ -79,7 +80,7 @@ impl Defaults {
 
     fn of_config(&mut self, setting: &str, value: &Literal<'_>) {
         match (setting, value) {
-            ("vm.base_mac", Literal::Text(text)) => self.hardware.mac = hardware::mac(text),
+            ("vm.base_mac", Literal::Text(text)) => self.hardware.mac = mac_address(text),
             ("ssh.username", Literal::Text(text)) => self.user = Some((*text).to_owned()),
             _ => {}
         }

@@ -12,10 +12,14 @@ use crate::store;
 
 /// Nobody who was asked knows a box of this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no box `{name}` in the library, in the catalogue{}", among(servers))]
+#[error("{}", self.told())]
 pub struct Unknown {
     /// The name.
     pub name: String,
+    /// What its version had to meet.
+    pub wanted: Option<String>,
+    /// Versions in the library, ascending.
+    pub versions: Vec<String>,
     /// Registries that were asked.
     pub servers: Vec<String>,
     /// Whether we can build it.
@@ -27,6 +31,22 @@ fn among(servers: &[String]) -> String {
 }
 
 impl Unknown {
+    fn told(&self) -> String {
+        let Self { name, versions, .. } = self;
+        let among = among(&self.servers);
+        match &self.wanted {
+            _ if versions.is_empty() => format!("there is no box `{name}` in the library, in the catalogue{among}"),
+            Some(wanted) => format!(
+                "no version of the box `{name}` meets `{wanted}`: the library has {}, the catalogue{among} none",
+                versions.join(", ")
+            ),
+            None => format!(
+                "nobody publishes the box `{name}`: the library has {}, the catalogue{among} none",
+                versions.join(", ")
+            ),
+        }
+    }
+
     fn hint(&self) -> String {
         let name = &self.name;
         if self.recipe {
@@ -210,6 +230,16 @@ pub enum Error {
         /// Those machines.
         machines: Vec<String>,
     },
+    /// A machine's record cannot be read.
+    #[error("whether machines use the box `{name}` {version} is not known: {why}")]
+    Unsure {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// Which records, and what is wrong.
+        why: String,
+    },
 }
 
 impl Error {
@@ -245,6 +275,7 @@ impl Explain for Error {
                 Exit::Failure
             }
             Self::InUse { .. } => Exit::MachineState,
+            Self::Unsure { .. } => Exit::State,
         }
     }
 
@@ -289,6 +320,9 @@ impl Explain for Error {
             Self::InUse { .. } => {
                 Some("destroy these machines first, or remove the box with `--force`: they keep their disks".into())
             }
+            Self::Unsure { .. } => Some(
+                "mend that record or move it away, or remove the box with `--force`: all files of it stay then".into(),
+            ),
         }
     }
 }
@@ -394,6 +428,9 @@ pub enum Refusal {
     /// Several images, and nothing that says which one is meant.
     #[error("it holds the disk images {}, and no metadata.json that says what they are", .0.join(", "))]
     ManyImages(Vec<String>),
+    /// An OCI image layout that makes no sense.
+    #[error("its OCI image layout is refused: {0}")]
+    Layout(String),
     /// Its description of the machine is missing.
     #[error("it is made for {provider}, but holds no {file}")]
     NoDescription {
@@ -428,6 +465,9 @@ pub enum Refusal {
     },
 }
 
+/// What to do about a file that lost something on its way.
+const AGAIN: &str = "fetch it again; give `--checksum` if its publisher names one";
+
 impl Refusal {
     fn hint(&self) -> &'static str {
         match self {
@@ -439,9 +479,8 @@ impl Refusal {
             Self::NotABox(_) => {
                 "give a .box file, or a disk image: qcow2, raw with a boot sector, VMDK, VDI, VHD, VHDX"
             }
-            Self::CutOff(_) | Self::Compressed { .. } | Self::Tar(_) => {
-                "fetch it again; give `--checksum` if its publisher names one"
-            }
+            Self::CutOff(_) | Self::Compressed { .. } | Self::Tar(_) => AGAIN,
+            Self::Image { source, .. } if source.is_cut() => AGAIN,
             Self::Zip(_) => "fetch it again, or unpack it and pack it with `tar czf`",
             Self::Memory(_) => "unpack it yourself, and add what is in it",
             Self::ManyImages(_) => "unpack it, and add the image that you want",

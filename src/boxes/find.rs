@@ -180,10 +180,18 @@ impl Finder {
         }
         Err(Unknown {
             name: name.into(),
+            wanted: requirement.map(|requirement| requirement.to_string()),
+            versions: self.in_library(name)?,
             servers: servers.iter().map(shown).collect(),
             recipe: build::recipe(name).is_ok(),
         }
         .into())
+    }
+
+    /// Versions that the library has of a name.
+    fn in_library(&self, name: &str) -> Result<Vec<String>, Error> {
+        let Some(dirs) = &self.dirs else { return Ok(Vec::new()) };
+        Ok(Library::new(dirs).versions(name)?.iter().map(ToString::to_string).collect())
     }
 
     /// The catalogue's offer, or what it has instead; `None` when it does not know the name.

@@ -11,17 +11,19 @@ use serde::Serialize;
 use super::Error;
 use super::fetch::{Abandoned, abandoned};
 use super::incoming;
-use super::library::{Library, Listing, entries};
+use super::library::{Library, Listing, remove_if_empty};
 use super::needs::Needs;
-use super::sweep::{Stored, names, on_disk, stored};
+use super::sweep::{names, on_disk, stored};
 use crate::progress::Cx;
 use crate::store::{self, Lock, remove_dir, remove_file};
 
 /// A download that nobody went on with for so long is not wanted any more.
 const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What `store` begins the names of half written files with.
-pub(super) const TEMPORARY: &str = ".new-";
+/// Whether it is a file that `store` was writing.
+pub(super) fn is_temporary(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".new-"))
+}
 
 /// What a piece of garbage is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -79,6 +81,8 @@ struct Found {
     temporary: Vec<Garbage>,
     incoming: Vec<Garbage>,
     downloads: Vec<(Garbage, Abandoned)>,
+    /// Folders of boxes without a box.
+    empty: Vec<PathBuf>,
     spared: Vec<String>,
 }
 
@@ -104,6 +108,8 @@ impl Library {
             done.freed += garbage.size;
             done.removed.push(garbage);
         };
+        let emptied: Vec<_> =
+            found.temporary.iter().filter_map(|file| file.path.parent()).map(Path::to_owned).collect();
         for garbage in found.disks.into_iter().chain(found.temporary) {
             cx.check()?;
             remove_file(&garbage.path)?;
@@ -121,7 +127,9 @@ impl Library {
                 collect(garbage);
             }
         }
-        self.remove_empty_folders()?;
+        for folder in emptied.iter().chain(&found.empty).filter(|folder| folder.starts_with(self.manifests())) {
+            remove_if_empty(folder);
+        }
         Ok(done)
     }
 
@@ -139,7 +147,8 @@ impl Library {
                 })
                 .collect();
         }
-        found.temporary = self.temporary()?;
+        found.temporary = self.temporary(&listing);
+        found.empty.clone_from(&listing.empty);
         found.incoming = incoming::all(&self.incoming())
             .into_iter()
             .filter(|dir| !Lock::is_held(&dir.join(incoming::LOCK)))
@@ -153,25 +162,15 @@ impl Library {
     }
 
     /// Records that were being written. Whoever writes into these folders holds the library's lock.
-    fn temporary(&self) -> Result<Vec<Garbage>, Error> {
-        let mut folders = vec![self.kept()];
-        for name in entries(&self.manifests())? {
-            folders.extend(entries(&name)?);
-        }
-        let files = folders.iter().flat_map(|folder| stored(folder));
-        let half = files.filter(|file| file.name.starts_with(TEMPORARY));
-        Ok(half.map(|Stored { path, size, .. }| Garbage { kind: Kind::Leftover, path, size }).collect())
-    }
-
-    /// A name or version whose last box is gone.
-    fn remove_empty_folders(&self) -> Result<(), Error> {
-        for name in entries(&self.manifests())? {
-            for folder in entries(&name)?.iter().chain([&name]) {
-                // One that is not empty stays.
-                let _ = fs::remove_dir(folder);
-            }
-        }
-        Ok(())
+    fn temporary(&self, listing: &Listing) -> Vec<Garbage> {
+        let kept = stored(&self.kept()).into_iter().map(|file| file.path);
+        kept.chain(listing.others.iter().cloned())
+            .filter(|path| is_temporary(path))
+            .map(|path| {
+                let size = fs::symlink_metadata(&path).map_or(0, |about| on_disk(&about));
+                Garbage { kind: Kind::Leftover, path, size }
+            })
+            .collect()
     }
 }
 

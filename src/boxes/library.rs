@@ -10,22 +10,20 @@
 //! boxes/lock, boxes/locks/<id>                      of the library; of one box that is being added
 //! ```
 
+use std::ffi::OsString;
 use std::fs;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use super::NATIVE;
+use super::cores::share_out;
 use super::error::Error;
 use super::incoming::Incoming;
-use super::manifest::{Installed, Manifest, digest_of};
+use super::manifest::{Installed, Manifest, architecture_fits, digest_of};
 use super::name;
+use super::needs::Needs;
 use super::version::{Requirement, Version};
 use crate::progress::Cx;
-use crate::store::{self, Dirs, Lock, read_record, remove_file, sync_dir};
-
-/// Below so many names a second thread costs more than it brings.
-const WORTH_A_THREAD: usize = 100;
+use crate::store::{self, Dirs, Folder, Lock, read_record, remove_file, sync_dir};
 
 /// The boxes on this computer, addressed by content. Reading takes no lock.
 #[derive(Clone, Debug)]
@@ -40,6 +38,10 @@ pub struct Listing {
     pub boxes: Vec<Installed>,
     /// Manifests that cannot be read.
     pub damaged: Vec<Damaged>,
+    /// What else lies beside manifests.
+    pub(super) others: Vec<PathBuf>,
+    /// Folders of names and versions that have no box.
+    pub(super) empty: Vec<PathBuf>,
 }
 
 /// A manifest that cannot be read.
@@ -122,7 +124,7 @@ impl Library {
 
     /// All boxes, and manifests that cannot be read.
     pub fn list(&self) -> Result<Listing, Error> {
-        let mut listing = self.read_folders(&entries(&self.manifests())?)?;
+        let mut listing = self.read_all()?;
         listing.damaged.sort_by(|a, b| a.path.cmp(&b.path));
         listing.boxes.sort_by(|a, b| {
             let (a, b) = (&a.manifest, &b.manifest);
@@ -136,48 +138,64 @@ impl Library {
         Ok(listing)
     }
 
-    /// All boxes of these names. Each costs a dozen system calls, so many of them are shared out among the cores.
-    fn read_folders(&self, folders: &[PathBuf]) -> Result<Listing, Error> {
-        let readers =
-            thread::available_parallelism().map_or(1, NonZero::get).min(folders.len() / WORTH_A_THREAD).max(1);
-        let read = |folders: &[PathBuf]| {
+    /// All boxes, in any order. Each costs a dozen system calls, so many of them are shared out among the cores.
+    fn read_all(&self) -> Result<Listing, Error> {
+        let Some(root) = Folder::open(&self.manifests())? else { return Ok(Listing::default()) };
+        let names = root.names()?;
+        let read = |names: &[OsString]| {
             let mut listing = Listing::default();
-            folders.iter().try_for_each(|folder| self.read_folder(folder, &mut listing))?;
+            for name in names {
+                if let Some(folder) = root.folder(name)? {
+                    self.read_folder(&folder, &mut listing)?;
+                }
+            }
             Ok::<_, Error>(listing)
         };
-        let (ours, theirs) = folders.split_at(folders.len() / readers);
-        thread::scope(|scope| {
-            let threads: Vec<_> =
-                theirs.chunks(folders.len() / readers + 1).map(|part| scope.spawn(move || read(part))).collect();
-            let mut listing = read(ours)?;
-            for thread in threads {
-                let part = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-                listing.boxes.extend(part.boxes);
-                listing.damaged.extend(part.damaged);
-            }
-            Ok(listing)
-        })
+        let mut listing = Listing::default();
+        for part in share_out(&names, read) {
+            let part = part?;
+            listing.boxes.extend(part.boxes);
+            listing.damaged.extend(part.damaged);
+            listing.others.extend(part.others);
+            listing.empty.extend(part.empty);
+        }
+        Ok(listing)
+    }
+
+    /// All boxes of one name.
+    fn read_name(&self, name: &str) -> Result<Listing, Error> {
+        let mut listing = Listing::default();
+        if let Some(folder) = Folder::open(&self.manifests().join(name::encode(name)?))? {
+            self.read_folder(&folder, &mut listing)?;
+        }
+        Ok(listing)
     }
 
     /// All boxes of one name: `folder` is the name's.
-    fn read_folder(&self, folder: &Path, listing: &mut Listing) -> Result<(), Error> {
-        for version in entries(folder)? {
-            for path in entries(&version)? {
+    fn read_folder(&self, folder: &Folder, listing: &mut Listing) -> Result<(), Error> {
+        let versions = folder.names()?;
+        if versions.is_empty() {
+            listing.empty.push(folder.path().into());
+        }
+        for version in versions {
+            let Some(version) = folder.folder(&version)? else { continue };
+            let files = version.names()?;
+            if files.is_empty() {
+                listing.empty.push(version.path().into());
+            }
+            for file in files {
+                let path = version.path().join(&file);
                 // Temporary files of `store` begin with a dot.
-                let is_manifest = path.extension().is_some_and(|ending| ending == "json")
-                    && path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."));
-                if !is_manifest {
+                let name = file.as_encoded_bytes();
+                if !name.ends_with(b".json") || name.starts_with(b".") {
+                    listing.others.push(path);
                     continue;
                 }
-                match read_record::<Manifest>(&path) {
+                match version.record::<Manifest>(&file) {
                     Ok(Some(manifest)) => listing.boxes.push(Installed { manifest, path, disks: self.disks() }),
                     // Removed between the look into the folder and this one.
                     Ok(None) => {}
-                    Err(error) => {
-                        let folder = folder.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-                        let name = name::decode(&folder).unwrap_or_else(|| name::printable(&folder));
-                        listing.damaged.push(Damaged { name, path, error });
-                    }
+                    Err(error) => listing.damaged.push(Damaged { name: name_of(folder), path, error }),
                 }
             }
         }
@@ -189,15 +207,11 @@ impl Library {
     pub fn find(&self, query: &Query<'_>) -> Result<Option<Installed>, Error> {
         let requirement = query.version.map(str::parse::<Requirement>).transpose()?;
         let architecture = query.architecture.map(super::metadata::architecture).and_then(Result::ok);
-        let mut listing = Listing::default();
-        self.read_folder(&self.manifests().join(name::encode(query.name)?), &mut listing)?;
+        let listing = self.read_name(query.name)?;
         let fits = |installed: &Installed| {
             let manifest = &installed.manifest;
-            let architecture_fits = match (&architecture, &manifest.architecture) {
-                (Some(wanted), Some(has)) => wanted == has,
-                _ => true,
-            };
-            architecture_fits && requirement.as_ref().is_none_or(|requirement| requirement.matches(&manifest.version))
+            architecture_fits(manifest.architecture.as_deref(), architecture.as_deref())
+                && requirement.as_ref().is_none_or(|requirement| requirement.matches(&manifest.version))
         };
         let rank = |installed: &Installed| {
             let manifest = &installed.manifest;
@@ -220,9 +234,8 @@ impl Library {
 
     /// All versions of a box in the library, ascending: for messages.
     pub fn versions(&self, name: &str) -> Result<Vec<Version>, Error> {
-        let mut listing = Listing::default();
-        self.read_folder(&self.manifests().join(name::encode(name)?), &mut listing)?;
-        let mut versions: Vec<_> = listing.boxes.into_iter().map(|installed| installed.manifest.version).collect();
+        let mut versions: Vec<_> =
+            self.read_name(name)?.boxes.into_iter().map(|installed| installed.manifest.version).collect();
         versions.sort();
         versions.dedup();
         Ok(versions)
@@ -243,43 +256,33 @@ impl Library {
         manifest.files().iter().all(|name| self.disks().join(name).is_file())
     }
 
-    /// Removes boxes: all of them, or none. `users` names the machines that use one, and is asked while nobody can
-    /// [`Library::hold`] it. With `force` a box goes but its disks stay for those machines, until [`Library::release`]:
-    /// nothing is lost. Files that other boxes share stay too.
+    /// Removes boxes: all of them, or none. `needs` is asked while nobody can [`Library::hold`] one; a box that machines
+    /// were made from goes only with `force`. Files that machines stand on stay in any case, until [`Library::release`],
+    /// whichever box they came from: nothing is lost. Files that other boxes share stay too.
     pub fn remove(
         &self,
         cx: &Cx,
         boxes: &[Installed],
-        users: &dyn Fn(&Manifest) -> Result<Vec<String>, store::Error>,
+        needs: &dyn Fn() -> Result<Needs, store::Error>,
         force: bool,
         wait: bool,
     ) -> Result<Removed, Error> {
         self.sweep(cx)?;
         let _lock = self.lock(cx, "box remove", wait)?;
-        let mut still_used_by = Vec::new();
-        for installed in boxes {
-            if !installed.path.exists() {
-                return Err(gone(installed));
-            }
-            let machines = match users(&installed.manifest) {
-                Err(error) if force => vec![format!("machines that cannot be asked ({error})")],
-                users => users?,
-            };
-            if !force && !machines.is_empty() {
-                let Manifest { name, version, .. } = &installed.manifest;
-                return Err(Error::InUse { name: name.clone(), version: version.to_string(), machines });
-            }
-            still_used_by.push(machines);
-        }
+        let needs = match needs() {
+            Err(error) if force => Needs::unknown(error.to_string()),
+            needs => needs?,
+        };
+        let still_used_by =
+            boxes.iter().map(|installed| removable(installed, &needs, force)).collect::<Result<Vec<_>, _>>()?;
         cx.check()?;
         // From here to the end this folder is the record of what was begun.
         let intent = Incoming::create(&self.incoming(), "box remove")?;
         let files: Vec<String> = boxes.iter().flat_map(|installed| installed.manifest.files()).collect();
         intent.intend(&files)?;
-        for (installed, machines) in boxes.iter().zip(&still_used_by) {
-            if !machines.is_empty() {
-                self.keep(&installed.manifest.files())?;
-            }
+        let (wanted, _): (Vec<_>, Vec<_>) = files.iter().cloned().partition(|file| needs.may_want(file));
+        self.keep(&wanted)?;
+        for installed in boxes {
             remove_file(&installed.path)?;
             if let Some(folder) = installed.path.parent() {
                 sync_dir(folder)?;
@@ -291,8 +294,14 @@ impl Library {
     }
 }
 
+/// The name of a box, as its folder tells.
+fn name_of(folder: &Folder) -> String {
+    let file = folder.path().file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    name::decode(&file).unwrap_or_else(|| name::printable(&file))
+}
+
 /// Removes a version's folder and its name's, where nothing else is in them.
-fn remove_if_empty(version: &Path) {
+pub(super) fn remove_if_empty(version: &Path) {
     for folder in version.ancestors().take(2) {
         // It is not empty, or it stays empty: both are fine.
         if fs::remove_dir(folder).is_err() {
@@ -301,18 +310,25 @@ fn remove_if_empty(version: &Path) {
     }
 }
 
+/// Whether a box may go; returns the machines that its disks stay for.
+fn removable(installed: &Installed, needs: &Needs, force: bool) -> Result<Vec<String>, Error> {
+    if !installed.path.exists() {
+        return Err(gone(installed));
+    }
+    let machines = needs.users(&installed.manifest);
+    let Manifest { name, version, .. } = &installed.manifest;
+    let (name, version) = (name.clone(), version.to_string());
+    if !force && !machines.is_empty() {
+        return Err(Error::InUse { name, version, machines });
+    }
+    if !force && !needs.unreadable.is_empty() {
+        return Err(Error::Unsure { name, version, why: needs.unreadable.join("; ") });
+    }
+    let unasked = needs.unreadable.iter().map(|why| format!("machines that cannot be asked ({why})"));
+    Ok(machines.into_iter().chain(unasked).collect())
+}
+
 fn gone(installed: &Installed) -> Error {
     let manifest = &installed.manifest;
     Error::Gone { name: manifest.name.clone(), version: manifest.version.to_string() }
-}
-
-/// Paths in a folder; none when it is not there or no folder.
-pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    match fs::read_dir(dir) {
-        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
-        }
-        Err(e) => Err(Error::io("read", dir, e)),
-    }
 }

@@ -64,6 +64,9 @@ pub struct Manifest {
 pub enum CloudInit {
     /// `user-data`, `meta-data` and `network-config` in version 1: cloud-init since 0.7.7 (2016).
     Modern,
+    /// As modern, but the network is left to the image: it cannot rename its card to `eth0` (Ubuntu 26.04 waits two
+    /// minutes for it).
+    Unrenamed,
     /// No `network-config`: interfaces in `meta-data` (cloud-init 0.6 and 0.7.5, Ubuntu 12.04 and 14.04).
     Old,
     /// FreeBSD's nuageinit: a subset of cloud-config.
@@ -151,7 +154,44 @@ pub(super) fn digest_of(file: &str) -> &str {
     file.split('.').next().unwrap_or_default()
 }
 
+/// What tells a box from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity<'a> {
+    pub name: &'a str,
+    pub version: &'a Version,
+    pub provider: &'a str,
+    pub architecture: Option<&'a str>,
+}
+
+impl Identity<'_> {
+    /// Whether both may be one box: an architecture that nobody names may be any.
+    pub fn may_be(&self, other: &Self) -> bool {
+        (self.name, self.version, self.provider) == (other.name, other.version, other.provider)
+            && architecture_fits(self.architecture, other.architecture)
+    }
+}
+
+/// Whether what is for the one architecture will do for the other, as far as both are known.
+pub(super) fn architecture_fits(has: Option<&str>, wanted: Option<&str>) -> bool {
+    match (has, wanted) {
+        (Some(has), Some(wanted)) => has == wanted,
+        _ => true,
+    }
+}
+
 impl Manifest {
+    /// What tells it from all other boxes.
+    pub(super) fn identity(&self) -> Identity<'_> {
+        let Self { name, version, provider, architecture, .. } = self;
+        Identity { name, version, provider, architecture: architecture.as_deref() }
+    }
+
+    /// The SHA-256 of each of these files.
+    pub(super) fn digests(&self) -> impl Iterator<Item = &str> {
+        let boot = self.boot.iter().flat_map(|boot| [Some(&boot.kernel), boot.initrd.as_ref()]).flatten();
+        self.disks.iter().map(|disk| &disk.sha256).chain(boot).map(String::as_str)
+    }
+
     /// Names of all files of the library that it needs.
     pub(super) fn files(&self) -> Vec<String> {
         let boot = self.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten();

@@ -7,6 +7,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use super::name::printable;
 use super::{DiskBus, Firmware, Hardware};
+use crate::config::spec::mac_address;
 
 /// VirtualBox writes some 20 KiB, and embeds icons at worst.
 pub const LIMIT: usize = 1 << 20;
@@ -258,7 +259,7 @@ fn hardware(root: Node<'_, '_>, system: Node<'_, '_>, items: &Items<'_>, disk_bu
     Hardware {
         cpus: cpus.filter(|cpus| (1..=super::hardware::CPUS_LIMIT).contains(cpus)),
         memory: memory.filter(|memory| (1..=super::hardware::MEMORY_LIMIT).contains(memory)),
-        mac: adapter.and_then(|adapter| attribute(adapter, "MACAddress")).and_then(super::hardware::mac),
+        mac: adapter.and_then(|adapter| attribute(adapter, "MACAddress")).and_then(mac_address),
         firmware: firmware(root),
         disk_bus,
         nic: card.and_then(super::hardware::nic),

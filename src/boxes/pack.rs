@@ -104,23 +104,9 @@ impl<'a> Part<'a> {
 impl<'a> Package<'a> {
     /// Writes the box to `target`, whole or not at all; over a file that is there only with `replace`.
     pub fn write(self, cx: &Cx, target: &Path, replace: bool) -> Result<Packed, Error> {
-        let failed = |e| match cx.check() {
-            Err(interrupted) => Error::Interrupted(interrupted),
-            Ok(()) => Error::io("write", target, e),
-        };
-        let out = OutFile::begin(target)?;
-        let packed = self.stream(cx, out.file()).map_err(failed)?;
-        out.publish(replace)?;
-        Ok(packed)
-    }
-
-    fn stream(self, cx: &Cx, file: &File) -> io::Result<Packed> {
-        let mut sink = Sink { file: BufWriter::with_capacity(1 << 20, file), hasher: Sha256::new(), size: 0 };
         let date = self.date;
         let parts = self.in_order();
-        gzip(&mut sink, LEVEL, |blocks| archive(cx, blocks, date, parts))?;
-        sink.flush()?;
-        Ok(Packed { size: sink.size, sha256: hex(&sink.hasher.finalize()) })
+        written(cx, target, replace, |sink| gzip(sink, LEVEL, |blocks| archive(cx, blocks, date, parts)))
     }
 
     /// What tells about the box comes first: a reader then knows which of the large files it wants.
@@ -132,6 +118,38 @@ impl<'a> Package<'a> {
         parts.extend(self.parts);
         parts
     }
+}
+
+/// Writes an archive of these files and no other, not compressed; whole or not at all.
+pub(super) fn write_tar(
+    cx: &Cx,
+    target: &Path,
+    replace: bool,
+    date: u64,
+    parts: Vec<Part<'_>>,
+) -> Result<Packed, Error> {
+    written(cx, target, replace, |sink| archive(cx, sink, date, parts))
+}
+
+/// A file that has its name only when it is whole.
+fn written(
+    cx: &Cx,
+    target: &Path,
+    replace: bool,
+    write: impl FnOnce(&mut Sink<'_>) -> io::Result<()>,
+) -> Result<Packed, Error> {
+    let failed = |e| match cx.check() {
+        Err(interrupted) => Error::Interrupted(interrupted),
+        Ok(()) => Error::io("write", target, e),
+    };
+    let out = OutFile::begin(target)?;
+    let packed = {
+        let mut sink = Sink { file: BufWriter::with_capacity(1 << 20, out.file()), hasher: Sha256::new(), size: 0 };
+        write(&mut sink).and_then(|()| sink.flush()).map_err(failed)?;
+        Packed { size: sink.size, sha256: hex(&sink.hasher.finalize()) }
+    };
+    out.publish(replace)?;
+    Ok(packed)
 }
 
 fn archive(cx: &Cx, into: &mut dyn Write, date: u64, parts: Vec<Part<'_>>) -> io::Result<()> {

@@ -1,7 +1,6 @@
 //! The header of a qcow2 image, read with distrust: an image may ask its reader to open other files of the host.
 //!
-//! See "QCOW2 Image Format" (`docs/interop/qcow2.rst`) of QEMU. Nothing beyond the header is looked at; that is QEMU's
-//! part, which checks it on every start.
+//! See "QCOW2 Image Format" (`docs/interop/qcow2.rst`) of QEMU. Whether what it names is there, `images` tells.
 
 /// `QFI\xfb`.
 const MAGIC: [u8; 4] = *b"QFI\xfb";
@@ -18,8 +17,9 @@ const EXT_ENCRYPTION: u32 = 0x0537_be77;
 const INCOMPATIBLE_CORRUPT: u64 = 1 << 1;
 const INCOMPATIBLE_DATA_FILE: u64 = 1 << 2;
 const INCOMPATIBLE_COMPRESSION: u64 = 1 << 3;
-/// Dirty (harmless to a reader), compression type, extended L2 entries.
-const INCOMPATIBLE_KNOWN: u64 = 1 | INCOMPATIBLE_COMPRESSION | 1 << 4;
+const INCOMPATIBLE_EXTENDED_L2: u64 = 1 << 4;
+/// Dirty is harmless to a reader.
+const INCOMPATIBLE_KNOWN: u64 = 1 | INCOMPATIBLE_COMPRESSION | INCOMPATIBLE_EXTENDED_L2;
 
 /// More than any disk of a development machine, and less than what overflows anywhere.
 pub const MAX_VIRTUAL_SIZE: u64 = 16 << 40;
@@ -35,8 +35,19 @@ pub struct Header {
     pub version: u32,
     /// What the guest sees, in bytes.
     pub virtual_size: u64,
-    /// Internal snapshots.
+    /// Internal snapshots, and where they are listed.
     pub snapshots: u32,
+    pub(super) snapshots_at: u64,
+    /// A cluster has two to the power of this many bytes.
+    pub(super) cluster_bits: u32,
+    /// The first of two tables that name the clusters of the disk: its place, and how many entries it has.
+    pub(super) l1_at: u64,
+    pub(super) l1_entries: u32,
+    /// Whether entries of the second one have a bitmap.
+    pub(super) extended_l2: bool,
+    /// The table of reference counts: its place, and how many clusters it has.
+    pub(super) refcounts_at: u64,
+    pub(super) refcount_clusters: u32,
 }
 
 /// Why an image is refused.
@@ -93,7 +104,8 @@ impl Header {
         if be64(head, 8)? != 0 || be32(head, 16)? != 0 {
             return Err(Error::BackingFile(backing_name(head)));
         }
-        if !(9..=21).contains(&be32(head, 20)?) {
+        let cluster_bits = be32(head, 20)?;
+        if !(9..=21).contains(&cluster_bits) {
             return Err(Error::Nonsense("cluster size"));
         }
         let virtual_size = be64(head, 24)?;
@@ -103,11 +115,20 @@ impl Header {
         if be32(head, 32)? != 0 {
             return Err(Error::Encrypted);
         }
-        let snapshots = be32(head, 60)?;
-        be64(head, 64)?;
         let length = if version == 3 { check_features(head)? } else { V2_LENGTH };
         check_extensions(head, length)?;
-        Ok(Self { version, virtual_size, snapshots })
+        Ok(Self {
+            version,
+            virtual_size,
+            snapshots: be32(head, 60)?,
+            snapshots_at: be64(head, 64)?,
+            cluster_bits,
+            l1_at: be64(head, 40)?,
+            l1_entries: be32(head, 36)?,
+            extended_l2: version == 3 && be64(head, 72)? & INCOMPATIBLE_EXTENDED_L2 != 0,
+            refcounts_at: be64(head, 48)?,
+            refcount_clusters: be32(head, 56)?,
+        })
     }
 }
 
@@ -203,7 +224,7 @@ pub(super) mod tests {
     #[test]
     fn a_plain_image_is_accepted() {
         let header = Header::parse(&sample(1 << 30)).unwrap();
-        assert_eq!(header, Header { version: 3, virtual_size: 1 << 30, snapshots: 0 });
+        assert_eq!((header.version, header.virtual_size, header.cluster_bits), (3, 1 << 30, 16));
         assert_eq!(Header::parse(&patched(4, &2u32.to_be_bytes())).unwrap().version, 2);
     }
 

@@ -15,6 +15,7 @@ use super::disk::{self, Written};
 use super::error::{Error, Refusal};
 use super::images::{self, FileSource, Format, HEAD, Image};
 use super::metadata::{Metadata, read_info};
+use super::oci::layout;
 use super::ovf::{self, Ovf};
 use super::parts::{Described, Parts};
 use super::vmx::{self, Vmx};
@@ -70,7 +71,7 @@ impl Broken {
             Self::Refused(
                 Refusal::CutOff(_) | Refusal::Compressed { .. } | Refusal::Tar(_) | Refusal::Zip(_) | Refusal::Trailing
             )
-        )
+        ) || matches!(self, Self::Refused(Refusal::Image { source, .. }) if source.is_cut())
     }
 
     /// Reading errors that the content caused become refusals.
@@ -116,6 +117,8 @@ pub(super) struct Receiver<'a> {
     pub limits: &'a Limits,
     /// The incoming folder.
     pub into: &'a Path,
+    /// What a bare image is called.
+    pub name: &'a str,
 }
 
 impl Receiver<'_> {
@@ -147,11 +150,11 @@ impl Receiver<'_> {
 
     /// A bare image.
     fn image(&self, from: &mut dyn Read) -> Result<Received, Broken> {
-        let file = self.store(from, "the image", None, 0)?;
+        let file = self.store(from, self.name, None, 0)?;
         Ok(Received {
             metadata: Metadata::default(),
             info: None,
-            disks: vec![inspected("the image", file)?],
+            disks: vec![inspected(self.name, file)?],
             kernel: None,
             initrd: None,
             hardware: Hardware::default(),
@@ -180,6 +183,9 @@ impl Receiver<'_> {
             }
         }
         archive.finish()?;
+        if parts.metadata.is_none() && parts.seen.contains(layout::MARK) {
+            return layout::assemble(self, &parts.files);
+        }
         parts.assemble(self)
     }
 
@@ -232,7 +238,7 @@ impl Receiver<'_> {
         if let Some(image) = claim(name, &head, claimed)? {
             limit = limit.min(image.bound);
         }
-        let what = if claimed.is_some() { format!("its `{name}`") } else { name.into() };
+        let what = if claimed.is_some() { format!("its `{name}`") } else { "the image".into() };
         if let Some(size) = claimed.map(|claimed| claimed.size).filter(|size| *size > limit) {
             return Err(Refusal::TooLarge { what, size, limit }.into());
         }

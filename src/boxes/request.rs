@@ -43,6 +43,8 @@ pub struct AddRequest {
     pub force: bool,
     /// Throw away what an earlier run left of the download.
     pub clean: bool,
+    /// Fail where another process is adding the same box, instead of waiting for it.
+    pub no_wait: bool,
     /// How large it may be.
     pub limits: Limits,
     /// Patience with the server.

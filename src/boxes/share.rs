@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::add::{already_there, told_source};
 use super::error::Error;
 use super::library::Library;
-use super::manifest::{Installed, Manifest, StoredDisk};
+use super::manifest::{Identity, Installed, Manifest, StoredDisk, architecture_fits};
 use super::request::Wanted;
 use crate::progress::Cx;
 use crate::store::write_record;
@@ -17,14 +17,8 @@ impl Library {
             return Ok(None);
         };
         let provider = offer.provider.as_deref().unwrap_or("qemu");
-        Ok(self.list()?.boxes.into_iter().find(|installed| {
-            let manifest = &installed.manifest;
-            let same_architecture = match (&manifest.architecture, &wanted.architecture) {
-                (Some(has), Some(wanted)) => has == wanted,
-                _ => true,
-            };
-            manifest.name == name && manifest.version == *version && manifest.provider == provider && same_architecture
-        }))
+        let asked = Identity { name, version, provider, architecture: wanted.architecture.as_deref() };
+        Ok(self.list()?.boxes.into_iter().find(|installed| installed.manifest.identity().may_be(&asked)))
     }
 
     /// A box of another name or version whose source had the same checksum: its disks serve this one too.
@@ -81,12 +75,8 @@ impl Library {
 
 /// What a box is, when it came from the same bytes; or a bare image that is the disk of another bare image.
 fn twin_of(manifest: Manifest, checksum: &str, wanted: &Wanted<'_>) -> Option<Manifest> {
-    let architecture_fits = match (&manifest.architecture, &wanted.architecture) {
-        (Some(has), Some(wanted)) => has == wanted,
-        _ => true,
-    };
     let provider_fits = wanted.provider.is_none_or(|provider| provider == manifest.provider);
-    if !architecture_fits || !provider_fits {
+    if !provider_fits || !architecture_fits(manifest.architecture.as_deref(), wanted.architecture.as_deref()) {
         return None;
     }
     let same_source = manifest.checksum.as_deref() == Some(checksum);

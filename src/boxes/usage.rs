@@ -1,18 +1,21 @@
 //! What boxes take on the disk, and what they share.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::Path;
 
 use serde::Serialize;
 
+use super::cores::share_out;
 use super::library::{Library, Listing};
 use super::manifest::{Manifest, digest_of};
-use super::sweep::stored;
+use crate::store::Folder;
 
 /// What the boxes of a listing take.
 #[derive(Debug, Default)]
 pub struct Usage {
     /// By SHA-256, in whatever forms the content lies there.
-    contents: BTreeMap<String, Content>,
+    contents: HashMap<String, Content>,
 }
 
 #[derive(Debug, Default)]
@@ -33,15 +36,18 @@ pub struct Taken {
 impl Library {
     /// Looks at the files of `listing`.
     pub fn usage(&self, listing: &Listing) -> Usage {
-        let mut contents: BTreeMap<String, Content> = BTreeMap::new();
+        let mut contents: HashMap<String, Content> = HashMap::with_capacity(listing.boxes.len());
         for installed in &listing.boxes {
             for digest in digests(&installed.manifest) {
-                contents.entry(digest).or_default().boxes += 1;
+                match contents.get_mut(digest) {
+                    Some(content) => content.boxes += 1,
+                    None => drop(contents.insert(digest.to_owned(), Content { size: 0, boxes: 1 })),
+                }
             }
         }
-        for file in stored(&self.disks()).into_iter().chain(stored(&self.converted())) {
-            if let Some(content) = contents.get_mut(digest_of(&file.name)) {
-                content.size += file.size;
+        for (name, size) in sizes(&self.disks()).into_iter().chain(sizes(&self.converted())) {
+            if let Some(content) = contents.get_mut(digest_of(&name)) {
+                content.size += size;
             }
         }
         Usage { contents }
@@ -52,7 +58,7 @@ impl Usage {
     /// What one box of the listing takes.
     pub fn of(&self, manifest: &Manifest) -> Taken {
         let mut taken = Taken::default();
-        for content in digests(manifest).iter().filter_map(|digest| self.contents.get(digest)) {
+        for content in digests(manifest).iter().filter_map(|digest| self.contents.get(*digest)) {
             taken.real += content.size;
             taken.shared += if content.boxes > 1 { content.size } else { 0 };
         }
@@ -75,10 +81,22 @@ impl Listing {
     }
 }
 
+/// What files of a folder take on the disk, by name.
+fn sizes(folder: &Path) -> Vec<(String, u64)> {
+    let Some((folder, names)) = Folder::open(folder).ok().flatten().and_then(|folder| {
+        let names = folder.names().ok()?;
+        Some((folder, names))
+    }) else {
+        return Vec::new();
+    };
+    let size = |name: &OsString| Some((name.to_str()?.to_owned(), folder.size_on_disk(name)));
+    share_out(&names, |names| names.iter().filter_map(size).collect::<Vec<_>>()).concat()
+}
+
 /// Each once: a box may have one image twice.
-fn digests(manifest: &Manifest) -> Vec<String> {
-    let mut all: Vec<String> = manifest.files().iter().map(|file| digest_of(file).to_owned()).collect();
-    all.sort();
+fn digests(manifest: &Manifest) -> Vec<&str> {
+    let mut all: Vec<&str> = manifest.digests().collect();
+    all.sort_unstable();
     all.dedup();
     all
 }

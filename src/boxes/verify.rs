@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::num::NonZero;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,18 +15,16 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::checksum::{hex, is_sha256};
-use super::gc::TEMPORARY;
-use super::library::{Library, Listing, entries};
+use super::gc::is_temporary;
+use super::images::{self, FileSource, Format};
+use super::library::{Library, Listing};
 use super::manifest::{Installed, Manifest, digest_of};
 use super::mend::{add_again, quoted};
 use super::needs::Needs;
-use super::qcow2::{self, Header};
-use super::sweep::{Stored, stored};
+use super::qemu_img::{self, Failed};
+use super::sweep::stored;
 use crate::error::Exit;
-use crate::progress::{Cx, Transfer};
-
-/// Endings of disk images: what else lies beside converted disks is of the conversion.
-const IMAGES: &[&str] = &["qcow2", "raw", "img", "vmdk", "vdi", "vhd", "vhdx", "vpc"];
+use crate::progress::{Cx, Interrupted, Transfer};
 
 /// How much is read and hashed at a time.
 const BLOCK: usize = 1 << 20;
@@ -134,9 +132,9 @@ impl Library {
         let promises = promises(&boxes, needs, names.is_empty());
         let (bytes, mut findings) = self.hash_all(cx, &promises)?;
         findings.extend(self.manifest_findings(&listing, &wanted));
-        findings.extend(self.converted_findings(&promises));
+        findings.extend(self.converted_findings(cx, &promises)?);
         if names.is_empty() {
-            findings.extend(self.stray_findings(&listing, needs)?);
+            findings.extend(self.stray_findings(&listing, needs));
         }
         // What was removed or replaced while we read is nobody's damage.
         if findings.iter().any(|one| matches!(one.trouble, Trouble::Missing)) {
@@ -188,7 +186,7 @@ impl Library {
         let again = Some(add_again(promise.origin));
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
                 return Ok(vec![promise.finding(Trouble::Missing, path, String::new(), again)]);
             }
             Err(e) => {
@@ -237,29 +235,29 @@ impl Library {
         damaged.chain(misplaced).collect()
     }
 
-    /// Converted disks can be made again; what can be told without reading them is whether their head is sound.
-    fn converted_findings(&self, promises: &[Promise<'_>]) -> Vec<Finding> {
+    /// Converted disks can be made again; what can be told of them is whether their headers and tables are sound.
+    fn converted_findings(&self, cx: &Cx, promises: &[Promise<'_>]) -> Result<Vec<Finding>, Error> {
         let mut by_digest: BTreeMap<&str, &Promise<'_>> = BTreeMap::new();
         by_digest.extend(promises.iter().map(|promise| (digest_of(&promise.file), promise)));
         let mut findings = Vec::new();
-        let is_image =
-            |file: &Stored| file.path.extension().is_some_and(|ending| IMAGES.iter().any(|image| ending == *image));
-        for file in stored(&self.converted()).into_iter().filter(is_image) {
-            let Some(promise) = by_digest.get(digest_of(&file.name)) else { continue };
+        for file in stored(&self.converted()) {
+            let (Some(promise), Some(format)) = (by_digest.get(digest_of(&file.name)), format_of(&file.path)) else {
+                continue;
+            };
             if let Some((detail, mend)) = open_to_change(&file.path) {
                 findings.push(promise.finding(Trouble::Permissions, file.path.clone(), detail, Some(mend)));
             }
-            if let Err(detail) = sound_head(&file.path) {
+            if let Some(detail) = unsound(cx, format, &file.path)? {
                 // The next machine that wants it converts it anew.
                 let mend = Some(format!("rm {}", quoted(&file.path.display().to_string())));
                 findings.push(promise.finding(Trouble::Damaged, file.path, detail, mend));
             }
         }
-        findings
+        Ok(findings)
     }
 
     /// What does not belong here, or not any more.
-    fn stray_findings(&self, listing: &Listing, needs: &Needs) -> Result<Vec<Finding>, Error> {
+    fn stray_findings(&self, listing: &Listing, needs: &Needs) -> Vec<Finding> {
         let finding = |trouble, path: PathBuf, detail: &str, mend| Finding {
             trouble,
             path,
@@ -278,24 +276,18 @@ impl Library {
             let mend = Some("vbox-rs box gc".into());
             findings.push(finding(Trouble::Unneeded, file.path, "no box and no machine needs it", mend));
         }
-        let mut folders = vec![];
-        for name in entries(&self.manifests())? {
-            folders.extend(entries(&name)?);
-        }
-        let is_record = |file: &Stored| file.path.extension().is_some_and(|ending| ending == "json");
-        let manifests = folders.iter().flat_map(|folder| stored(folder)).filter(|file| !is_record(file));
         let contents = [self.disks(), self.converted()];
-        let contents =
-            contents.iter().flat_map(|folder| stored(folder)).filter(|file| !is_sha256(digest_of(&file.name)));
-        for file in manifests.chain(contents) {
-            findings.push(if file.name.starts_with(TEMPORARY) {
+        let contents = contents.iter().flat_map(|folder| stored(folder));
+        let contents = contents.filter(|file| !is_sha256(digest_of(&file.name))).map(|file| file.path);
+        for path in listing.others.iter().cloned().chain(contents) {
+            findings.push(if is_temporary(&path) {
                 let mend = Some("vbox-rs box gc".into());
-                finding(Trouble::Unneeded, file.path, "a killed command left it", mend)
+                finding(Trouble::Unneeded, path, "a killed command left it", mend)
             } else {
-                finding(Trouble::Foreign, file.path, "vbox-rs did not put it here", None)
+                finding(Trouble::Foreign, path, "vbox-rs did not put it here", None)
             });
         }
-        Ok(findings)
+        findings
     }
 }
 
@@ -356,14 +348,30 @@ fn open_to_change(path: &Path) -> Option<(String, String)> {
     (mode & 0o222 != 0).then(|| (format!("its permissions are {mode:o}; nobody should be able to change it"), mend))
 }
 
-fn sound_head(path: &Path) -> Result<(), String> {
-    let mut head = Vec::new();
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    file.take(qcow2::HEAD as u64).read_to_end(&mut head).map_err(|e| e.to_string())?;
-    match path.extension().is_some_and(|ending| ending == "qcow2") {
-        true => Header::parse(&head).map(drop).map_err(|e| e.to_string()),
-        false if head.is_empty() => Err("it is empty".into()),
-        false => Ok(()),
+/// The format that the name of a converted disk tells; `None` for what else lies beside them.
+fn format_of(path: &Path) -> Option<Format> {
+    let ending = path.extension()?;
+    Format::ALL.iter().copied().find(|format| ending == format.ending())
+}
+
+/// What is wrong with a disk that was converted, as far as its headers tell, and its tables where `qemu-img` is there.
+fn unsound(cx: &Cx, format: Format, path: &Path) -> Result<Option<String>, Interrupted> {
+    if format == Format::Raw {
+        let is_empty = fs::metadata(path).is_ok_and(|about| about.len() == 0);
+        return Ok(is_empty.then(|| "it is empty".into()));
+    }
+    let inspected = File::open(path).and_then(FileSource::new).map_err(images::Error::from);
+    match inspected.and_then(|source| images::inspect(&source)) {
+        // Removed meanwhile.
+        Err(images::Error::Read(error)) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Ok(Some(error.to_string())),
+        Ok(image) if image.format != format => return Ok(Some(format!("it is a {} image", image.format))),
+        Ok(_) => {}
+    }
+    match qemu_img::check(cx, format, path) {
+        Err(Failed::Interrupted(interrupted)) => Err(interrupted),
+        Err(Failed::Said(words)) => Ok(Some(words)),
+        Err(Failed::Missing | Failed::Run(_) | Failed::Full) | Ok(()) => Ok(None),
     }
 }
 

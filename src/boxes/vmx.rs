@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::hardware::{self, CPUS_LIMIT, MEMORY_LIMIT};
 use super::name::printable;
-use super::{DiskBus, Firmware, Hardware};
+use super::{DiskBus, Firmware, Hardware, settings};
+use crate::config::spec::mac_address;
 
 /// VMware writes some 4 KiB.
 pub const LIMIT: usize = 256 << 10;
@@ -57,7 +58,7 @@ pub fn is_vmx(head: &[u8]) -> bool {
 impl Vmx {
     /// Reads a file.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let settings = settings(bytes)?;
+        let settings = all_settings(bytes)?;
         let get = |key: &str| settings.get(key).map(String::as_str);
         let number = |key: &str| get(key).and_then(|text| text.parse::<u64>().ok());
         let (disks, disk_bus) = disks(&settings);
@@ -69,7 +70,7 @@ impl Vmx {
         let hardware = Hardware {
             cpus: cpus.filter(|cpus| (1..=CPUS_LIMIT).contains(cpus)),
             memory: number("memsize").filter(|memory| (1..=MEMORY_LIMIT).contains(memory)),
-            mac: get("ethernet0.address").or_else(|| get("ethernet0.generatedaddress")).and_then(hardware::mac),
+            mac: get("ethernet0.address").or_else(|| get("ethernet0.generatedaddress")).and_then(mac_address),
             // VMware's default is the BIOS, but an old file says nothing.
             firmware,
             disk_bus,
@@ -81,31 +82,22 @@ impl Vmx {
 }
 
 /// All settings, keys in lower case.
-fn settings(bytes: &[u8]) -> Result<BTreeMap<String, String>, Error> {
+fn all_settings(bytes: &[u8]) -> Result<BTreeMap<String, String>, Error> {
     if bytes.len() > LIMIT {
         return Err(Error::TooLarge(bytes.len()));
     }
     let text = String::from_utf8_lossy(bytes);
-    let mut settings = BTreeMap::new();
-    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (key, value) = line.split_once('=').ok_or(Error::Line(index + 1))?;
-        let value = value.trim();
-        let value = match value.strip_prefix('"') {
-            Some(rest) => rest.rsplit_once('"').ok_or(Error::Line(index + 1))?.0,
-            None => value,
-        };
-        let key = key.trim().to_ascii_lowercase();
+    let mut all = BTreeMap::new();
+    for (number, line) in settings::lines(&text) {
+        let (key, value) = settings::setting(line).ok_or(Error::Line(number))?;
+        let key = key.to_ascii_lowercase();
         let value = decoded(value);
-        if settings.get(&key).is_some_and(|before| *before != value) {
+        if all.get(&key).is_some_and(|before| *before != value) {
             return Err(Error::Twice(printable(&key)));
         }
-        settings.insert(key, value);
+        all.insert(key, value);
     }
-    Ok(settings)
+    Ok(all)
 }
 
 /// VMware writes characters that could end a value as `|22`.

@@ -9,7 +9,7 @@ use super::library::Library;
 use super::request::Wanted;
 use super::source::Source;
 use crate::progress::{Cx, Transfer};
-use crate::store::Lock;
+use crate::store::{self, Lock};
 
 /// How often a waiting process looks again for the lock.
 const POLL: Duration = Duration::from_millis(50);
@@ -31,6 +31,9 @@ impl Library {
         loop {
             if let Some(lock) = Lock::try_exclusive(path, "box add")? {
                 return Ok(lock);
+            }
+            if wanted.request.no_wait {
+                return Err(store::Error::Locked { what: wanted.what(), holder: Lock::holder(path) }.into());
             }
             if !told {
                 let holder = Lock::holder(path);

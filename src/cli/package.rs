@@ -23,7 +23,8 @@ Examples:
   vbox-rs package                              writes package.box
   vbox-rs package web --output web.box --box-name me/web --box-version 1.2.0
   vbox-rs package --vagrantfile defaults.rb --include certs,README.md
-  vbox-rs package --format virtualbox --output web-virtualbox.box")]
+  vbox-rs package --format virtualbox --output web-virtualbox.box
+  vbox-rs package --format oci --output web.oci.tar")]
 pub(super) struct Package {
     /// Name or beginning of its id; needed where the project has several and none is primary
     machine: Option<String>,
@@ -42,7 +43,7 @@ pub(super) struct Package {
     /// JSON object that `box info` shows
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     info: Option<PathBuf>,
-    /// For which hypervisor; vbox-rs adds both
+    /// For which hypervisor, or an image for OCI registries; vbox-rs adds all of them
     #[arg(long, default_value = "libvirt", value_parser = format())]
     format: Format,
     /// Start no copy: keys, host keys, machine id and logs go into the box as they are

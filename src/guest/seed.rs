@@ -21,6 +21,8 @@ pub enum Flavour {
     Own,
     /// cloud-init since 0.7.7 (2016).
     Modern,
+    /// The same, and the network is the image's own: its card cannot be renamed.
+    Unrenamed,
     /// cloud-init 0.6 and 0.7.5: no network configuration of its own, no ed25519 host key.
     Old,
     /// FreeBSD's nuageinit: a part of cloud-init's language.
@@ -124,6 +126,7 @@ fn files(seed: &Seed<'_>) -> Result<Files, Error> {
     Ok(match seed.flavour {
         Flavour::Own => own(seed, host_key),
         Flavour::Modern => cloud::modern(seed, host_key.as_ref()),
+        Flavour::Unrenamed => cloud::unrenamed(seed, host_key.as_ref()),
         Flavour::Old => cloud::old(seed),
         Flavour::Nuageinit => cloud::nuageinit(seed, host_key.as_ref()),
     })

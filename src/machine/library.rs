@@ -36,7 +36,7 @@ pub(super) fn ensure_box(cx: &Cx, fleet: &Fleet, spec: &MachineSpec) -> Result<(
 fn fetch(cx: &Cx, fleet: &Fleet, spec: &MachineSpec, wanted: &str) -> Result<Installed, Failure> {
     let library = Library::new(fleet.dirs());
     let request = match request(cx, fleet, spec, wanted) {
-        Err(boxes::Error::Unknown(unknown)) => return Err(missing(&library, spec, &unknown).into()),
+        Err(boxes::Error::Unknown(unknown)) => return Err(missing(spec, &unknown).into()),
         request => request?,
     };
     let named = request.offer.as_ref().map(|offer| offer.name.clone()).or_else(|| request.name.clone());
@@ -85,19 +85,18 @@ fn request(cx: &Cx, fleet: &Fleet, spec: &MachineSpec, wanted: &str) -> Result<A
 }
 
 /// What to do about a box that nobody knows.
-fn missing(library: &Library, spec: &MachineSpec, unknown: &Unknown) -> Error {
+fn missing(spec: &MachineSpec, unknown: &Unknown) -> Error {
     let name = unknown.name.clone();
-    let versions: Vec<_> = library.versions(&name).unwrap_or_default().iter().map(ToString::to_string).collect();
-    let hint = if versions.is_empty() {
+    let hint = if unknown.versions.is_empty() {
         boxes::Error::from(unknown.clone()).hint().unwrap_or_default()
     } else {
-        format!("the library has {name} in version {}", versions.join(", "))
+        format!("the library has {name} in version {}", unknown.versions.join(", "))
     };
-    Error::BoxMissing { name, version: spec.box_version.clone(), hint }
+    Error::BoxMissing { name, version: unknown.wanted.clone().or_else(|| spec.box_version.clone()), hint }
 }
 
 /// All constraints: of `box_version`, and of `box` itself (`NAME@CONSTRAINT`).
-fn constraint(spec: &MachineSpec, wanted: &str) -> Option<String> {
+pub(super) fn constraint(spec: &MachineSpec, wanted: &str) -> Option<String> {
     let own = match Reference::name(wanted) {
         Ok(Reference::Name { requirement: Some(requirement), .. }) if !is_source(wanted) => {
             Some(requirement.to_string())
@@ -112,11 +111,6 @@ fn constraint(spec: &MachineSpec, wanted: &str) -> Option<String> {
 pub(super) fn release(cx: &Cx, fleet: &Fleet) -> Result<(), Failure> {
     Library::new(fleet.dirs()).release(cx, &|| fleet.needs())?;
     Ok(())
-}
-
-/// Whether two manifests name one box: version, provider and architecture too.
-pub(super) fn same_box(a: &Manifest, b: &Manifest) -> bool {
-    a.name == b.name && a.version == b.version && a.provider == b.provider && a.architecture == b.architecture
 }
 
 /// Whether the machine file means another box than the one that a machine rests on.

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 pub use access::{console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
-pub use needs::{BoxUsers, ProjectBoxes};
+pub use needs::ProjectBoxes;
 pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, resume, sync_folders, up};
 pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;

@@ -2,21 +2,10 @@
 
 use super::record::MachineRecord;
 use super::{Fleet, library};
-use crate::boxes::{Asked, Library, Manifest, Needs, Query};
+use crate::boxes::{Asked, Library, Needs, Query};
 use crate::config::spec::Project;
 use crate::error::Failure;
 use crate::store;
-
-/// Which machine was made from which box.
-#[derive(Debug, Default)]
-pub struct BoxUsers(Vec<MachineRecord>);
-
-impl BoxUsers {
-    /// Names of the machines that were made from a box, for people.
-    pub fn of(&self, manifest: &Manifest) -> Vec<String> {
-        self.0.iter().filter(|record| library::same_box(&record.manifest, manifest)).map(shown).collect()
-    }
-}
 
 /// The boxes that a project's machines ask for.
 #[derive(Debug, Default)]
@@ -33,10 +22,11 @@ impl Fleet {
         let library = Library::new(&self.dirs);
         let mut boxes = ProjectBoxes::default();
         for spec in &project.machines {
-            let Some(name) = spec.box_name.as_deref().map(library::name_of) else { continue };
+            let Some(wanted) = spec.box_name.as_deref() else { continue };
+            let (name, version) = (library::name_of(wanted), library::constraint(spec, wanted));
             let query = Query {
                 name: &name,
-                version: spec.box_version.as_deref(),
+                version: version.as_deref(),
                 architecture: Some(spec.box_architecture.as_deref().unwrap_or(std::env::consts::ARCH)),
                 provider: None,
             };
@@ -47,12 +37,6 @@ impl Fleet {
             }
         }
         Ok(boxes)
-    }
-
-    /// Who uses which box. A record that cannot be read may use any, so it is an error.
-    pub fn box_users(&self) -> Result<BoxUsers, store::Error> {
-        let records = self.index()?.into_iter().map(|(_, record)| record).collect::<Result<_, _>>()?;
-        Ok(BoxUsers(records))
     }
 
     /// What machines stand on.

@@ -40,6 +40,7 @@ pub(super) fn user(spec: &MachineSpec, manifest: &Manifest) -> String {
 pub(super) fn seed_flavour(manifest: &Manifest) -> Option<Flavour> {
     match manifest.cloud_init {
         Some(CloudInit::Modern) => Some(Flavour::Modern),
+        Some(CloudInit::Unrenamed) => Some(Flavour::Unrenamed),
         Some(CloudInit::Old) => Some(Flavour::Old),
         Some(CloudInit::Nuageinit) => Some(Flavour::Nuageinit),
         None => manifest.seed.then_some(Flavour::Own),

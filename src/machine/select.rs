@@ -9,7 +9,6 @@ use regex_lite::Regex;
 use super::link::{self, Links, same_folder};
 use super::record::{MachineDir, MachineRecord};
 use super::{Error, Fleet, Target, Unnamed};
-use crate::boxes::Manifest;
 use crate::config::spec::{MachineSpec, Project};
 use crate::error::Failure;
 use crate::progress::Cx;
@@ -88,11 +87,6 @@ impl Fleet {
         let (root, file) = (project.root.clone(), project.file.clone());
         let target = Target { name: name.into(), root, file, spec: None, id: Some(id) };
         Ok(Some(target).filter(|target| self.is_created(target)))
-    }
-
-    /// `name@version` boxes: names of the machines that use one, for people.
-    pub fn users_of(&self, manifest: &Manifest) -> Result<Vec<String>, Failure> {
-        Ok(self.box_users()?.of(manifest))
     }
 
     /// Links a moved project folder with the machine again (or one whose `.vbox-rs` was deleted).

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ pub trait Record: Serialize + DeserializeOwned {
 }
 
 /// Larger than any record that we write; a file beyond it is not ours.
-const RECORD_LIMIT: u64 = 4 << 20;
+pub(super) const RECORD_LIMIT: u64 = 4 << 20;
 
 /// What file systems give space in, mostly.
 const BLOCK: usize = 4096;
@@ -86,12 +86,27 @@ pub fn write_record<T: Record>(path: &Path, record: &T) -> Result<(), Error> {
 /// Reads a record; `None` when there is no such file. A newer format is refused, never guessed at.
 pub fn read_record<T: Record>(path: &Path) -> Result<Option<T>, Error> {
     let Some(text) = read_bounded(path, RECORD_LIMIT)? else { return Ok(None) };
-    let damaged = |source| Error::Damaged { path: path.into(), source };
-    let header: Header = serde_json::from_slice(&text).map_err(damaged)?;
-    if header.format > T::FORMAT {
-        return Err(Error::Newer { path: path.into(), found: header.format, known: T::FORMAT });
+    parse(&text, &|| path.into()).map(Some)
+}
+
+/// Reads a record's text; `path` is for errors.
+pub(super) fn parse<T: Record>(text: &[u8], path: &dyn Fn() -> PathBuf) -> Result<T, Error> {
+    let damaged = |source| Error::Damaged { path: path(), source };
+    let format = match own_format(text) {
+        Some(format) => format,
+        None => serde_json::from_slice::<Header>(text).map_err(damaged)?.format,
+    };
+    if format > T::FORMAT {
+        return Err(Error::Newer { path: path(), found: format, known: T::FORMAT });
     }
-    serde_json::from_slice(&text).map(Some).map_err(damaged)
+    serde_json::from_slice(text).map_err(damaged)
+}
+
+/// The format's number where it stands as we write it, at the beginning: found without reading all of a record twice.
+fn own_format(text: &[u8]) -> Option<u32> {
+    let rest = text.strip_prefix(b"{\n  \"format\": ")?;
+    let end = rest.iter().position(|byte| !byte.is_ascii_digit()).filter(|end| matches!(rest[*end], b',' | b'\n'))?;
+    std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
 }
 
 /// Reads a whole file of at most `limit` bytes; `None` when there is none.
@@ -171,7 +186,14 @@ mod tests {
     fn a_newer_or_damaged_record_is_refused_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("r.json");
-        for (text, newer) in [(r#"{"format":3,"other":1}"#, true), (r#"{"format":2,"nam"#, false), ("", false)] {
+        for (text, newer) in [
+            (r#"{"format":3,"other":1}"#, true),
+            ("{\n  \"format\": 3,\n  \"other\": 1\n}\n", true),
+            ("{\n  \"format\": 2,\n  \"nam", false),
+            ("{\n  \"format\": 2x,\n  \"name\": \"x\"\n}\n", false),
+            (r#"{"format":2,"nam"#, false),
+            ("", false),
+        ] {
             fs::write(&path, text).unwrap();
             match read_record::<Sample>(&path) {
                 Err(Error::Newer { found: 3, known: 2, .. }) => assert!(newer),

@@ -2,12 +2,14 @@
 
 mod dirs;
 mod file;
+mod folder;
 mod id;
 mod lock;
 mod outfile;
 
 pub use dirs::{Dirs, create_private};
 pub use file::{Record, read_bounded, read_record, remove_dir, remove_file, sync_dir, write_atomic, write_record};
+pub use folder::Folder;
 pub use id::{BadId, MachineId};
 pub use lock::{Holder, Lock};
 pub use outfile::OutFile;

@@ -5,16 +5,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
-use vbox_rs::boxes::{Installed, Library, Needs};
+use vbox_rs::boxes::{Installed, Needs};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::{Cancel, Cx, Event, Silent, Sink};
-use vbox_rs::store::Dirs;
 
 use crate::archives::{content, image};
 use crate::mounts::Mount;
-use crate::world::{Home, sha256};
+use crate::world::{Home, needs, sha256};
 
 /// What QEMU takes.
 const QEMU: &[&str] = &["qcow2", "raw"];
@@ -65,7 +63,9 @@ fn a_disk_is_converted_once_and_has_the_same_content() {
         assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), written, "not again");
         assert_eq!(home.files().len(), 3, "image, manifest, conversion: {:?}", home.files());
         // It goes with its source.
-        home.library.remove(&Cx::silent(), std::slice::from_ref(&installed), &|_| Ok(Vec::new()), false, true).unwrap();
+        home.library
+            .remove(&Cx::silent(), std::slice::from_ref(&installed), &|| Ok(Needs::default()), false, true)
+            .unwrap();
         home.assert_empty(from);
     }
 }
@@ -83,7 +83,7 @@ fn a_conversion_stays_as_long_as_a_machine_needs_its_source() {
     let Some((home, installed, _)) = with_image("vdi", "", 1 << 20) else { return };
     let (path, _) = home.library.disk_as(&Cx::silent(), &installed.manifest.disks[0], QEMU).unwrap();
     home.library
-        .remove(&Cx::silent(), std::slice::from_ref(&installed), &|_| Ok(vec!["web".into()]), true, true)
+        .remove(&Cx::silent(), std::slice::from_ref(&installed), &|| Ok(needs("web", &installed)), true, true)
         .unwrap();
     assert!(path.is_file());
     home.library.release(&Cx::silent(), &|| Ok(Needs::default())).unwrap();
@@ -155,40 +155,4 @@ fn an_image_that_is_damaged_meanwhile_is_told() {
         assert!(!text.contains("json:"), "{text}");
         assert_eq!(home.files().len(), 2, "{:?}", home.files());
     }
-}
-
-/// The other end of [`a_killed_conversion_leaves_no_half_disk`]: run in a process of its own.
-#[test]
-#[ignore = "started by another test"]
-fn child_converts_a_disk() {
-    let Some(home) = std::env::var_os("BOXES_TEST_HOME") else { return };
-    let library = Library::new(&Dirs::below(Path::new(&home)));
-    for installed in library.list().unwrap().boxes {
-        let _ = library.disk_as(&Cx::silent(), &installed.manifest.disks[0], QEMU);
-    }
-}
-
-#[test]
-fn a_killed_conversion_leaves_no_half_disk_and_the_next_one_succeeds() {
-    let Some((home, installed, content)) = with_image("vmdk", "subformat=streamOptimized", 64 << 20) else { return };
-    let expected = sha256(&content);
-    for round in 0..20u64 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "conversion::child_converts_a_disk", "--ignored"])
-            .env("BOXES_TEST_HOME", home.dir.path())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        thread::sleep(Duration::from_millis(5 + 12 * round));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let (converted, _) = installed.images(QEMU).remove(0);
-        if converted.exists() {
-            assert_eq!(sha256(&raw(&converted, "qcow2")), expected, "whole, or not there");
-            fs::remove_file(&converted).unwrap();
-        }
-    }
-    let (path, _) = home.library.disk_as(&Cx::silent(), &installed.manifest.disks[0], QEMU).unwrap();
-    assert_eq!(sha256(&raw(&path, "qcow2")), expected);
-    assert_eq!(home.files().len(), 3, "{:?}", home.files());
 }

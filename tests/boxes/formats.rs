@@ -3,7 +3,7 @@
 use std::fs;
 
 use vbox_rs::boxes::{AddRequest, DiskBus, Firmware, Limits, Nic, Query};
-use vbox_rs::error::Exit;
+use vbox_rs::error::{Exit, Explain};
 
 use crate::archives::{Zipped, bz2, content, image, ovf, qemu_img, xz, zip, zst};
 use crate::images::{LIBVIRT, gz, qcow2, tar};
@@ -334,6 +334,26 @@ fn names_that_only_look_like_others_are_names_like_any_other() {
     ]);
     home.add_file("x.box", &odd).unwrap();
     assert_eq!(home.files().len(), 2, "{:?}", home.files());
+}
+
+/// QEMU opens such an image, and the guest finds zeros where its files were.
+#[test]
+fn an_image_that_was_cut_off_is_refused_with_what_is_missing() {
+    let Some(bytes) = image(&content(8 << 20), "qcow2", "") else { return };
+    let cut = &bytes[..bytes.len() - (1 << 20)];
+    let packed = gz(&tar(&[("metadata.json", LIBVIRT), ("box.img", cut)]));
+    for (name, bytes, disk) in [("debian.qcow2", cut, "debian.qcow2"), ("x.box", &packed, "box.img")] {
+        let home = Home::new();
+        let error = home.add_file(name, bytes).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains("fetch it again")), "{error}");
+        let (message, exit) = told(error);
+        let why = format!(
+            "its disk image `{disk}` is refused: it is a qcow2 image that is cut off: a part of its content ends"
+        );
+        assert!(message.contains(&why) && message.ends_with(&format!("its file has {} bytes", cut.len())), "{message}");
+        assert_eq!(exit, Exit::BoxRefused);
+        home.assert_empty(name);
+    }
 }
 
 /// Found by the fuzzer: it made the decompressor abort the whole program.

@@ -10,6 +10,7 @@ use vbox_rs::error::Exit;
 use vbox_rs::progress::{Cancel, Cx, Silent};
 use vbox_rs::store::Lock;
 
+use crate::archives::{content, image};
 use crate::images::qcow2;
 use crate::world::{Home, needs, on_disk, request, sha256};
 
@@ -79,8 +80,8 @@ fn damage_is_found_and_named_with_whom_it_concerns_and_what_mends_it() {
 fn what_only_a_machine_needs_is_verified_too() {
     let home = Home::new();
     let installed = home.add_version("a", "1", &qcow2(1000));
-    let users = |_: &_| Ok(vec!["web".to_owned()]);
-    home.library.remove(&Cx::silent(), std::slice::from_ref(&installed), &users, true, true).unwrap();
+    let web = || Ok(needs("web", &installed));
+    home.library.remove(&Cx::silent(), std::slice::from_ref(&installed), &web, true, true).unwrap();
     let needs = needs("web", &installed);
     assert_eq!(home.verify(&needs).findings, []);
     fs::remove_file(&installed.disk_paths()[0]).unwrap();
@@ -133,13 +134,37 @@ fn a_converted_disk_with_a_broken_head_is_told() {
     let folder = home.dirs.boxes().join("converted");
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(format!("{}.qcow2", installed.manifest.disks[0].sha256));
-    for (content, count) in [(qcow2(1000), 0), (vec![0; 600], 1), (Vec::new(), 1)] {
+    let Some(good) = image(&content(1 << 20), "qcow2", "") else { return };
+    for (content, count) in [(good, 0), (vec![0; 600], 1), (Vec::new(), 1)] {
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
         let verdict = home.verify(&Needs::default());
         assert_eq!(verdict.findings.len(), count, "{verdict:?}");
         fs::remove_file(&path).unwrap();
     }
+}
+
+/// What headers do not tell.
+#[test]
+fn a_converted_disk_whose_tables_do_not_fit_together_is_told() {
+    let home = Home::new();
+    let Some(bytes) = image(&content(4 << 20), "vdi", "") else { return };
+    let installed = home.add_file("image", &bytes).unwrap();
+    let (path, _) = home.library.disk_as(&Cx::silent(), &installed.manifest.disks[0], &["qcow2"]).unwrap();
+    assert_eq!(home.verify(&Needs::default()).findings, []);
+    let mut image = fs::read(&path).unwrap();
+    let place =
+        |image: &[u8], at: usize| usize::try_from(u64::from_be_bytes(*image[at..].first_chunk().unwrap())).unwrap();
+    let counts = place(&image, place(&image, 48));
+    image[counts..counts + 1024].fill(0);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, image).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+    let verdict = home.verify(&Needs::default());
+    let finding = &verdict.findings[0];
+    assert_eq!((finding.trouble, verdict.exit()), (Trouble::Damaged, Exit::Checksum));
+    assert!(finding.detail.contains("refcount"), "{finding:?}");
+    assert_eq!(finding.mend.as_deref(), Some(format!("rm {}", path.display()).as_str()));
 }
 
 #[test]
@@ -225,8 +250,8 @@ fn what_cannot_be_read_may_need_any_disk() {
 fn a_kept_disk_goes_with_its_last_machine() {
     let home = Home::new();
     let installed = home.add_version("a", "1", &qcow2(70_000));
-    let users = |_: &_| Ok(vec!["web".to_owned()]);
-    home.library.remove(&Cx::silent(), std::slice::from_ref(&installed), &users, true, true).unwrap();
+    let web = || Ok(needs("web", &installed));
+    home.library.remove(&Cx::silent(), std::slice::from_ref(&installed), &web, true, true).unwrap();
     assert_eq!(home.gc(&needs("web", &installed), false).removed, []);
     assert_eq!(home.gc(&Needs::default(), false).removed.len(), 1);
     home.assert_empty("nobody needs it");

@@ -29,9 +29,9 @@ fn child() {
         "gc" => drop(library.gc(&cx, &|| Ok(Needs::default()), false, true)),
         "prune" => {
             let old: Vec<_> = listing.outdated().into_iter().cloned().collect();
-            drop(library.remove(&cx, &old, &|_| Ok(Vec::new()), false, true));
+            drop(library.remove(&cx, &old, &|| Ok(Needs::default()), false, true));
         }
-        "remove" => drop(library.remove(&cx, &listing.boxes, &|_| Ok(Vec::new()), false, true)),
+        "remove" => drop(library.remove(&cx, &listing.boxes, &|| Ok(Needs::default()), false, true)),
         "repackage" => {
             let target = Path::new(&home).join("out/package.box");
             drop(library.repackage(&cx, listing.boxes.last().unwrap(), &target, true));
@@ -60,13 +60,13 @@ fn work(home: &Home, what: &str, time: Option<Duration>) {
 fn kill_at_many_instants(what: &str, prepare: impl Fn(&Home), check: impl Fn(&Home, u32)) {
     let template = Home::new();
     prepare(&template);
-    let whole = copy_of(&template);
+    let whole = template.copy();
     let began = std::time::Instant::now();
     work(&whole, what, None);
     let took = began.elapsed();
     check(&whole, ROUNDS);
     for round in 0..ROUNDS {
-        let home = copy_of(&template);
+        let home = template.copy();
         work(&home, what, Some(took * (round + 1) / (ROUNDS + 1)));
         let verdict = home.verify(&Needs::default());
         assert_eq!(verdict.exit(), Exit::Ok, "{what}, round {round}: {verdict:#?}");
@@ -77,20 +77,6 @@ fn kill_at_many_instants(what: &str, prepare: impl Fn(&Home), check: impl Fn(&Ho
         assert_eq!(verdict.findings, [], "{what}, round {round}");
         check(&home, ROUNDS);
     }
-}
-
-/// Quicker than adding every box anew.
-fn copy_of(template: &Home) -> Home {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-            if from.is_dir() { copy(&from, &to) } else { assert!(fs::copy(&from, &to).is_ok()) }
-        }
-    }
-    let home = Home::new();
-    copy(template.dir.path(), home.dir.path());
-    home
 }
 
 /// Many versions of two boxes, some of which share their disk.

@@ -21,6 +21,8 @@ mod formats;
 mod heard;
 mod keeping;
 mod killed;
+mod killed_add;
+mod layout;
 mod library;
 mod newer;
 mod nginx;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use vbox_rs::boxes::fetch::Tuning;
 use vbox_rs::boxes::oci::{Logins, Options, PushRequest, Pushed};
-use vbox_rs::boxes::{AddRequest, Error, Installed};
+use vbox_rs::boxes::{AddRequest, Error, Installed, Needs};
 use vbox_rs::progress::Cx;
 
 use crate::world::{Home, impatient};
@@ -132,5 +132,5 @@ pub fn push(home: &Home, name: &str, to: &str) -> Result<Pushed, Error> {
 }
 
 pub fn remove(home: &Home, installed: &Installed) {
-    home.library.remove(&Cx::silent(), std::slice::from_ref(installed), &|_| Ok(Vec::new()), false, true).unwrap();
+    home.library.remove(&Cx::silent(), std::slice::from_ref(installed), &|| Ok(Needs::default()), false, true).unwrap();
 }

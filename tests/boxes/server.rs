@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use vbox_rs::boxes::AddRequest;
+use vbox_rs::boxes::fetch::Tuning;
+use vbox_rs::boxes::{AddRequest, Offer};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::{Cancel, Cx, Silent};
 
 use crate::fault_server::{Reply, Server};
+use crate::heard::Heard;
 use crate::images::{plain_box, qcow2};
 use crate::world::{Home, request, request_url, sha256, told};
 
@@ -46,10 +48,39 @@ fn servers_that_fail_are_named_without_secrets() {
         assert_eq!(server.requests().len() - before, tries, "{path}");
         home.assert_empty(path);
     }
+    for (tries, said) in [(3, "(tried 3 times)"), (1, "(tried once)")] {
+        let home = Home::new();
+        let base = request(Path::new("http://127.0.0.1:9/x.box"));
+        let tuning = Tuning { tries, ..base.tuning.clone() };
+        let (message, code) = told(home.add(&AddRequest { tuning, ..base }).unwrap_err());
+        assert!(message.contains(&format!("cannot download http://127.0.0.1:9/x.box {said}")), "{message}");
+        assert_eq!(code, Exit::Network);
+    }
+}
+
+/// As without a network. Trying again would cost a minute and not help.
+#[test]
+fn a_server_whose_name_is_not_known_is_left_for_the_next_at_once_and_told_once() {
+    let bytes = plain_box(10_000);
+    let server = Server::start(move |request, _| Reply::file(request, &bytes, "\"a\""));
+    let unknown = ["http://one.invalid/x.box".to_owned(), "http://two.invalid/x.box".to_owned()];
+    let offer = |urls: &[String]| Offer { name: "x".into(), urls: urls.to_vec(), ..Offer::default() };
     let home = Home::new();
-    let (message, code) = told(home.add(&request(Path::new("http://127.0.0.1:9/x.box"))).unwrap_err());
-    assert!(message.contains("cannot download http://127.0.0.1:9/x.box (tried 3 times)"), "{message}");
-    assert_eq!(code, Exit::Network);
+    let (heard, cx) = Heard::cx();
+    let urls = [&unknown[..], &[server.url("/x.box")]].concat();
+    home.library.add(&cx, &AddRequest::of(offer(&urls))).unwrap();
+    assert_eq!(heard.text().lines().count(), 1, "{}", heard.text());
+    let said = "cannot download http://one.invalid/x.box: the name of its server cannot be looked up (";
+    assert!(heard.text().starts_with(said), "{}", heard.text());
+
+    let home = Home::new();
+    let (heard, cx) = Heard::cx();
+    let error = home.library.add(&cx, &AddRequest::of(offer(&unknown))).unwrap_err();
+    assert!(error.hint().is_some_and(|hint| hint.contains("online")), "{error}");
+    let (message, exit) = told(error);
+    assert!(message.contains("http://two.invalid/x.box: the name of its server"), "{message}");
+    assert_eq!((exit, heard.text().matches("trying again").count()), (Exit::Network, 0));
+    home.assert_empty("nothing came");
 }
 
 #[test]

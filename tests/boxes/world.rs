@@ -29,6 +29,20 @@ impl Home {
         Self { dir, dirs, library }
     }
 
+    /// Another one with the same content: quicker than adding every box anew.
+    pub fn copy(&self) -> Self {
+        fn copy(from: &Path, to: &Path) {
+            fs::create_dir_all(to).unwrap();
+            for entry in fs::read_dir(from).unwrap() {
+                let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+                if from.is_dir() { copy(&from, &to) } else { assert!(fs::copy(&from, &to).is_ok()) }
+            }
+        }
+        let home = Self::new();
+        copy(self.dir.path(), home.dir.path());
+        home
+    }
+
     pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.dir.path().join(name);
         fs::write(&path, bytes).unwrap();
@@ -45,7 +59,7 @@ impl Home {
 
     /// Removes a box that no machine uses; does not wait for others.
     pub fn remove(&self, installed: &Installed) -> Result<Removed, Error> {
-        self.library.remove(&Cx::silent(), std::slice::from_ref(installed), &|_| Ok(Vec::new()), false, false)
+        self.library.remove(&Cx::silent(), std::slice::from_ref(installed), &|| Ok(Needs::default()), false, false)
     }
 
     /// Adds an image under a name and version.

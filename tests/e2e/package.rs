@@ -193,6 +193,7 @@ fn what_makes_no_box_is_refused_and_changes_nothing() {
         (&["package", "default", "--info", "list.json"], 2, &["list.json is no JSON object"]),
         (&["package", "default", "--format", "hyperv"], 2, &["hyperv", "libvirt"]),
         (&["package", "default", "--box-version", "../1"], 2, &["../1"]),
+        (&["package", "default", "--format", "oci", "--include", "there.box"], 2, &["no room for `include/there.box`"]),
         (&["package", "default"], 10, &["could not be cleaned", "--no-reset"]),
     ] {
         world.run(args).fails(code, words);
@@ -210,6 +211,9 @@ fn what_makes_no_box_is_refused_and_changes_nothing() {
     let names = ["metadata.json", "Vagrantfile", "box.ovf", "box-disk001.vmdk"];
     assert_eq!(names_in(&virtualbox), names);
     assert!(file_in(&virtualbox, "Vagrantfile").contains("config.vm.base_mac = \"525400"));
+    let oci = ["--format", "oci", "--output", "silent.oci.tar", "--box-name", "me/silent", "--box-version", "2.1"];
+    world.run(&[&["package", "default", "--no-reset"][..], &oci].concat()).ok();
+    world.run(&["box", "add", "silent.oci.tar"]).ok().says(&["box `me/silent` 2.1 is added"]);
     world.run(&["destroy", "-f"]).ok();
 }
 

@@ -105,6 +105,8 @@ impl Download<'_> {
             tries += 1;
             let error = match self.attempt(caller, feed, progress, tries).await {
                 Err(Stop::Failed(error)) if error.is_passing() => error,
+                // It was known a moment ago: the network is gone for a while.
+                Err(Stop::Failed(error @ Error::Nameless { .. })) if progress.at > 0 => error,
                 other => return other,
             };
             if progress.at >= reached + PROGRESS {

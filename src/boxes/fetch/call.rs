@@ -69,8 +69,7 @@ impl<'a> Caller<'a> {
         }
         match patiently(self.cx, self.tuning.connect + self.tuning.stall, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            // reqwest would show the URL with its query.
-            Ok(Err(error)) => Err(Error::Connect { url: shown(url), tries, source: error.without_url() }),
+            Ok(Err(error)) => Err(Error::unreached(url, tries, error)),
             Err(Waited::Interrupted(interrupted)) => Err(interrupted.into()),
             Err(Waited::TooLong) => Err(Error::Stalled { url: shown(url), patience: self.tuning.stall, got: 0 }),
         }

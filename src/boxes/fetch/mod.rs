@@ -8,6 +8,8 @@ mod part;
 mod small;
 mod stale;
 
+use std::error::Error as _;
+use std::iter::successors;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +21,10 @@ pub(super) use small::{content_type, get};
 pub use small::{document, small};
 pub(super) use stale::{Abandoned, abandoned};
 
+use reqwest::Url;
+
+use super::name::printable;
+use super::source::shown;
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 
@@ -57,7 +63,7 @@ pub enum Error {
     #[error("cannot prepare a download")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No answer.
-    #[error("cannot download {url} (tried {tries} times)")]
+    #[error("cannot download {url} (tried {})", times(*tries))]
     Connect {
         /// From where.
         url: String,
@@ -65,6 +71,14 @@ pub enum Error {
         tries: u32,
         /// What went wrong.
         source: reqwest::Error,
+    },
+    /// Nobody knows the server's name, or there is nobody to ask.
+    #[error("cannot download {url}: the name of its server cannot be looked up ({why})")]
+    Nameless {
+        /// From where.
+        url: String,
+        /// What the system said.
+        why: String,
     },
     /// The server answered with an error.
     #[error("cannot download {url}: the server answered {status} {reason}")]
@@ -109,7 +123,7 @@ pub enum Error {
         to: String,
     },
     /// The connection ended early, again and again.
-    #[error("the download of {url} was cut off at {got} of {expected} bytes (tried {tries} times)")]
+    #[error("the download of {url} was cut off at {got} of {expected} bytes (tried {})", times(*tries))]
     Cut {
         /// From where.
         url: String,
@@ -151,7 +165,31 @@ pub enum Error {
     Interrupted(#[from] Interrupted),
 }
 
+/// `once`, `3 times`.
+pub(super) fn times(number: u32) -> String {
+    if number == 1 { "once".into() } else { format!("{number} times") }
+}
+
+/// What the system said where a host's name could not be looked up: without a network no name can.
+pub(super) fn nameless(error: &reqwest::Error) -> Option<String> {
+    type Cause<'a> = &'a (dyn std::error::Error + 'static);
+    let causes = || successors(error.source(), |error: &Cause<'_>| (*error).source());
+    // hyper's words; its error has no name of its own.
+    causes().find(|error| error.to_string() == "dns error")?;
+    causes().last().map(|error| printable(&error.to_string()))
+}
+
 impl Error {
+    /// Why no server was reached.
+    pub(super) fn unreached(url: &Url, tries: u32, error: reqwest::Error) -> Self {
+        let url = shown(url);
+        match nameless(&error) {
+            Some(why) => Self::Nameless { url, why },
+            // reqwest would show the URL with its query.
+            None => Self::Connect { url, tries, source: error.without_url() },
+        }
+    }
+
     /// How long the server wants to be left alone.
     pub(super) fn wait(&self) -> Option<Wait> {
         if let Self::Status { wait, .. } = self { *wait } else { None }
@@ -160,7 +198,8 @@ impl Error {
     /// Whether the same file from another server may be had.
     pub(super) fn may_be_elsewhere(&self) -> bool {
         let gone = matches!(self, Self::Status { .. } | Self::Redirects { .. } | Self::Downgrade { .. });
-        gone || matches!(self, Self::Elsewhere { .. } | Self::Changed { .. }) || self.is_passing()
+        let other = matches!(self, Self::Elsewhere { .. } | Self::Changed { .. } | Self::Nameless { .. });
+        gone || other || self.is_passing()
     }
 
     /// Whether there is no such file any more.
@@ -179,7 +218,7 @@ impl Error {
 
     /// Whether what has arrived is worth keeping for the next run.
     pub(super) fn keeps_part(&self) -> bool {
-        self.is_passing() || matches!(self, Self::Interrupted(_))
+        self.is_passing() || matches!(self, Self::Interrupted(_) | Self::Nameless { .. })
     }
 }
 
@@ -206,6 +245,9 @@ impl Explain for Error {
             Self::Status { status: 500.., .. } => "the server has a problem; try again later",
             Self::Status { .. } => "check the URL, or fetch the file by other means and add it from there",
             Self::Connect { .. } => "check the URL and the network (a proxy is taken from HTTPS_PROXY); then try again",
+            Self::Nameless { .. } => {
+                "check the URL, and whether this computer is online (a proxy is taken from HTTPS_PROXY)"
+            }
             Self::Cut { .. } | Self::Stalled { .. } => {
                 "run the same command again: where the server allows it, the download goes on where it ended"
             }

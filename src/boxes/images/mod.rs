@@ -1,10 +1,11 @@
 //! Disk images: which kind a file is, and what its headers claim, read with distrust.
 //!
 //! An image may ask its reader to open other files of the host (backing files, parents, extents). Whatever does is
-//! refused here, before any program that would follow it sees the image. Nothing but headers is looked at: the rest is
-//! the part of `qemu-img` and of the hypervisor, who are always told the format and never guess it.
+//! refused here, before any program that would follow it sees the image. Nothing but headers and tables is looked at: the
+//! rest is the part of `qemu-img` and of the hypervisor, who are always told the format and never guess it.
 
 mod source;
+mod tables;
 mod vdi;
 mod vhd;
 mod vhdx;
@@ -114,6 +115,20 @@ pub enum Error {
     /// It ends too early.
     #[error("it is a {0} image that is cut off")]
     Short(Format),
+    /// It ends before something that it names.
+    #[error(
+        "it is a {format} image that is cut off: {what} ends at byte {end} or later, and its file has {size} bytes"
+    )]
+    Cut {
+        /// Its format.
+        format: Format,
+        /// What is missing.
+        what: &'static str,
+        /// Where that ends, at least.
+        end: u64,
+        /// How long the file is.
+        size: u64,
+    },
     /// It is a delta on another image.
     #[error("it is a {0} image that needs another one, its parent: an image in a box must stand alone")]
     Parent(Format),
@@ -151,6 +166,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether its end is missing.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Self::Short(_) | Self::Cut { .. } | Self::Qcow2(qcow2::Error::Short))
+    }
+
     /// Whether its author would have to flatten it.
     pub fn needs_flattening(&self) -> bool {
         matches!(
@@ -199,7 +219,10 @@ pub fn inspect(source: &dyn Source) -> Result<Image, Error> {
     let head = source.bytes(0, HEAD.min(usize::try_from(source.size()).unwrap_or(HEAD)))?.unwrap_or_default();
     let format = kind_of(&head).ok_or(Error::Unknown)?;
     let image = match format {
-        Format::Qcow2 => claim(format, &head)?.ok_or(Error::Unknown)?,
+        Format::Qcow2 => {
+            tables::check(&qcow2::Header::parse(&head)?, source)?;
+            claim(format, &head)?.ok_or(Error::Unknown)?
+        }
         Format::Vmdk => vmdk::inspect(&head, source)?,
         Format::Vdi => vdi::inspect(&head, source)?,
         Format::Vpc => vhd::inspect(&head, source)?,

@@ -7,6 +7,7 @@
 use super::source::{Source, le16, le32, le64};
 use super::{Error, Format, HEAD, Image};
 use crate::boxes::name::printable;
+use crate::boxes::settings;
 
 /// `KDMV`: begins an image, or a piece of one, that grows.
 pub(super) const MAGIC: &[u8] = b"KDMV";
@@ -88,10 +89,7 @@ impl Descriptor {
         let text = String::from_utf8_lossy(&bytes[..end]);
         let mut create_type = String::new();
         let mut extents = Vec::new();
-        for line in text.lines().map(str::trim) {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
+        for (_, line) in settings::lines(&text) {
             if let Some(extent) = extent(line)? {
                 extents.push(extent);
                 if extents.len() > EXTENTS_LIMIT {
@@ -99,9 +97,14 @@ impl Descriptor {
                 }
                 continue;
             }
-            let Some((key, value)) = line.split_once('=') else { continue };
-            let value = value.trim().trim_matches('"');
-            match key.trim() {
+            let Some((key, value)) = settings::setting(line) else {
+                // One that readers may take for a setting must be one.
+                if line.contains('=') {
+                    return Err(damaged("a line of its description has no end"));
+                }
+                continue;
+            };
+            match key {
                 "createType" => create_type = printable(value),
                 "parentCID" if !value.eq_ignore_ascii_case("ffffffff") => return Err(Error::Parent(Format::Vmdk)),
                 "parentFileNameHint" => return Err(Error::Parent(Format::Vmdk)),

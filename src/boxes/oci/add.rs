@@ -27,6 +27,8 @@ pub struct PullRequest {
     pub architecture: Option<String>,
     /// Replace a box that is there.
     pub force: bool,
+    /// Fail where another process is adding the same box, instead of waiting for it.
+    pub no_wait: bool,
     /// How large it may be.
     pub limits: Limits,
     /// Patience with the registry.
@@ -66,6 +68,7 @@ impl PullRequest {
             version: request.version.clone(),
             architecture: request.architecture.clone(),
             force: request.force,
+            no_wait: request.no_wait,
             limits: request.limits.clone(),
             tuning: request.tuning.clone(),
             options: options(request)?,
@@ -154,7 +157,7 @@ impl Library {
         let what = format!("the box from {}", wanted.reference);
         let lock = |id| {
             let path = self.dirs.boxes().join("locks").join(id);
-            Ok(Lock::exclusive(cx, &path, &what, "box add", true)?)
+            Ok(Lock::exclusive(cx, &path, &what, "box add", !wanted.request.no_wait)?)
         };
         by_name.into_iter().chain([sha256_of(&wanted.reference.to_string())]).map(lock).collect()
     }
@@ -199,7 +202,7 @@ impl Library {
 
     /// The box of that name, version, provider and architecture.
     fn planned_box(&self, planned: &Manifest) -> Result<Option<Installed>, Error> {
-        let path = self.manifest_path(planned)?;
-        Ok(self.list()?.boxes.into_iter().find(|installed| installed.path() == path))
+        let same = |installed: &Installed| installed.manifest.identity() == planned.identity();
+        Ok(self.list()?.boxes.into_iter().find(same))
     }
 }

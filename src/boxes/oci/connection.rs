@@ -214,7 +214,9 @@ impl Connection {
         let mut tries = 1;
         loop {
             match work() {
-                Err(error) if error.is_passing() && tries < self.tuning.tries => self.rest(&error, tries)?,
+                Err(error) if error.is_passing() && !error.is_nameless() && tries < self.tuning.tries => {
+                    self.rest(&error, tries)?;
+                }
                 other => return other,
             }
             tries += 1;

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::Digest;
+use crate::boxes::fetch;
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 
@@ -87,7 +88,7 @@ pub enum Error {
         source: reqwest::Error,
     },
     /// The connection ended early, again and again.
-    #[error("the transfer of {url} was cut off at {got} of {size} bytes (tried {tries} times)")]
+    #[error("the transfer of {url} was cut off at {got} of {size} bytes (tried {})", fetch::times(*tries))]
     Cut {
         /// From where.
         url: String,
@@ -199,6 +200,11 @@ impl Error {
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=504),
             _ => false,
         }
+    }
+
+    /// Whether the registry's name could not be looked up: without a network it does not help to ask again.
+    pub(super) fn is_nameless(&self) -> bool {
+        matches!(self, Self::Connect { source, .. } if fetch::nameless(source).is_some())
     }
 
     /// Whether what has arrived is worth keeping for the next run.

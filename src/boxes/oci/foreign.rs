@@ -62,7 +62,7 @@ impl Foreign {
     ) -> Result<Received, boxes::Error> {
         let pool = Pool::default();
         let mut blob = Blob::new(connection, meter, &self.layer);
-        let receiver = Receiver { cx: &connection.cx, pool: &pool, limits, into };
+        let receiver = Receiver { cx: &connection.cx, pool: &pool, limits, into, name: from.file_name() };
         let outcome = match self.shape {
             Shape::Blob => {
                 with_head(&mut blob).map_err(Broken::from).and_then(|(_, mut from)| receiver.receive(&mut *from))

@@ -28,6 +28,8 @@
 //! Pieces move several at a time. The configuration names each whole file's SHA-256; what the library has already is not
 //! fetched. Of a download that was cut, even by `kill -9`, the next run takes over each piece whose digest is right.
 //!
+//! `package --format oci` writes the same blobs as an OCI image layout in one tar file.
+//!
 //! # What is read besides
 //!
 //! An artifact with one layer that is a box or a disk image (`oras push`, virter), and KubeVirt's containerDisk.
@@ -36,10 +38,12 @@ mod add;
 mod blob;
 mod challenge;
 mod connection;
+mod cut;
 mod document;
 mod error;
 mod files;
 mod foreign;
+pub(super) mod layout;
 mod login;
 mod media;
 mod meter;

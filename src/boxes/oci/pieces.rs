@@ -94,9 +94,28 @@ pub(super) fn ordered(name: &str, size: u64, mut pieces: Vec<Piece>) -> Result<V
     Ok(pieces)
 }
 
+/// What lets several threads go on together.
+pub(super) trait Gate: Sync {
+    /// Fails when the user or another of these threads stopped the work.
+    fn check(&self) -> Result<(), Error>;
+
+    /// Stops the others.
+    fn halt(&self);
+}
+
+impl Gate for Connection {
+    fn check(&self) -> Result<(), Error> {
+        Self::check(self)
+    }
+
+    fn halt(&self) {
+        Self::halt(self);
+    }
+}
+
 /// Does the same to every item, several at once, in their order. The first failure stops all.
 pub(super) fn at_once<T: Sync, R: Send>(
-    connection: &Connection,
+    gate: &dyn Gate,
     items: &[T],
     work: impl Fn(usize, &T) -> Result<R, Error> + Sync,
 ) -> Result<Vec<R>, Error> {
@@ -107,7 +126,7 @@ pub(super) fn at_once<T: Sync, R: Send>(
         loop {
             let index = next.fetch_add(1, Ordering::SeqCst);
             let Some(item) = items.get(index) else { return };
-            match connection.check().and_then(|()| work(index, item)) {
+            match gate.check().and_then(|()| work(index, item)) {
                 Ok(result) => results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result)),
                 Err(error) => {
                     let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,7 +134,7 @@ pub(super) fn at_once<T: Sync, R: Send>(
                     if !matches!(error, Error::Halted) {
                         failure.get_or_insert(error);
                     }
-                    connection.halt();
+                    gate.halt();
                     return;
                 }
             }

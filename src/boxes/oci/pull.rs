@@ -97,7 +97,7 @@ impl Found {
         let mut fetched = connection.manifest(&reference.asked(), reference)?.ok_or_else(missing)?;
         let mut known = None;
         if let Document::Index(index) = &fetched.document {
-            let entry = choose(index, wish, reference)?;
+            let entry = choose(index, wish.architecture, &reference.to_string())?;
             known = entry.platform.as_ref().and_then(|platform| architecture(&platform.architecture).ok());
             let size = entry.size;
             let entry = connection.manifest(&entry.digest.to_string(), reference)?.ok_or_else(missing)?;
@@ -201,8 +201,12 @@ impl Ours {
 }
 
 /// The manifest of an index that is for the wanted architecture.
-fn choose<'a>(index: &'a Index, wish: &Wish<'_>, reference: &Reference) -> Result<&'a Descriptor, Error> {
-    let asked = wish.architecture.unwrap_or(std::env::consts::ARCH);
+pub(super) fn choose<'a>(
+    index: &'a Index,
+    architecture_asked: Option<&str>,
+    from: &str,
+) -> Result<&'a Descriptor, Error> {
+    let asked = architecture_asked.unwrap_or(std::env::consts::ARCH);
     let asked = architecture(asked).unwrap_or_else(|_| asked.to_owned());
     let name = |entry: &Descriptor| {
         let platform = entry.platform.as_ref()?;
@@ -219,7 +223,7 @@ fn choose<'a>(index: &'a Index, wish: &Wish<'_>, reference: &Reference) -> Resul
         _ => {
             let there: BTreeSet<String> = entries.iter().filter_map(|entry| name(entry)).collect();
             let there = if there.is_empty() { vec!["nothing".into()] } else { there.into_iter().collect() };
-            Err(Error::Platform { from: reference.to_string(), asked, there })
+            Err(Error::Platform { from: from.into(), asked, there })
         }
     }
 }

@@ -1,34 +1,25 @@
 //! `box push`: compress ∥ hash ∥ upload, several pieces at once; what the registry has is not sent.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::connection::{Access, Connection};
+use super::cut::{Cutter, Job, Packed, Part, jobs};
 use super::document::{Annotations, BoxConfig, Descriptor, Document, ImageManifest, Index, NamedFile, Platform};
-use super::pieces::{Piece, at_once, piece_length};
+use super::pieces::{Piece, at_once};
 use super::pull::disk_name;
 use super::reference::{LATEST, tag_of};
 use super::registry::{Content, Fetched, digest_of};
 use super::{Digest, Error, Meter, Options, Reference, media};
 use crate::boxes;
-use crate::boxes::blocks::BLOCK;
-use crate::boxes::checksum::hex;
-use crate::boxes::disk::is_zero;
 use crate::boxes::fetch::Tuning;
 use crate::boxes::metadata::architecture;
 use crate::boxes::name::printable;
 use crate::boxes::{Installed, Library, Manifest, Version};
 use crate::progress::Cx;
-use crate::store::{self, create_private};
-
-/// zstd's own default: half of what `gzip -6` needs of time per byte, and smaller.
-const LEVEL: i32 = 3;
+use crate::store::create_private;
 
 /// Architectures in one index: more than there are.
 const PLATFORMS_LIMIT: usize = 16;
@@ -67,20 +58,6 @@ pub struct Pushed {
     pub uploaded: u64,
     /// Layers that were sent, and all of them.
     pub layers: (usize, usize),
-}
-
-/// A file of the box, open: its box may be removed meanwhile.
-struct Part {
-    name: String,
-    file: File,
-    size: u64,
-}
-
-/// A piece that is to be pushed.
-struct Job<'a> {
-    part: &'a Part,
-    offset: u64,
-    size: u64,
 }
 
 /// Where pieces go, and what is known of the place.
@@ -188,13 +165,7 @@ fn open_parts(installed: &Installed) -> Result<Vec<Part>, Error> {
     let kernel = boot.iter().map(|boot| ("kernel".to_owned(), boot.kernel.clone()));
     let initrd = boot.iter().filter_map(|boot| Some(("initrd".to_owned(), boot.initrd.clone()?)));
     let disks = installed.disk_paths().into_iter().enumerate().map(|(index, path)| (disk_name(index), path));
-    let open = |(name, path): (String, std::path::PathBuf)| {
-        let failed = |e| store::Error::io("read", &path, e);
-        let file = File::open(&path).map_err(failed)?;
-        let size = file.metadata().map_err(failed)?.len();
-        Ok(Part { name, file, size })
-    };
-    disks.chain(kernel).chain(initrd).map(open).collect()
+    disks.chain(kernel).chain(initrd).map(|(name, path)| Part::open(&name, &path)).collect()
 }
 
 /// The repository that a box came from, where it is another one of the same registry.
@@ -206,23 +177,10 @@ fn origin(manifest: &Manifest, to: &Reference) -> Option<String> {
 impl Target<'_> {
     /// Pushes one box, under its digest; returns its manifest and its layers.
     fn push_box(&self, manifest: &Manifest, parts: &[Part]) -> Result<(WrittenManifest, Vec<Sent>), Error> {
-        let mut jobs = Vec::new();
-        for part in parts {
-            let length = piece_length(part.size);
-            let offsets = (0..part.size.div_ceil(length)).map(|index| index * length);
-            jobs.extend(offsets.map(|offset| Job { part, offset, size: length.min(part.size - offset) }));
-        }
-        let layers = at_once(self.connection, &jobs, |_, job| self.push_piece(job))?;
+        let layers = at_once(self.connection, &jobs(parts), |_, job| self.push_piece(job))?;
         let sent: Vec<Sent> = layers.into_iter().flatten().collect();
         let config = self.push_bytes(media::CONFIG, &to_json(&config_of(manifest, parts))?)?;
-        let document = ImageManifest {
-            schema_version: 2,
-            media_type: Some(media::MANIFEST.into()),
-            artifact_type: Some(media::BOX.into()),
-            config,
-            layers: sent.iter().map(|(layer, _)| layer.clone()).collect(),
-            annotations: notes(&manifest.name, &manifest.version.to_string(), manifest.architecture.as_deref()),
-        };
+        let document = document_of(manifest, config, sent.iter().map(|(layer, _)| layer.clone()).collect());
         let bytes = to_json(&document)?;
         let digest = digest_of(&bytes);
         self.connection.put_manifest(&digest.to_string(), media::MANIFEST, &bytes)?;
@@ -235,20 +193,13 @@ impl Target<'_> {
         if !self.connection.has_blob(&digest)? {
             self.connection.upload(&digest, Content::Bytes(bytes), None)?;
         }
-        let (size, media_type) = (bytes.len() as u64, media_type.into());
-        Ok(Descriptor {
-            media_type,
-            digest,
-            size,
-            artifact_type: None,
-            platform: None,
-            annotations: Annotations::new(),
-        })
+        Ok(bare(media_type, digest, bytes.len() as u64))
     }
 
     /// Brings a piece into the registry; `None` when it is all zeros.
     fn push_piece(&self, job: &Job<'_>) -> Result<Option<Sent>, Error> {
-        let Some(digest) = self.digest(job)? else {
+        let cutter = Cutter { gate: self.connection, scratch: &self.scratch };
+        let Some(digest) = cutter.digest(job)? else {
             self.meter.add(job.size);
             return Ok(None);
         };
@@ -260,7 +211,7 @@ impl Target<'_> {
             self.meter.add(job.size);
             return Ok(Some((Descriptor { annotations, ..layer.clone() }, 0)));
         }
-        let (file, packed, size) = self.compress(job)?;
+        let Packed { file, digest: packed, size } = cutter.compress(job)?;
         let there = self.connection.has_blob(&packed)?;
         let sent = if there {
             0
@@ -268,73 +219,7 @@ impl Target<'_> {
             self.connection.upload(&packed, Content::File(&file, size), self.from.as_deref())?
         };
         self.meter.add(job.size);
-        let layer = Descriptor {
-            media_type: media::PIECE.into(),
-            digest: packed,
-            size,
-            artifact_type: None,
-            platform: None,
-            annotations,
-        };
-        Ok(Some((layer, sent)))
-    }
-
-    /// The digest of a piece; `None` when it is all zeros.
-    fn digest(&self, job: &Job<'_>) -> Result<Option<Digest>, Error> {
-        let mut hasher = Sha256::new();
-        let mut zero = true;
-        self.read(job, |block| {
-            zero = zero && is_zero(block);
-            hasher.update(block);
-            Ok(())
-        })?;
-        Ok((!zero).then(|| Digest::of(&hex(&hasher.finalize()))))
-    }
-
-    /// Compresses a piece into a file without a name, which vanishes with us: the digest must be known before the upload.
-    fn compress(&self, job: &Job<'_>) -> Result<(File, Digest, u64), Error> {
-        let failed = |e: io::Error| store::Error::io("write", &self.scratch, e);
-        let file = tempfile::tempfile_in(&self.scratch).map_err(failed)?;
-        let hashed = Hashed { to: file, hasher: Sha256::new(), size: 0 };
-        let mut encoder = zstd::stream::write::Encoder::new(hashed, LEVEL).map_err(failed)?;
-        encoder.set_pledged_src_size(Some(job.size)).map_err(failed)?;
-        self.read(job, |block| Ok(encoder.write_all(block).map_err(failed)?))?;
-        let Hashed { to, hasher, size } = encoder.finish().map_err(failed)?;
-        Ok((to, Digest::of(&hex(&hasher.finalize())), size))
-    }
-
-    fn read(&self, job: &Job<'_>, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
-        let mut block = vec![0; BLOCK];
-        let mut at = 0;
-        while at < job.size {
-            self.connection.check()?;
-            let amount = usize::try_from(job.size - at).unwrap_or(BLOCK).min(BLOCK);
-            let read = job.part.file.read_exact_at(&mut block[..amount], job.offset + at);
-            read.map_err(|e| store::Error::io("read", &job.part.name, e))?;
-            take(&block[..amount])?;
-            at += amount as u64;
-        }
-        Ok(())
-    }
-}
-
-/// Writes, counts and hashes.
-struct Hashed {
-    to: File,
-    hasher: Sha256,
-    size: u64,
-}
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let amount = self.to.write(bytes)?;
-        self.hasher.update(&bytes[..amount]);
-        self.size += amount as u64;
-        Ok(amount)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        Ok(Some((Descriptor { annotations, ..bare(media::PIECE, packed, size) }, sent)))
     }
 }
 
@@ -370,8 +255,26 @@ fn joined(mut written: Vec<WrittenManifest>, others: Vec<Descriptor>, notes: Ann
     Ok(Tagged { media_type: media::INDEX, bytes: to_json(&index)? })
 }
 
+/// A blob of which no more is said.
+pub(super) fn bare(media_type: &str, digest: Digest, size: u64) -> Descriptor {
+    let (media_type, annotations) = (media_type.into(), Annotations::new());
+    Descriptor { media_type, digest, size, artifact_type: None, platform: None, annotations }
+}
+
+/// The manifest of a box.
+pub(super) fn document_of(manifest: &Manifest, config: Descriptor, layers: Vec<Descriptor>) -> ImageManifest {
+    ImageManifest {
+        schema_version: 2,
+        media_type: Some(media::MANIFEST.into()),
+        artifact_type: Some(media::BOX.into()),
+        config,
+        layers,
+        annotations: notes(&manifest.name, &manifest.version.to_string(), manifest.architecture.as_deref()),
+    }
+}
+
 /// How an index names a manifest of ours.
-fn entry_of(manifest: &ImageManifest, digest: Digest, size: u64) -> Descriptor {
+pub(super) fn entry_of(manifest: &ImageManifest, digest: Digest, size: u64) -> Descriptor {
     let architecture = manifest.annotations.get(media::ARCHITECTURE).cloned();
     Descriptor {
         media_type: media::MANIFEST.into(),
@@ -383,7 +286,7 @@ fn entry_of(manifest: &ImageManifest, digest: Digest, size: u64) -> Descriptor {
     }
 }
 
-fn to_json<T: Serialize>(document: &T) -> Result<Vec<u8>, Error> {
+pub(super) fn to_json<T: Serialize>(document: &T) -> Result<Vec<u8>, Error> {
     let failed = |e: serde_json::Error| Error::Artifact { from: "the manifest".into(), why: e.to_string() };
     serde_json::to_vec(document).map_err(failed)
 }
@@ -394,7 +297,7 @@ fn notes(name: &str, version: &str, architecture: Option<&str>) -> Annotations {
 }
 
 /// The configuration blob of a box.
-fn config_of(manifest: &Manifest, parts: &[Part]) -> BoxConfig {
+pub(super) fn config_of(manifest: &Manifest, parts: &[Part]) -> BoxConfig {
     let mut ours = json!({ "name": manifest.name, "version": manifest.version, "seed": manifest.seed });
     let mut metadata = json!({ "provider": manifest.provider });
     let mut set = |key: &str, value: Option<Value>| {

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::Error;
+use super::{Error, Format};
 use crate::boxes::pack::{Content, Part};
 use crate::store::{self, read_bounded};
 
@@ -60,6 +60,14 @@ impl Extras {
     }
 
     /// The files, which are opened when their turn comes: there may be more than a process may have open.
+    /// Refuses what a box of this kind has no room for.
+    pub fn fit(&self, format: Format) -> Result<(), Error> {
+        match self.files.keys().next() {
+            Some(name) if format == Format::Oci => Err(Error::Unfit { name: name.clone() }),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn parts(&self) -> Result<Vec<Part<'static>>, Error> {
         let part = |(name, path): (&String, &PathBuf)| {
             let size = fs::metadata(path).map_err(|e| store::Error::io("read", path, e))?.len();

@@ -16,9 +16,11 @@ pub use extras::{Extras, Wanted};
 
 use super::manifest::{Manifest, StoredDisk};
 use super::metadata::architecture;
+use super::oci::layout::Layout;
 use super::pack::{Package, Packed, Part};
 use super::repackage;
-use super::{DirectBoot, Hardware, Version};
+use super::{DirectBoot, Hardware, Version, oci};
+use crate::boxes;
 use crate::progress::Cx;
 
 /// Which hypervisor's box is written.
@@ -29,17 +31,20 @@ pub enum Format {
     Libvirt,
     /// OVF and a compressed VMDK.
     Virtualbox,
+    /// An OCI image layout in one tar file: for vbox-rs, and for tools that bring images into registries.
+    Oci,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Libvirt, Self::Virtualbox];
+    pub const ALL: &[Self] = &[Self::Libvirt, Self::Virtualbox, Self::Oci];
 
     /// As Vagrant calls the provider.
     pub fn name(self) -> &'static str {
         match self {
             Self::Libvirt => "libvirt",
             Self::Virtualbox => "virtualbox",
+            Self::Oci => "oci",
         }
     }
 }
@@ -93,6 +98,9 @@ pub struct Destination<'a> {
 
 /// Writes the box; whole, or not at all.
 pub fn write(cx: &Cx, machine: &Machine<'_>, extras: Extras, to: &Destination<'_>) -> Result<Packed, Error> {
+    if to.format == Format::Oci {
+        return layout(cx, machine, &extras, to);
+    }
     let names = disk_names(to.format, machine.disks.len());
     let mut parts = Vec::new();
     if to.format == Format::Virtualbox {
@@ -116,41 +124,45 @@ pub fn write(cx: &Cx, machine: &Machine<'_>, extras: Extras, to: &Destination<'_
     Ok(package.write(cx, to.path, to.replace)?)
 }
 
+/// The same as an image for registries.
+fn layout(cx: &Cx, machine: &Machine<'_>, extras: &Extras, to: &Destination<'_>) -> Result<Packed, Error> {
+    let names = disk_names(to.format, machine.disks.len());
+    let mut disks = Vec::new();
+    for (disk, name) in machine.disks.iter().zip(&names) {
+        let flat = to.scratch.join(name);
+        convert::convert(cx, disk, to.format, &flat)?;
+        disks.push(flat);
+    }
+    let layout = Layout {
+        manifest: Manifest { info: extras.info.clone(), ..manifest(machine, to) },
+        named: (to.name.is_some(), to.version.is_some()),
+        disks,
+        boot: machine.boot.as_ref().map(|boot| (boot.kernel.clone(), boot.initrd.clone())),
+        scratch: to.scratch,
+    };
+    layout.write(cx, to.path, to.replace, now()).map_err(|error| match error {
+        boxes::Error::Store(error) | boxes::Error::Oci(oci::Error::Store(error)) => error.into(),
+        boxes::Error::Interrupted(error) | boxes::Error::Oci(oci::Error::Interrupted(error)) => error.into(),
+        error => Error::Layout(Box::new(error)),
+    })
+}
+
 fn disk_names(format: Format, count: usize) -> Vec<String> {
     match format {
-        Format::Libvirt => repackage::disk_names(count),
+        Format::Libvirt | Format::Oci => repackage::disk_names(count),
         Format::Virtualbox => (1..=count).map(|number| format!("box-disk{number:03}.vmdk")).collect(),
     }
 }
 
 fn metadata(machine: &Machine<'_>, to: &Destination<'_>, names: &[String]) -> Value {
-    let architecture = architecture(std::env::consts::ARCH).ok();
     if to.format == Format::Virtualbox {
         let mut metadata = json!({ "provider": "virtualbox" });
-        if let Some(architecture) = architecture {
+        if let Ok(architecture) = architecture(std::env::consts::ARCH) {
             metadata["architecture"] = architecture.into();
         }
         return metadata;
     }
-    let stored = |disk: &Disk| StoredDisk {
-        sha256: String::new(),
-        format: "qcow2".into(),
-        virtual_size: disk.virtual_size,
-        size: 0,
-    };
-    let manifest = Manifest {
-        name: to.name.unwrap_or_default().into(),
-        version: to.version.cloned().unwrap_or_else(|| machine.manifest.version.clone()),
-        provider: "libvirt".into(),
-        architecture,
-        disks: machine.disks.iter().map(stored).collect(),
-        boot: machine.manifest.boot.clone().filter(|_| machine.boot.is_some()),
-        // A cloud image makes its users by itself.
-        user: machine.manifest.cloud_init.map_or_else(|| Some(machine.user.into()), |_| machine.manifest.user.clone()),
-        hardware: machine.hardware.clone(),
-        ..machine.manifest.clone()
-    };
-    let mut metadata = repackage::metadata(&manifest, names);
+    let mut metadata = repackage::metadata(&manifest(machine, to), names);
     if let Some(ours) = metadata["vbox_rs"].as_object_mut() {
         // Whoever adds it names it, where it has no name yet.
         ours.retain(|key, _| match key.as_str() {
@@ -160,6 +172,28 @@ fn metadata(machine: &Machine<'_>, to: &Destination<'_>, names: &[String]) -> Va
         });
     }
     metadata
+}
+
+/// The box as the library would know it; what its disks hash to is not known yet.
+fn manifest(machine: &Machine<'_>, to: &Destination<'_>) -> Manifest {
+    let stored = |disk: &Disk| StoredDisk {
+        sha256: String::new(),
+        format: "qcow2".into(),
+        virtual_size: disk.virtual_size,
+        size: 0,
+    };
+    Manifest {
+        name: to.name.unwrap_or_default().into(),
+        version: to.version.cloned().unwrap_or_else(|| machine.manifest.version.clone()),
+        provider: "libvirt".into(),
+        architecture: architecture(std::env::consts::ARCH).ok(),
+        disks: machine.disks.iter().map(stored).collect(),
+        boot: machine.manifest.boot.clone().filter(|_| machine.boot.is_some()),
+        // A cloud image makes its users by itself.
+        user: machine.manifest.cloud_init.map_or_else(|| Some(machine.user.into()), |_| machine.manifest.user.clone()),
+        hardware: machine.hardware.clone(),
+        ..machine.manifest.clone()
+    }
 }
 
 fn now() -> u64 {

@@ -93,7 +93,7 @@ impl Add {
     pub(super) fn run(&self, app: &App) -> Done {
         let library = Library::new(&App::dirs()?);
         let cx = app.ui.cx();
-        let added = self.request(&cx).and_then(|request| Ok(library.add(&cx, &request)?)).map_err(|failure| {
+        let added = self.request(app, &cx).and_then(|request| Ok(library.add(&cx, &request)?)).map_err(|failure| {
             if failure.exit() != Exit::Interrupted {
                 return failure;
             }
@@ -108,7 +108,7 @@ impl Add {
         Ok(0)
     }
 
-    fn request(&self, cx: &Cx) -> Result<AddRequest, Failure> {
+    fn request(&self, app: &App, cx: &Cx) -> Result<AddRequest, Failure> {
         let finder = Finder::of_user(cx, &App::dirs()?, self.trust.access())?;
         let checksum = self.checksum.as_ref().map(|sum| match &self.checksum_type {
             Some(kind) if !sum.contains(':') => format!("{kind}:{sum}"),
@@ -123,6 +123,6 @@ impl Add {
             ..Ask::default()
         };
         let found = finder.find(cx, &Reference::parse(&self.source)?, &ask)?;
-        Ok(AddRequest { force: self.force, clean: self.clean, ..found })
+        Ok(AddRequest { force: self.force, clean: self.clean, no_wait: !app.waits(), ..found })
     }
 }

@@ -33,7 +33,11 @@ impl Info {
         let library = Library::new(&App::dirs()?);
         let query = Query { name: &self.name, version: self.box_version.as_deref(), ..Query::default() };
         let Some(found) = library.find(&query)? else { return self.offered(app) };
-        let users = app.fleet()?.users_of(&found.manifest)?;
+        let needs = app.fleet()?.needs()?;
+        let users = needs.users(&found.manifest);
+        for machine in &needs.unreadable {
+            app.ui.warn(&format!("which box a machine uses is not known: {machine}"));
+        }
         let listing = library.list()?;
         let sharing = listing.sharing(&found.manifest);
         let taken = library.usage(&listing).of(&found.manifest);

@@ -47,12 +47,12 @@ impl Prune {
         let fleet = app.fleet()?;
         let library = Library::new(fleet.dirs());
         let listing = library.list()?;
-        let users = fleet.box_users()?;
+        let needs = fleet.needs()?;
         let old: Vec<_> = listing.outdated().into_iter().filter(|one| self.means(&one.manifest)).cloned().collect();
         let (idle, used): (Vec<Installed>, Vec<Installed>) =
-            old.into_iter().partition(|one| users.of(&one.manifest).is_empty());
+            old.into_iter().partition(|one| needs.users(&one.manifest).is_empty());
         let kept: Vec<_> =
-            used.iter().map(|one| Kept { manifest: &one.manifest, users: users.of(&one.manifest) }).collect();
+            used.iter().map(|one| Kept { manifest: &one.manifest, users: needs.users(&one.manifest) }).collect();
         for Kept { manifest, users } in &kept {
             let (name, kind) = (&manifest.name, kind(manifest));
             app.ui.say(&format!("box `{name}` {kind} is kept: {} use it", text::list(users)));

@@ -1,6 +1,5 @@
 //! `box remove`.
 
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use clap::Args;
@@ -8,8 +7,7 @@ use clap::Args;
 use super::{App, Done, Error};
 use crate::boxes::{Installed, Library, Manifest, Removed};
 use crate::error::Failure;
-use crate::machine::{BoxUsers, Fleet};
-use crate::store;
+use crate::machine::Fleet;
 use crate::ui::text;
 
 /// Remove a box from this computer
@@ -98,15 +96,7 @@ pub(super) fn remove(
     chosen: &[Installed],
     force: bool,
 ) -> Result<Removed, Failure> {
-    let known: OnceCell<BoxUsers> = OnceCell::new();
-    let users = |manifest: &Manifest| -> Result<Vec<String>, store::Error> {
-        if known.get().is_none() {
-            // Set by nobody else: one thread.
-            let _ = known.set(fleet.box_users()?);
-        }
-        Ok(known.get().map(|users| users.of(manifest)).unwrap_or_default())
-    };
-    Ok(library.remove(&app.ui.cx(), chosen, &users, force, app.waits())?)
+    Ok(library.remove(&app.ui.cx(), chosen, &|| fleet.needs(), force, app.waits())?)
 }
 
 /// Says what was removed, and how much is free again.

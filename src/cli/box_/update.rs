@@ -85,7 +85,7 @@ impl Update {
 
 /// Machines do not move to the new version by themselves.
 fn tell_users(app: &App, library: &Library, fleet: &Fleet, new: &Installed) -> Result<(), Failure> {
-    let users = fleet.box_users()?;
+    let needs = fleet.needs()?;
     let listing = library.list()?;
     let manifest = &new.manifest;
     let former =
@@ -93,7 +93,7 @@ fn tell_users(app: &App, library: &Library, fleet: &Fleet, new: &Installed) -> R
             one.name == manifest.name && one.provider == manifest.provider && one.version < manifest.version
         });
     for old in former {
-        let machines = users.of(old);
+        let machines = needs.users(old);
         if !machines.is_empty() {
             app.ui.say(&format!(
                 "  {} still {} on {}: `reload` keeps that, `destroy` and `up` make it anew from {}",

@@ -18,17 +18,20 @@ const SUDO: &str = "ALL=(ALL) NOPASSWD:ALL";
 
 /// Files for cloud-init since 0.7.7.
 pub(super) fn modern(seed: &Seed<'_>, host_key: Option<&(String, String)>) -> Files {
+    let mut files = unrenamed(seed, host_key);
+    files.push(("network-config", document(&network(seed.mac))));
+    files
+}
+
+/// The same without a network configuration: cloud-init then asks by DHCP on the first card, whatever it is called.
+pub(super) fn unrenamed(seed: &Seed<'_>, host_key: Option<&(String, String)>) -> Files {
     let mut data = user_data(seed);
     if let Some((private, public)) = host_key {
         data["ssh_deletekeys"] = json!(true);
         data["ssh_keys"] = json!({ "ed25519_private": private, "ed25519_public": public });
     }
     data["runcmd"] = json!([["sh", "-c", format!("{}\n{HOST_KEYS}", shells(seed))]]);
-    vec![
-        ("meta-data", document(&meta_data(seed))),
-        ("user-data", cloud_config(&data)),
-        ("network-config", document(&network(seed.mac))),
-    ]
+    vec![("meta-data", document(&meta_data(seed))), ("user-data", cloud_config(&data))]
 }
 
 /// Files for cloud-init 0.6 and 0.7.5, which know neither `network-config` nor ed25519 host keys (they would delete the

@@ -27,6 +27,14 @@ fn shown(files: &Files) -> String {
     files.iter().map(|(name, text)| format!("== {name}\n{text}")).collect::<Vec<_>>().concat()
 }
 
+#[test]
+fn an_image_that_cannot_rename_its_card_gets_all_but_the_network() {
+    let names = |flavour| files(&seed(flavour)).unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(Flavour::Modern), ["meta-data", "user-data", "network-config"]);
+    assert_eq!(names(Flavour::Unrenamed), ["meta-data", "user-data"]);
+    assert_eq!(files(&seed(Flavour::Modern)).unwrap()[..2], files(&seed(Flavour::Unrenamed)).unwrap());
+}
+
 /// Without the scripts, which have tests of their own.
 fn without_scripts(text: &str) -> String {
     let mut lines: Vec<_> = text.lines().collect();
