@@ -5,6 +5,7 @@
 //! memory, output), see nothing of the computer but through [`host::Host`], and never start a thread or a process.
 
 mod class;
+mod command;
 mod core;
 mod eval;
 mod flow;
@@ -20,12 +21,14 @@ mod tree;
 mod value;
 
 pub use flow::{Flow, Result};
-pub use host::{Bounds, Host, HostObject, Output, StopKind, Stream};
+pub use host::{Bounds, Host, HostObject, StopKind, Stream};
 pub use interp::{Call, Interp};
 pub use names::Name;
 pub use scope::Proc;
 pub use tree::At;
 pub use value::{Hash, Value};
 
+#[cfg(test)]
+mod differential;
 #[cfg(test)]
 mod tests;
