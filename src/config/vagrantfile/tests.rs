@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::config::spec::Project;
+use crate::config::spec::{Accel, DiskBus, Firmware, Nic, Project};
 use crate::config::{self, Error, Level};
 
 /// What a file means, with the messages of its warnings.
@@ -76,12 +76,69 @@ fn a_slip_is_shown_with_its_place() {
 
 #[test]
 fn what_we_do_not_have_is_named() {
-    assert!(wrong("x = Time.now").contains("not understood: `Time.now` of Ruby's library"));
     assert!(read("Vagrant.configure('3') { }\n").unwrap_err().contains("configuration version 3"));
     assert!(wrong("require 'no-such-thing'").contains("cannot load such file -- no-such-thing"));
     assert!(
         read("Vagrant.require_version '< 2.0'\nVagrant.configure('2') { }\n").unwrap_err().contains("Vagrant < 2.0")
     );
+}
+
+#[test]
+fn a_file_that_installs_plugins_and_starts_vagrant_anew_is_read_as_if_it_had() {
+    let text = "missing = %w[vagrant-vbguest vagrant-rare].reject { |name| Vagrant.has_plugin?(name) }\n\
+        unless missing.empty?\n  system(\"vagrant plugin install #{missing.join(' ')}\")\n  exec \"vagrant #{ARGV.join(' ')}\"\nend\n\
+        Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  config.vm.hostname = 'rare' if Vagrant.has_plugin?('vagrant-rare')\nend\n";
+    let (project, _) = read(text).unwrap();
+    assert_eq!(project.machines[0].hostname.as_deref(), Some("rare"));
+    assert!(read("exec 'vagrant up'\nVagrant.configure('2') { }\n").unwrap_err().contains("start Vagrant itself"));
+}
+
+#[test]
+fn settings_of_the_project_come_from_a_dotenv_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(".env"), "# ours\nVBOX_TEST_NAME='from-file'\nHOME=/nowhere\n").unwrap();
+    let text = "Vagrant.configure('2') do |config|\n  config.env.enable\n  config.vm.box = 'a/b'\n  \
+        config.vm.hostname = ENV['VBOX_TEST_NAME']\n  config.vm.post_up_message = ENV['HOME']\nend\n";
+    fs::write(dir.path().join("Vagrantfile"), text).unwrap();
+    let (project, problems) = config::load(&dir.path().join("Vagrantfile")).unwrap();
+    assert_eq!(project.machines[0].hostname.as_deref(), Some("from-file"));
+    assert_ne!(project.machines[0].post_up_message.as_deref(), Some("/nowhere"), "what is set stays");
+    assert_eq!(problems, []);
+}
+
+#[test]
+fn what_cannot_work_is_told_and_left_to_the_command_that_needs_it() {
+    let text = "Vagrant.configure('2') do |config|\n  config.vm.provider('docker') { |d| d.image = 'debian' }\n  \
+        %w[a b].each { |n| config.vm.define(n) { |m| m.vm.network 'forwarded_port', guest: 80, host: 8080 } }\nend\n";
+    let (project, warnings) = read(text).unwrap();
+    assert_eq!((project.machines.len(), project.machines[0].box_name.as_deref()), (2, None));
+    for wanted in
+        ["machine `a` has no box", "tcp port 8080 of the host", "the block of the provider `docker` is left out"]
+    {
+        assert!(warnings.iter().any(|warning| warning.starts_with(wanted)), "{wanted}: {warnings:?}");
+    }
+}
+
+#[test]
+fn hardware_is_what_other_hypervisors_words_mean() {
+    let text = "Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  config.vm.provider 'virtualbox' do |vb|\n    \
+        vb.default_nic_type = '82540EM'\n    vb.customize ['modifyvm', :id, '--firmware', 'efi']\n  end\nend\n";
+    let machine = read(text).unwrap().0.machines.remove(0);
+    assert_eq!((machine.nic, machine.firmware), (Some(Nic::E1000), Some(Firmware::Uefi)));
+    let text = text
+        .replace("virtualbox", "libvirt")
+        .replace("vb.default_nic_type = '82540EM'", "vb.disk_bus = 'sata'; vb.driver = 'qemu'");
+    let machine =
+        read(&text.replace(
+            "vb.customize ['modifyvm', :id, '--firmware', 'efi']",
+            "vb.loader = '/usr/share/OVMF/OVMF_CODE.fd'",
+        ))
+        .unwrap()
+        .0
+        .machines
+        .remove(0);
+    assert_eq!((machine.disk_bus, machine.firmware), (Some(DiskBus::Sata), Some(Firmware::Uefi)));
+    assert_eq!(machine.provider_options.qemu.accel, Accel::Tcg);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::host::{Bounds, Host, Output, Stream};
+use super::host::{Bounds, Host, Stream};
 use super::{Flow, Interp};
 
 /// A host that knows nothing and keeps what is printed.
@@ -23,7 +23,10 @@ impl Host for Quiet {
     fn may_read(&self, _path: &Path) -> bool {
         false
     }
-    fn command(&self, line: &str) -> Result<Output, String> {
+    fn may_look(&self) -> bool {
+        false
+    }
+    fn may_run(&self, line: &str) -> Result<(), String> {
         Err(format!("`{line}` is not run"))
     }
     fn may_write(&self, path: &Path) -> Result<(), String> {

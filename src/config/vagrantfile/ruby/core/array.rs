@@ -69,10 +69,11 @@ methods! { ruby, me: &Rc<Array>, name, call;
     "compact" => ok(me.items.borrow().iter().filter(|item| !item.is_nil()).cloned().collect::<Vec<_>>()),
     "flatten" => flattened(ruby, me, call),
     "rotate" => rotated(ruby, me, call),
-    "shuffle" | "sample" => Err(ruby.unsupported("chance")),
+    "shuffle" | "sample" => shuffled(ruby, me, name, call),
     "transpose" => transposed(ruby, me),
     "product" => product(ruby, me, call),
-    "combination" | "permutation" | "pack" | "bsearch" => Err(ruby.unsupported(format!("`{name}`"))),
+    "combination" => combinations(ruby, me, call),
+    "pack" | "bsearch" | "permutation" => Err(ruby.unsupported(format!("`{name}`"))),
     "assoc" => { let items = me.items.borrow().clone(); for item in items { if let Value::Array(pair) = &item { let key = pair.items.borrow().first().cloned(); if key.is_some_and(|key| key.key() == call.arg(0).key()) { return Ok(Some(item)); } } } Ok(Value::Nil) },
     "slice!" => { let part = element(ruby, me, call)?; if let Some((start, count)) = { let length = me.items.borrow().len(); window(ruby, call, length)? } { change(ruby, me, |items| { items.drain(start..start + count); })?; } Ok(part) },
 }
@@ -308,6 +309,51 @@ fn rotated(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
         items.rotate_left(usize::try_from(by.rem_euclid(length)).unwrap_or(0));
     }
     ok(items)
+}
+
+/// `shuffle`, `sample`, `sample(2)`.
+fn shuffled(ruby: &mut Interp, me: &Array, name: &str, call: &Call) -> Result<Value> {
+    if call.keyword("random").is_some() {
+        return Err(ruby.unsupported("chance that begins at a number of the file's"));
+    }
+    let mut items = me.items.borrow().clone();
+    for at in (1..items.len()).rev() {
+        let other = super::super::library::below(ruby, at as u64 + 1);
+        items.swap(at, usize::try_from(other).unwrap_or(0));
+    }
+    Ok(match (name, call.arg(0)) {
+        ("sample", Value::Int(count)) => {
+            items.truncate(usize::try_from(count).unwrap_or(0));
+            Value::array(items)
+        }
+        ("sample", _) => items.pop().unwrap_or(Value::Nil),
+        _ => Value::array(items),
+    })
+}
+
+fn combinations(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
+    let size = usize::try_from(int(ruby, &call.arg(0))?).unwrap_or(usize::MAX);
+    let items = me.items.borrow().clone();
+    let mut found = Vec::new();
+    let mut chosen: Vec<usize> = (0..size.min(items.len())).collect();
+    if size <= items.len() {
+        loop {
+            ruby.step()?;
+            ruby.grow(size * size_of::<Value>())?;
+            found.push(Value::array(chosen.iter().map(|at| items[*at].clone()).collect()));
+            // The last place that can still move on, and those behind it.
+            let Some(at) = (0..size).rev().find(|at| chosen[*at] + size - at < items.len()) else { break };
+            chosen[at] += 1;
+            for next in at + 1..size {
+                chosen[next] = chosen[next - 1] + 1;
+            }
+        }
+    }
+    let Some(block) = &call.block else { return ok(found) };
+    for one in found {
+        ruby.yield_to(block, vec![one])?;
+    }
+    Ok(Value::Nil)
 }
 
 fn transposed(ruby: &mut Interp, me: &Array) -> Result<Value> {

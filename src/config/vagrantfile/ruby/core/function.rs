@@ -24,14 +24,15 @@ methods! { ruby, me: &Value, name, call;
     "throw" => Err(Flow::Throw(call.arg(0), call.arg(1))),
     "exit" | "exit!" => Err(exit(&call.arg(0)).into()),
     "abort" => abort(ruby, call),
-    "at_exit" | "trap" | "srand" | "sleep" | "using" => Ok(Value::Nil),
+    "at_exit" | "trap" | "sleep" | "using" => Ok(Value::Nil),
     "Integer" => number::integer_from(ruby, call),
     "Float" => number::float_from(ruby, call),
     "String" => { let text = ruby.to_s(&call.arg(0))?; ok(text) },
     "Array" => { let list = ruby.splat(&call.arg(0))?; ok(list) },
     "Hash" => Ok(if call.arg(0).is_nil() { Value::hash([]) } else { call.arg(0) }),
     "Rational" | "Complex" => Err(ruby.unsupported("rational and complex numbers")),
-    "rand" => ok(0),
+    "rand" => super::super::library::random(ruby, &call.arg(0)),
+    "srand" => Err(ruby.unsupported("chance that begins at a number of the file's")),
     "caller" | "caller_locations" => ok(Vec::new()),
     "gets" | "readline" | "readlines" => Err(ruby.refused("it asks for input, which nobody gives while a machine file is read")),
     "system" | "spawn" | "exec" | "`" => command(ruby, call, name),
@@ -41,7 +42,7 @@ methods! { ruby, me: &Value, name, call;
 }
 
 /// As `puts` writes them.
-fn lines(ruby: &mut Interp, values: &[Value]) -> Result<String> {
+pub fn lines(ruby: &mut Interp, values: &[Value]) -> Result<String> {
     let mut out = String::new();
     for value in values {
         if let Value::Array(array) = value {
@@ -164,21 +165,4 @@ fn at_top(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Valu
     }
     let object = Value::Class(Rc::clone(&ruby.object));
     ruby.call(&object, Name::of(name), Call { own: true, ..call.clone() })
-}
-
-impl Interp {
-    /// Backticks.
-    pub fn run_command(&mut self, line: &str) -> Result<Value> {
-        self.command_output(line).map(|output| Value::str(output.text))
-    }
-
-    /// Asks the host to answer a command; `$?` tells how it ended.
-    pub fn command_output(&mut self, line: &str) -> Result<super::super::host::Output> {
-        let output = self.host.command(line).map_err(|why| self.refused(why))?;
-        self.grow(output.text.len())?;
-        let status = Object::new(&self.class_named("Process::Status"));
-        status.set("@exitstatus", Value::Int(output.status.into()));
-        self.globals.insert(Name::of("$?"), Value::Object(status));
-        Ok(output)
-    }
 }

@@ -49,6 +49,9 @@ methods! { ruby, me: &Value, name, call;
     "extend" => extend(ruby, me, call),
     "define_singleton_method" => define_singleton_method(ruby, me, call),
     "display" => { let text = ruby.to_s(me)?; ruby.print(&text, super::super::host::Stream::Out)?; Ok(Value::Nil) },
+    "to_json" => { let value = super::super::library::json_text(ruby, me)?; ok(value) },
+    "to_yaml" => { let text = super::super::library::yaml_text(ruby, me)?; ok(text) },
+    "enum_for" | "to_enum" => { let name = call.arg(0).text().unwrap_or_else(|| "each".into()); let rest = Call::of(call.args.iter().skip(1).cloned().collect()); Ok(super::enumerator::of(ruby, me, &name, &rest)) },
     "instance_variable_names" => ok(instance_variables(me)),
 }
 

@@ -161,20 +161,21 @@ impl CharSet {
     pub fn contains(&self, c: char) -> bool {
         self.chars.contains(&c) != self.negated
     }
+
+    /// The character of another set that stands for one of this; `None` where none does.
+    pub fn exchanged(&self, c: char, to: &Self) -> Option<char> {
+        if !self.contains(c) {
+            return Some(c);
+        }
+        let at = if self.negated { usize::MAX } else { self.chars.iter().position(|other| *other == c)? };
+        to.chars.get(at).or(to.chars.last()).copied()
+    }
 }
 
 fn translated(ruby: &mut Interp, me: &Str, call: &Call) -> Result<Value> {
     let (from, to) = (text_arg(ruby, &call.arg(0))?, text_arg(ruby, &call.arg(1))?);
     let (from, to) = (CharSet::parse(&from), CharSet::parse(&to));
-    let text = me.get();
-    let change = |c: char| {
-        if !from.contains(c) {
-            return Some(c);
-        }
-        let at = if from.negated { usize::MAX } else { from.chars.iter().position(|other| *other == c)? };
-        to.chars.get(at).or(to.chars.last()).copied()
-    };
-    ok(text.chars().filter_map(change).collect::<String>())
+    ok(me.get().chars().filter_map(|c| from.exchanged(c, &to)).collect::<String>())
 }
 
 fn padded(ruby: &mut Interp, me: &Str, side: &str, call: &Call) -> Result<Value> {

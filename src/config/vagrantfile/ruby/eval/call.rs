@@ -67,9 +67,8 @@ impl Interp {
                 let folder = std::path::Path::new(&file).parent().map(|folder| folder.display().to_string());
                 return Ok(folder.into());
             }
-            "local_variables" | "eval" | "instance_variable_binding" if written.receiver.is_none() => {
-                return Err(self.unsupported(format!("`{}`", written.name)));
-            }
+            "eval" => return super::super::library::eval(self, &call, scope),
+            "local_variables" => return Ok(super::super::library::local_variables(scope)),
             _ => {}
         }
         // A template's text was parsed by itself: what looks like a call may be a variable of its surroundings.
@@ -227,12 +226,11 @@ impl Interp {
 
 /// The same code as a lambda: `return` leaves it alone, and its arguments are counted.
 fn lambda_of(block: &Rc<Proc>) -> Value {
-    let code = match &block.code {
+    match &block.code {
         Code::Block { function, scope, .. } => {
-            Code::Block { function: Rc::clone(function), scope: Rc::clone(scope), breaks_to: 0 }
+            let code = Code::Block { function: Rc::clone(function), scope: Rc::clone(scope), breaks_to: 0 };
+            Value::Proc(Rc::new(Proc { code, lambda: true }))
         }
-        Code::Symbol(name) => Code::Symbol(*name),
-        Code::Method { receiver, name } => Code::Method { receiver: receiver.clone(), name: *name },
-    };
-    Value::Proc(Rc::new(Proc { code, lambda: true }))
+        _ => Value::Proc(Rc::clone(block)),
+    }
 }

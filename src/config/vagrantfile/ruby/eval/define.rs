@@ -87,6 +87,10 @@ impl Interp {
         scope: &Rc<Scope>,
     ) -> Result<Rc<Class>> {
         let home = self.const_home(path, scope)?;
+        // A program may add to a class of a library; libraries themselves are being read.
+        if Rc::ptr_eq(&home, &self.object) && !self.in_library(self.at) {
+            self.autoload(&path.name.text())?;
+        }
         let there = match &path.scope {
             ConstScope::Lexical if Rc::ptr_eq(&home, &self.object) => self.lexical_const(path.name, scope),
             _ => home.constants.borrow().get(&path.name).cloned(),
@@ -123,8 +127,10 @@ impl Interp {
         let frame =
             Frame { me, method: None, args: Vec::new(), function: None, block: None, lexical: Rc::new(lexical) };
         let inner = Scope::new(Rc::new(frame), self.tag());
+        // Methods of the top level are private; those of a class are not, `Object` included.
+        let outer = class.default_visibility.replace(Visibility::Public);
         let result = self.deeper(|ruby| ruby.eval(body, &inner));
-        class.default_visibility.set(Visibility::Public);
+        class.default_visibility.set(if Rc::ptr_eq(class, &self.object) { outer } else { Visibility::Public });
         result
     }
 

@@ -21,7 +21,10 @@ impl Interp {
         if let Some(value) = core::answer(self, receiver, name, &call)? {
             return Ok(value);
         }
-        if let Some((method, owner)) = self.find_method(receiver, name, true) {
+        let general = self.find_method(receiver, name, true);
+        // Functions of the top level are private methods of every object.
+        if let Some((method, owner)) = general.filter(|(method, _)| call.own || method.visibility == Visibility::Public)
+        {
             return self.call_method(receiver, &method, &owner, name, call);
         }
         if let Some(value) = core::kernel(self, receiver, name, &call)? {
@@ -101,10 +104,7 @@ impl Interp {
         name: Name,
         call: Call,
     ) -> Result<Value> {
-        if matches!(method.visibility, Visibility::Private | Visibility::ModuleFunction)
-            && !call.own
-            && !Rc::ptr_eq(owner, &self.object)
-        {
+        if matches!(method.visibility, Visibility::Private | Visibility::ModuleFunction) && !call.own {
             let shown = self.describe(receiver);
             return Err(self.error("NoMethodError", format!("private method `{name}' called for {shown}")));
         }
@@ -207,6 +207,19 @@ impl Interp {
                 self.call(&receiver, *name, Call { block: call.block, own: true, ..Call::of(args) })
             }
             Code::Method { receiver, name } => self.call(&receiver.clone(), *name, Call { own: true, ..call }),
+            Code::With { block, extra } => {
+                let mut args = call.flat();
+                if args.len() > 1 {
+                    args = vec![Value::array(args)];
+                }
+                args.push(extra.next());
+                self.call_proc(block, Call::of(args))
+            }
+            Code::Basket(basket) => self.collect(basket, &call),
+            Code::Chain(first, second) => {
+                let value = self.call(first, Name::of("call"), call)?;
+                self.call(second, Name::of("call"), Call::of(vec![value]))
+            }
         }
     }
 
