@@ -96,6 +96,14 @@ fn read_text(source: Source, file: &Path, root: &Path, looks: bool) -> Result<(P
     Ok((project, problems))
 }
 
+/// Runs the text of a machine file in Ruby, and forgets what it means: for the fuzzer.
+#[cfg(fuzzing)]
+pub fn run_ruby(text: &str, root: &Path) {
+    let reader = Reader::new(Arc::new(Source { name: "Vagrantfile".into(), text: text.to_owned() }));
+    let paths = Paths { root, home: None, named: Vec::new().into() };
+    vagrantfile::machines(&reader, &root.join("Vagrantfile"), text, &paths);
+}
+
 /// Only a warning: `status`, `halt` and `destroy` must not fail because a script is gone.
 fn tell_missing(named: &HostFile, reader: &Reader) {
     let note = reader.warning(format!("{} `{}` does not exist", named.what, named.path.display()));

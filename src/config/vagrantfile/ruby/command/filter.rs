@@ -196,14 +196,18 @@ fn tr(args: &[&str], read: Read<'_>) -> Option<String> {
 }
 
 fn sorted(args: &[&str], read: Read<'_>) -> Option<String> {
-    let text = read(&[])?;
+    let (flag, files) = match args {
+        [flag, files @ ..] if flag.starts_with('-') => (*flag, files),
+        files => ("", files),
+    };
+    let text = read(files)?;
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
-    match args {
-        [] => {}
-        ["-u"] => lines.dedup(),
-        ["-r"] => lines.reverse(),
-        ["-n"] => lines.sort_by_key(|line| line.trim().parse::<i64>().unwrap_or(0)),
+    match flag {
+        "" => {}
+        "-u" => lines.dedup(),
+        "-r" => lines.reverse(),
+        "-n" => lines.sort_by_key(|line| line.trim().parse::<i64>().unwrap_or(0)),
         _ => return None,
     }
     Some(joined(lines))

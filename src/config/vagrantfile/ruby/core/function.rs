@@ -12,7 +12,7 @@ use super::super::value::Value;
 use super::{number, ok};
 
 methods! { ruby, me: &Value, name, call;
-    "puts" => { let text = lines(ruby, &call.flat())?; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },
+    "puts" => { let text = if call.args.is_empty() && call.keywords.is_none() { "\n".into() } else { lines(ruby, &call.flat())? }; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },
     "warn" => { let text = lines(ruby, &call.args)?; ruby.print(&text, Stream::Error)?; Ok(Value::Nil) },
     "print" => { let text = joined(ruby, &call.args)?; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },
     "p" | "pp" => inspected(ruby, call),
@@ -21,7 +21,7 @@ methods! { ruby, me: &Value, name, call;
     "raise" | "fail" => raise(ruby, call),
     "loop" => forever(ruby, call),
     "catch" => catch(ruby, call),
-    "throw" => Err(Flow::Throw(call.arg(0), call.arg(1))),
+    "throw" => throw(ruby, call),
     "exit" | "exit!" => Err(exit(&call.arg(0)).into()),
     "abort" => abort(ruby, call),
     "at_exit" | "trap" | "sleep" | "using" => Ok(Value::Nil),
@@ -55,9 +55,6 @@ pub fn lines(ruby: &mut Interp, values: &[Value]) -> Result<String> {
         if !text.ends_with('\n') {
             out.push('\n');
         }
-    }
-    if values.is_empty() {
-        out.push('\n');
     }
     Ok(out)
 }
@@ -121,10 +118,21 @@ fn catch(ruby: &mut Interp, call: &Call) -> Result<Value> {
         None => Value::Object(Object::new(&ruby.object)),
     };
     let Some(block) = &call.block else { return Ok(Value::Nil) };
-    match ruby.yield_to(block, vec![tag.clone()]) {
+    ruby.catching.push(tag.key());
+    let result = ruby.yield_to(block, vec![tag.clone()]);
+    ruby.catching.pop();
+    match result {
         Err(Flow::Throw(thrown, value)) if thrown.key() == tag.key() => Ok(value),
         other => other,
     }
+}
+
+fn throw(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    if ruby.catching.contains(&call.arg(0).key()) {
+        return Err(Flow::Throw(call.arg(0), call.arg(1)));
+    }
+    let shown = show::inspect(&call.arg(0));
+    Err(ruby.error("UncaughtThrowError", format!("uncaught throw {shown}")))
 }
 
 fn exit(status: &Value) -> Stop {

@@ -83,12 +83,13 @@ fn texts(ruby: &mut Interp, low: &str, high: &str, exclusive: bool) -> Result<Ve
 
 fn each(ruby: &mut Interp, me: &Rc<Range>, call: &Call) -> Result<Value> {
     let Some(block) = &call.block else { return items(ruby, me).map(Value::array) };
-    if let (Value::Int(low), Value::Nil) = (&me.low, &me.high) {
+    if let (Value::Int(low), high @ (Value::Nil | Value::Float(_))) = (&me.low, &me.high) {
         let mut number = *low;
-        loop {
+        while high.is_nil() || number::order(&Value::Int(number), high).is_some_and(std::cmp::Ordering::is_le) {
             ruby.yield_to(block, vec![Value::Int(number)])?;
             number += 1;
         }
+        return Ok(Value::Range(Rc::clone(me)));
     }
     for item in items(ruby, me)? {
         ruby.yield_to(block, vec![item])?;
@@ -97,6 +98,10 @@ fn each(ruby: &mut Interp, me: &Rc<Range>, call: &Call) -> Result<Value> {
 }
 
 fn covers(ruby: &mut Interp, me: &Range, value: &Value) -> Result<Value> {
+    if let Value::Range(inner) = value {
+        let both = covers(ruby, me, &inner.low)?.truthy() && covers(ruby, me, &inner.high)?.truthy();
+        return ok(both);
+    }
     let above = match &me.low {
         Value::Nil => true,
         low => ruby.order(low, value)?.is_some_and(std::cmp::Ordering::is_le),
@@ -109,6 +114,15 @@ fn covers(ruby: &mut Interp, me: &Range, value: &Value) -> Result<Value> {
 }
 
 fn step(ruby: &mut Interp, me: &Rc<Range>, call: &Call) -> Result<Value> {
+    if !matches!(me.low, Value::Int(_) | Value::Float(_)) {
+        let by = usize::try_from(int(ruby, &call.arg(0))?).unwrap_or(0).max(1);
+        let items: Vec<_> = items(ruby, me)?.into_iter().step_by(by).collect();
+        let Some(block) = &call.block else { return ok(items) };
+        for item in items {
+            ruby.yield_to(block, vec![item])?;
+        }
+        return Ok(Value::Range(Rc::clone(me)));
+    }
     let mut stepped = Call::of(vec![me.high.clone(), call.arg(0)]);
     let exclusive = me.exclusive;
     stepped.block = None;

@@ -191,6 +191,10 @@ pub fn contents(ruby: &mut Interp, path: &Path) -> Result<String> {
 
 fn read(ruby: &mut Interp, call: &Call) -> Result<String> {
     let path = path(ruby, call, 0)?;
+    if !path.exists() {
+        let written = text(ruby, call, 0)?;
+        return Err(missing(ruby, Path::new(&written)));
+    }
     contents(ruby, &path)
 }
 
@@ -321,7 +325,11 @@ fn glob(ruby: &mut Interp, call: &Call) -> Result<Value> {
             }
         }
     }
-    let found: Vec<_> = found.paths.into_iter().take(MOST_FILES).map(Value::str).collect();
+    let below = |path: String| match Path::new(&path).strip_prefix(&start) {
+        Ok(rest) => rest.display().to_string(),
+        Err(_) => path,
+    };
+    let found: Vec<_> = found.paths.into_iter().take(MOST_FILES).map(|path| Value::str(below(path))).collect();
     match call.block.clone() {
         None => Ok(Value::array(found)),
         Some(block) => {
