@@ -299,7 +299,7 @@ fn a_slip_is_shown_with_its_place() {
 
 #[test]
 fn what_we_do_not_have_is_named() {
-    assert!(wrong("x = Time.now").contains("not understood: `Time.now` of Ruby's library"));
+    assert!(wrong("x = CSV.read('a')").contains("not understood: `CSV.read` of Ruby's library"));
     assert!(read("Vagrant::Config.run do |config|\nend\n").unwrap_err().contains("configuration version 1"));
     assert!(wrong("require 'no-such-thing'").contains("cannot load such file -- no-such-thing"));
     assert!(
