@@ -54,12 +54,31 @@ pub fn items(ruby: &mut Interp, me: &Range) -> Result<Vec<Value>> {
             let texts = texts(ruby, &low.text(), &high.text(), me.exclusive)?;
             Ok(texts.iter().filter_map(Value::text).map(|text| Value::sym(&text)).collect())
         }
+        (Value::Object(_), high) if ruby.responds(&me.low, "succ") => successors(ruby, &me.low, high, me.exclusive),
         (Value::Int(_), Value::Nil) => Err(ruby.error("RangeError", "cannot convert endless range to an array")),
         (low, _) => {
             let shown = ruby.class_of(low).name.borrow().to_string();
             Err(ruby.error("TypeError", format!("can't iterate from {shown}")))
         }
     }
+}
+
+/// Objects that know what follows them.
+fn successors(ruby: &mut Interp, low: &Value, high: &Value, exclusive: bool) -> Result<Vec<Value>> {
+    let mut items = Vec::new();
+    let mut at = low.clone();
+    while let Some(order) = ruby.order(&at, high)? {
+        if order.is_gt() || (exclusive && order.is_eq()) {
+            break;
+        }
+        ruby.grow(size_of::<Value>())?;
+        items.push(at.clone());
+        if order.is_eq() {
+            break;
+        }
+        at = ruby.send(&at, "succ", Vec::new())?;
+    }
+    Ok(items)
 }
 
 /// `"a".."zz"`: as `succ` counts.

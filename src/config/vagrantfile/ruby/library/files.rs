@@ -94,7 +94,18 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
         "exist?" | "exists?" => path(ruby, call, 0)?.is_dir().into(),
         "empty?" => std::fs::read_dir(path(ruby, call, 0)?).is_ok_and(|mut all| all.next().is_none()).into(),
         "glob" | "[]" => glob(ruby, call)?,
-        "children" | "entries" | "each_child" => children(ruby, call, name == "entries")?,
+        "children" | "entries" | "each_child" | "foreach" => {
+            let all = children(ruby, call, matches!(name, "entries" | "foreach"))?;
+            match call.block.clone() {
+                Some(block) => {
+                    for name in ruby.items_of(&all)? {
+                        ruby.yield_to(&block, vec![name])?;
+                    }
+                    Value::Nil
+                }
+                None => all,
+            }
+        }
         // Relative paths start at the project: a file that goes there is there already.
         "chdir" => match &call.block {
             _ if path(ruby, call, 0)? != ruby.host.current_dir() => {
