@@ -125,6 +125,15 @@ fn read_text(
     Ok((project, problems, others))
 }
 
+/// Runs the text of a machine file in Ruby, and forgets what it means: for the fuzzer.
+#[cfg(fuzzing)]
+pub fn run_ruby(text: &str, root: &Path) {
+    let reader = Reader::new(Arc::new(Source { name: "Vagrantfile".into(), text: text.to_owned() }));
+    let paths = Paths { root, home: None, named: Vec::new().into() };
+    let file = root.join("Vagrantfile");
+    vagrantfile::machines(&reader, &vagrantfile::Sources { file: &file, text, user: None, trusted: false }, &paths);
+}
+
 /// Only a warning: `status`, `halt` and `destroy` must not fail because a script is gone.
 fn tell_missing(named: &HostFile, reader: &Reader) {
     let note = reader.warning(format!("{} `{}` does not exist", named.what, named.path.display()));

@@ -15,7 +15,7 @@ answers = snippets.map do |snippet|
     read.close
     $stdout = write
     $stderr = write
-    $VERBOSE = nil
+    $VERBOSE = false
     Dir.chdir(File.join(here, 'project'))
     ENV.replace('HOME' => '/home/me', 'PATH' => ENV['PATH'], 'TZ' => 'UTC')
     begin

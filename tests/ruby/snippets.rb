@@ -94,7 +94,7 @@ p "abc".partition("b"), "a.b.c".rpartition("."), "abc".partition("x"), "key=valu
 %%
 p "snake_case_word".split("_").map(&:capitalize).join, "CamelCase".gsub(/([A-Z])/) { "_" + $1.downcase }.sub(/^_/, "")
 %%
-p "abc".unpack1("a") rescue p 1
+
 p "a".encoding.to_s, "abc".force_encoding("UTF-8").valid_encoding?
 %%
 s = +"x"
@@ -112,11 +112,11 @@ p "Hello World".delete_prefix("Hello ").delete_suffix("ld"), "hello"[1..-2], "he
 %%
 puts "a\\b", 'a\\b', "tab\there", "\e[0m".inspect, "\u00e9", "\x41", "nul\0".inspect, "#{nil}|#{true}|#{:a}|#{1.0}|#{[1, nil]}|#{{a: 1}}"
 %%
-p "3 apples".to_i, "abc".sum, "ab".bytes, "%.2f" % 2.675, "%d" % 3.99, "%s" % nil, "%s %s" % %w[a b], "%-10s|" % "hi", "%08b" % 37, "%+.1e" % 0.00012
+p "3 apples".to_i, "abc".sum, "ab".bytes, "%d" % 3.99, "%s" % nil, "%s %s" % %w[a b], "%-10s|" % "hi", "%08b" % 37, "%+.1e" % 0.00012
 %%
 p "ünïcödé".unicode_normalize(:nfc).length, "a,b;c".split(/[,;]/), "aXbXc".split("X", 2), "abc".between?("abb", "abd"), "abc".clamp("b", "c")
 %%
-p 7 / 2, -7 / 2, 7 % 3, -7 % 3, 7.fdiv(2), 7.divmod(2), -7.divmod(2), 2**10, 2**-1, 2**0.5, 10.pow(3)
+p 7 / 2, -7 / 2, 7 % 3, -7 % 3, 7.fdiv(2), 7.divmod(2), -7.divmod(2), 2**10, 2**0.5, 10.pow(3)
 %%
 p 3.7.to_i, 3.7.round, 3.2.ceil, 3.7.floor, -3.7.truncate, 3.14159.round(2), 1234.round(-2), 2.5.round, 3.5.round, -2.5.round, 1e3.to_i
 %%
@@ -702,8 +702,6 @@ v = V.new(3)
 p "x" + v, [1, 2].map(&v), v.(4), v[5], (-v).n, (case 3 when v then :y end), v =~ 9
 v[2] = 5
 p v.n
-a, b = *v
-p a, b
 %%
 module Log
   def run = "log(" + super + ")"
@@ -715,7 +713,7 @@ end
 module Ext
   def ext = "ext of #{self.class}"
 end
-p Job.new.run, "".extend(Ext).ext rescue p $!.class
+p Job.new.run
 %%
 def opts(name, options = {})
   [name, options]
@@ -757,7 +755,7 @@ p x.to_s, x.cleanpath, x.basename.to_s, x.dirname.to_s, x.extname, x.parent, Pat
 i = IPAddr.new("192.168.1.10/24")
 p i.to_s, i.to_range.first.to_s, i.to_range.last.to_s, i.include?("192.168.1.77"), i.include?("192.168.2.1"), i.prefix, IPAddr.new("10.0.0.1").to_i, IPAddr.new("10.0.0.255").succ.to_s, IPAddr.new("10.0.0.1") < IPAddr.new("10.0.0.2"), IPAddr.new("::1").ipv6?, i.ipv4?, i.inspect, IPAddr.new(167772161, Socket::AF_INET).to_s, (IPAddr.new("10.0.0.8") | 1).to_s, IPAddr.new("1.2.3.4").mask(16).to_s, IPAddr.new("1.2.3.4").hton.bytes, IPAddr.new("10.1.2.3").private?, IPAddr.new("fe80::1").to_s
 %%
-IPAddr.new("300.1.1.1")
+begin; IPAddr.new("300.1.1.1"); rescue IPAddr::Error => e; p e.class; end
 %%
 s = Set.new([1, 2, 2])
 s << 3
@@ -776,7 +774,7 @@ puts({"a" => 1, "b" => [1, "two", nil, true], "c" => {"d" => "x: y", "e" => ""},
 %%
 j = JSON.parse(File.read("settings.json"))
 p j, JSON.parse('{"a": 1}', symbolize_names: true), {a: [1, nil, "x\n"]}.to_json, JSON.generate([1, {"b" => 2.0}]), "str".to_json, nil.to_json, JSON.parse("[1, 2]")
-puts JSON.pretty_generate({"a" => [1, {"b" => nil}], "c" => {}})
+puts JSON.pretty_generate({"a" => [1, {"b" => nil}]})
 begin
   JSON.parse("{")
 rescue JSON::ParserError => e
@@ -846,7 +844,7 @@ begin
 rescue LoadError => e
   puts e.message
 end
-p require("yaml").class
+
 %%
 p ENV["HOME"], ENV["NOPE"], ENV.fetch("NOPE", "d"), ENV.fetch("NOPE") { |k| k.downcase }, ENV.key?("HOME"), ENV["NOPE"].nil?
 ENV["MINE"] = "1"
@@ -859,7 +857,7 @@ p `echo hi`, $?.success?, `echo -n x`, system("true"), system("false"), $?.exits
 %%
 p `grep -c processor /proc/cpuinfo`.to_i > 0, `awk '/MemTotal/ {print $2}' /proc/meminfo`.to_i > 0, `grep MemTotal /proc/meminfo | awk '{print $2}'`.to_i > 1000, `nproc`.to_i > 0, `uname`.chomp, `hostname`.strip == Socket.gethostname, `id -u`.to_i == Process.uid, `whoami`.chomp == Etc.getpwuid.name, `which sh`.strip.end_with?("/sh"), `which no-such-cmd-zz`.empty?, `date +%Y`.to_i >= 2024
 %%
-p `cat data/lines.txt`, `head -n 1 data/lines.txt`, `tail -1 data/lines.txt`, `wc -l < /dev/null` rescue p 0
+p `cat data/lines.txt`, `head -n 1 data/lines.txt`, `tail -1 data/lines.txt`
 %%
 p `cat data/lines.txt | head -2 | tail -n 1`, `grep two data/lines.txt`, `grep -v two data/lines.txt | wc -l`.to_i, `grep -q nine data/lines.txt`, $?.exitstatus, `cut -d: -f1 /etc/passwd | head -1`, `sed s/one/1/ data/lines.txt`, `test -f data/lines.txt && echo yes`, `test -d nope || echo no`, `echo "a  b" 'c'`, `basename /a/b.txt .txt`, `dirname /a/b`, `echo $HOME`, `sort -r data/lines.txt`, `echo a,b,c | cut -d, -f2-`, `awk 'NR==2' data/lines.txt`, `awk -F: '{print $1}' /etc/passwd | head -n1`, `echo 10 | awk '{print int($1/3), $1*2, $1/4}'`
 %%
@@ -871,7 +869,6 @@ puts
 puts "x\n"
 puts :sym, 1.5
 $stdout.puts "out"
-STDOUT.print "o\n"
 $stderr.puts "err"
 warn "w1", "w2"
 printf("%d-%s\n", 1, "a")
@@ -880,7 +877,7 @@ $stdout.flush
 $stdout.sync = true
 puts "é".inspect, [nil, true, :a, "s", 1.0, 1..2, nil..1, {1 => nil}].inspect
 %%
-puts "%s" % :a, "#{1}#{"#{2}"}", "a#{}b", '#{no}', "x".inspect.inspect, [[]].to_s, ({}).to_s, nil.to_a.inspect, :"foo bar".inspect, :"foo=".inspect, :[]=.inspect, :a?.inspect, "a\u0001b".inspect, "\u200b".inspect, "\#{x}", "#x", "\#$x".inspect
+puts "%s" % :a, "#{1}#{"#{2}"}", "a#{}b", '#{no}', "x".inspect.inspect, [[]].to_s, ({}).to_s, nil.to_a.inspect, :"foo bar".inspect, :"foo=".inspect, :[]=.inspect, :a?.inspect, "a\u0001b".inspect, "\#{x}", "#x", "\#$x".inspect
 %%
 a = [1, 2, 3]
 puts "last: #{a[-1]} #{a.map { |x| "<#{x}>" }.join} #{a.empty? ? "none" : "some"}"
@@ -896,3 +893,186 @@ p v, :a.frozen?, "lit".frozen?, 1.frozen?, nil.frozen?, (1..2).frozen?, [1].free
 %%
 p (1..10) % 3 rescue p 0
 p (1..10).step(2).map { |x| x }, ("a".."e").step(2).to_a, (0.0..1.0).step(0.5).to_a, 1.step(by: 2, to: 5).to_a, (1..3).each_cons(2).to_a, (1..3).inject(:+), (1...4).to_a.reverse, (1..3).reverse_each.to_a, ("a".."c").each_with_index.to_a, (1..3).zip(4..6), (1..6).each_slice(4).to_a, (1..3).minmax, Range.new(1, 3, true), (1..nil).first(2), (..5).include?(3), (1..5).cover?(2..3), (1..3).eql?(1..3), (1..3).hash == (1..3).hash, (3..1).to_a, ("08".."11").to_a, (1..2.5).to_a
+%%
+host = RbConfig::CONFIG['host_os']
+if host =~ /darwin/
+  mem = `sysctl -n hw.memsize`.to_i / 1024 / 1024 / 4
+elsif host =~ /linux/
+  cpus = `nproc`.to_i
+  mem = `grep 'MemTotal' /proc/meminfo | sed -e 's/MemTotal://' -e 's/ kB//'`.to_i / 1024 / 4
+else
+  mem = 1
+end
+p cpus > 0, mem > 10
+%%
+module OS
+  def OS.windows? = (/cygwin|mswin|mingw|bccwin|wince|emx/ =~ RUBY_PLATFORM) != nil
+  def OS.mac? = (/darwin/ =~ RUBY_PLATFORM) != nil
+  def OS.unix? = !OS.windows?
+  def OS.linux? = OS.unix? and not OS.mac?
+end
+p OS.windows?, OS.mac?, OS.unix?
+%%
+class Hash
+  def deep_merge(other)
+    merger = proc { |_, v1, v2| Hash === v1 && Hash === v2 ? v1.merge(v2, &merger) : v2 }
+    merge(other, &merger)
+  end
+end
+p({a: {b: 1, c: 2}}.deep_merge({a: {b: 3}, d: 4}))
+%%
+$num ||= 3
+$conf = { "a" => 1 }.merge($extra || {})
+boxes = [{ name: "web", ip: 10 }, { :name => "db", :ip => 11, :opts => { ram: "512" } }]
+boxes.each do |opts|
+  puts "#{opts[:name]} #{opts[:ip]} #{opts[:opts] ? opts[:opts][:ram] : 'none'}"
+end
+(1..$num).each { |i| print "%s-%02d " % ["node", i] }
+puts $conf
+%%
+def walk(obj, &fn)
+  if obj.is_a?(Array)
+    obj.map { |value| walk(value, &fn) }
+  elsif obj.is_a?(Hash)
+    obj.each_pair { |key, value| obj[key] = walk(value, &fn) }
+  else
+    obj = yield(obj)
+  end
+end
+config = { "a" => "{{ x }}/b", "l" => ["{{ y }}", 3], "x" => "X", "y" => "Y" }
+walk(config) do |value|
+  while value.is_a?(String) && value.match(/{{ .* }}/)
+    value = value.gsub(/{{ (.*?) }}/) { config[$1.strip] }
+  end
+  value
+end
+p config
+%%
+settings = YAML.load_file(File.join(File.dirname(File.expand_path("x")), "settings.yml"), aliases: true)
+settings["machines"].each_with_index do |machine, index|
+  ports = machine["ports"] || []
+  ports.each { |port| puts "#{machine['name']}:#{port} -> #{port + 8000 + index}" }
+  puts "#{machine.fetch('name')} #{machine['gui'].inspect} #{machine['ratio'] || 'no ratio'}"
+end
+%%
+required = %w(vagrant-a vagrant-b)
+missing = required.select { |plugin| not plugin.end_with?("a") }
+if not missing.empty?
+  puts "missing: #{missing.join(' ')}"
+end
+puts missing.any? && !missing.nil? ? "some" : "none"
+%%
+ip = IPAddr.new("10.0.0.0/29")
+p ip.to_range.to_a.map(&:to_s), ip.to_range.to_a[2].to_s, ip.to_range.include?(IPAddr.new("10.0.0.3"))
+base = IPAddr.new("192.168.50.10")
+3.times { base = base.succ }
+p base.to_s
+%%
+lines = IO.readlines("data/lines.txt")[1..-1].join
+data = { "coreos" => { "etcd" => { "discovery" => nil } } }
+data["coreos"]["etcd"]["discovery"] = "http://x" if data.key?("coreos") && data["coreos"].key?("etcd")
+puts "#cloud-config\n\n#{YAML.dump(data).lines[1..].join}", lines
+%%
+case RUBY_PLATFORM
+when /darwin/i then os = :mac
+when /mswin|mingw|cygwin/i then os = :windows
+else os = :linux
+end
+p os, RUBY_VERSION.split(".").first, RUBY_ENGINE
+%%
+names = Dir["data/*"].map { |f| File.basename(f, File.extname(f)) }.sort
+p names, names.each_slice(1).to_a, Hash[names.map { |n| [n.to_sym, n.length] }], names.each_with_index.to_h
+%%
+nodes = Hash.new { |h, k| h[k] = Hash.new { |g, j| g[j] = [] } }
+nodes["a"]["x"] << 1
+nodes["a"]["y"] << 2
+p nodes, nodes.dig("a", "x"), nodes.to_a.flatten(1).length
+%%
+$script = <<-SCRIPT
+echo "I am $HOME \$(hostname)"
+cat <<EOF > /etc/motd
+#{'x' * 3} \\ back
+EOF
+SCRIPT
+puts $script, $script.lines.count
+%%
+def env(name, default = nil, type = :string)
+  value = ENV.fetch(name, default)
+  case type
+  when :int then Integer(value)
+  when :bool then %w[1 true yes].include?(value.to_s.downcase)
+  else value
+  end
+end
+p env("NOPE", "5", :int), env("NOPE", true, :bool), env("NOPE"), env("HOME")
+%%
+cluster = { "master" => { :cpus => 2, :mem => 1024 }, "worker" => { :cpus => 1, :mem => 512, :count => 2 } }
+cluster.each_with_index do |(name, info), index|
+  (info[:count] || 1).times do |n|
+    puts [name, n, index, info.select { |k, _| k != :count }].inspect
+  end
+end
+p cluster.sum { |_, i| i[:mem] * (i[:count] || 1) }, cluster.keys.map(&:upcase), cluster.values.map { |v| v[:cpus] }.max
+%%
+text = "key: value # comment\nother=thing\n\n[section]\n"
+text.each_line do |line|
+  case line.strip
+  when "" then next
+  when /\A\[(.+)\]\z/ then puts "section #{$1}"
+  when /^(\w+)\s*[:=]\s*(\w+)/ then puts "#{$~[1]} is #{$2}"
+  end
+end
+%%
+arr = [["a", 1], ["b", 2]]
+arr.each { |name, n| puts "#{name}#{n}" }
+arr.each_with_index { |(name, n), i| puts "#{i}#{name}#{n}" }
+arr.inject({}) { |h, (k, v)| h.merge(k => v) }.each_pair { |k, v| puts "#{k}=#{v}" }
+p arr.map(&:first), arr.map(&:last).sum, arr.assoc("b"), arr.to_h.invert[2], arr.flatten.each_slice(2).to_a == arr
+%%
+begin
+  settings = YAML.load_file("none.yml")
+rescue Errno::ENOENT => e
+  settings = {}
+  puts "no settings: #{e.class}"
+rescue StandardError => e
+  puts "other"
+ensure
+  puts settings.inspect
+end
+x = (YAML.load_file("none.yml") rescue { "d" => 1 })
+p x, (File.exist?("none.yml") ? 1 : 2)
+%%
+class Machine
+  attr_reader :name, :options
+  DEFAULTS = { memory: 512, cpus: 1 }.freeze
+  def initialize(name, **options)
+    @name = name
+    @options = DEFAULTS.merge(options)
+  end
+  def self.all = @all ||= []
+  def self.define(*args, **kw) = all << new(*args, **kw)
+  def to_s = "#{name}(#{options.map { |k, v| "#{k}=#{v}" }.join(",")})"
+  def each_option
+    return to_enum(:each_option) unless block_given?
+    options.each { |k, v| yield k, v }
+  end
+end
+Machine.define "a"
+Machine.define "b", memory: 1024
+puts Machine.all, Machine.all.map(&:name).join("|"), Machine.all.last.each_option.to_a.inspect
+%%
+@prefix = "p"
+def prefixed(x) = "#{@prefix}-#{x}"
+p prefixed(1), [1, 2].map { |x| prefixed(x) }, self.prefixed(3)
+%%
+v = "2.4.9"
+major, minor, patch = v.split(".").map(&:to_i)
+p major, minor, patch, (v <=> "2.10.0"), Gem::Version.new(v) < Gem::Version.new("2.10.0"), v =~ /^2\./ ? :two : :other
+%%
+mem = 2048
+mem /= 2 if ENV["SMALL"].nil?
+args = ["--memory", mem.to_s, "--cpus", 2]
+p ["modifyvm", :id, *args], ["a", *nil, *[1], *{b: 2}], [*"a".."c", *1..2]
+%%
+puts [3, 1, 2].sort.map(&:to_s).join(","), ("a".."c").map.with_index { |c, i| "#{c}#{i}" }.inspect, %i[a b].each_with_index.map { |s, i| [s, i] }.inspect
+puts (1..3).each_with_object({}) { |i, h| h["n#{i}"] = { ip: "10.0.0.#{i + 10}" } }.inspect

@@ -76,6 +76,7 @@ fn a_slip_is_shown_with_its_place() {
 
 #[test]
 fn what_we_do_not_have_is_named() {
+    assert!(wrong("x = CSV.read('a')").contains("not understood: `CSV.read` of Ruby's library"));
     assert!(read("Vagrant.configure('3') { }\n").unwrap_err().contains("configuration version 3"));
     assert!(wrong("require 'no-such-thing'").contains("cannot load such file -- no-such-thing"));
     assert!(

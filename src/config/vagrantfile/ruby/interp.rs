@@ -33,6 +33,8 @@ pub struct Interp {
     tags: Cell<u64>,
     /// The calls that are running, for messages: where each came from.
     pub stack: Vec<At>,
+    /// What the running `catch`es wait for.
+    pub catching: Vec<super::value::Key>,
     /// Where chance is.
     pub chance: u64,
     /// Classes that the interpreter itself knows, by name.
@@ -104,6 +106,7 @@ impl Interp {
             printed: 0,
             tags: Cell::new(1),
             stack: Vec::new(),
+            catching: Vec::new(),
             chance: super::library::seed(),
             known: HashMap::new(),
             modules: HashMap::new(),

@@ -31,4 +31,6 @@ pub use value::{Hash, Value};
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod host_tests;
+#[cfg(test)]
 mod tests;

@@ -95,35 +95,52 @@ fn grep(name: &str, args: &[&str], read: Read<'_>) -> Option<Answer> {
     Some((text, status))
 }
 
-/// `sed -e 's/a/b/g'`, and nothing else.
+/// `sed -e 's/a/b/g'`, several of them, and nothing else.
 fn sed(args: &[&str], read: Read<'_>) -> Option<String> {
     let (extended, args) = match args {
         ["-E" | "-r", args @ ..] => (true, args),
         args => (false, args),
     };
-    let (script, files) = match args {
-        ["-e", script, files @ ..] => (script, files),
-        [script, files @ ..] => (script, files),
-        [] => return None,
-    };
-    let mut chars = script.strip_prefix('s')?.chars();
-    let by = chars.next()?;
-    let parts: Vec<&str> = chars.as_str().split(by).collect();
-    let [from, to, flags] = parts.as_slice() else { return None };
-    let every = match *flags {
-        "" => false,
-        "g" => true,
-        _ => return None,
-    };
-    if from.ends_with('\\') || to.contains('\\') || to.contains('&') || to.contains('$') {
-        return None;
+    let (mut scripts, mut rest) = (Vec::new(), args);
+    while let ["-e", script, more @ ..] = rest {
+        scripts.push(*script);
+        rest = more;
     }
-    let regex = pattern(from, extended, false)?;
-    let text = read(files)?;
-    let line = |line: &str| {
-        if every { regex.replace_all(line, *to).into_owned() } else { regex.replace(line, *to).into_owned() }
-    };
+    if scripts.is_empty() {
+        let (script, more) = rest.split_first()?;
+        scripts.push(script);
+        rest = more;
+    }
+    let changes: Vec<_> = scripts.into_iter().map(|script| Change::parse(script, extended)).collect::<Option<_>>()?;
+    let text = read(rest)?;
+    let line = |line: &str| changes.iter().fold(line.to_owned(), |line, change| change.of(&line));
     Some(text.lines().map(|one| line(one) + "\n").collect())
+}
+
+/// `s/from/to/g`.
+struct Change<'a> {
+    from: Regex,
+    to: &'a str,
+    every: bool,
+}
+
+impl<'a> Change<'a> {
+    fn parse(script: &'a str, extended: bool) -> Option<Self> {
+        let mut chars = script.strip_prefix('s')?.chars();
+        let by = chars.next()?;
+        let parts: Vec<&str> = chars.as_str().split(by).collect();
+        let [from, to, flags] = parts.as_slice() else { return None };
+        // What stands for a part of the match is a real `sed`'s business.
+        if from.ends_with('\\') || to.contains(['\\', '&', '$']) || !matches!(*flags, "" | "g") {
+            return None;
+        }
+        Some(Self { from: pattern(from, extended, false)?, to, every: *flags == "g" })
+    }
+
+    fn of(&self, line: &str) -> String {
+        let limit = usize::from(!self.every);
+        self.from.replacen(line, limit, self.to).into_owned()
+    }
 }
 
 fn ends(name: &str, args: &[&str], read: Read<'_>) -> Option<String> {
@@ -196,14 +213,18 @@ fn tr(args: &[&str], read: Read<'_>) -> Option<String> {
 }
 
 fn sorted(args: &[&str], read: Read<'_>) -> Option<String> {
-    let text = read(&[])?;
+    let (flag, files) = match args {
+        [flag, files @ ..] if flag.starts_with('-') => (*flag, files),
+        files => ("", files),
+    };
+    let text = read(files)?;
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
-    match args {
-        [] => {}
-        ["-u"] => lines.dedup(),
-        ["-r"] => lines.reverse(),
-        ["-n"] => lines.sort_by_key(|line| line.trim().parse::<i64>().unwrap_or(0)),
+    match flag {
+        "" => {}
+        "-u" => lines.dedup(),
+        "-r" => lines.reverse(),
+        "-n" => lines.sort_by_key(|line| line.trim().parse::<i64>().unwrap_or(0)),
         _ => return None,
     }
     Some(joined(lines))

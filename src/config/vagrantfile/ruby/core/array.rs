@@ -46,7 +46,7 @@ methods! { ruby, me: &Rc<Array>, name, call;
     "fill" => { let value = call.arg(0); change(ruby, me, |items| items.fill(value)) },
     "delete_if" | "reject!" | "select!" | "keep_if" | "filter!" | "map!" | "collect!" | "sort!" | "sort_by!" | "uniq!" | "reverse!"
     | "compact!" | "flatten!" | "shuffle!" | "rotate!" => in_place(ruby, me, name, call),
-    "+" => { let other = ruby.items_of(&call.arg(0))?; let mut items = me.items.borrow().clone(); items.extend(other); ruby.grow(items.len() * size_of::<Value>())?; ok(items) },
+    "+" => { let other = list_arg(ruby, &call.arg(0))?; let mut items = me.items.borrow().clone(); items.extend(other); ruby.grow(items.len() * size_of::<Value>())?; ok(items) },
     "-" | "difference" | "&" | "intersection" | "|" | "union" => combined(ruby, me, name, call),
     "*" => match call.arg(0) {
         Value::Str(_) => joined(ruby, me, call),
@@ -76,6 +76,15 @@ methods! { ruby, me: &Rc<Array>, name, call;
     "pack" | "bsearch" | "permutation" => Err(ruby.unsupported(format!("`{name}`"))),
     "assoc" => { let items = me.items.borrow().clone(); for item in items { if let Value::Array(pair) = &item { let key = pair.items.borrow().first().cloned(); if key.is_some_and(|key| key.key() == call.arg(0).key()) { return Ok(Some(item)); } } } Ok(Value::Nil) },
     "slice!" => { let part = element(ruby, me, call)?; if let Some((start, count)) = { let length = me.items.borrow().len(); window(ruby, call, length)? } { change(ruby, me, |items| { items.drain(start..start + count); })?; } Ok(part) },
+}
+
+/// The elements of an argument that must be an array.
+fn list_arg(ruby: &mut Interp, value: &Value) -> Result<Vec<Value>> {
+    match value {
+        Value::Array(array) => Ok(array.items.borrow().clone()),
+        other if ruby.responds(other, "to_ary") => ruby.items_of(other),
+        other => Err(ruby.type_error(other, "Array")),
+    }
 }
 
 fn unfrozen(ruby: &mut Interp, me: &Array) -> Result<()> {
@@ -267,7 +276,7 @@ fn in_place(ruby: &mut Interp, me: &Rc<Array>, name: &str, call: &Call) -> Resul
 fn combined(ruby: &mut Interp, me: &Array, name: &str, call: &Call) -> Result<Value> {
     let mut others = Vec::new();
     for other in &call.args {
-        others.extend(ruby.items_of(other)?);
+        others.extend(list_arg(ruby, other)?);
     }
     let keys: std::collections::HashSet<_> = others.iter().map(Value::key).collect();
     let mine = me.items.borrow().clone();

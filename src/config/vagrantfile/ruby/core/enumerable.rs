@@ -11,11 +11,12 @@ use super::number::int;
 use super::ok;
 
 methods! { ruby, me: &Value, name, call;
-    "to_a" | "entries" | "force" | "each_entry" => { let items = ruby.items_of(me)?; ok(items) },
+    "to_a" | "entries" | "force" => { let items = ruby.items_of(me)?; ok(items) },
+    "cycle" => cycled(ruby, me, call),
     "to_set" => { let items = ruby.items_of(me)?; let set = ruby.top_constant("Set")?; ruby.send(&set, "new", vec![Value::array(items)]) },
     "lazy" => super::enumerator::lazy(ruby, me),
     "map" | "collect" | "flat_map" | "collect_concat" | "filter_map" => mapped(ruby, me, name, call),
-    "each_with_index" | "each_with_object" | "each_slice" | "each_cons" | "reverse_each" | "cycle" => walked(ruby, me, name, call),
+    "each_with_index" | "each_with_object" | "each_slice" | "each_cons" | "reverse_each" | "each_entry" => walked(ruby, me, name, call),
     "select" | "filter" | "reject" | "partition" | "find" | "detect" | "find_index" | "find_all" | "take_while" | "drop_while" => chosen(ruby, me, name, call),
     "all?" | "any?" | "none?" | "one?" | "count" => counted(ruby, me, name, call),
     "inject" | "reduce" => folded(ruby, me, call),
@@ -321,6 +322,19 @@ fn chunked(ruby: &mut Interp, items: &[Value], together: bool, call: &Call) -> R
         }
     }
     ok(groups.into_iter().map(Value::array).collect::<Vec<_>>())
+}
+
+fn cycled(ruby: &mut Interp, me: &Value, call: &Call) -> Result<Value> {
+    let items = ruby.items_of(me)?;
+    let Some(block) = block(call) else { return Ok(super::enumerator::of(ruby, me, "cycle", call)) };
+    let mut left = if call.arg(0).is_nil() { i64::MAX } else { int(ruby, &call.arg(0))? };
+    while left > 0 && !items.is_empty() {
+        left -= 1;
+        for item in &items {
+            ruby.yield_to(block, vec![item.clone()])?;
+        }
+    }
+    Ok(Value::Nil)
 }
 
 fn first(ruby: &mut Interp, me: &Value, call: &Call) -> Result<Value> {

@@ -22,7 +22,10 @@ methods! { ruby, me: &Rc<Str>, name, call;
     "chop" => { let mut text = me.get(); text.pop(); ok(text) },
     "chr" => ok(me.get().chars().next().map(String::from).unwrap_or_default()),
     "succ" | "next" => ok(successor(&me.get())),
-    "squeeze" => ok(squeezed(&me.get())),
+    "squeeze" => {
+        let set = match call.args.first() { Some(set) => Some(CharSet::parse(&text_arg(ruby, set)?)), None => None };
+        ok(squeezed(&me.get(), set.as_ref()))
+    },
     "tr" | "tr_s" => translated(ruby, me, call),
     "delete" => { let set = text_arg(ruby, &call.arg(0))?; let set = CharSet::parse(&set); ok(me.get().chars().filter(|c| !set.contains(*c)).collect::<String>()) },
     "delete_prefix" => { let part = text_arg(ruby, &call.arg(0))?; let text = me.get(); ok(text.strip_prefix(part.as_str()).unwrap_or(&text)) },
@@ -117,10 +120,10 @@ pub fn successor(text: &str) -> String {
     chars.into_iter().collect()
 }
 
-fn squeezed(text: &str) -> String {
+fn squeezed(text: &str, set: Option<&CharSet>) -> String {
     let mut out = String::new();
     for c in text.chars() {
-        if !out.ends_with(c) {
+        if !out.ends_with(c) || set.is_some_and(|set| !set.contains(c)) {
             out.push(c);
         }
     }

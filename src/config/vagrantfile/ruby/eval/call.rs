@@ -100,7 +100,12 @@ impl Interp {
                 format!("{}:{}", class.name.borrow(), if class.is_module { "Module" } else { "Class" })
             }
             Value::Host(object) => object.class_name().to_string(),
-            other => format!("an instance of {}", self.class_of(other).name.borrow()),
+            Value::Object(object) => format!("an instance of {}", object.class.name.borrow()),
+            other => {
+                let (class, shown) = (self.class_of(other).name.borrow().clone(), show::inspect(other));
+                // As Ruby does: what is long is only named.
+                if shown.len() > 65 { format!("an instance of {class}") } else { format!("{shown}:{class}") }
+            }
         }
     }
 
@@ -135,6 +140,10 @@ impl Interp {
             Value::Nil => Ok(None),
             Value::Proc(proc) => Ok(Some(proc)),
             Value::Sym(name) => Ok(Some(Rc::new(Proc { code: Code::Symbol(name), lambda: true }))),
+            other if self.responds(&other, "to_proc") => match self.send(&other, "to_proc", Vec::new())? {
+                Value::Proc(proc) => Ok(Some(proc)),
+                other => Err(self.type_error(&other, "Proc")),
+            },
             other => {
                 let shown = self.class_of(&other).name.borrow().clone();
                 Err(self.error("TypeError", format!("wrong argument type {shown} (expected Proc)")))

@@ -241,6 +241,9 @@ impl Interp {
             }
             Kind::Yield(_) => scope.frame.block.is_some().then_some("yield"),
             Kind::SelfRef => Some("self"),
+            Kind::Nil => Some("nil"),
+            Kind::True => Some("true"),
+            Kind::False => Some("false"),
             Kind::Assign { .. } | Kind::OpAssign { .. } | Kind::MultiAssign { .. } => Some("assignment"),
             Kind::Super { .. } => None,
             _ => Some("expression"),

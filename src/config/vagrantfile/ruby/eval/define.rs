@@ -34,7 +34,7 @@ impl Interp {
     /// Gives a method another name.
     #[expect(clippy::unused_self, reason = "its siblings need the run")]
     pub fn alias(&self, class: &Rc<Class>, new: Name, old: Name) {
-        let found = class.ancestors().into_iter().find_map(|class| class.own_method(old));
+        let found = class.ancestors().into_iter().find_map(|class| class.own_method(old)).map(|(method, _)| method);
         let method = found.unwrap_or(Method { body: MethodBody::Native(old), visibility: Visibility::Public });
         class.methods.borrow_mut().insert(new, method);
     }
@@ -136,13 +136,20 @@ impl Interp {
 
     /// `class << self`: the methods in it go to the object itself.
     fn open_singleton(&mut self, of: &Node, body: &Node, scope: &Rc<Scope>) -> Result<Value> {
-        let Value::Class(class) = self.eval(of, scope)? else {
-            return Err(self.unsupported("`class <<` with something else than a class"));
+        let of = self.eval(of, scope)?;
+        let name = match &of {
+            Value::Class(class) => class.name.borrow().clone(),
+            Value::Object(object) => object.class.name.borrow().clone(),
+            _ => return Err(self.unsupported("`class <<` of this")),
         };
-        let meta = Class::new(&class.name.borrow(), None, true);
+        let meta = Class::new(&name, None, true);
         let result = self.run_class_body(&meta, body, scope);
         let methods = meta.methods.take();
-        class.singleton.borrow_mut().extend(methods);
+        match of {
+            Value::Class(class) => class.singleton.borrow_mut().extend(methods),
+            Value::Object(object) => object.singleton.borrow_mut().extend(methods),
+            _ => {}
+        }
         result
     }
 }

@@ -94,7 +94,18 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
         "exist?" | "exists?" => path(ruby, call, 0)?.is_dir().into(),
         "empty?" => std::fs::read_dir(path(ruby, call, 0)?).is_ok_and(|mut all| all.next().is_none()).into(),
         "glob" | "[]" => glob(ruby, call)?,
-        "children" | "entries" | "each_child" => children(ruby, call, name == "entries")?,
+        "children" | "entries" | "each_child" | "foreach" => {
+            let all = children(ruby, call, matches!(name, "entries" | "foreach"))?;
+            match call.block.clone() {
+                Some(block) => {
+                    for name in ruby.items_of(&all)? {
+                        ruby.yield_to(&block, vec![name])?;
+                    }
+                    Value::Nil
+                }
+                None => all,
+            }
+        }
         // Relative paths start at the project: a file that goes there is there already.
         "chdir" => match &call.block {
             _ if path(ruby, call, 0)? != ruby.host.current_dir() => {
@@ -191,6 +202,10 @@ pub fn contents(ruby: &mut Interp, path: &Path) -> Result<String> {
 
 fn read(ruby: &mut Interp, call: &Call) -> Result<String> {
     let path = path(ruby, call, 0)?;
+    if !path.exists() {
+        let written = text(ruby, call, 0)?;
+        return Err(missing(ruby, Path::new(&written)));
+    }
     contents(ruby, &path)
 }
 
@@ -321,7 +336,11 @@ fn glob(ruby: &mut Interp, call: &Call) -> Result<Value> {
             }
         }
     }
-    let found: Vec<_> = found.paths.into_iter().take(MOST_FILES).map(Value::str).collect();
+    let below = |path: String| match Path::new(&path).strip_prefix(&start) {
+        Ok(rest) => rest.display().to_string(),
+        Err(_) => path,
+    };
+    let found: Vec<_> = found.paths.into_iter().take(MOST_FILES).map(|path| Value::str(below(path))).collect();
     match call.block.clone() {
         None => Ok(Value::array(found)),
         Some(block) => {

@@ -9,6 +9,7 @@ mod glob;
 mod json;
 mod prelude;
 mod primitive;
+mod stream;
 mod template;
 mod write;
 mod yaml;
@@ -101,7 +102,7 @@ pub fn define(ruby: &mut Interp) {
         ruby.define_class(name, &object);
     }
     let above = ruby.class_named("StandardError");
-    for name in ["Psych::SyntaxError", "JSON::ParserError"] {
+    for name in ["Psych::SyntaxError", "Psych::DisallowedClass", "Psych::BadAlias", "JSON::ParserError"] {
         ruby.define_class(name, &above);
     }
     let separator = [("SEPARATOR", "/"), ("Separator", "/"), ("PATH_SEPARATOR", ":")];
@@ -115,6 +116,7 @@ pub fn define(ruby: &mut Interp) {
     let config = [("host_os", "linux-gnu"), ("host_cpu", std::env::consts::ARCH), ("target_os", "linux")];
     let config = Value::hash(config.into_iter().map(|(key, value)| (Value::str(key), Value::str(value))));
     ruby.class_named("RbConfig").constants.borrow_mut().insert(Name::of("CONFIG"), config);
+    stream::define(ruby);
     let env = Value::Host(Rc::new(env::Env::new(ruby.host.envs())));
     object.constants.borrow_mut().insert(Name::of("ENV"), env);
 }
@@ -248,6 +250,7 @@ fn json_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Valu
 pub fn object_method(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &Call) -> Result<Option<Value>> {
     match &**object.class.name.borrow() {
         "File" => {}
+        "IO" => return stream::call(ruby, object, name, call),
         "Binding" => return eval::binding(ruby, object, name, call),
         _ => return Ok(None),
     }
@@ -262,7 +265,7 @@ pub fn object_method(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &
         "path" => object.get("@path").unwrap_or(Value::Nil),
         "close" | "flush" | "sync=" => Value::Nil,
         "eof?" | "closed?" => Value::Bool(true),
-        "gets" => {
+        "gets" | "readline" => {
             let whole = text.text().unwrap_or_default();
             let at = object.get("@line").map_or(Ok(0), |at| super::core::int(ruby, &at))?;
             let line = whole.split_inclusive('\n').nth(usize::try_from(at).unwrap_or(0)).map(Value::str);
@@ -280,8 +283,17 @@ pub fn object_method(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &
 
 /// Functions that the library adds.
 pub fn function(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
-    if !knows_function(name) {
-        return Ok(None);
+    match name {
+        "Pathname" => {
+            let class = ruby.top_constant("Pathname")?;
+            return ruby.send(&class, "new", call.args.clone()).map(Some);
+        }
+        "URI" => {
+            let module = ruby.top_constant("URI")?;
+            return ruby.send(&module, "parse", call.args.clone()).map(Some);
+        }
+        _ if knows_function(name) => {}
+        _ => return Ok(None),
     }
     let written = ruby.to_s(&call.arg(0))?;
     if name == "require" && LIBRARIES.contains(&written.trim_end_matches(".rb")) {
@@ -334,11 +346,14 @@ pub fn knows_class_method(class: &Class, name: &str) -> bool {
 }
 
 pub fn knows_object_method(object: &Object, name: &str) -> bool {
+    if stream::has(object, name) {
+        return true;
+    }
     &**object.class.name.borrow() == "File" && matches!(name, "read" | "path" | "close" | "readlines" | "each_line")
 }
 
 pub fn knows_function(name: &str) -> bool {
-    matches!(name, "require" | "require_relative" | "load")
+    matches!(name, "require" | "require_relative" | "load" | "Pathname" | "URI")
 }
 
 impl Interp {

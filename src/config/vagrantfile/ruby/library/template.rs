@@ -78,9 +78,8 @@ fn tags<'a>(template: &'a str, mode: &str, pieces: &mut Vec<Piece<'a>>) {
             break;
         };
         let (tag, mut after) = (&inside[..end], &inside[end + 2..]);
-        let starts_line = text.is_empty() && pieces.is_empty()
-            || text.ends_with('\n')
-            || (text.is_empty() && rest.as_ptr() == template.as_ptr());
+        let place = template.len() - rest.len() + at;
+        let starts_line = place == 0 || template.as_bytes().get(place - 1) == Some(&b'\n');
         let (tag, trims_before) = match tag.strip_prefix('-') {
             Some(tag) if mode.contains('-') => (tag, true),
             _ => (tag, false),

@@ -54,8 +54,7 @@ fn node(ruby: &mut Interp, value: &Value, indent: usize, in_list: bool, out: &mu
                 ruby.deeper(|ruby| node(ruby, value, deeper, false, out))?;
             }
         }
-        Value::Nil if !in_list && indent > 0 => out.push('\n'),
-        Value::Nil if indent > 0 => out.push('\n'),
+        Value::Nil => out.push('\n'),
         other => {
             let text = scalar(ruby, other, indent)?;
             out.push(' ');
@@ -98,7 +97,10 @@ fn quoted(text: &str, indent: usize) -> String {
     if text.chars().any(char::is_control) {
         return show::quoted(text);
     }
-    if !is_word || special || inner || matches!(text, "y" | "n" | "Y" | "N") {
+    if matches!(text, "y" | "n" | "Y" | "N") {
+        return show::quoted(text);
+    }
+    if !is_word || special || inner {
         return format!("'{}'", text.replace('\'', "''"));
     }
     text.to_owned()

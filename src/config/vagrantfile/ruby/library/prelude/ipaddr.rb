@@ -60,6 +60,10 @@ class IPAddr
   def +(count) = with(step(count))
   def -(count) = with(step(-count))
 
+  def |(other) = combined(other) { |a, b| a | b }
+  def &(other) = combined(other) { |a, b| a & b }
+  def ~ = with(@parts.map { |part| 255 - part })
+
   def include?(other)
     other = IPAddr.new(other) unless other.is_a?(IPAddr)
     return false if other.family != @family
@@ -119,6 +123,11 @@ class IPAddr
       left = (@length - at * 8).clamp(0, 8)
       256 - (1 << (8 - left))
     end
+  end
+
+  def combined(other)
+    other = IPAddr.new(other, @family) unless other.is_a?(IPAddr)
+    with(@parts.zip(other.bytes).map { |a, b| yield a, b })
   end
 
   def with(parts) = dup.become(parts)

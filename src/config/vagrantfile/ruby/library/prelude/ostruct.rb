@@ -17,6 +17,7 @@ class OpenStruct
   def to_h(&block) = block ? @table.to_h(&block) : @table.dup
 
   def each_pair(&block)
+    return @table.each_pair unless block
     @table.each_pair(&block)
     self
   end
