@@ -37,6 +37,11 @@ pub trait Host {
         true
     }
 
+    /// What a command says that the embedding program answers itself; asked before anything else.
+    fn answer(&self, _line: &str) -> Option<Output> {
+        None
+    }
+
     /// Whether a command may really be run, by a shell in [`Self::current_dir`]; the reason when it may not.
     fn may_run(&self, line: &str) -> std::result::Result<(), String>;
 

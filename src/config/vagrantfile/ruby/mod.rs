@@ -21,7 +21,7 @@ mod tree;
 mod value;
 
 pub use flow::{Flow, Result};
-pub use host::{Bounds, Host, HostObject, StopKind, Stream};
+pub use host::{Bounds, Host, HostObject, Output, StopKind, Stream};
 pub use interp::{Call, Interp};
 pub use names::Name;
 pub use scope::Proc;
