@@ -108,7 +108,7 @@ fn told(host: &dyn Host, name: &str, args: &[&str]) -> Option<String> {
         ("nproc", [] | ["--all"]) | ("getconf", ["_NPROCESSORS_ONLN" | "_NPROCESSORS_CONF"]) => {
             processors().to_string()
         }
-        ("whoami", []) | ("id", ["-un" | "-nu"]) | ("logname", []) => user_name(host)?,
+        ("whoami" | "logname", []) | ("id", ["-un" | "-nu"]) => user_name(host)?,
         ("id", ["-u"]) => rustix::process::getuid().as_raw().to_string(),
         ("id", ["-g"]) => rustix::process::getgid().as_raw().to_string(),
         ("id", ["-gn" | "-ng"]) => name_of("/etc/group", rustix::process::getgid().as_raw())?,
@@ -223,10 +223,9 @@ fn date(host: &dyn Host, args: &[&str]) -> Option<String> {
 
 /// `ip route`: what the kernel's table says of the default route.
 fn routes(args: &[&str]) -> Option<String> {
-    let asked = match args {
+    let asked = match args.strip_prefix(&["-4"]).unwrap_or(args) {
         ["route" | "r" | "ro"] | ["route" | "r", "show" | "list" | "ls"] => "",
-        ["route" | "r", "show" | "list" | "ls", rest @ ..] if rest == ["default"] || rest == ["0.0.0.0/0"] => "default",
-        ["-4", "route" | "r", rest @ ..] if matches!(rest, [] | ["show" | "list"] | ["show", "default"]) => "",
+        ["route" | "r", "show" | "list" | "ls", "default" | "0.0.0.0/0"] => "default",
         _ => return None,
     };
     let table = std::fs::read_to_string("/proc/net/route").ok()?;

@@ -34,7 +34,7 @@ pub fn answer(name: &str, args: &[&str], read: Read<'_>) -> Option<Answer> {
 
 /// Lines, each with its end.
 fn joined<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
-    lines.into_iter().map(|line| format!("{line}\n")).collect()
+    lines.into_iter().flat_map(|line| [line, "\n"]).collect()
 }
 
 /// A pattern of `grep` or `sed`; in basic ones, `+?|(){}` stand for themselves unless escaped.

@@ -67,30 +67,21 @@ impl Repository {
         Some(Self { top, git })
     }
 
-    fn read(&self, path: &Path) -> Option<String> {
-        // The folder of the repository may lie above the project: only names of commits and branches are read there.
-        if !path.is_file() {
-            return None;
-        }
-        let bytes = crate::store::read_bounded(path, LARGEST).ok()??;
-        String::from_utf8(bytes).ok()
-    }
-
     /// Where branches and tags lie: a work tree of its own shares them.
     fn common(&self) -> PathBuf {
-        match self.read(&self.git.join("commondir")) {
+        match read(&self.git.join("commondir")) {
             Some(path) => files::tidy(&self.git.join(path.trim())),
             None => self.git.clone(),
         }
     }
 
     fn branch(&self) -> Option<String> {
-        let head = self.read(&self.git.join("HEAD"))?;
+        let head = read(&self.git.join("HEAD"))?;
         head.trim().strip_prefix("ref: refs/heads/").map(str::to_owned)
     }
 
     fn head(&self) -> Option<String> {
-        self.resolve(self.read(&self.git.join("HEAD"))?.trim(), DEPTH)
+        self.resolve(read(&self.git.join("HEAD"))?.trim(), DEPTH)
     }
 
     fn resolve(&self, text: &str, depth: usize) -> Option<String> {
@@ -103,10 +94,10 @@ impl Repository {
             return None;
         }
         let common = self.common();
-        if let Some(text) = self.read(&common.join(name)) {
+        if let Some(text) = read(&common.join(name)) {
             return self.resolve(text.trim(), depth);
         }
-        let packed = self.read(&common.join("packed-refs"))?;
+        let packed = read(&common.join("packed-refs"))?;
         let mut lines = packed.lines().filter_map(|line| line.split_once(' '));
         lines.find(|(_, other)| *other == name).map(|(commit, _)| commit.to_owned()).filter(|commit| is_commit(commit))
     }
@@ -123,11 +114,11 @@ impl Repository {
         let mut tags = Vec::new();
         for entry in std::fs::read_dir(common.join("refs/tags")).into_iter().flatten().flatten().take(1000) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if self.read(&entry.path()).is_some_and(|text| text.trim() == head) {
+            if read(&entry.path()).is_some_and(|text| text.trim() == head) {
                 tags.push(name);
             }
         }
-        let packed = self.read(&common.join("packed-refs")).unwrap_or_default();
+        let packed = read(&common.join("packed-refs")).unwrap_or_default();
         let mut last = None;
         for line in packed.lines() {
             // An annotated tag is followed by the commit that it stands for.
@@ -141,6 +132,15 @@ impl Repository {
         tags.sort();
         tags.pop()
     }
+}
+
+/// A file of names of commits and branches: the folder of the repository may lie above the project.
+fn read(path: &Path) -> Option<String> {
+    if !path.is_file() {
+        return None;
+    }
+    let bytes = crate::store::read_bounded(path, LARGEST).ok()??;
+    String::from_utf8(bytes).ok()
 }
 
 fn is_commit(text: &str) -> bool {

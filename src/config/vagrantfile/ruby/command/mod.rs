@@ -27,13 +27,12 @@ impl Interp {
     pub fn command_output(&mut self, line: &str) -> Result<Output> {
         let answered = self.host.answer(line);
         let answered = answered.or_else(|| self.host.may_look().then(|| answer::line(&*self.host, line)).flatten());
-        let output = match answered {
-            Some(output) => output,
-            None => {
-                self.host.may_run(line).map_err(|why| self.refused(why))?;
-                let folder = self.host.current_dir();
-                run::run(line, &folder, &self.host.envs()).map_err(|why| self.refused(why))?
-            }
+        let output = if let Some(output) = answered {
+            output
+        } else {
+            self.host.may_run(line).map_err(|why| self.refused(why))?;
+            let folder = self.host.current_dir();
+            run::run(line, &folder, &self.host.envs()).map_err(|why| self.refused(why))?
         };
         self.grow(output.text.len())?;
         let status = Object::new(&self.class_named("Process::Status"));

@@ -176,7 +176,8 @@ fn command_line(ruby: &mut Interp, call: &Call) -> Result<String> {
             // Variables of the environment come first, options last.
             Value::Hash(variables) if words.is_empty() => {
                 for (name, value) in variables.pairs() {
-                    line.push_str(&format!("{}={} ", ruby.to_s(&name)?, quoted(&ruby.to_s(&value)?)));
+                    let (name, value) = (ruby.to_s(&name)?, ruby.to_s(&value)?);
+                    line.extend([&name, "=", &quoted(&value), " "]);
                 }
             }
             Value::Hash(_) => {}

@@ -10,6 +10,10 @@ pub type Moment = (i64, u32);
 pub const FARTHEST: i64 = 100_000_000_000;
 
 const DAY: i64 = 86_400;
+
+/// Bytes before the tables of a file of time zones.
+const HEADER: usize = 44;
+
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -67,7 +71,6 @@ fn from_table(bytes: &[u8], at: i64) -> Option<Zone> {
         header.starts_with(b"TZif").then_some(())?;
         Some([number(0)?, number(1)?, number(2)?, number(3)?, number(4)?, number(5)?])
     };
-    const HEADER: usize = 44;
     let [utc, standard, leaps, times, types, letters] = counts(bytes)?;
     let first = HEADER + times * 5 + types * 6 + letters + leaps * 8 + standard + utc;
     let second = bytes.get(first..)?;

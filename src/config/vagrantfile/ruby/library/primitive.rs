@@ -192,7 +192,8 @@ fn address(ruby: &mut Interp, name: &str, call: &Call) -> Result<Value> {
 
 fn digest(ruby: &mut Interp, class: &str, text: &str) -> Result<Value> {
     use sha2::Digest as _;
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    let hex = |bytes: &[u8]| bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>();
     Ok(match class {
         "Digest::MD5" => hex(&md5::Md5::digest(text)),
         "Digest::SHA1" => hex(&sha1::Sha1::digest(text)),

@@ -91,8 +91,9 @@ fn quoted(text: &str, indent: usize) -> String {
         return format!("{mark}\n{}", lines.join("\n"));
     }
     let is_word = matches!(yaml::plain(text), Value::Str(_));
-    let special = text.starts_with(|c: char| "-?:,[]{}#&*!|>'\"%@` =".contains(c) || c.is_whitespace())
-        && !(text.starts_with('-') && text.len() > 1 && !text.starts_with("- ") && !text.starts_with("---"));
+    let special = text == "-"
+        || ["- ", "---"].iter().any(|start| text.starts_with(start))
+        || text.starts_with(|c: char| "?:,[]{}#&*!|>'\"%@` =".contains(c) || c.is_whitespace());
     let inner = text.contains(": ") || text.contains(" #") || text.ends_with([':', ' ']);
     if text.chars().any(char::is_control) {
         return show::quoted(text);
