@@ -11,6 +11,12 @@ targets=("$@")
 (($#)) || mapfile -t targets < <(cargo fuzz list)
 mkdir -p fuzz/corpus/machine_file
 cp Vagrantfile.example templates/*.toml fuzz/corpus/machine_file/
+mkdir -p fuzz/corpus/ruby
+for file in tests/vagrantfiles/*/Vagrantfile; do
+    name=${file%/Vagrantfile}
+    cp "$file" "fuzz/corpus/ruby/${name##*/}"
+done
+awk -v to=fuzz/corpus/ruby/snippet- 'BEGIN { n = 1 } /^%%$/ { n++; next } { print >(to n) }' tests/ruby/snippets.rb
 # Built like a release, but link-time optimisation of each target would take minutes.
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=2
 for target in "${targets[@]}"; do

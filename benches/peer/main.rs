@@ -2,7 +2,7 @@
 //!
 //! `VBOX_RS_TEST_BOX` names the demo box (`make bench` builds it and sets it). `VBOX_RS_BENCH_ROUNDS` (5) is the number
 //! of slow rounds, quick ones are five times as many. `VBOX_RS_BENCH_ONLY` names parts: quick, ssh, boot, add, parallel,
-//! pipeline, vagrant, convert, thousand, sizes.
+//! pipeline, vagrant, convert, thousand, ruby, sizes.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
 
 mod boxes;
 mod parts;
+mod ruby;
 mod server;
 mod stats;
 mod tool;
@@ -33,7 +34,7 @@ fn main() {
     let subject = tool::Subject::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
     let (mut rows, mut figures) = (Vec::new(), Vec::new());
-    let parts: [(&str, &dyn Fn() -> Vec<stats::Row>); 9] = [
+    let parts: [(&str, &dyn Fn() -> Vec<stats::Row>); 10] = [
         ("quick", &|| parts::quick(&subject, rounds * 5)),
         ("ssh", &|| vec![parts::ssh(&subject, rounds * 4)]),
         ("boot", &|| parts::boot(&subject, rounds)),
@@ -43,6 +44,7 @@ fn main() {
         ("vagrant", &|| boxes::vagrant(&subject, rounds).into_iter().collect()),
         ("convert", &|| vec![boxes::convert(&subject, rounds)]),
         ("thousand", &|| boxes::thousand(rounds * 5)),
+        ("ruby", &|| ruby::evaluation(rounds * 20)),
     ];
     for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
         rows.extend(measure());

@@ -1,7 +1,7 @@
 //! What commands share: whom to talk to, where things lie, which machines are meant.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Error, Global};
 use crate::config;
@@ -68,9 +68,30 @@ impl App {
 
     /// The project; what is odd about its machine file is told.
     pub(super) fn project(&self) -> Result<Project, Failure> {
-        let (project, warnings) = config::load(&config::find(&self.start()?)?)?;
+        let (project, warnings) = self.load(&config::find(&self.start()?)?)?;
         self.tell_warnings(&warnings);
         Ok(project)
+    }
+
+    /// Reads a machine file. Where it wants what takes the user's trust, the user is asked, if there is one to ask.
+    pub(super) fn load(&self, file: &Path) -> Result<(Project, Vec<config::Problem>), Failure> {
+        if self.global.trust {
+            return Ok(config::load_trusted(file, &Self::dirs()?)?);
+        }
+        let error = match config::load(file) {
+            Err(error) if error.wants_trust() => error,
+            other => return Ok(other?),
+        };
+        if let config::Error::Invalid { problems, .. } = &error
+            && self.ui.can_ask()
+        {
+            self.ui.block(&config::render(problems, self.ui.colors()));
+            let question = "Trust this machine file, so that it may run commands and change files on this computer";
+            if self.ui.confirm(question, "--trust")? {
+                return Ok(config::load_trusted(file, &Self::dirs()?)?);
+            }
+        }
+        Err(error.into())
     }
 
     /// Warnings about the machine file.
@@ -85,7 +106,7 @@ impl App {
     fn project_for(&self, names: &[String], tell: bool) -> Result<Option<Project>, Failure> {
         let by_id = !names.is_empty() && names.iter().all(|name| looks_like_id(name));
         match config::find(&self.start()?) {
-            Ok(file) => match config::load(&file) {
+            Ok(file) => match self.read(&file, tell) {
                 Ok((project, warnings)) => {
                     if tell {
                         self.tell_warnings(&warnings);
@@ -93,11 +114,16 @@ impl App {
                     Ok(Some(project))
                 }
                 Err(_) if by_id => Ok(None),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             },
             Err(_) if by_id => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whoever only looks or stops is not asked for trust.
+    fn read(&self, file: &Path, asks: bool) -> Result<(Project, Vec<config::Problem>), Failure> {
+        if asks || self.global.trust { self.load(file) } else { Ok(config::load(file)?) }
     }
 
     /// The machines that `names` mean, for commands that only look or stop: what is odd about the machine file is not

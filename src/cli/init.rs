@@ -66,7 +66,7 @@ impl Init {
 }
 
 /// Writes the whole file or nothing, and never over another one unless `force`.
-fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let failed = |source| Error::File { action: "write", path: path.into(), source };
     let dir = path.parent().unwrap_or(Path::new("/"));
     // The message of the temporary file would name a file that nobody knows.

@@ -17,6 +17,7 @@ mod exec;
 mod global_status;
 mod halt;
 mod help;
+mod import;
 mod init;
 mod logs;
 mod man;
@@ -121,6 +122,9 @@ struct Global {
     /// Fail at once when another command works on the same machine, instead of waiting for it
     #[arg(long, global = true)]
     no_wait: bool,
+    /// Let the machine file run commands and change files on this computer; remembered until it changes
+    #[arg(long, global = true)]
+    trust: bool,
     /// Look for the machine file in DIR and above (as with the variable VBOX_RS_CWD)
     #[arg(short = 'C', long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     directory: Option<PathBuf>,
@@ -151,6 +155,7 @@ enum Command {
     Package(package::Package),
     Validate(validate::Validate),
     Config(config::Config),
+    Import(import::Import),
     Adopt(adopt::Adopt),
     Box(box_::Box),
     Doctor(doctor::Doctor),
@@ -212,6 +217,7 @@ fn run(app: &App, command: Command) -> Done {
         Command::Package(args) => args.run(app),
         Command::Validate(args) => args.run(app),
         Command::Config(args) => args.run(app),
+        Command::Import(args) => args.run(app),
         Command::Adopt(args) => args.run(app),
         Command::Box(args) => args.run(app),
         Command::Doctor(args) => args.run(app),

@@ -26,7 +26,7 @@ pub(super) struct Validate {
 impl Validate {
     pub(super) fn run(&self, app: &App) -> Done {
         let file = config::find(&app.start()?)?;
-        let (project, warnings) = config::load(&file)?;
+        let (project, warnings) = app.load(&file)?;
         let findings: Vec<(&str, Finding)> = if self.ignore_provider {
             Vec::new()
         } else {

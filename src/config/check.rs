@@ -185,6 +185,14 @@ pub fn word(text: &str) -> Result<String, Complaint> {
     Ok(text.into())
 }
 
+/// A name as others choose it, in one line.
+pub fn line(text: &str) -> Result<String, Complaint> {
+    if text.trim().is_empty() || text.starts_with('-') || text.chars().any(char::is_control) {
+        return Err("must be one line, and not start with `-`".into());
+    }
+    Ok(text.into())
+}
+
 /// A variable that every shell can set.
 pub fn variable(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')

@@ -45,6 +45,17 @@ pub enum Error {
         /// The file.
         file: PathBuf,
     },
+    /// That the user trusts the file could not be remembered.
+    #[error("cannot remember that the machine file is trusted")]
+    Trust(#[source] crate::store::Error),
+    /// A machine of it cannot be said in TOML.
+    #[error("{} cannot be written as TOML with the same meaning: machine `{machine}`", file.display())]
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// The machine.
+        machine: String,
+    },
     /// Read, and not usable.
     #[error("{} has {}\n\n{rendered}", file.display(), counted(problems))]
     Invalid {
@@ -59,7 +70,10 @@ pub enum Error {
 
 impl Explain for Error {
     fn exit(&self) -> Exit {
-        Exit::MachineFile
+        match self {
+            Self::Trust(error) => error.exit(),
+            _ => Exit::MachineFile,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -72,11 +86,21 @@ impl Explain for Error {
             Self::NotUtf8 { .. } => Some("save it as UTF-8".into()),
             Self::Ruby { .. } => Some(
                 "write a Vagrantfile.toml beside it, which is read instead: \
-                 `vbox-rs init --output Vagrantfile.toml`"
+                 `vbox-rs import --output Vagrantfile.toml`"
                     .into(),
             ),
+            Self::Trust(error) => error.hint(),
+            Self::Import { .. } => Some("go on with the file in Ruby, and tell us what it says of this machine".into()),
             Self::Invalid { .. } => None,
         }
+    }
+}
+
+impl Error {
+    /// Whether nothing is wrong with the file but that it wants what `--trust` allows.
+    pub fn wants_trust(&self) -> bool {
+        let Self::Invalid { problems, .. } = self else { return false };
+        problems.iter().any(|problem| problem.refused)
     }
 }
 

@@ -43,6 +43,18 @@ pub fn read(file: &Path) -> Result<Vec<u8>, Error> {
     }
 }
 
+/// The user's own file in Ruby, which machine files in Ruby start from: in our configuration, or where Vagrant has it.
+pub fn user_file() -> Option<(PathBuf, String)> {
+    let ours = store::Dirs::from_env().ok().map(|dirs| dirs.config().to_owned());
+    let set = std::env::var_os("VAGRANT_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let theirs = set.or_else(|| Some(std::env::home_dir()?.join(".vagrant.d")));
+    ours.into_iter().chain(theirs).find_map(|dir| {
+        let path = std::path::absolute(dir.join("Vagrantfile")).ok()?;
+        let text = String::from_utf8(read(&path).ok()?).ok()?;
+        Some((path, text))
+    })
+}
+
 /// Whether a text that is no TOML is one of Vagrant's machine files.
 pub fn looks_like_ruby(text: &str) -> bool {
     text.lines().map(str::trim_start).any(|line| {

@@ -9,6 +9,7 @@
 mod check;
 mod error;
 mod find;
+mod import;
 mod layer;
 mod nearest;
 mod problem;
@@ -21,15 +22,17 @@ mod sections;
 pub mod size;
 pub mod spec;
 pub mod template;
+mod trust;
 mod vagrantfile;
 
 pub use error::Error;
 pub use find::{NAMES, find};
-pub use problem::{Label, Level, Problem, Source, render};
+pub use import::import;
+pub use problem::{Label, LeftOut, Level, Problem, Source, render};
 pub use resolved::to_toml;
 pub use schema::schema;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -39,6 +42,7 @@ use self::layer::{HostFile, Layer, Paths};
 use self::read::{Reader, Table};
 use self::resolve::Machine;
 use self::spec::Project;
+use crate::store::Dirs;
 
 /// No machine file is larger; a larger file is something else.
 pub const LIMIT: u64 = 1 << 20;
@@ -49,41 +53,65 @@ const MOST_MACHINES: usize = 1000;
 /// The machine's name where the file names none.
 const DEFAULT: &str = "default";
 
-/// Reads a machine file. The problems beside a project are warnings.
+/// Reads a machine file. The problems beside a project are warnings. One in Ruby runs commands and changes files only
+/// where the user said before that it may.
 pub fn load(file: &Path) -> Result<(Project, Vec<Problem>), Error> {
+    load_as(file, None)
+}
+
+/// As [`load`]; the user trusts the file, which is remembered.
+pub fn load_trusted(file: &Path, dirs: &Dirs) -> Result<(Project, Vec<Problem>), Error> {
+    load_as(file, Some(dirs))
+}
+
+fn load_as(file: &Path, trusting: Option<&Dirs>) -> Result<(Project, Vec<Problem>), Error> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let bytes = find::read(&file)?;
     let text = String::from_utf8(bytes).map_err(|source| error::not_utf8(&file, &source))?;
     let root = file.parent().unwrap_or(Path::new("/"));
     let here = std::env::current_dir().unwrap_or_default();
     let shown = file.strip_prefix(here).unwrap_or(&file).display().to_string();
-    read_text(Source { name: shown, text }, &file, root, true)
+    let known = || Dirs::from_env().is_ok_and(|dirs| trust::is_trusted(&dirs, &file, &text));
+    let trusted = find::looks_like_ruby(&text) && (trusting.is_some() || known());
+    let source = Arc::new(Source { name: shown, text });
+    let (project, problems, others) = read_text(&source, &file, root, Some(trusted))?;
+    if let Some(dirs) = trusting.filter(|_| trusted) {
+        trust::remember(dirs, &file, &source.text, &others).map_err(Error::Trust)?;
+    }
+    Ok((project, problems))
 }
 
 /// Reads the text of a machine file `file` whose relative paths start at `root`, without looking at the disk: files of
 /// the host that it names are not looked for, and Ruby, which may read files, is refused.
 pub fn parse(text: &str, file: &Path, root: &Path) -> Result<(Project, Vec<Problem>), Error> {
-    let source = Source { name: file.display().to_string(), text: text.to_owned() };
-    read_text(source, file, root, false)
+    let source = Arc::new(Source { name: file.display().to_string(), text: text.to_owned() });
+    read_text(&source, file, root, None).map(|(project, problems, _)| (project, problems))
 }
 
-fn read_text(source: Source, file: &Path, root: &Path, looks: bool) -> Result<(Project, Vec<Problem>), Error> {
-    let source = Arc::new(source);
+/// `trusted` is `None` where the disk is not looked at. Also the other files that a file in Ruby ran.
+fn read_text(
+    source: &Arc<Source>,
+    file: &Path,
+    root: &Path,
+    trusted: Option<bool>,
+) -> Result<(Project, Vec<Problem>, Vec<PathBuf>), Error> {
     let (tables, syntax) = DeTable::parse_recoverable(&source.text);
     let is_ruby = !syntax.is_empty() && find::looks_like_ruby(&source.text);
-    if is_ruby && !looks {
+    if is_ruby && trusted.is_none() {
         return Err(Error::Ruby { file: file.to_owned() });
     }
-    let mut reader = Reader::new(Arc::clone(&source));
+    let mut reader = Reader::new(Arc::clone(source));
     let paths = Paths { root, home: std::env::home_dir().filter(|home| home.is_absolute()), named: Vec::new().into() };
-    let machines = if is_ruby {
-        vagrantfile::machines(&reader, file, &source.text, &paths)
+    let (machines, others) = if is_ruby {
+        let (text, user) = (&source.text, find::user_file());
+        let trusted = trusted.unwrap_or_default();
+        vagrantfile::machines(&reader, &vagrantfile::Sources { file, text, user, trusted }, &paths)
     } else {
         reader.syntax(syntax);
-        machines(&reader, tables.get_ref(), &paths)
+        (machines(&reader, tables.get_ref(), &paths), Vec::new())
     };
-    project::check(&machines, &reader);
-    for named in paths.named.take().iter().filter(|named| looks && !named.path.exists()) {
+    project::check(&machines, &reader, is_ruby);
+    for named in paths.named.take().iter().filter(|named| trusted.is_some() && !named.path.exists()) {
         tell_missing(named, &reader);
     }
     let machines = machines.iter().map(|machine| resolve::spec(machine, root, &reader)).collect();
@@ -93,7 +121,16 @@ fn read_text(source: Source, file: &Path, root: &Path, looks: bool) -> Result<(P
         let rendered = render(&problems, false);
         return Err(Error::Invalid { file: file.to_owned(), problems, rendered });
     }
-    Ok((project, problems))
+    Ok((project, problems, others))
+}
+
+/// Runs the text of a machine file in Ruby, and forgets what it means: for the fuzzer.
+#[cfg(fuzzing)]
+pub fn run_ruby(text: &str, root: &Path) {
+    let reader = Reader::new(Arc::new(Source { name: "Vagrantfile".into(), text: text.to_owned() }));
+    let paths = Paths { root, home: None, named: Vec::new().into() };
+    let file = root.join("Vagrantfile");
+    vagrantfile::machines(&reader, &vagrantfile::Sources { file: &file, text, user: None, trusted: false }, &paths);
 }
 
 /// Only a warning: `status`, `halt` and `destroy` must not fail because a script is gone.

@@ -1,13 +1,14 @@
 //! What is wrong with a machine file, with the lines that show it.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Title, Origin, Renderer, Snippet};
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
 
 /// The text of a machine file and the name that problems are shown under.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Level {
     Error,
     /// The file can be used, but probably does not do what was meant.
     Warning,
+    /// Good to know, and nothing to mend.
+    Note,
 }
 
 impl fmt::Display for Level {
@@ -32,6 +35,7 @@ impl fmt::Display for Level {
         f.pad(match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         })
     }
 }
@@ -56,12 +60,30 @@ pub struct Problem {
     pub labels: Vec<Label>,
     /// What to write instead.
     pub help: Option<String>,
+    /// What the file asks for here and is not done; such problems are shown as one list.
+    pub left_out: Option<LeftOut>,
+    /// Whether it is a command or a change of the computer that was refused: `--trust` allows those.
+    pub refused: bool,
     source: Arc<Source>,
+}
+
+/// Something that a machine file asks for and that is not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// What it is, as the file has it.
+    pub what: String,
+    /// Why it is not done.
+    pub why: String,
+    /// Whether machines come out otherwise than the file says.
+    pub changes: bool,
+    /// File and line.
+    pub place: String,
 }
 
 impl Problem {
     pub(super) fn new(source: &Arc<Source>, level: Level, message: String) -> Self {
-        Self { level, message, labels: Vec::new(), help: None, source: Arc::clone(source) }
+        let source = Arc::clone(source);
+        Self { level, message, labels: Vec::new(), help: None, left_out: None, refused: false, source }
     }
 
     /// The file, as shown.
@@ -82,6 +104,7 @@ impl Problem {
         let level = match self.level {
             Level::Error => Title::ERROR,
             Level::Warning => Title::WARNING,
+            Level::Note => Title::NOTE,
         };
         let name: String = self.source.name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
         let mut group = Group::with_title(level.primary_title(harmless(&self.message)));
@@ -120,20 +143,49 @@ impl Problem {
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let position = self.position();
-        let mut map = serializer.serialize_struct("Problem", 6)?;
+        let mut map = serializer.serialize_struct("Problem", 7)?;
         map.serialize_field("level", &self.level.to_string())?;
         map.serialize_field("message", &self.message)?;
         map.serialize_field("file", self.file())?;
         map.serialize_field("line", &position.map(|(line, _)| line))?;
         map.serialize_field("column", &position.map(|(_, column)| column))?;
         map.serialize_field("help", &self.help)?;
+        map.serialize_field("left_out", &self.left_out)?;
         map.end()
     }
 }
 
-/// All problems, one under the other with an empty line between them.
+/// All problems, one under the other with an empty line between them; what is left out comes last, as one list.
 pub fn render(problems: &[Problem], colour: bool) -> String {
-    problems.iter().map(|problem| problem.render(colour)).collect::<Vec<_>>().join("\n\n")
+    let alone = problems.iter().filter(|problem| problem.left_out.is_none());
+    let mut blocks: Vec<_> = alone.map(|problem| problem.render(colour)).collect();
+    let left: Vec<_> = problems.iter().filter_map(|problem| problem.left_out.as_ref()).collect();
+    blocks.extend((!left.is_empty()).then(|| list(&left, colour)));
+    blocks.join("\n\n")
+}
+
+/// What changes the result first; each group in the order of the file.
+fn list(left: &[&LeftOut], colour: bool) -> String {
+    let changes = left.iter().any(|one| one.changes);
+    let level = if changes { Title::WARNING } else { Title::NOTE };
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let title = Group::with_title(level.primary_title("the machine file asks for what is not done here"));
+    let mut text = renderer.render(&[title]);
+    for (changes, heading) in [(true, "it changes the result:"), (false, "it makes no difference:")] {
+        let group: Vec<_> = left.iter().filter(|one| one.changes == changes).collect();
+        if group.is_empty() {
+            continue;
+        }
+        let width = group.iter().map(|one| one.place.chars().count()).max().unwrap_or_default();
+        // Writing into a string does not fail.
+        let _ = write!(text, "\n  {heading}");
+        for one in group {
+            let line = format!("{:width$}  {}: {}", one.place, one.what, one.why);
+            let line: String = line.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            let _ = write!(text, "\n    {}", harmless(&line));
+        }
+    }
+    text
 }
 
 /// The renderer shows ESC and its like as symbols, but lets the control characters U+0080 to U+009F through, and some
@@ -173,7 +225,26 @@ mod tests {
         assert_eq!(
             serde_json::to_value(&problem).unwrap(),
             serde_json::json!({"level": "error", "message": "unknown key `cpu`", "file": "Vagrantfile", "line": 2,
-                               "column": 1, "help": "did you mean `cpus`?"})
+                               "column": 1, "help": "did you mean `cpus`?", "left_out": null})
+        );
+    }
+
+    #[test]
+    fn what_is_left_out_is_one_list_with_what_matters_first() {
+        let left = |what: &str, changes, place: &str| {
+            let mut problem = problem("x", &[]);
+            let (what, why, place) = (what.to_owned(), "not yet".to_owned(), place.to_owned());
+            problem.left_out = Some(LeftOut { what, why, changes, place });
+            problem
+        };
+        let all = [left("a", false, "Vagrantfile:1"), problem("", &[]), left("b\u{1b}", true, "x.rb:12")];
+        let text = render(&all, false);
+        let (alone, list) = text.split_once("\n\n").unwrap();
+        assert!(alone.starts_with("error: unknown key"), "{alone}");
+        assert_eq!(
+            list,
+            "warning: the machine file asks for what is not done here\n  it changes the result:\n    x.rb:12  b?: not \
+             yet\n  it makes no difference:\n    Vagrantfile:1  a: not yet"
         );
     }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use toml::Spanned;
 
 use super::nearest::nearest;
-use super::read::Reader;
+use super::read::{Note, Reader};
 use super::resolve::Machine;
 use super::spec::{MachineSpec, Project, Protocol};
 
@@ -48,23 +48,30 @@ impl Project {
     }
 }
 
-/// Everything that concerns more than one machine.
-pub fn check(machines: &[Machine], reader: &Reader) {
-    check_boxes(machines, reader);
+/// Everything that concerns more than one machine. `of_vagrant` files are used as they are: what cannot work is told, and
+/// refused by the command that needs it.
+pub fn check(machines: &[Machine], reader: &Reader, of_vagrant: bool) {
+    check_boxes(machines, reader, of_vagrant);
     check_primary(machines, reader);
     check_dependencies(machines, reader);
-    check_ports(machines, reader);
+    check_ports(machines, reader, of_vagrant);
 }
 
-fn check_boxes(machines: &[Machine], reader: &Reader) {
+fn told(reader: &Reader, of_vagrant: bool, message: String) -> Note<'_> {
+    if of_vagrant { reader.warning(message) } else { reader.error(message) }
+}
+
+fn check_boxes(machines: &[Machine], reader: &Reader, of_vagrant: bool) {
     if reader.is_incomplete() {
         return;
     }
     for machine in machines.iter().filter(|machine| !machine.layer.has_box) {
         let help = "write `box = \"debian/bookworm64\"`, or the URL or path of a box";
         let note = match &machine.span {
-            Some(span) => reader.error(format!("machine `{}` has no box", machine.name)).at(span.clone(), ""),
-            None => reader.error("there is no `box`"),
+            Some(span) => {
+                told(reader, of_vagrant, format!("machine `{}` has no box", machine.name)).at(span.clone(), "")
+            }
+            None => told(reader, of_vagrant, "there is no `box`".into()),
         };
         note.help(help).push();
     }
@@ -181,19 +188,19 @@ fn claims(machine: &Machine) -> impl Iterator<Item = Claim<'_>> {
     forwarded.chain(machine.layer.ssh.port.as_ref().map(ssh))
 }
 
-fn check_ports(machines: &[Machine], reader: &Reader) {
+fn check_ports(machines: &[Machine], reader: &Reader, of_vagrant: bool) {
     let mut by_port: BTreeMap<u16, Vec<Claim<'_>>> = BTreeMap::new();
     for claim in machines.iter().flat_map(claims) {
         let others = by_port.entry(claim.port).or_default();
         // The first one is enough: one problem for each claim too many.
         if let Some(first) = others.iter().find(|first| first.meets(&claim)) {
-            tell_ports(first, &claim, reader);
+            tell_ports(first, &claim, reader, of_vagrant);
         }
         others.push(claim);
     }
 }
 
-fn tell_ports(first: &Claim<'_>, second: &Claim<'_>, reader: &Reader) {
+fn tell_ports(first: &Claim<'_>, second: &Claim<'_>, reader: &Reader, of_vagrant: bool) {
     let port = format!("{} port {} of the host", second.protocol, second.port);
     let help = if second.is_ssh {
         "choose another port, or leave it out for any free one"
@@ -202,7 +209,7 @@ fn tell_ports(first: &Claim<'_>, second: &Claim<'_>, reader: &Reader) {
     };
     if first.span == second.span {
         // Without names: however many machines inherit it, it is one problem.
-        let note = reader.error(format!("{port} is used by several machines"));
+        let note = told(reader, of_vagrant, format!("{port} is used by several machines"));
         return note.at(second.span.clone(), "every machine inherits this").help(help).push();
     }
     let message = if first.machine == second.machine {
@@ -211,6 +218,6 @@ fn tell_ports(first: &Claim<'_>, second: &Claim<'_>, reader: &Reader) {
         format!("{port} is used by the machines `{}` and `{}`", first.machine, second.machine)
     };
     let who = |claim: &Claim<'_>| format!("for `{}`", claim.machine);
-    let note = reader.error(message).help(help);
+    let note = told(reader, of_vagrant, message).help(help);
     note.at(second.span.clone(), who(second)).at(first.span.clone(), who(first)).push();
 }

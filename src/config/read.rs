@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::nearest::nearest;
-use super::problem::{Label, Level, Problem, Source};
+use super::problem::{Label, LeftOut, Level, Problem, Source};
 
 /// More problems of one level than anybody reads; a hostile file must not cost more.
 const MOST: usize = 100;
@@ -62,6 +62,15 @@ impl Reader {
 
     pub fn warning(&self, message: impl Into<String>) -> Note<'_> {
         Note { reader: self, problem: Problem::new(&self.source, Level::Warning, message.into()) }
+    }
+
+    pub fn note(&self, message: impl Into<String>) -> Note<'_> {
+        Note { reader: self, problem: Problem::new(&self.source, Level::Note, message.into()) }
+    }
+
+    /// Line and column show where; the file's name as shown.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Files what the parser of TOML says, without the errors that only follow from others.
@@ -125,6 +134,18 @@ impl Note<'_> {
 
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.problem.help = Some(help.into());
+        self
+    }
+
+    /// It is one of the list of what is not done.
+    pub fn left_out(mut self, left_out: LeftOut) -> Self {
+        self.problem.left_out = Some(left_out);
+        self
+    }
+
+    /// It is something that `--trust` allows.
+    pub fn refused(mut self) -> Self {
+        self.problem.refused = true;
         self
     }
 

@@ -19,12 +19,12 @@ pub fn to_toml(project: &Project) -> String {
     text
 }
 
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// The machine as the keys and values of a file.
-fn file_keys(machine: &MachineSpec) -> Map<String, Value> {
+pub(super) fn file_keys(machine: &MachineSpec) -> Map<String, Value> {
     let Ok(Value::Object(mut keys)) = serde_json::to_value(machine) else { return Map::new() };
     keys.shift_remove("name");
     if let Some(memory) = machine.memory {
@@ -52,19 +52,20 @@ fn environment(provisioner: &mut Value) {
     provisioner["env"] = Value::Object(variables);
 }
 
-fn table(text: &mut String, path: &str, keys: &Map<String, Value>) {
+/// One table and all in it.
+pub(super) fn table(text: &mut String, path: &str, keys: &Map<String, Value>) {
     let is_table = |value: &Value| match value {
         Value::Object(_) => true,
         Value::Array(items) => items.first().is_some_and(Value::is_object),
         _ => false,
     };
-    // A table of tables needs no header of its own.
-    if !keys.values().all(is_table) || keys.is_empty() {
+    // A table of tables needs no header of its own, the top of the file none at all.
+    if !path.is_empty() && (!keys.values().all(is_table) || keys.is_empty()) {
         let _ = writeln!(text, "\n[{path}]");
     }
     values(text, keys.iter().filter(|(_, value)| !is_table(value)));
     for (name, value) in keys.iter().filter(|(_, value)| is_table(value)) {
-        let path = format!("{path}.{}", key(name));
+        let path = if path.is_empty() { key(name) } else { format!("{path}.{}", key(name)) };
         match value {
             Value::Object(inner) => table(text, &path, inner),
             Value::Array(items) => {
@@ -102,7 +103,7 @@ fn inline(value: &Value) -> String {
     }
 }
 
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if bare { name.to_owned() } else { quoted(name) }
 }

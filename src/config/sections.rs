@@ -52,7 +52,7 @@ pub fn forwarded_port(mut table: Table<'_, '_>) -> Option<Spanned<ForwardedPort>
     let host_ip = table.parsed("host_ip", check::ip);
     let protocol = table.choice("protocol", &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)]);
     let auto_correct = table.boolean("auto_correct");
-    let id = table.parsed("id", check::word);
+    let id = table.parsed("id", check::line);
     if id.as_ref().is_some_and(|id| id.get_ref() == "ssh") {
         let note = table.reader().warning("this port is not used for SSH: `id = \"ssh\"` has no meaning here");
         note.at(table.span(), "").help("choose the host's port for SSH by `port` in `[ssh]`").push();
@@ -78,13 +78,14 @@ pub fn private_network(mut table: Table<'_, '_>) -> PrivateNetwork {
     if let (Some(prefix), false) = (&prefix, table.has("ip")) {
         table.refuse("prefix", prefix.span(), "without `ip` there is no network to measure");
     }
-    let name = table.parsed("name", check::word);
+    let name = table.parsed("name", check::line);
     table.finish();
     PrivateNetwork { ip: plain(ip), prefix: plain(prefix), name: plain(name) }
 }
 
 pub fn public_network(mut table: Table<'_, '_>) -> PublicNetwork {
-    let bridge = table.parsed("bridge", check::word);
+    // `en0: Wi-Fi (AirPort)` is one.
+    let bridge = table.parsed("bridge", check::line);
     let ip = table.parsed("ip", check::ip);
     table.finish();
     PublicNetwork { bridge: plain(bridge), ip: plain(ip) }

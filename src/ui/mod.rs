@@ -280,10 +280,16 @@ impl Ui {
 
     /// Asks y/N on the terminal. `question` without its question mark; `flag` is what answers yes without asking.
     pub fn confirm(&self, question: &str, flag: &'static str) -> Result<bool, Error> {
-        if self.settings.no_tty || self.settings.json || self.settings.machine_readable || !io::stdin().is_terminal() {
+        if !self.can_ask() {
             return Err(Error::Unanswered { question: question.into(), flag });
         }
         self.aside(|| prompt::confirm(question, &mut io::stdin().lock(), &mut io::stderr().lock()))
+    }
+
+    /// Whether there is somebody to ask.
+    pub fn can_ask(&self) -> bool {
+        let for_programs = self.settings.no_tty || self.settings.json || self.settings.machine_readable;
+        !for_programs && io::stdin().is_terminal()
     }
 
     fn tell(&self, line: &str) {

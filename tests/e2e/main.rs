@@ -16,6 +16,7 @@ mod package;
 mod projects;
 mod readme;
 mod records;
+mod ruby;
 mod several;
 mod together;
 mod world;

@@ -2,20 +2,20 @@
 //! counts and lists grow, as in Vagrant.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::rc::Rc;
 
+use indexmap::IndexMap;
 use toml::Spanned;
 
+use super::provision::Draft;
 use super::ruby::{At, Interp, Value};
 use super::section::Setting;
+use crate::config::check;
 use crate::config::layer::{Layer, Paths};
 use crate::config::nearest::nearest;
+use crate::config::problem::LeftOut;
 use crate::config::read::{Complaint, Reader};
-use crate::config::sections::Folder;
-use crate::config::spec::{FolderType, ForwardedPort, PrivateNetwork, Protocol, PublicNetwork, SyncedFolder};
-use crate::config::{check, size};
 
 /// Settings that change nothing here, and why.
 const HARMLESS: &[(&str, &str)] = &[
@@ -26,6 +26,9 @@ const HARMLESS: &[(&str, &str)] = &[
     ("allow_fstab_modification", "/etc/fstab is not touched"),
     ("ignore_box_vagrantfile", "a box's own Ruby is never run"),
     ("guest", "the guest tells what it is"),
+    ("boot_mode", "machines run without a window"),
+    ("name", "the name comes from `config.vm.define`"),
+    ("box_download_disable_ssl_revoke_best_effort", "it is for Windows hosts"),
     ("allowed_synced_folder_types", "the folder's own type counts"),
     ("base_address", "the hypervisor's own network is used"),
 ];
@@ -42,7 +45,6 @@ const NOT_YET: &[&str] = &[
     "box_download_options",
     "box_server_url",
     "allow_hosts_modification",
-    "box_download_disable_ssl_revoke_best_effort",
 ];
 
 /// What `config.vm` knows.
@@ -65,6 +67,26 @@ const VM: &[&str] = &[
     "provider",
     "define",
     "disk",
+    // Of the first version of the configuration.
+    "forward_port",
+    "share_folder",
+    "customize",
+    "auto_port_range",
+];
+
+/// What `config.ssh` says of how Vagrant itself waits and works.
+const SSH_HARMLESS: &[(&str, &str)] = &[
+    ("max_tries", "`boot_timeout` says how long to wait"),
+    ("timeout", "`boot_timeout` says how long to wait"),
+    ("connect_retries", "`boot_timeout` says how long to wait"),
+    ("connect_retry_delay", "`boot_timeout` says how long to wait"),
+    ("verify_host_key", "the guest's key is always verified"),
+    ("keys_only", "only the machine's own keys are offered"),
+    ("paranoid", "the guest's key is always verified"),
+    ("dsa_authentication", "ed25519 is used"),
+    ("disable_deprecated_algorithms", "none is used"),
+    ("compression", "the way to the guest is short"),
+    ("key_type", "ed25519 is used"),
 ];
 
 /// What `config.ssh` knows and we do not do.
@@ -75,18 +97,10 @@ const SSH_NOT_YET: &[&str] = &[
     "pty",
     "proxy_command",
     "forward_env",
-    "sudo_command",
     "export_command_template",
     "config",
     "remote_user",
-    "verify_host_key",
-    "keys_only",
-    "key_type",
-    "compression",
-    "dsa_authentication",
-    "connect_retries",
-    "connect_retry_delay",
-    "disable_deprecated_algorithms",
+    "sudo_command",
 ];
 
 /// What settings are read with.
@@ -95,7 +109,28 @@ pub struct Applying<'a> {
     pub reader: &'a Reader,
     pub paths: &'a Paths<'a>,
     /// What was said already: machines inherit, and once is enough.
-    pub said: HashSet<(usize, String)>,
+    pub said: HashSet<(u16, u32, String)>,
+    /// What several levels say of one thing: it is read when all have spoken.
+    pub gathered: Gathered,
+}
+
+/// Networks, folders and provisioners of one machine: a later level may add to what an earlier one said of them.
+#[derive(Default)]
+pub struct Gathered {
+    /// The file, the machine, the provider's overrides, ….
+    pub level: usize,
+    pub networks: IndexMap<String, Several>,
+    pub folders: IndexMap<String, Several>,
+    pub provisioners: Vec<Draft>,
+}
+
+/// One network or folder.
+pub struct Several {
+    /// The kind of network, or the folder on the host.
+    pub what: Value,
+    pub options: IndexMap<Rc<str>, Value>,
+    pub at: At,
+    pub level: usize,
 }
 
 impl Applying<'_> {
@@ -106,11 +141,14 @@ impl Applying<'_> {
 
     /// With the file's name before it where the place lies in another file.
     fn placed(&self, at: At, message: String) -> String {
-        if at.file == 0 {
-            message
-        } else {
-            format!("{}:{}: {message}", self.ruby.file_path(at.file), self.ruby.line_of(at))
-        }
+        if at.file == 0 { message } else { format!("{}: {message}", self.place(at)) }
+    }
+
+    /// File and line.
+    fn place(&self, at: At) -> String {
+        let path = if at.file == 0 { self.reader.source().name.clone() } else { self.ruby.file_path(at.file) };
+        let root = format!("{}/", self.paths.root.display());
+        format!("{}:{}", path.strip_prefix(&root).unwrap_or(&path), self.ruby.line_of(at))
     }
 
     pub fn error(&self, at: At, message: String, complaint: Complaint) {
@@ -124,9 +162,13 @@ impl Applying<'_> {
     /// Something that the file asks and that is not done.
     pub fn left_out(&mut self, at: At, what: &str, why: &str, changes: bool) {
         let message = format!("{what} {}", if changes { "is left out" } else { "is not needed" });
-        if self.said.insert((at.start as usize, message.clone())) {
-            self.reader.warning(self.placed(at, message)).at(Self::span(at), why).push();
+        if !self.said.insert((at.file, at.start, message.clone())) {
+            return;
         }
+        let left = LeftOut { what: what.to_owned(), why: why.to_owned(), changes, place: self.place(at) };
+        let message = self.placed(at, message);
+        let note = if changes { self.reader.warning(message) } else { self.reader.note(message) };
+        note.at(Self::span(at), why).left_out(left).push();
     }
 
     /// A text, number or symbol as text; `nil` is none.
@@ -192,6 +234,7 @@ impl Applying<'_> {
                 layer.has_box = !value.is_nil();
                 layer.box_name = self.checked(at, "box", &value, |text| check::box_source(text, paths));
             }
+            "box_version" if value.text().is_some_and(|text| text.trim().is_empty()) => {}
             "box_version" => layer.box_version = self.checked(at, "box_version", &value, check::version_constraint),
             "box_url" => {
                 let urls = self.texts(at, "box_url", &value);
@@ -202,6 +245,13 @@ impl Applying<'_> {
                 layer.box_url = self.checked(at, "box_url", &first, |text| check::box_url(text, paths));
             }
             "box_download_checksum" => {
+                let digits = value.text().map_or(0, |text| text.trim().len());
+                if matches!(digits, 0 | 32 | 40 | 96) {
+                    if digits > 0 {
+                        self.left_out(at, "`box_download_checksum`", "only sha256 and sha512 are checked", true);
+                    }
+                    return;
+                }
                 layer.box_checksum = self.checked(at, "box_download_checksum", &value, |text| {
                     let kind = match text.len() {
                         64 => "sha256:",
@@ -219,19 +269,21 @@ impl Applying<'_> {
             "graceful_halt_timeout" => layer.graceful_halt_timeout = self.number(at, "graceful_halt_timeout", &value),
             "post_up_message" => layer.post_up_message = self.text(at, "post_up_message", &value),
             "base_mac" => layer.mac = self.checked(at, "base_mac", &value, check::mac),
-            "usable_port_range" => {
+            "usable_port_range" | "auto_port_range" => {
                 if let Value::Range(range) = &value {
                     let low = self.number(at, "usable_port_range", &range.low);
                     layer.usable_port_range = low.zip(self.number(at, "usable_port_range", &range.high));
                 }
             }
-            "network" => self.network(layer, setting),
-            "synced_folder" => self.synced_folder(layer, setting),
-            "provision" => self.provision(layer, setting),
+            "network" => self.network(setting),
+            "forward_port" => self.forward_port(setting),
+            "synced_folder" => self.synced_folder(setting),
+            "share_folder" => self.share_folder(setting),
+            "provision" => self.provision(setting),
             "disk" => self.disk(layer, setting),
-            "communicator" if value.text().as_deref() == Some("ssh") => {}
-            // These lead to machines and providers, which are read by themselves.
-            "provider" | "define" | "box_architecture" => {}
+            "communicator" if matches!(value.text().as_deref(), None | Some("ssh")) => {}
+            // These say nothing alone, or lead to machines and providers, which are read by themselves.
+            "cloud_init_first_boot_only" | "provider" | "define" | "box_architecture" | "customize" => {}
             name => self.other(name, at, "config.vm", VM),
         }
     }
@@ -240,6 +292,10 @@ impl Applying<'_> {
     fn other(&mut self, name: &str, at: At, section: &str, known: &[&str]) {
         let shown = format!("`{section}.{name}`");
         if let Some((_, why)) = HARMLESS.iter().find(|(other, _)| *other == name) {
+            return self.left_out(at, &shown, why, false);
+        }
+        let of_ssh = SSH_HARMLESS.iter().find(|(other, _)| section == "config.ssh" && *other == name);
+        if let Some((_, why)) = of_ssh {
             return self.left_out(at, &shown, why, false);
         }
         if NOT_YET.contains(&name) || SSH_NOT_YET.contains(&name) {
@@ -286,174 +342,20 @@ impl Applying<'_> {
         }
     }
 
-    fn network(&mut self, layer: &mut Layer, setting: &Setting) {
-        match setting.value().text().as_deref() {
-            Some("forwarded_port") => self.forwarded_port(layer, setting),
-            Some("private_network") => {
-                let mut network = PrivateNetwork { ip: None, prefix: None, name: None };
-                for (key, value) in Self::options(setting) {
-                    match &*key {
-                        "ip" => network.ip = self.checked(setting.at, "ip", &value, check::ip),
-                        "netmask" => network.prefix = self.checked(setting.at, "netmask", &value, prefix),
-                        "name" | "virtualbox__intnet" | "libvirt__network_name" => {
-                            network.name = value.text().map(|name| name.to_string());
-                        }
-                        "type" if value.text().as_deref() == Some("dhcp") => {}
-                        other => self.left_out(
-                            setting.at,
-                            &format!("`{other}` of a private network"),
-                            "not supported yet",
-                            true,
-                        ),
-                    }
-                }
-                network.prefix = network.prefix.filter(|_| network.ip.is_some());
-                layer.private_networks.push(network);
-            }
-            Some("public_network") => {
-                let mut network = PublicNetwork { bridge: None, ip: None };
-                for (key, value) in Self::options(setting) {
-                    match &*key {
-                        "ip" => network.ip = self.checked(setting.at, "ip", &value, check::ip),
-                        "bridge" | "dev" => {
-                            network.bridge = self.texts(setting.at, "bridge", &value).into_iter().next();
-                        }
-                        "type" if value.text().as_deref() == Some("dhcp") => {}
-                        other => self.left_out(
-                            setting.at,
-                            &format!("`{other}` of a public network"),
-                            "not supported yet",
-                            true,
-                        ),
-                    }
-                }
-                layer.public_networks.push(network);
-            }
-            _ => self.error(
-                setting.at,
-                "this kind of network is not known".into(),
-                Complaint::from("").help("`forwarded_port`, `private_network` and `public_network` are"),
-            ),
-        }
-    }
-
-    fn forwarded_port(&mut self, layer: &mut Layer, setting: &Setting) {
-        let at = setting.at;
-        let mut guest = None;
-        let mut port = ForwardedPort {
-            guest: 0,
-            host: None,
-            host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            protocol: Protocol::Tcp,
-            auto_correct: false,
-            id: None,
-        };
-        for (key, value) in Self::options(setting) {
-            match &*key {
-                "guest" => guest = self.number(at, "guest", &value),
-                "host" => port.host = self.number(at, "host", &value),
-                "host_ip" if value.text().as_deref() == Some("") => {}
-                "host_ip" => port.host_ip = self.checked(at, "host_ip", &value, check::ip).unwrap_or(port.host_ip),
-                "protocol" if value.text().as_deref() == Some("udp") => port.protocol = Protocol::Udp,
-                "protocol" => {}
-                "auto_correct" => port.auto_correct = value.truthy(),
-                "id" => port.id = value.text().map(|id| id.to_string()),
-                other => self.left_out(at, &format!("`{other}` of a forwarded port"), "not supported yet", true),
-            }
-        }
-        let Some(guest) = guest else {
-            return self.error(at, "a forwarded port without `guest`".into(), "".into());
-        };
-        port.guest = guest;
-        if port.id.as_deref() == Some("ssh") {
-            // Vagrant's own forwarding under another number, which `auto_correct` may move.
-            let chosen = port.host.filter(|_| !port.auto_correct).map(|host| Spanned::new(Self::span(at), host));
-            layer.ssh.port = chosen;
-            return;
-        }
-        // A later rule for the same port of the guest and the same id replaces the earlier one.
-        layer.forwarded_ports.retain(|other| port.id.is_none() || other.get_ref().id != port.id);
-        layer.forwarded_ports.push(Spanned::new(Self::span(at), port));
-    }
-
-    fn synced_folder(&mut self, layer: &mut Layer, setting: &Setting) {
-        let at = setting.at;
-        let host = setting.value();
-        let guest = setting.args.get(1).cloned().unwrap_or(Value::Nil);
-        let mut disabled = false;
-        let mut spec = SyncedFolder {
-            host: self.paths.root.to_owned(),
-            guest: String::new(),
-            kind: FolderType::default(),
-            create: false,
-            owner: None,
-            group: None,
-            exclude: Vec::new(),
-            args: None,
-        };
-        for (key, value) in Self::options(setting) {
-            match &*key {
-                "disabled" => disabled = value.truthy(),
-                "create" => spec.create = value.truthy(),
-                "owner" => spec.owner = self.text(at, "owner", &value),
-                "group" => spec.group = self.text(at, "group", &value),
-                "type" => self.folder_type(at, &value, &mut spec.kind),
-                "nfs" if value.truthy() => spec.kind = FolderType::Nfs,
-                "nfs" | "id" => {}
-                "rsync__exclude" => spec.exclude = self.texts(at, "rsync__exclude", &value),
-                "rsync__args" => spec.args = Some(self.texts(at, "rsync__args", &value)),
-                other => self.left_out(at, &format!("`{other}` of a synced folder"), "not supported yet", true),
-            }
-        }
-        let Some(place) = self.checked(at, "synced_folder", &guest, check::guest_folder) else { return };
-        spec.guest = place;
-        let paths = self.paths;
-        if let Some(host) = self.checked(at, "synced_folder", &host, |text| paths.resolve(text)) {
-            spec.host = host;
-        }
-        if !disabled && !spec.create {
-            self.paths.expect("folder", &Spanned::new(Self::span(at), spec.host.clone()));
-        }
-        layer.folders.push(Folder { spec, disabled, span: Self::span(at) });
-    }
-
-    fn folder_type(&mut self, at: At, value: &Value, kind: &mut FolderType) {
-        match value.text().as_deref() {
-            None | Some("rsync") => *kind = FolderType::Rsync,
-            Some("nfs") => *kind = FolderType::Nfs,
-            Some("smb") => *kind = FolderType::Smb,
-            Some("virtualbox") => *kind = FolderType::Virtualbox,
-            Some("virtiofs") => *kind = FolderType::Virtiofs,
-            Some("9p") => *kind = FolderType::NineP,
-            Some(other) => {
-                self.left_out(at, &format!("the type `{other}` of a synced folder"), "the default is used", true);
-            }
-        }
-    }
-
-    /// `config.vm.disk :disk, size: "40GB", primary: true`.
-    fn disk(&mut self, layer: &mut Layer, setting: &Setting) {
-        let options = Self::options(setting);
-        let get = |name: &str| options.iter().find(|(key, _)| &**key == name).map(|(_, value)| value.clone());
-        let is_primary = get("primary").is_some_and(|value| value.truthy());
-        let is_disk = setting.value().text().as_deref() == Some("disk");
-        match get("size").and_then(|size| size.text()).map(|size| size::parse(&size)) {
-            Some(Ok(mib)) if is_primary && is_disk => layer.disk = Some(mib * size::MIB),
-            _ => self.left_out(setting.at, "a disk besides the first", "not supported yet", true),
-        }
+    /// Reads what was gathered, when every level has spoken.
+    pub fn conclude(&mut self, layer: &mut Layer) {
+        let gathered = std::mem::take(&mut self.gathered);
+        self.networks(layer, &gathered.networks);
+        self.folders(layer, &gathered.folders);
+        self.provisioners(layer, &gathered.provisioners);
     }
 }
 
-/// `255.255.255.0` is 24.
-fn prefix(text: &str) -> Result<u8, Complaint> {
-    if let Ok(length @ 1..=32) = text.trim_start_matches('/').parse() {
-        return Ok(length);
+/// A text, number or boolean as text, without asking the program's own methods.
+pub fn word_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Int(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        other => other.text().map(|text| text.to_string()),
     }
-    let mask: Ipv4Addr =
-        text.parse().map_err(|_| Complaint::from("not a netmask").help("for instance 255.255.255.0"))?;
-    let bits = u32::from(mask);
-    if bits == 0 || bits.leading_ones() + bits.trailing_zeros() != 32 {
-        return Err(Complaint::from("not a netmask").help("for instance 255.255.255.0"));
-    }
-    Ok(u8::try_from(bits.leading_ones()).unwrap_or(32))
 }

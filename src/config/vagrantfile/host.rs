@@ -1,10 +1,11 @@
 //! What a machine file may see of the computer: the environment, the files of its project and of the user's home, and the
-//! answers to a few harmless commands. Nothing is run and nothing is written.
+//! answers to common harmless commands. Running others and changing files takes the user's trust.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use super::ruby::{Host, Output, Stream};
+use super::vagrant::Installed;
 
 /// Files of the system that tell what kind of computer it is.
 const SYSTEM: &[&str] =
@@ -14,19 +15,27 @@ const SYSTEM: &[&str] =
 pub struct Policy {
     root: PathBuf,
     home: PathBuf,
+    /// Whether the user trusts the file with the computer.
+    trusted: bool,
     /// What the file prints.
     pub printed: RefCell<String>,
+    /// Plugins of Vagrant that the file believes to have installed.
+    pub installed: Installed,
+    /// It wants to start Vagrant anew, now that they are.
+    pub again: RefCell<bool>,
 }
 
 impl Policy {
-    pub fn new(root: &Path, home: Option<PathBuf>) -> Self {
-        Self { root: root.to_owned(), home: home.unwrap_or_else(|| "/".into()), printed: RefCell::default() }
+    pub fn new(root: &Path, home: Option<PathBuf>, trusted: bool) -> Self {
+        Self {
+            root: root.to_owned(),
+            home: home.unwrap_or_else(|| "/".into()),
+            trusted,
+            printed: RefCell::default(),
+            installed: Installed::default(),
+            again: RefCell::default(),
+        }
     }
-}
-
-/// A line of the kernel's about itself.
-fn kernel(name: &str) -> String {
-    std::fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).unwrap_or_default().trim().to_owned()
 }
 
 impl Host for Policy {
@@ -41,6 +50,9 @@ impl Host for Policy {
     }
 
     fn may_read(&self, path: &Path) -> bool {
+        if self.trusted {
+            return true;
+        }
         // Links count as what they lead to.
         let Ok(real) = path.canonicalize() else { return false };
         let below = |folder: &Path| {
@@ -49,20 +61,34 @@ impl Host for Policy {
         below(&self.root) || below(&self.home) || SYSTEM.contains(&path.to_str().unwrap_or_default())
     }
 
-    fn command(&self, line: &str) -> Result<Output, String> {
-        let text = match line.trim() {
-            "hostname" | "uname -n" => kernel("hostname"),
-            "uname" | "uname -s" => kernel("ostype"),
-            "uname -r" => kernel("osrelease"),
-            "uname -m" | "arch" => std::env::consts::ARCH.to_owned(),
-            "nproc" | "nproc --all" => std::thread::available_parallelism().map_or(1, usize::from).to_string(),
-            other => return Err(format!("it wants to run a command on this computer: `{other}`")),
-        };
-        Ok(Output { text: text + "\n", status: 0 })
+    /// Many files install plugins by themselves and then start Vagrant anew. Both is only noted: no plugin runs here.
+    fn answer(&self, line: &str) -> Option<Output> {
+        let words: Vec<&str> = line.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
+        match words[..] {
+            ["vagrant", "plugin", verb, ref names @ ..] => {
+                if matches!(verb, "install" | "update") {
+                    let names = names.iter().take_while(|name| !name.starts_with('-') && **name != "&&");
+                    self.installed.borrow_mut().extend(names.map(|name| (*name).to_owned()));
+                }
+                Some(Output::default())
+            }
+            ["vagrant", "--version" | "-v"] => {
+                Some(Output { text: format!("Vagrant {}\n", super::vagrant::VERSION), status: 0 })
+            }
+            _ => None,
+        }
+    }
+
+    fn may_run(&self, line: &str) -> Result<(), String> {
+        if line.split_whitespace().next() == Some("vagrant") {
+            *self.again.borrow_mut() = true;
+            return Err(format!("it wants to start Vagrant itself: `{line}`"));
+        }
+        if self.trusted { Ok(()) } else { Err(format!("it wants to run a command on this computer: `{line}`")) }
     }
 
     fn may_write(&self, path: &Path) -> Result<(), String> {
-        Err(format!("it wants to change {}", path.display()))
+        if self.trusted { Ok(()) } else { Err(format!("it wants to change {}", path.display())) }
     }
 
     fn print(&self, text: &str, _to: Stream) {

@@ -1,22 +1,21 @@
 //! Runs a machine file and makes the machines that it defines.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use toml::Spanned;
 
-use super::apply::Applying;
+use super::apply::{Applying, Gathered};
 use super::host::Policy;
+use super::plugins;
 use super::provide::PREFERRED;
 use super::ruby::{Bounds, Flow, Host, HostObject, Interp, Proc, StopKind, Value};
-use super::section::{Config, Section, Setting};
+use super::section::{Config, Kind, Section, Setting};
 use super::vagrant;
 use crate::config::layer::{Layer, Paths};
 use crate::config::read::Reader;
-use crate::config::resolve::{DEFAULT_FOLDER, Machine};
-use crate::config::sections::Folder;
-use crate::config::spec::{FolderType, SyncedFolder};
+use crate::config::resolve::Machine;
 use crate::config::{DEFAULT, MOST_MACHINES, check};
 
 /// A machine that `config.vm.define` names.
@@ -25,56 +24,101 @@ struct Defined {
     at: super::ruby::At,
     primary: Option<bool>,
     autostart: Option<bool>,
+    blocks: Vec<Rc<Proc>>,
     config: Rc<Config>,
+    /// What the whole file said when the machine's own blocks had run: they may add to it, and those of later machines
+    /// may, too.
+    above: Rc<Config>,
 }
 
-/// The machines of the file; problems go to the reader.
-pub fn machines(reader: &Reader, file: &Path, text: &str, paths: &Paths<'_>) -> Vec<Machine> {
-    let policy = Rc::new(Policy::new(paths.root, paths.home.clone()));
-    let mut ruby = Interp::new(Rc::clone(&policy) as Rc<dyn Host>, Bounds::default());
-    let vagrant = vagrant::define(&mut ruby);
-    let machines = match run(&mut ruby, &vagrant, file, text) {
-        Ok((root, defined)) => made(&mut ruby, reader, paths, &root, &defined),
-        Err(flow) => {
-            tell(&mut ruby, reader, flow);
-            Vec::new()
+/// What a run is given besides the file.
+pub struct Sources<'a> {
+    /// The machine file, and its text.
+    pub file: &'a Path,
+    pub text: &'a str,
+    /// The user's own file, which all projects start from.
+    pub user: Option<(PathBuf, String)>,
+    /// Whether the file may run commands and change files.
+    pub trusted: bool,
+}
+
+/// The machines of the file; problems go to the reader. Also the other files that were run.
+pub fn machines(reader: &Reader, sources: &Sources<'_>, paths: &Paths<'_>) -> (Vec<Machine>, Vec<PathBuf>) {
+    let mut installed = Vec::new();
+    // A file that installs plugins by itself starts Vagrant anew then; once is enough.
+    for round in 0..2 {
+        let policy = Rc::new(Policy::new(paths.root, paths.home.clone(), sources.trusted));
+        policy.installed.borrow_mut().append(&mut installed);
+        let mut ruby = Interp::new(Rc::clone(&policy) as Rc<dyn Host>, Bounds::default());
+        let vagrant = vagrant::define(&mut ruby, Rc::clone(&policy.installed));
+        let machines = match run(&mut ruby, &vagrant, sources) {
+            Ok(levels) => made(&mut ruby, reader, paths, &levels, &vagrant),
+            Err(_) if round == 0 && *policy.again.borrow() && !policy.installed.borrow().is_empty() => {
+                installed = policy.installed.take();
+                continue;
+            }
+            Err(flow) => {
+                tell(&mut ruby, reader, flow);
+                Vec::new()
+            }
+        };
+        let printed = policy.printed.borrow();
+        if !printed.trim().is_empty() {
+            reader.note(format!("the file says: {}", printed.trim_end())).push();
         }
-    };
-    let printed = policy.printed.borrow();
-    if !printed.trim().is_empty() {
-        reader.warning(format!("the file says: {}", printed.trim_end())).push();
+        let files = ruby.files.iter().skip(1).map(|file| file.path.clone()).collect();
+        return (machines, files);
     }
-    machines
+    (Vec::new(), Vec::new())
 }
 
-/// Runs the file, then the blocks of `Vagrant.configure`, then those of the machines: as Vagrant does, which is why files
+/// What the files wrote: of the user's own file, of the machine file, of each machine.
+struct Levels {
+    user: Rc<Config>,
+    root: Rc<Config>,
+    defined: Vec<Defined>,
+}
+
+/// Runs the files, then the blocks of `Vagrant.configure`, then those of the machines: as Vagrant does, which is why files
 /// may use below what they define further down.
-fn run(
-    ruby: &mut Interp,
-    vagrant: &vagrant::Vagrant,
-    file: &Path,
-    text: &str,
-) -> Result<(Rc<Config>, Vec<Defined>), Flow> {
-    ruby.run(file.to_owned(), text)?;
-    let root = Config::new();
-    let blocks = vagrant.blocks.borrow().clone();
-    for block in &blocks {
-        ruby.yield_to(block, vec![Value::Host(Rc::clone(&root) as Rc<dyn HostObject>)])?;
+fn run(ruby: &mut Interp, vagrant: &vagrant::Vagrant, sources: &Sources<'_>) -> Result<Levels, Flow> {
+    ruby.run(sources.file.to_owned(), sources.text)?;
+    let of_project = vagrant.blocks.take();
+    if let Some((path, text)) = &sources.user {
+        ruby.run(path.clone(), text)?;
+    }
+    let of_user = vagrant.blocks.take();
+    let (user, root) = (Config::new(), Config::new());
+    for (blocks, config) in [(of_user, &user), (of_project, &root)] {
+        for block in &blocks {
+            ruby.yield_to(block, vec![Value::Host(Rc::clone(config) as Rc<dyn HostObject>)])?;
+        }
     }
     let mut defined: Vec<Defined> = Vec::new();
-    let calls = root.log("vm").into_iter().filter(|setting| &*setting.name == "define");
+    let calls = user.log("vm").into_iter().chain(root.log("vm")).filter(|setting| &*setting.name == "define");
     for setting in calls.take(2 * MOST_MACHINES) {
-        define(ruby, &mut defined, &setting)?;
+        define(ruby, &mut defined, &setting, &root)?;
     }
-    Ok((root, defined))
+    let mut above = root.copy();
+    for machine in &mut defined {
+        ruby.at = machine.at;
+        for block in &machine.blocks {
+            ruby.yield_to(block, vec![Value::Host(Rc::clone(&machine.config) as Rc<dyn HostObject>)])?;
+        }
+        if root.size() != above.size() {
+            above = root.copy();
+        }
+        machine.above = Rc::clone(&above);
+    }
+    Ok(Levels { user, root, defined })
 }
 
-fn define(ruby: &mut Interp, defined: &mut Vec<Defined>, setting: &Setting) -> Result<(), Flow> {
+fn define(ruby: &mut Interp, defined: &mut Vec<Defined>, setting: &Setting, root: &Rc<Config>) -> Result<(), Flow> {
     ruby.at = setting.at;
     let name = ruby.to_s(&setting.value())?;
     let index = defined.iter().position(|other| other.name == name).unwrap_or_else(|| {
-        let config = Config::new();
-        defined.push(Defined { name, at: setting.at, primary: None, autostart: None, config });
+        let (config, above, blocks) = (Config::new(), Rc::clone(root), Vec::new());
+        defined.push(Defined { name, at: setting.at, primary: None, autostart: None, blocks, config, above });
         defined.len() - 1
     });
     let Some(machine) = defined.get_mut(index) else { return Ok(()) };
@@ -85,17 +129,32 @@ fn define(ruby: &mut Interp, defined: &mut Vec<Defined>, setting: &Setting) -> R
             _ => {}
         }
     }
-    let config = Value::Host(Rc::clone(&machine.config) as Rc<dyn HostObject>);
-    match &setting.block {
-        Some(block) => ruby.yield_to(block, vec![config]).map(|_| ()),
-        None => Ok(()),
-    }
+    machine.blocks.extend(setting.block.clone());
+    Ok(())
 }
 
-fn made(ruby: &mut Interp, reader: &Reader, paths: &Paths<'_>, root: &Rc<Config>, defined: &[Defined]) -> Vec<Machine> {
-    let mut applying = Applying { ruby, reader, paths, said: HashSet::new() };
+fn made(
+    ruby: &mut Interp,
+    reader: &Reader,
+    paths: &Paths<'_>,
+    levels: &Levels,
+    vagrant: &vagrant::Vagrant,
+) -> Vec<Machine> {
+    let mut applying = Applying { ruby, reader, paths, said: HashSet::new(), gathered: Gathered::default() };
+    for (at, name) in vagrant.required.borrow().iter() {
+        if let Some((why, changes)) = plugins::why_not(name) {
+            applying.left_out(*at, &format!("the plugin `{name}`"), why, changes);
+        }
+    }
+    for at in vagrant.own.borrow().iter() {
+        applying.left_out(*at, "the file's own plugin", "plugins of Vagrant do not run here", true);
+    }
+    for at in vagrant.old.borrow().iter() {
+        applying.left_out(*at, "version 1 of the configuration", "its settings are read as those of version 2", false);
+    }
+    let Levels { user, root, defined } = levels;
     if defined.is_empty() {
-        let layer = one(&mut applying, &[root]);
+        let layer = one(&mut applying, &[user, root]);
         return vec![Machine { name: DEFAULT.into(), layer, ..Machine::default() }];
     }
     if let Some(machine) = defined.get(MOST_MACHINES) {
@@ -108,7 +167,7 @@ fn made(ruby: &mut Interp, reader: &Reader, paths: &Paths<'_>, root: &Rc<Config>
         if let Err(wrong) = check::machine_name(&machine.name) {
             reader.error(format!("bad name of a machine: `{}`", machine.name)).at(span.clone(), wrong).push();
         }
-        let mut layer = one(&mut applying, &[root, &machine.config]);
+        let mut layer = one(&mut applying, &[user, &machine.above, &machine.config]);
         layer.autostart = machine.autostart;
         machines.push(Machine {
             name: machine.name.clone(),
@@ -132,46 +191,26 @@ fn one(applying: &mut Applying<'_>, configs: &[&Rc<Config>]) -> Layer {
             return layer;
         }
     };
-    for config in configs.iter().copied().chain([&overrides]) {
-        for setting in config.log("vm") {
-            applying.vm(&mut layer, &setting);
-        }
-        for setting in config.log("ssh") {
-            applying.ssh(&mut layer, &setting);
-        }
-        let sections = config.sections.borrow();
-        for (name, section) in sections.iter().filter(|(name, _)| !matches!(&***name, "vm" | "ssh")) {
-            for setting in section.log.borrow().iter() {
-                applying.left_out(setting.at, &format!("`config.{name}`"), "not supported yet", true);
+    for (level, config) in configs.iter().copied().chain([&overrides]).enumerate() {
+        applying.gathered.level = level;
+        let sections: Vec<_> =
+            config.sections.borrow().iter().map(|(name, one)| (Rc::clone(name), Rc::clone(one))).collect();
+        for (name, section) in sections {
+            let log = section.log.borrow().clone();
+            for setting in &log {
+                match &*name {
+                    "vm" => applying.vm(&mut layer, setting),
+                    "ssh" => applying.ssh(&mut layer, setting),
+                    other => applying.plugin(&mut layer, other, setting),
+                }
             }
         }
     }
-    default_folder(&mut layer, configs, applying.paths);
+    applying.conclude(&mut layer);
     for setting in said.log.borrow().iter() {
         applying.provider(&mut layer, &provider, setting);
     }
     layer
-}
-
-/// Vagrant leaves its own folder away where the file shares `.` somewhere else.
-fn default_folder(layer: &mut Layer, configs: &[&Rc<Config>], paths: &Paths<'_>) {
-    let mut calls = configs.iter().flat_map(|config| config.log("vm"));
-    let shares =
-        calls.any(|setting| &*setting.name == "synced_folder" && setting.value().text().as_deref() == Some("."));
-    if !shares || layer.folders.iter().any(|folder| folder.spec.guest == DEFAULT_FOLDER) {
-        return;
-    }
-    let spec = SyncedFolder {
-        host: paths.root.to_owned(),
-        guest: DEFAULT_FOLDER.into(),
-        kind: FolderType::default(),
-        create: false,
-        owner: None,
-        group: None,
-        exclude: Vec::new(),
-        args: None,
-    };
-    layer.folders.push(Folder { spec, disabled: true, span: 0..0 });
 }
 
 /// Runs the blocks of the one provider that counts.
@@ -180,20 +219,28 @@ fn provided(
     configs: &[&Rc<Config>],
     overrides: &Rc<Config>,
 ) -> Result<(String, Rc<Section>), Flow> {
+    let calls: Vec<_> = configs.iter().flat_map(|config| config.log("vm")).collect();
     let mut blocks: Vec<(String, Setting, Rc<Proc>)> = Vec::new();
-    for setting in configs.iter().flat_map(|config| config.log("vm")).filter(|setting| &*setting.name == "provider") {
+    for setting in calls.iter().filter(|setting| &*setting.name == "provider") {
         if let (Some(name), Some(block)) = (setting.value().text(), setting.block.clone()) {
-            blocks.push((name.to_string(), setting, block));
+            blocks.push((name.to_string(), setting.clone(), block));
         }
     }
-    let named = |name: &&&str| blocks.iter().any(|(other, _, _)| other == **name);
+    // The first version's `config.vm.customize` is VirtualBox's.
+    let old: Vec<_> = calls.iter().filter(|setting| &*setting.name == "customize").cloned().collect();
+    let named = |name: &&&str| {
+        blocks.iter().any(|(other, _, _)| other == **name) || (**name == "virtualbox" && !old.is_empty())
+    };
     let Some(chosen) = PREFERRED.iter().find(named).map(|name| (*name).to_owned()) else {
         for (name, setting, _) in &blocks {
             applying.left_out(setting.at, &format!("the block of the provider `{name}`"), "machines run on QEMU", true);
         }
-        return Ok((String::new(), Section::new("no provider")));
+        return Ok((String::new(), Section::new("no provider", Kind::Provider)));
     };
-    let section = Section::new(&format!("the provider {chosen}"));
+    let section = Section::new(&format!("the provider {chosen}"), Kind::Provider);
+    if chosen == "virtualbox" {
+        section.log.borrow_mut().extend(old);
+    }
     for (_, setting, block) in blocks.iter().filter(|(name, _, _)| *name == chosen) {
         applying.ruby.at = setting.at;
         let args = vec![
@@ -208,6 +255,7 @@ fn provided(
 /// Files the error that ended a run.
 fn tell(ruby: &mut Interp, reader: &Reader, flow: Flow) {
     let at = ruby.at;
+    let mut refused = false;
     let (message, help) = match flow {
         Flow::Raise(exception) => {
             let class = ruby.class_of(&exception).name.borrow().to_string();
@@ -216,8 +264,8 @@ fn tell(ruby: &mut Interp, reader: &Reader, flow: Flow) {
         Flow::Stop(stop) => match stop.kind {
             StopKind::Unsupported => (format!("not understood: {}", stop.message), None),
             StopKind::Refused => {
-                let help =
-                    "machine files run no commands and change nothing on this computer, and nothing allows it yet";
+                refused = true;
+                let help = "if you trust the file, `--trust` lets it run commands and change files on this computer";
                 (stop.message, Some(help))
             }
             StopKind::Bound | StopKind::Exit(_) => (stop.message, None),
@@ -227,6 +275,7 @@ fn tell(ruby: &mut Interp, reader: &Reader, flow: Flow) {
     let message =
         if at.file == 0 { message } else { format!("{}:{}: {message}", ruby.file_path(at.file), ruby.line_of(at)) };
     let note = reader.error(message).at(Applying::span(at), "");
+    let note = if refused { note.refused() } else { note };
     match help {
         Some(help) => note.help(help).push(),
         None => note.push(),

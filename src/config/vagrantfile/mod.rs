@@ -1,19 +1,25 @@
 //! Machine files in Ruby.
 //!
 //! `ruby` runs them (it knows nothing of machines), `host` says what they may see of the computer, `vagrant` and `section`
-//! are what they call (`Vagrant`, `config`), `machine` runs the blocks in Vagrant's order, `apply`, `provision` and `provide`
-//! read what was written. What is asked and not done becomes a warning with its place.
+//! are what they call (`Vagrant`, `config`), `machine` runs the blocks in Vagrant's order; `apply`, `network`, `folder`,
+//! `provision`, `provide` and `plugins` read what was written. What is asked and not done is listed with its place.
 
 mod apply;
+mod dotenv;
+mod folder;
 mod host;
 mod machine;
+mod network;
+mod plugins;
 mod provide;
 mod provision;
 mod ruby;
 mod section;
 mod vagrant;
 
-pub use machine::machines;
+pub use machine::{Sources, machines};
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

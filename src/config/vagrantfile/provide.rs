@@ -1,10 +1,11 @@
-//! Provider blocks: one provider's count, as in Vagrant, and what they say of memory and processors is said of ours.
+//! Provider blocks: one provider's count, as in Vagrant, and what they say of the machine is said of ours.
 
 use super::apply::Applying;
 use super::ruby::{At, Value};
 use super::section::Setting;
 use crate::config::layer::Layer;
 use crate::config::size;
+use crate::config::spec::{Accel, DiskBus, Firmware, Nic};
 
 /// Whose blocks count, the first that a file has: ours, then those that are nearest to us.
 pub const PREFERRED: &[&str] = &[
@@ -19,52 +20,104 @@ pub const PREFERRED: &[&str] = &[
     "hyperv",
 ];
 
-/// What says only how somebody else's hypervisor is used.
+/// What says only how somebody else's hypervisor is used or looks.
 const HARMLESS: &[&str] = &[
     "gui",
     "name",
     "linked_clone",
+    "linked_clone_snapshot",
     "check_guest_additions",
+    "check_guest_tools",
+    "update_guest_tools",
     "vmname",
-    "driver",
     "uri",
     "connect_via_ssh",
+    "host",
+    "username",
+    "password",
+    "id_ssh_key_file",
+    "socket",
     "qemu_use_session",
     "functional_vboxsf",
+    "functional_hgfs",
     "auto_nat_dns_proxy",
     "default_prefix",
+    "random_hostname",
     "title",
     "description",
-    "customize",
+    "graphics_type",
+    "graphics_port",
+    "graphics_ip",
+    "graphics_passwd",
+    "graphics_autoport",
+    "video_type",
+    "video_vram",
+    "video_accel3d",
+    "keymap",
+    "sound_type",
+    "storage_pool_name",
+    "storage_pool_path",
+    "snapshot_pool_name",
+    "volume_cache",
+    "disk_driver",
+    "disk_device",
+    "management_network_name",
+    "management_network_address",
+    "management_network_mode",
+    "management_network_mac",
+    "management_network_autostart",
+    "autostart",
+    "suspend_mode",
+    "ssh_info_public",
+    "whitelist_verified",
+    "allowlist_verified",
+    "force_vmware_license",
+    "ip_address_timeout",
+    "auto_start_action",
+    "auto_stop_action",
+    "enable_automatic_checkpoints",
+    "enable_checkpoints",
+    "enable_enhanced_session_mode",
+    "vm_integration_services",
+    "maxmemory",
+    "nested",
+    "cpu_mode",
+    "destroy_unused_network_interfaces",
 ];
+
+/// What `VBoxManage modifyvm` sets that only VirtualBox has or that does not show in the guest.
+const MODIFYVM_MATTERS: &[&str] =
+    &["--cpuexecutioncap", "--macaddress1", "--rtcuseutc", "--uart1", "--uartmode1", "--boot1", "--usb", "--usbehci"];
 
 impl Applying<'_> {
     /// One setting of a provider's block.
     pub(super) fn provider(&mut self, layer: &mut Layer, provider: &str, setting: &Setting) {
         let (at, value) = (setting.at, setting.value());
+        let text = value.text().unwrap_or_default();
         match &*setting.name {
-            "memory" | "memory_size" => self.memory(layer, at, &value),
-            "cpus" | "cpu" => layer.cpus = self.number(at, "cpus", &value),
+            "memory" | "memory_size" | "memory_mb" => self.memory(layer, at, &value),
+            "cpus" | "cpu" | "smp" => self.cpus(layer, at, &value),
             "customize" => self.customize(layer, setting),
-            "vmx" => {
-                let Value::Hash(vmx) = &value else { return };
-                for (key, value) in vmx.pairs() {
-                    match key.text().as_deref() {
-                        Some("memsize") => self.memory(layer, at, &value),
-                        Some("numvcpus") => layer.cpus = self.number(at, "numvcpus", &value),
-                        _ => self.left_out(at, "this setting of VMware", "machines run on QEMU", false),
-                    }
-                }
-            }
+            "vmx" => self.vmx(layer, at, &value),
             "machine_virtual_size" => {
-                layer.disk = self.number::<u64>(at, "machine_virtual_size", &value).map(|gib| gib << 30);
+                layer.disk =
+                    self.number::<u64>(at, "machine_virtual_size", &value).and_then(|gib| gib.checked_mul(1 << 30));
             }
+            "disk_bus" if disk_bus(&text).is_some() => layer.disk_bus = disk_bus(&text),
+            "nic_model_type" | "default_nic_type" if nic(&text).is_some() => layer.nic = nic(&text),
+            "loader" if text.to_ascii_uppercase().contains("OVMF") => layer.firmware = Some(Firmware::Uefi),
+            "driver" if provider != "virtualbox" && &*text == "qemu" => layer.qemu.accel = Some(Accel::Tcg),
+            "driver" => {}
             name => {
                 let changes = !HARMLESS.contains(&name);
                 let why = if changes { "not supported yet" } else { "it says how another hypervisor is used" };
                 self.left_out(at, &format!("`{name}` of the provider `{provider}`"), why, changes);
             }
         }
+    }
+
+    fn cpus(&mut self, layer: &mut Layer, at: At, value: &Value) {
+        layer.cpus = self.number(at, "cpus", value).filter(|cpus| *cpus > 0);
     }
 
     fn memory(&mut self, layer: &mut Layer, at: At, value: &Value) {
@@ -77,26 +130,91 @@ impl Applying<'_> {
                     None
                 }
             },
-            None => self.number(at, "memory", value),
+            None => self.number(at, "memory", value).filter(|mib| *mib > 0),
         };
+    }
+
+    /// `v.vmx["memsize"] = "2048"`.
+    fn vmx(&mut self, layer: &mut Layer, at: At, value: &Value) {
+        let Value::Hash(vmx) = value else { return };
+        for (key, value) in vmx.pairs() {
+            let text = value.text().unwrap_or_default();
+            match key.text().as_deref() {
+                Some("memsize") => self.memory(layer, at, &value),
+                Some("numvcpus") => self.cpus(layer, at, &value),
+                Some("firmware") if &*text == "efi" => layer.firmware = Some(Firmware::Uefi),
+                Some("ethernet0.virtualDev") if nic(&text).is_some() => layer.nic = nic(&text),
+                Some(other) => {
+                    let what = format!("`{}` for VMware", other.escape_debug());
+                    self.left_out(at, &what, "it says how another hypervisor is used", false);
+                }
+                None => {}
+            }
+        }
     }
 
     /// `vb.customize ["modifyvm", :id, "--memory", 1024]`.
     fn customize(&mut self, layer: &mut Layer, setting: &Setting) {
-        let Some(Value::Array(words)) = setting.args.last() else { return };
+        let Some(Value::Array(words)) = setting.args.iter().rfind(|arg| matches!(arg, Value::Array(_))) else { return };
         let words = words.items.borrow().clone();
         let texts: Vec<_> = words.iter().map(|word| self.ruby.to_s(word).unwrap_or_default()).collect();
         let pairs = texts.iter().zip(words.iter().skip(1)).skip(2).step_by(2);
         let pairs: Vec<_> = pairs.map(|(key, value)| (key.clone(), value.clone())).collect();
-        if texts.first().map(String::as_str) != Some("modifyvm") {
-            return self.left_out(setting.at, "this `customize`", "VirtualBox's own command", true);
+        let at = setting.at;
+        match texts.first().map_or("", String::as_str) {
+            "modifyvm" => {}
+            verb @ ("setextradata" | "guestproperty" | "sharedfolder" | "controlvm") => {
+                let what = format!("`{verb}` for VirtualBox");
+                return self.left_out(at, &what, "it says how another hypervisor is used", false);
+            }
+            verb @ ("createhd" | "createmedium" | "storagectl" | "storageattach" | "modifyhd" | "modifymedium"
+            | "clonehd" | "closemedium") => {
+                return self.left_out(
+                    at,
+                    &format!("`{verb}` for VirtualBox"),
+                    "disks besides the first are not supported yet",
+                    true,
+                );
+            }
+            _ => return self.left_out(at, "this `customize`", "VirtualBox's own command", true),
         }
         for (key, value) in pairs {
+            let text = value.text().unwrap_or_default();
             match &*key {
-                "--memory" => self.memory(layer, setting.at, &value),
-                "--cpus" => layer.cpus = self.number(setting.at, "cpus", &value),
-                other => self.left_out(setting.at, &format!("`{other}` for VirtualBox"), "machines run on QEMU", false),
+                "--memory" => self.memory(layer, at, &value),
+                "--cpus" => self.cpus(layer, at, &value),
+                "--firmware" if text.starts_with("efi") => layer.firmware = Some(Firmware::Uefi),
+                "--firmware" if &*text == "bios" => layer.firmware = Some(Firmware::Bios),
+                "--nictype1" if nic(&text).is_some() => layer.nic = nic(&text),
+                other => {
+                    let changes = MODIFYVM_MATTERS.contains(&other);
+                    let why = if changes { "not supported yet" } else { "it says how another hypervisor is used" };
+                    self.left_out(at, &format!("`{other}` for VirtualBox"), why, changes);
+                }
             }
         }
     }
+}
+
+/// libvirt's word.
+fn disk_bus(word: &str) -> Option<DiskBus> {
+    Some(match word {
+        "virtio" => DiskBus::Virtio,
+        "scsi" => DiskBus::Scsi,
+        "sata" => DiskBus::Sata,
+        "ide" => DiskBus::Ide,
+        "nvme" => DiskBus::Nvme,
+        _ => return None,
+    })
+}
+
+/// libvirt's, VirtualBox's and VMware's words.
+fn nic(word: &str) -> Option<Nic> {
+    Some(match word {
+        "virtio" => Nic::Virtio,
+        "e1000" | "82540EM" | "82543GC" | "82545EM" => Nic::E1000,
+        "pcnet" | "Am79C970A" | "Am79C973" | "vlance" => Nic::Pcnet,
+        "vmxnet3" => Nic::Vmxnet3,
+        _ => return None,
+    })
 }

@@ -1,4 +1,4 @@
-//! `config.vm.provision`.
+//! `config.vm.provision`: several levels may speak of one provisioner, so they are gathered first.
 
 use std::rc::Rc;
 
@@ -10,9 +10,29 @@ use crate::config::sections::UnnamedProvisioner;
 use crate::config::spec::{ProvisionerKind, RunPolicy, Script, ShellProvisioner};
 use toml::Spanned;
 
+/// Options of a shell provisioner that make no difference here, and why.
+const SHELL_HARMLESS: &[(&str, &str)] = &[
+    ("keep_color", "colours are passed on as they are"),
+    ("binary", "scripts are copied as they are"),
+    ("upload_path", "scripts have a place of their own in the guest"),
+    ("powershell_args", "it is for Windows guests"),
+    ("powershell_elevated_interactive", "it is for Windows guests"),
+];
+
+/// A provisioner of which more may be said.
+pub struct Draft {
+    name: Option<Rc<str>>,
+    kind: Rc<str>,
+    run: RunPolicy,
+    /// In the order in which they were said: the last of a name counts.
+    options: Vec<(Rc<str>, Value)>,
+    level: usize,
+    at: At,
+}
+
 impl Applying<'_> {
-    /// Adds a provisioner; one of the same name is replaced.
-    pub(super) fn provision(&mut self, layer: &mut Layer, setting: &Setting) {
+    /// Gathers one call.
+    pub(super) fn provision(&mut self, setting: &Setting) {
         let at = setting.at;
         let mut options = Self::options(setting);
         if let Some(inner) = &setting.inner {
@@ -20,45 +40,73 @@ impl Applying<'_> {
         }
         let first = setting.value().text();
         let named_kind = options.iter().find(|(key, _)| &**key == "type").and_then(|(_, value)| value.text());
-        let (kind, mut name) = match (named_kind, first) {
+        let (kind, name) = match (named_kind, first) {
             (Some(kind), name) => (kind, name),
             (None, Some(kind)) => (kind, None),
             (None, None) => return self.error(at, "a provisioner without a type".into(), "".into()),
         };
-        let mut run = RunPolicy::Once;
-        for (key, value) in &options {
-            match (&**key, value.text().as_deref()) {
-                ("name", Some(text)) => name = name.or_else(|| Some(text.into())),
-                ("run", Some("always")) => run = RunPolicy::Always,
-                ("run", Some("never")) => run = RunPolicy::Never,
-                ("before" | "after", Some(_)) => {
-                    self.left_out(at, &format!("`{key}` of a provisioner"), "they run in the order of the file", true);
-                }
-                _ => {}
-            }
+        let preserve = |(key, value): &(Rc<str>, Value)| &**key == "preserve_order" && value.truthy();
+        let preserves = options.iter().any(preserve);
+        let level = self.gathered.level;
+        let earlier = self.gathered.provisioners.iter().position(|other| name.is_some() && other.name == name);
+        let mut draft = Draft { name, kind, run: RunPolicy::Once, options: Vec::new(), level, at };
+        let mut place = self.gathered.provisioners.len();
+        if let Some(index) = earlier {
+            let other = self.gathered.provisioners.remove(index);
+            (draft.run, draft.options) = (other.run, other.options);
+            // On its own level it only gets more options; another level's takes its place in the order as well.
+            place = if other.level == level || preserves { index } else { place - 1 };
         }
-        let made = match &*kind {
-            "shell" => self.shell(at, &options),
-            "file" => self.file(at, &options),
-            other => return self.left_out(at, &format!("the provisioner `{other}`"), "not supported yet", true),
-        };
-        let Some(made) = made else { return };
-        let name = name.map(|name| name.to_string());
-        // The same name on a machine means: instead of the inherited one.
-        layer.provisioners.retain(|other| name.is_none() || other.name != name);
-        layer.provisioners.push(UnnamedProvisioner { name, run, kind: made, span: Self::span(at) });
+        if let Some((_, run)) = options.iter().rfind(|(key, _)| &**key == "run") {
+            draft.run = match run.text().as_deref() {
+                Some("always") => RunPolicy::Always,
+                Some("never") => RunPolicy::Never,
+                _ => RunPolicy::Once,
+            };
+        }
+        draft.options.extend(options);
+        self.gathered.provisioners.insert(place, draft);
+    }
+
+    /// All of them, when every level has spoken.
+    pub(super) fn provisioners(&mut self, layer: &mut Layer, gathered: &[Draft]) {
+        for draft in gathered {
+            let at = draft.at;
+            let options = &draft.options;
+            let mut name = draft.name.clone();
+            for (key, value) in options {
+                match (&**key, value.text().as_deref()) {
+                    ("name", Some(text)) => name = name.or_else(|| Some(text.into())),
+                    ("before" | "after", Some(_)) => {
+                        let why = "they run in the order of the file";
+                        self.left_out(at, &format!("`{key}` of a provisioner"), why, true);
+                    }
+                    _ => {}
+                }
+            }
+            let made = match &*draft.kind {
+                "shell" => self.shell(at, options),
+                "file" => self.file(at, options),
+                // As the plugin vagrant-reload has it.
+                "reload" => Some(ProvisionerKind::Shell(ShellProvisioner {
+                    reboot: true,
+                    ..shell_with(Script::Inline("true".into()))
+                })),
+                other => {
+                    self.left_out(at, &format!("the provisioner `{other}`"), "not supported yet", true);
+                    None
+                }
+            };
+            let Some(kind) = made else { continue };
+            let name = name.map(|name| name.replace([',', '\n'], "-"));
+            layer.provisioners.push(UnnamedProvisioner { name, run: draft.run, kind, span: Self::span(at) });
+        }
+        unique(&mut layer.provisioners);
     }
 
     fn shell(&mut self, at: At, options: &[(Rc<str>, Value)]) -> Option<ProvisionerKind> {
         let mut script = None;
-        let mut shell = ShellProvisioner {
-            script: Script::Inline(String::new()),
-            args: Vec::new(),
-            env: Vec::new(),
-            privileged: true,
-            reboot: false,
-            sensitive: false,
-        };
+        let mut shell = shell_with(Script::Inline(String::new()));
         for (key, value) in options {
             match &**key {
                 "inline" if !value.is_nil() => script = self.text(at, "inline", value).map(Script::Inline),
@@ -68,8 +116,25 @@ impl Applying<'_> {
                 "privileged" => shell.privileged = value.truthy(),
                 "reboot" => shell.reboot = value.truthy(),
                 "sensitive" => shell.sensitive = value.truthy(),
-                "type" | "name" | "run" | "before" | "after" | "preserve_order" | "keep_color" | "binary"
-                | "inline" | "path" => {}
+                "type"
+                | "name"
+                | "run"
+                | "before"
+                | "after"
+                | "preserve_order"
+                | "inline"
+                | "path"
+                | "id"
+                | "communicator_required" => {}
+                "reset" if !value.truthy() => {}
+                "reset" => self.left_out(at, "`reset` of a shell provisioner", "the session stays", true),
+                "md5" | "sha1" | "sha256" | "sha384" | "sha512" if !value.is_nil() => {
+                    self.left_out(at, &format!("`{key}` of a shell provisioner"), "scripts are not checked", true);
+                }
+                other if SHELL_HARMLESS.iter().any(|(name, _)| *name == other) => {
+                    let why = SHELL_HARMLESS.iter().find(|(name, _)| *name == other).map_or("", |(_, why)| why);
+                    self.left_out(at, &format!("`{other}` of a shell provisioner"), why, false);
+                }
                 other => self.left_out(at, &format!("`{other}` of a shell provisioner"), "not supported yet", true),
             }
         }
@@ -135,6 +200,24 @@ impl Applying<'_> {
         };
         self.paths.expect("source", &Spanned::new(Self::span(at), source.clone()));
         Some(ProvisionerKind::File { source, destination })
+    }
+}
+
+fn shell_with(script: Script) -> ShellProvisioner {
+    ShellProvisioner { script, args: Vec::new(), env: Vec::new(), privileged: true, reboot: false, sensitive: false }
+}
+
+/// `name:` of a shell provisioner is only shown by Vagrant, so files use one several times; here names choose.
+fn unique(provisioners: &mut [UnnamedProvisioner]) {
+    for at in 0..provisioners.len() {
+        let (before, rest) = provisioners.split_at_mut(at);
+        let Some(one) = rest.first_mut() else { return };
+        let Some(name) = one.name.clone() else { continue };
+        let taken = |name: &str| before.iter().any(|other| other.name.as_deref() == Some(name));
+        if taken(&name) {
+            let free = (2..=before.len() + 2).map(|number| format!("{name}-{number}")).find(|name| !taken(name));
+            one.name = free;
+        }
     }
 }
 

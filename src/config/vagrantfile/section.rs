@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use indexmap::IndexMap;
 
+use super::dotenv;
 use super::ruby::{At, Call, Hash, HostObject, Interp, Name, Proc, Result, Value};
 
 /// What every object answers, also ours.
@@ -38,6 +39,13 @@ const OF_OBJECTS: &[&str] = &[
     "instance_exec",
 ];
 
+/// Settings that are a hash from the beginning, to which files add.
+const HASHES: &[&str] =
+    &["vmx", "json", "facter", "extra_vars", "groups", "host_vars", "pillar", "docker_env", "hiera_config", "env"];
+
+/// Settings that are a list from the beginning.
+const LISTS: &[&str] = &["raw_arguments", "run_list", "networks", "installs"];
+
 /// One call.
 #[derive(Clone)]
 pub struct Setting {
@@ -56,22 +64,58 @@ impl Setting {
     pub fn value(&self) -> Value {
         self.args.first().cloned().unwrap_or(Value::Nil)
     }
+
+    fn read(name: &str, value: Option<Value>, at: At) -> Self {
+        let args = value.into_iter().collect();
+        Self { name: name.into(), args, options: None, block: None, inner: None, at }
+    }
+}
+
+/// Whose settings they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Vagrant's own: `config.vm`, `config.ssh`.
+    Own,
+    /// A provider's block.
+    Provider,
+    /// A provisioner's block.
+    Provisioner,
+    /// Of a plugin: nobody knows what it answers.
+    Plugin,
 }
 
 /// `config.vm`, `config.ssh`, a provider or provisioner.
 pub struct Section {
     pub label: Rc<str>,
+    pub kind: Kind,
     pub log: RefCell<Vec<Setting>>,
 }
 
 impl Section {
-    pub fn new(label: &str) -> Rc<Self> {
-        Rc::new(Self { label: label.into(), log: RefCell::default() })
+    pub fn new(label: &str, kind: Kind) -> Rc<Self> {
+        Rc::new(Self { label: label.into(), kind, log: RefCell::default() })
     }
 
     /// The last value that was assigned.
     fn last(&self, name: &str) -> Option<Value> {
-        self.log.borrow().iter().rev().find(|setting| &*setting.name == name).map(Setting::value)
+        let log = self.log.borrow();
+        log.iter().rev().find(|setting| &*setting.name == name && !setting.args.is_empty()).map(Setting::value)
+    }
+
+    /// What a setting is worth that nothing was assigned to.
+    fn unset(&self, ruby: &Interp, name: &str) -> Value {
+        let fresh = match self.kind {
+            Kind::Plugin => {
+                // It may lead to more settings; that it was asked for is remembered, so that it is not dropped silently.
+                self.log.borrow_mut().push(Setting::read(name, None, ruby.at));
+                return Value::Host(Self::new(&format!("{}.{name}", self.label), Kind::Plugin) as Rc<dyn HostObject>);
+            }
+            Kind::Provider | Kind::Provisioner if HASHES.contains(&name) => Value::hash([]),
+            Kind::Provider | Kind::Provisioner if LISTS.contains(&name) => Value::array(Vec::new()),
+            Kind::Own | Kind::Provider | Kind::Provisioner => return Value::Nil,
+        };
+        self.log.borrow_mut().push(Setting::read(name, Some(fresh.clone()), ruby.at));
+        fresh
     }
 }
 
@@ -85,16 +129,12 @@ impl HostObject for Section {
         if OF_OBJECTS.contains(&&*text) {
             return Ok(None);
         }
+        if &*self.label == "config.env" {
+            dotenv::call(ruby, &text, call)?;
+        }
         let assigned = text.strip_suffix('=');
         if assigned.is_none() && call.args.is_empty() && call.keywords.is_none() && call.block.is_none() {
-            if &*text == "vmx" && self.last("vmx").is_none() {
-                let hash = Value::hash([]);
-                let setting =
-                    Setting { name: text, args: vec![hash], options: None, block: None, inner: None, at: ruby.at };
-                self.log.borrow_mut().push(setting);
-                return Ok(self.last("vmx"));
-            }
-            return Ok(Some(self.last(&text).unwrap_or(Value::Nil)));
+            return Ok(Some(self.last(&text).unwrap_or_else(|| self.unset(ruby, &text))));
         }
         ruby.grow(100)?;
         let at = ruby.at;
@@ -111,7 +151,7 @@ impl HostObject for Section {
         if &*text == "provision"
             && let Some(block) = &call.block
         {
-            let section = Self::new("a provisioner");
+            let section = Self::new("a provisioner", Kind::Provisioner);
             ruby.yield_to(block, vec![Value::Host(Rc::clone(&section) as Rc<dyn HostObject>)])?;
             inner = Some(section);
         }
@@ -136,13 +176,33 @@ impl Config {
     }
 
     pub fn section(&self, name: &str) -> Rc<Section> {
+        let kind = match name {
+            "vm" | "ssh" | "winrm" | "winssh" | "nfs" | "package" | "vagrant" | "trigger" | "push" => Kind::Own,
+            _ => Kind::Plugin,
+        };
         let mut sections = self.sections.borrow_mut();
-        Rc::clone(sections.entry(name.into()).or_insert_with(|| Section::new(&format!("config.{name}"))))
+        Rc::clone(sections.entry(name.into()).or_insert_with(|| Section::new(&format!("config.{name}"), kind)))
     }
 
     /// The calls of one section as they are now.
     pub fn log(&self, name: &str) -> Vec<Setting> {
         self.sections.borrow().get(name).map(|section| section.log.borrow().clone()).unwrap_or_default()
+    }
+}
+
+impl Config {
+    /// How much was written.
+    pub fn size(&self) -> usize {
+        self.sections.borrow().values().map(|section| section.log.borrow().len()).sum()
+    }
+
+    /// What was written until now.
+    pub fn copy(&self) -> Rc<Self> {
+        let copied = |(name, section): (&Rc<str>, &Rc<Section>)| {
+            let Section { label, kind, log } = &**section;
+            (Rc::clone(name), Rc::new(Section { label: Rc::clone(label), kind: *kind, log: log.clone() }))
+        };
+        Rc::new(Self { sections: RefCell::new(self.sections.borrow().iter().map(copied).collect()) })
     }
 }
 
@@ -156,11 +216,12 @@ impl HostObject for Config {
         if OF_OBJECTS.contains(&&*text) {
             return Ok(None);
         }
-        if text.ends_with('=') || !call.args.is_empty() {
-            return Err(ruby.unsupported(format!("`config.{text}` with a value")));
+        let section = self.section(text.trim_end_matches('='));
+        if text.ends_with('=') || !call.args.is_empty() || call.block.is_some() {
+            // No setting of Vagrant is written so; a plugin's may be.
+            section.log.borrow_mut().push(Setting::read("", call.args.first().cloned(), ruby.at));
         }
-        let section = Value::Host(self.section(&text));
-        Ok(Some(section))
+        Ok(Some(Value::Host(section)))
     }
 
     fn responds(&self, _name: Name) -> bool {

@@ -3,16 +3,46 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::ruby::{Call, HostObject, Interp, Name, Proc, Result, Value};
+use super::plugins;
+use super::ruby::{At, Call, HostObject, Interp, Name, Proc, Result, Stream, Value};
 
 /// What `Vagrant::VERSION` says: files ask for at least what they were written for.
-const VERSION: &str = "2.4.9";
+pub const VERSION: &str = "2.4.9";
+
+/// Names of plugins that the file has installed for itself, as it believes.
+pub type Installed = Rc<RefCell<Vec<String>>>;
 
 /// `Vagrant`.
 #[derive(Default)]
 pub struct Vagrant {
     /// The blocks of `Vagrant.configure`, which run when the file has ended.
     pub blocks: RefCell<Vec<Rc<Proc>>>,
+    /// Plugins that `Vagrant.require_plugin` names.
+    pub required: RefCell<Vec<(At, String)>>,
+    /// Where the first version of the configuration was used.
+    pub old: RefCell<Vec<At>>,
+    /// Where the file defines plugins of its own.
+    pub own: RefCell<Vec<At>>,
+    installed: Installed,
+}
+
+impl Vagrant {
+    fn configure(&self, ruby: &mut Interp, version: &str, call: &Call) -> Result<()> {
+        match version {
+            "2" => {}
+            // Its names are read beside those of the second version.
+            "1" => self.old.borrow_mut().push(ruby.at),
+            other => {
+                return Err(ruby.unsupported(format!("configuration version {other}; versions 1 and 2 are")));
+            }
+        }
+        self.blocks.borrow_mut().extend(call.block.clone());
+        Ok(())
+    }
+
+    fn has_plugin(&self, name: &str) -> bool {
+        plugins::is_there(name) || self.installed.borrow().iter().any(|other| other == name)
+    }
 }
 
 impl HostObject for Vagrant {
@@ -24,21 +54,36 @@ impl HostObject for Vagrant {
         let value = match &*name.text() {
             "configure" => {
                 let version = ruby.to_s(&call.arg(0))?;
-                if version != "2" {
-                    return Err(ruby.unsupported(format!("configuration version {version}; version 2 is")));
-                }
-                self.blocks.borrow_mut().extend(call.block.clone());
+                self.configure(ruby, &version, call)?;
                 Value::Nil
             }
-            // No plugin of Vagrant runs here; files then leave out what needs one.
-            "has_plugin?" | "in_installer?" | "very_quiet?" => Value::Bool(false),
+            "has_plugin?" => {
+                let name = ruby.to_s(&call.arg(0))?;
+                self.has_plugin(&name).into()
+            }
+            "in_installer?" | "very_quiet?" => Value::Bool(false),
             "require_version" => {
                 require_version(ruby, call)?;
                 Value::Nil
             }
-            "version?" => Value::Bool(true),
+            "version?" => {
+                let mut meets_all = true;
+                for wanted in &call.args {
+                    let text = ruby.to_s(wanted)?;
+                    meets_all &= text.split(',').all(|part| meets(part.trim()) == Some(true));
+                }
+                meets_all.into()
+            }
             "require_plugin" => {
-                return Err(ruby.unsupported("`Vagrant.require_plugin`: plugins of Vagrant do not run here"));
+                let name = ruby.to_s(&call.arg(0))?;
+                if !self.has_plugin(&name) {
+                    self.required.borrow_mut().push((ruby.at, name));
+                }
+                Value::Nil
+            }
+            "plugin" => {
+                self.own.borrow_mut().push(ruby.at);
+                plugin_class(ruby)?
             }
             _ => return Ok(None),
         };
@@ -50,13 +95,29 @@ impl HostObject for Vagrant {
     }
 }
 
+/// What plugins of a file's own descend from: they may describe themselves, and nothing asks them.
+const PLUGIN: &str = "class VagrantPluginOfTheFile\n  def self.name(*) = to_s\n  def self.method_missing(*) = nil\n  \
+    def self.respond_to_missing?(*) = true\nend\n";
+
+fn plugin_class(ruby: &mut Interp) -> Result<Value> {
+    let name = Name::of("VagrantPluginOfTheFile");
+    let known = |ruby: &Interp| ruby.object.constants.borrow().get(&name).cloned();
+    if known(ruby).is_none() {
+        let at = ruby.at;
+        ruby.run("plugin.rb".into(), PLUGIN)?;
+        ruby.at = at;
+    }
+    Ok(known(ruby).unwrap_or(Value::Nil))
+}
+
 fn require_version(ruby: &mut Interp, call: &Call) -> Result<()> {
     for wanted in &call.args {
         let text = ruby.to_s(wanted)?;
         match text.split(',').map(|part| meets(part.trim())).collect::<Option<Vec<_>>>() {
             None => return Err(ruby.error("ArgumentError", format!("`{text}` is no requirement of a version"))),
             Some(all) if all.contains(&false) => {
-                return Err(ruby.refused(format!("it asks for Vagrant {text}, and works here as with {VERSION}")));
+                let message = format!("it asks for Vagrant {text}, and works here as with {VERSION}");
+                return Err(ruby.error("Vagrant::Errors::VagrantError", message));
             }
             Some(_) => {}
         }
@@ -113,18 +174,20 @@ impl HostObject for Platform {
 }
 
 /// `Vagrant::Config`, of the first version of the configuration.
-struct FirstVersion;
+struct FirstVersion(Rc<Vagrant>);
 
 impl HostObject for FirstVersion {
     fn class_name(&self) -> Rc<str> {
         "Vagrant::Config".into()
     }
 
-    fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, _call: &Call) -> Result<Option<Value>> {
-        if &*name.text() == "run" {
-            return Err(ruby.unsupported("configuration version 1; version 2 is"));
+    fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
+        if &*name.text() != "run" {
+            return Ok(None);
         }
-        Ok(None)
+        let version = if call.args.is_empty() { "1".to_owned() } else { ruby.to_s(&call.arg(0))? };
+        self.0.configure(ruby, &version, call)?;
+        Ok(Some(Value::Nil))
     }
 
     fn responds(&self, name: Name) -> bool {
@@ -132,13 +195,42 @@ impl HostObject for FirstVersion {
     }
 }
 
+/// `Vagrant::UI::Colored` and its instances: what they say is told.
+struct Ui;
+
+impl HostObject for Ui {
+    fn class_name(&self) -> Rc<str> {
+        "Vagrant::UI".into()
+    }
+
+    fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
+        match &*name.text() {
+            "new" => Ok(Some(Value::Host(self))),
+            "info" | "warn" | "error" | "success" | "say" | "detail" | "output" => {
+                let text = ruby.to_s(&call.arg(0))?;
+                ruby.print(&format!("{text}\n"), Stream::Out)?;
+                Ok(Some(Value::Nil))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn responds(&self, name: Name) -> bool {
+        matches!(&*name.text(), "info" | "warn" | "error" | "success" | "say" | "detail" | "output")
+    }
+}
+
 /// Makes the modules known to a run.
-pub fn define(ruby: &mut Interp) -> Rc<Vagrant> {
-    let vagrant = Rc::new(Vagrant::default());
+pub fn define(ruby: &mut Interp, installed: Installed) -> Rc<Vagrant> {
+    let vagrant = Rc::new(Vagrant { installed, ..Vagrant::default() });
     ruby.define_host_module("Vagrant", Rc::clone(&vagrant) as Rc<dyn HostObject>);
     ruby.define_module("Vagrant::Util");
     ruby.define_host_module("Vagrant::Util::Platform", Rc::new(Platform));
-    ruby.define_host_module("Vagrant::Config", Rc::new(FirstVersion));
+    ruby.define_host_module("Vagrant::Config", Rc::new(FirstVersion(Rc::clone(&vagrant))));
+    ruby.define_module("Vagrant::UI");
+    ruby.define_module("VagrantPlugins");
+    ruby.define_host_module("Vagrant::UI::Colored", Rc::new(Ui));
+    ruby.define_host_module("Vagrant::UI::Basic", Rc::new(Ui));
     ruby.define_module("Vagrant::Errors");
     let error = ruby.class_named("StandardError");
     ruby.define_class("Vagrant::Errors::VagrantError", &error);

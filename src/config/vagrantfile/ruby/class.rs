@@ -24,6 +24,8 @@ pub struct Class {
     /// Modules, the last included first.
     pub included: RefCell<Vec<Rc<Class>>>,
     pub extended: RefCell<Vec<Rc<Class>>>,
+    /// Modules whose methods go before its own.
+    pub prepended: RefCell<Vec<Rc<Class>>>,
     pub constants: RefCell<IndexMap<Name, Value>>,
     pub class_vars: RefCell<HashMap<Name, Value>>,
     pub instance_vars: RefCell<IndexMap<Name, Value>>,
@@ -87,6 +89,7 @@ impl Class {
             singleton: RefCell::default(),
             included: RefCell::default(),
             extended: RefCell::default(),
+            prepended: RefCell::default(),
             constants: RefCell::default(),
             class_vars: RefCell::default(),
             instance_vars: RefCell::default(),
@@ -100,6 +103,9 @@ impl Class {
         let mut all = Vec::new();
         let mut class = Some(Rc::clone(self));
         while let Some(here) = class {
+            for module in here.prepended.borrow().iter() {
+                all.extend(module.ancestors());
+            }
             all.push(Rc::clone(&here));
             for module in here.included.borrow().iter() {
                 all.extend(module.ancestors());
@@ -113,7 +119,14 @@ impl Class {
     pub fn descends_from(self: &Rc<Self>, other: &Rc<Self>) -> bool {
         let mut class = Some(Rc::clone(self));
         while let Some(here) = class {
-            if Rc::ptr_eq(&here, other) || here.included.borrow().iter().any(|module| module.descends_from(other)) {
+            if Rc::ptr_eq(&here, other)
+                || here
+                    .included
+                    .borrow()
+                    .iter()
+                    .chain(here.prepended.borrow().iter())
+                    .any(|module| module.descends_from(other))
+            {
                 return true;
             }
             class = here.superclass.as_ref().map(Rc::clone);
@@ -121,10 +134,13 @@ impl Class {
         false
     }
 
-    /// A method of its own or of a module in it.
-    pub fn own_method(&self, name: Name) -> Option<Method> {
+    /// A method of its own or of a module in it, and where exactly it is.
+    pub fn own_method(self: &Rc<Self>, name: Name) -> Option<(Method, Rc<Self>)> {
+        if let Some(found) = self.prepended.borrow().iter().find_map(|module| module.own_method(name)) {
+            return Some(found);
+        }
         if let Some(method) = self.methods.borrow().get(&name) {
-            return Some(method.clone());
+            return Some((method.clone(), Rc::clone(self)));
         }
         self.included.borrow().iter().find_map(|module| module.own_method(name))
     }

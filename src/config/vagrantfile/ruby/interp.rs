@@ -33,6 +33,10 @@ pub struct Interp {
     tags: Cell<u64>,
     /// The calls that are running, for messages: where each came from.
     pub stack: Vec<At>,
+    /// What the running `catch`es wait for.
+    pub catching: Vec<super::value::Key>,
+    /// Where chance is.
+    pub chance: u64,
     /// Classes that the interpreter itself knows, by name.
     pub known: HashMap<&'static str, Rc<Class>>,
     /// Modules whose methods the embedding program answers.
@@ -102,6 +106,8 @@ impl Interp {
             printed: 0,
             tags: Cell::new(1),
             stack: Vec::new(),
+            catching: Vec::new(),
+            chance: super::library::seed(),
             known: HashMap::new(),
             modules: HashMap::new(),
         };
@@ -172,6 +178,9 @@ impl Interp {
             Frame { me: self.main.clone(), method: None, args: Vec::new(), function: None, block: None, lexical };
         let tag = self.tag();
         let scope = Scope::new(Rc::new(frame), tag);
+        if file == 0 {
+            super::library::define_top(self, &scope);
+        }
         match self.eval(&tree, &scope) {
             Err(Flow::Return(to, value)) if to == tag => Ok(value),
             other => other,
@@ -205,11 +214,13 @@ impl Interp {
         self.depth += 1;
         self.stack.push(self.at);
         let result = work(self);
-        // Whoever shows the error wants to know where it was; a rescue goes back to its own place.
-        if let (Ok(_), Some(at)) = (&result, self.stack.last()) {
-            self.at = *at;
+        // Whoever shows the error wants to know where it was: in the program, not in a library. A rescue goes back to its
+        // own place.
+        if let Some(at) = self.stack.pop()
+            && (result.is_ok() || self.in_library(self.at))
+        {
+            self.at = at;
         }
-        self.stack.pop();
         self.depth -= 1;
         result
     }

@@ -5,6 +5,7 @@
 //! memory, output), see nothing of the computer but through [`host::Host`], and never start a thread or a process.
 
 mod class;
+mod command;
 mod core;
 mod eval;
 mod flow;
@@ -27,5 +28,9 @@ pub use scope::Proc;
 pub use tree::At;
 pub use value::{Hash, Value};
 
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod host_tests;
 #[cfg(test)]
 mod tests;

@@ -54,6 +54,12 @@ pub enum Code {
     Symbol(Name),
     /// `object.method(:name)`.
     Method { receiver: Value, name: Name },
+    /// A block that gets the number of the element, or an object, as well.
+    With { block: Rc<Proc>, extra: super::core::Extra },
+    /// Keeps what it is called with.
+    Basket(Rc<super::core::Basket>),
+    /// `first >> second`.
+    Chain(Value, Value),
 }
 
 impl Scope {
@@ -98,6 +104,13 @@ impl Scope {
     /// The variables of the method that a block stands in.
     pub fn outermost(&self) -> &Self {
         self.parent.as_ref().map_or(self, |parent| parent.outermost())
+    }
+
+    /// The names of all variables that are seen here.
+    pub fn names(&self) -> Vec<Name> {
+        let mut names: Vec<Name> = self.vars.borrow().iter().map(|(name, _)| *name).collect();
+        names.extend(self.parent.iter().flat_map(|parent| parent.names()));
+        names
     }
 
     /// A variable by name, wherever it is: for templates, whose text was parsed by itself.

@@ -46,7 +46,7 @@ methods! { ruby, me: &Rc<Array>, name, call;
     "fill" => { let value = call.arg(0); change(ruby, me, |items| items.fill(value)) },
     "delete_if" | "reject!" | "select!" | "keep_if" | "filter!" | "map!" | "collect!" | "sort!" | "sort_by!" | "uniq!" | "reverse!"
     | "compact!" | "flatten!" | "shuffle!" | "rotate!" => in_place(ruby, me, name, call),
-    "+" => { let other = ruby.items_of(&call.arg(0))?; let mut items = me.items.borrow().clone(); items.extend(other); ruby.grow(items.len() * size_of::<Value>())?; ok(items) },
+    "+" => { let other = list_arg(ruby, &call.arg(0))?; let mut items = me.items.borrow().clone(); items.extend(other); ruby.grow(items.len() * size_of::<Value>())?; ok(items) },
     "-" | "difference" | "&" | "intersection" | "|" | "union" => combined(ruby, me, name, call),
     "*" => match call.arg(0) {
         Value::Str(_) => joined(ruby, me, call),
@@ -69,12 +69,22 @@ methods! { ruby, me: &Rc<Array>, name, call;
     "compact" => ok(me.items.borrow().iter().filter(|item| !item.is_nil()).cloned().collect::<Vec<_>>()),
     "flatten" => flattened(ruby, me, call),
     "rotate" => rotated(ruby, me, call),
-    "shuffle" | "sample" => Err(ruby.unsupported("chance")),
+    "shuffle" | "sample" => shuffled(ruby, me, name, call),
     "transpose" => transposed(ruby, me),
     "product" => product(ruby, me, call),
-    "combination" | "permutation" | "pack" | "bsearch" => Err(ruby.unsupported(format!("`{name}`"))),
+    "combination" => combinations(ruby, me, call),
+    "pack" | "bsearch" | "permutation" => Err(ruby.unsupported(format!("`{name}`"))),
     "assoc" => { let items = me.items.borrow().clone(); for item in items { if let Value::Array(pair) = &item { let key = pair.items.borrow().first().cloned(); if key.is_some_and(|key| key.key() == call.arg(0).key()) { return Ok(Some(item)); } } } Ok(Value::Nil) },
     "slice!" => { let part = element(ruby, me, call)?; if let Some((start, count)) = { let length = me.items.borrow().len(); window(ruby, call, length)? } { change(ruby, me, |items| { items.drain(start..start + count); })?; } Ok(part) },
+}
+
+/// The elements of an argument that must be an array.
+fn list_arg(ruby: &mut Interp, value: &Value) -> Result<Vec<Value>> {
+    match value {
+        Value::Array(array) => Ok(array.items.borrow().clone()),
+        other if ruby.responds(other, "to_ary") => ruby.items_of(other),
+        other => Err(ruby.type_error(other, "Array")),
+    }
 }
 
 fn unfrozen(ruby: &mut Interp, me: &Array) -> Result<()> {
@@ -266,7 +276,7 @@ fn in_place(ruby: &mut Interp, me: &Rc<Array>, name: &str, call: &Call) -> Resul
 fn combined(ruby: &mut Interp, me: &Array, name: &str, call: &Call) -> Result<Value> {
     let mut others = Vec::new();
     for other in &call.args {
-        others.extend(ruby.items_of(other)?);
+        others.extend(list_arg(ruby, other)?);
     }
     let keys: std::collections::HashSet<_> = others.iter().map(Value::key).collect();
     let mine = me.items.borrow().clone();
@@ -308,6 +318,51 @@ fn rotated(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
         items.rotate_left(usize::try_from(by.rem_euclid(length)).unwrap_or(0));
     }
     ok(items)
+}
+
+/// `shuffle`, `sample`, `sample(2)`.
+fn shuffled(ruby: &mut Interp, me: &Array, name: &str, call: &Call) -> Result<Value> {
+    if call.keyword("random").is_some() {
+        return Err(ruby.unsupported("chance that begins at a number of the file's"));
+    }
+    let mut items = me.items.borrow().clone();
+    for at in (1..items.len()).rev() {
+        let other = super::super::library::below(ruby, at as u64 + 1);
+        items.swap(at, usize::try_from(other).unwrap_or(0));
+    }
+    Ok(match (name, call.arg(0)) {
+        ("sample", Value::Int(count)) => {
+            items.truncate(usize::try_from(count).unwrap_or(0));
+            Value::array(items)
+        }
+        ("sample", _) => items.pop().unwrap_or(Value::Nil),
+        _ => Value::array(items),
+    })
+}
+
+fn combinations(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
+    let size = usize::try_from(int(ruby, &call.arg(0))?).unwrap_or(usize::MAX);
+    let items = me.items.borrow().clone();
+    let mut found = Vec::new();
+    let mut chosen: Vec<usize> = (0..size.min(items.len())).collect();
+    if size <= items.len() {
+        loop {
+            ruby.step()?;
+            ruby.grow(size * size_of::<Value>())?;
+            found.push(Value::array(chosen.iter().map(|at| items[*at].clone()).collect()));
+            // The last place that can still move on, and those behind it.
+            let Some(at) = (0..size).rev().find(|at| chosen[*at] + size - at < items.len()) else { break };
+            chosen[at] += 1;
+            for next in at + 1..size {
+                chosen[next] = chosen[next - 1] + 1;
+            }
+        }
+    }
+    let Some(block) = &call.block else { return ok(found) };
+    for one in found {
+        ruby.yield_to(block, vec![one])?;
+    }
+    Ok(Value::Nil)
 }
 
 fn transposed(ruby: &mut Interp, me: &Array) -> Result<Value> {

@@ -21,7 +21,7 @@ methods! { ruby, me: &Rc<Class>, name, call;
     "<" | "<=" => { let other = class_arg(ruby, &call.arg(0))?; ok(me.descends_from(&other) && (name == "<=" || !Rc::ptr_eq(me, &other))) },
     ">" | ">=" => { let other = class_arg(ruby, &call.arg(0))?; ok(other.descends_from(me) && (name == ">=" || !Rc::ptr_eq(me, &other))) },
     "attr_accessor" | "attr_reader" | "attr_writer" | "attr" => attributes(ruby, me, name, call),
-    "include" | "prepend" => include(ruby, me, call),
+    "include" | "prepend" => include(ruby, me, name, call),
     "include?" => { let other = class_arg(ruby, &call.arg(0))?; ok(me.descends_from(&other)) },
     "included_modules" => ok(me.ancestors().into_iter().filter(|class| class.is_module).map(Value::Class).collect::<Vec<_>>()),
     "private" | "public" | "protected" | "module_function" | "private_class_method" | "private_constant" | "public_class_method" => visibility(ruby, me, name, call),
@@ -135,15 +135,19 @@ fn attributes(ruby: &mut Interp, me: &Rc<Class>, kind: &str, call: &Call) -> Res
     Ok(Value::Nil)
 }
 
-fn include(ruby: &mut Interp, me: &Rc<Class>, call: &Call) -> Result<Value> {
+fn include(ruby: &mut Interp, me: &Rc<Class>, name: &str, call: &Call) -> Result<Value> {
     for module in call.args.iter().rev() {
         let class = class_arg(ruby, module)?;
         if class.descends_from(me) {
             return Err(ruby.error("ArgumentError", "cyclic include detected"));
         }
-        me.included.borrow_mut().insert(0, class);
-        if ruby.responds(module, "included") {
-            ruby.send(module, "included", vec![Value::Class(Rc::clone(me))])?;
+        let (place, hook) = match name {
+            "prepend" => (&me.prepended, "prepended"),
+            _ => (&me.included, "included"),
+        };
+        place.borrow_mut().insert(0, class);
+        if ruby.responds(module, hook) {
+            ruby.send(module, hook, vec![Value::Class(Rc::clone(me))])?;
         }
     }
     Ok(Value::Class(Rc::clone(me)))

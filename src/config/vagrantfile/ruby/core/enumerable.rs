@@ -11,9 +11,12 @@ use super::number::int;
 use super::ok;
 
 methods! { ruby, me: &Value, name, call;
-    "to_a" | "entries" | "to_set" | "lazy" | "force" | "each_entry" => { let items = ruby.items_of(me)?; ok(items) },
+    "to_a" | "entries" | "force" => { let items = ruby.items_of(me)?; ok(items) },
+    "cycle" => cycled(ruby, me, call),
+    "to_set" => { let items = ruby.items_of(me)?; let set = ruby.top_constant("Set")?; ruby.send(&set, "new", vec![Value::array(items)]) },
+    "lazy" => super::enumerator::lazy(ruby, me),
     "map" | "collect" | "flat_map" | "collect_concat" | "filter_map" => mapped(ruby, me, name, call),
-    "each_with_index" | "each_with_object" | "each_slice" | "each_cons" | "reverse_each" | "cycle" => walked(ruby, me, name, call),
+    "each_with_index" | "each_with_object" | "each_slice" | "each_cons" | "reverse_each" | "each_entry" => walked(ruby, me, name, call),
     "select" | "filter" | "reject" | "partition" | "find" | "detect" | "find_index" | "find_all" | "take_while" | "drop_while" => chosen(ruby, me, name, call),
     "all?" | "any?" | "none?" | "one?" | "count" => counted(ruby, me, name, call),
     "inject" | "reduce" => folded(ruby, me, call),
@@ -24,8 +27,6 @@ methods! { ruby, me: &Value, name, call;
     "take" | "drop" => taken(ruby, me, name, call),
     "include?" | "member?" => { let items = ruby.items_of(me)?; ok(contains(ruby, &items, &call.arg(0))?) },
     "zip" => zipped(ruby, me, call),
-    "with_index" | "each_with_index_from" => with_index(ruby, me, call),
-    "with_object" => walked(ruby, me, "each_with_object", call),
     "reverse" => { let mut items = ruby.items_of(me)?; items.reverse(); ok(items) },
 }
 
@@ -41,25 +42,8 @@ impl Interp {
             }
             Value::Range(range) => super::range::items(self, range),
             Value::Nil => Err(self.no_method(value, Name::of("each"))),
-            other => {
-                let collected = self.collect_each(other)?;
-                Ok(collected)
-            }
+            other => self.yielded(other, usize::MAX),
         }
-    }
-
-    /// What the program's own `each` yields.
-    fn collect_each(&mut self, value: &Value) -> Result<Vec<Value>> {
-        if let Value::Object(object) = value
-            && let Some(Value::Array(items)) = object.get("@items")
-        {
-            return Ok(items.items.borrow().clone());
-        }
-        let list = Value::array(Vec::new());
-        let code = super::super::scope::Code::Method { receiver: list.clone(), name: Name::of("<<") };
-        let block = Rc::new(Proc { code, lambda: false });
-        self.call(value, Name::of("each"), Call { block: Some(block), own: true, ..Call::default() })?;
-        self.items_of(&list)
     }
 }
 
@@ -137,23 +121,19 @@ fn walked_items(me: &Value, name: &str, ruby: &mut Interp, call: &Call) -> Resul
     ok(items)
 }
 
-fn with_index(ruby: &mut Interp, me: &Value, call: &Call) -> Result<Value> {
-    let from = match call.arg(0) {
-        Value::Int(from) => from,
-        _ => 0,
-    };
-    let items = ruby.items_of(me)?;
-    let Some(block) = block(call) else { return ok(items) };
-    // `map.with_index` wants the results, `each.with_index` the elements; both are arrays here.
-    let mut out = Vec::new();
-    for (item, number) in items.into_iter().zip(from..) {
-        out.push(ruby.yield_to(block, vec![item, Value::Int(number)])?);
-    }
-    ok(out)
-}
+/// More elements than these of a range without end are not looked at.
+const LOOKED: usize = 100_000;
 
 fn chosen(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Value> {
-    let items = ruby.items_of(me)?;
+    let items = match me {
+        Value::Range(range)
+            if !matches!(range.high, Value::Int(_) | Value::Str(_))
+                && matches!(name, "find" | "detect" | "take_while") =>
+        {
+            ruby.some_items(me, LOOKED)?
+        }
+        _ => ruby.items_of(me)?,
+    };
     let (mut yes, mut no) = (Vec::new(), Vec::new());
     for (at, item) in items.iter().enumerate() {
         let fits = match block(call) {
@@ -289,7 +269,7 @@ fn grouped(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Val
     let items = ruby.items_of(me)?;
     let hash = Hash::default();
     if matches!(name, "chunk_while" | "slice_when") {
-        return Err(ruby.unsupported(format!("`{name}`")));
+        return chunked(ruby, &items, name == "chunk_while", call);
     }
     for item in items {
         let key = match block(call) {
@@ -328,24 +308,57 @@ fn grouped(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Val
     Ok(Value::Hash(Rc::new(hash)))
 }
 
+/// Neighbours that belong together.
+fn chunked(ruby: &mut Interp, items: &[Value], together: bool, call: &Call) -> Result<Value> {
+    let Some(block) = block(call) else {
+        return Err(ruby.error("ArgumentError", "tried to create Proc object without a block"));
+    };
+    let mut groups: Vec<Vec<Value>> = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        let joins = at > 0 && ruby.yield_to(block, vec![items[at - 1].clone(), item.clone()])?.truthy() == together;
+        match groups.last_mut() {
+            Some(group) if joins => group.push(item.clone()),
+            _ => groups.push(vec![item.clone()]),
+        }
+    }
+    ok(groups.into_iter().map(Value::array).collect::<Vec<_>>())
+}
+
+fn cycled(ruby: &mut Interp, me: &Value, call: &Call) -> Result<Value> {
+    let items = ruby.items_of(me)?;
+    let Some(block) = block(call) else { return Ok(super::enumerator::of(ruby, me, "cycle", call)) };
+    let mut left = if call.arg(0).is_nil() { i64::MAX } else { int(ruby, &call.arg(0))? };
+    while left > 0 && !items.is_empty() {
+        left -= 1;
+        for item in &items {
+            ruby.yield_to(block, vec![item.clone()])?;
+        }
+    }
+    Ok(Value::Nil)
+}
+
 fn first(ruby: &mut Interp, me: &Value, call: &Call) -> Result<Value> {
     if let (Value::Range(range), true) = (me, call.args.is_empty()) {
         return Ok(range.low.clone());
     }
-    let mut items = ruby.items_of(me)?.into_iter();
     match call.args.first() {
-        None => Ok(items.next().unwrap_or(Value::Nil)),
+        None => Ok(ruby.some_items(me, 1)?.pop().unwrap_or(Value::Nil)),
         Some(count) => {
-            let count = usize::try_from(int(ruby, count)?).unwrap_or(0);
-            ok(items.take(count).collect::<Vec<_>>())
+            let Ok(count) = usize::try_from(int(ruby, count)?) else {
+                return Err(ruby.error("ArgumentError", "attempt to take negative size"));
+            };
+            ok(ruby.some_items(me, count)?)
         }
     }
 }
 
 fn taken(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Value> {
+    if name == "take" {
+        return first(ruby, me, call);
+    }
     let items = ruby.items_of(me)?;
     let count = usize::try_from(int(ruby, &call.arg(0))?).unwrap_or(0).min(items.len());
-    ok(if name == "take" { items[..count].to_vec() } else { items[count..].to_vec() })
+    ok(items[count..].to_vec())
 }
 
 /// Whether an element equals a value.

@@ -125,7 +125,7 @@ fn shown(ruby: &mut Interp, directive: &Directive, kind: char, value: &Value) ->
             let precision = directive.precision.unwrap_or(6);
             let digits = match kind {
                 'e' | 'E' => exponent(number.abs(), precision),
-                'g' | 'G' => show::float(number.abs()).trim_end_matches(".0").to_owned(),
+                'g' | 'G' => shortest(number.abs(), precision),
                 _ => format!("{:.precision$}", number.abs()),
             };
             return Ok(signed(directive, number < 0.0, &digits));
@@ -133,6 +133,21 @@ fn shown(ruby: &mut Interp, directive: &Directive, kind: char, value: &Value) ->
         other => return Err(ruby.error("ArgumentError", format!("malformed format string - %{other}"))),
     };
     Ok(padded(directive, text))
+}
+
+/// `%g`: so many digits in all, with an exponent where the number is very large or small.
+fn shortest(number: f64, precision: usize) -> String {
+    let precision = precision.max(1);
+    let text = exponent(number, precision - 1);
+    let (digits, power) = text.split_once('e').unwrap_or((&text, "+00"));
+    let power: i64 = power.parse().unwrap_or(0);
+    let trimmed = |text: &str| {
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
+    };
+    match usize::try_from(i64::try_from(precision).unwrap_or(6) - 1 - power) {
+        Ok(after) if power >= -4 => trimmed(&format!("{number:.after$}")),
+        _ => format!("{}e{}", trimmed(digits), &text[text.find('e').map_or(text.len(), |at| at + 1)..]),
+    }
 }
 
 fn exponent(number: f64, precision: usize) -> String {

@@ -12,7 +12,7 @@ use super::super::value::Value;
 use super::{number, ok};
 
 methods! { ruby, me: &Value, name, call;
-    "puts" => { let text = lines(ruby, &call.flat())?; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },
+    "puts" => { let text = if call.args.is_empty() && call.keywords.is_none() { "\n".into() } else { lines(ruby, &call.flat())? }; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },
     "warn" => { let text = lines(ruby, &call.args)?; ruby.print(&text, Stream::Error)?; Ok(Value::Nil) },
     "print" => { let text = joined(ruby, &call.args)?; ruby.print(&text, Stream::Out)?; Ok(Value::Nil) },
     "p" | "pp" => inspected(ruby, call),
@@ -21,27 +21,30 @@ methods! { ruby, me: &Value, name, call;
     "raise" | "fail" => raise(ruby, call),
     "loop" => forever(ruby, call),
     "catch" => catch(ruby, call),
-    "throw" => Err(Flow::Throw(call.arg(0), call.arg(1))),
+    "throw" => throw(ruby, call),
     "exit" | "exit!" => Err(exit(&call.arg(0)).into()),
     "abort" => abort(ruby, call),
-    "at_exit" | "trap" | "srand" | "sleep" | "using" => Ok(Value::Nil),
+    "at_exit" | "trap" | "sleep" | "using" => Ok(Value::Nil),
     "Integer" => number::integer_from(ruby, call),
     "Float" => number::float_from(ruby, call),
     "String" => { let text = ruby.to_s(&call.arg(0))?; ok(text) },
     "Array" => { let list = ruby.splat(&call.arg(0))?; ok(list) },
     "Hash" => Ok(if call.arg(0).is_nil() { Value::hash([]) } else { call.arg(0) }),
     "Rational" | "Complex" => Err(ruby.unsupported("rational and complex numbers")),
-    "rand" => ok(0),
+    "rand" => super::super::library::random(ruby, &call.arg(0)),
+    "srand" => Err(ruby.unsupported("chance that begins at a number of the file's")),
     "caller" | "caller_locations" => ok(Vec::new()),
     "gets" | "readline" | "readlines" => Err(ruby.refused("it asks for input, which nobody gives while a machine file is read")),
     "system" | "spawn" | "exec" | "`" => command(ruby, call, name),
+    "open" => open(ruby, call),
+    "putc" => { let text = ruby.to_s(&call.arg(0))?; ruby.print(&text, Stream::Out)?; Ok(call.arg(0)) },
     "fork" => Err(ruby.refused("it wants another process")),
     "attr_accessor" | "attr_reader" | "attr_writer" | "include" | "private" | "public" | "define_method" => at_top(ruby, me, name, call),
     "srand48" => Ok(Value::Nil),
 }
 
 /// As `puts` writes them.
-fn lines(ruby: &mut Interp, values: &[Value]) -> Result<String> {
+pub fn lines(ruby: &mut Interp, values: &[Value]) -> Result<String> {
     let mut out = String::new();
     for value in values {
         if let Value::Array(array) = value {
@@ -54,9 +57,6 @@ fn lines(ruby: &mut Interp, values: &[Value]) -> Result<String> {
         if !text.ends_with('\n') {
             out.push('\n');
         }
-    }
-    if values.is_empty() {
-        out.push('\n');
     }
     Ok(out)
 }
@@ -120,10 +120,21 @@ fn catch(ruby: &mut Interp, call: &Call) -> Result<Value> {
         None => Value::Object(Object::new(&ruby.object)),
     };
     let Some(block) = &call.block else { return Ok(Value::Nil) };
-    match ruby.yield_to(block, vec![tag.clone()]) {
+    ruby.catching.push(tag.key());
+    let result = ruby.yield_to(block, vec![tag.clone()]);
+    ruby.catching.pop();
+    match result {
         Err(Flow::Throw(thrown, value)) if thrown.key() == tag.key() => Ok(value),
         other => other,
     }
+}
+
+fn throw(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    if ruby.catching.contains(&call.arg(0).key()) {
+        return Err(Flow::Throw(call.arg(0), call.arg(1)));
+    }
+    let shown = show::inspect(&call.arg(0));
+    Err(ruby.error("UncaughtThrowError", format!("uncaught throw {shown}")))
 }
 
 fn exit(status: &Value) -> Stop {
@@ -143,17 +154,64 @@ fn abort(ruby: &mut Interp, call: &Call) -> Result<Value> {
     Err(Stop { message, kind: StopKind::Exit(1) }.into())
 }
 
-fn command(ruby: &mut Interp, call: &Call, name: &str) -> Result<Value> {
-    let mut words = Vec::new();
-    for arg in call.args.iter().filter(|arg| !matches!(arg, Value::Hash(_))) {
-        words.push(ruby.to_s(arg)?);
+/// `open` of a path, a command (`|ls`) or an address.
+fn open(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let target = ruby.to_s(&call.arg(0))?;
+    if target.contains("://") {
+        return Err(ruby.refused(format!("it wants to reach the network: {target}")));
     }
-    let line = words.join(" ");
+    if target.starts_with('|') {
+        return Err(ruby.unsupported("`open` of a command"));
+    }
+    let file = Value::Class(ruby.class_named("File"));
+    ruby.call(&file, Name::of("open"), call.clone())
+}
+
+/// A command as one line for a shell.
+fn command_line(ruby: &mut Interp, call: &Call) -> Result<String> {
+    let mut line = String::new();
+    let mut words = Vec::new();
+    for arg in &call.args {
+        match arg {
+            // Variables of the environment come first, options last.
+            Value::Hash(variables) if words.is_empty() => {
+                for (name, value) in variables.pairs() {
+                    let (name, value) = (ruby.to_s(&name)?, ruby.to_s(&value)?);
+                    line.extend([&name, "=", &quoted(&value), " "]);
+                }
+            }
+            Value::Hash(_) => {}
+            word => words.push(ruby.to_s(word)?),
+        }
+    }
+    if let Some(folder) = call.keyword("chdir") {
+        let folder = ruby.to_s(&folder)?;
+        line.insert_str(0, &format!("cd {} && ", quoted(&folder)));
+    }
+    match words.as_slice() {
+        [only] => line.push_str(only),
+        several => line.push_str(&several.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")),
+    }
+    Ok(line)
+}
+
+/// A word so that a shell takes it as it is.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+fn command(ruby: &mut Interp, call: &Call, name: &str) -> Result<Value> {
+    let line = command_line(ruby, call)?;
     let output = ruby.command_output(&line)?;
     if name == "`" {
         return ok(output.text);
     }
     ruby.print(&output.text, Stream::Out)?;
+    if name == "exec" {
+        let message = format!("the file ended itself with `exec {line}`");
+        return Err(Stop { message, kind: StopKind::Exit(output.status) }.into());
+    }
     ok(output.status == 0)
 }
 
@@ -164,21 +222,4 @@ fn at_top(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Valu
     }
     let object = Value::Class(Rc::clone(&ruby.object));
     ruby.call(&object, Name::of(name), Call { own: true, ..call.clone() })
-}
-
-impl Interp {
-    /// Backticks.
-    pub fn run_command(&mut self, line: &str) -> Result<Value> {
-        self.command_output(line).map(|output| Value::str(output.text))
-    }
-
-    /// Asks the host to answer a command; `$?` tells how it ended.
-    pub fn command_output(&mut self, line: &str) -> Result<super::super::host::Output> {
-        let output = self.host.command(line).map_err(|why| self.refused(why))?;
-        self.grow(output.text.len())?;
-        let status = Object::new(&self.class_named("Process::Status"));
-        status.set("@exitstatus", Value::Int(output.status.into()));
-        self.globals.insert(Name::of("$?"), Value::Object(status));
-        Ok(output)
-    }
 }

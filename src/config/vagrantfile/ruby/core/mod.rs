@@ -31,6 +31,7 @@ mod array;
 mod class_methods;
 mod convert;
 mod enumerable;
+mod enumerator;
 mod exception;
 mod format;
 mod function;
@@ -41,6 +42,7 @@ mod object;
 mod order;
 mod proc_methods;
 mod range;
+mod statics;
 mod string;
 mod string_change;
 mod structs;
@@ -54,7 +56,12 @@ use super::names::Name;
 use super::scope::{Code, Proc, Scope};
 use super::value::Value;
 
+pub use enumerator::{Basket, Extra};
 pub use format::format;
+pub use function::lines;
+pub use number::{float, int};
+pub use string::text_arg;
+pub use string_change::CharSet;
 
 /// A method's result from anything that becomes a value.
 #[expect(clippy::unnecessary_wraps, reason = "the tables want results")]
@@ -119,6 +126,12 @@ pub fn define(ruby: &mut Interp) {
     let float = ruby.class_named("Float");
     float.constants.borrow_mut().insert(Name::of("INFINITY"), Value::Float(f64::INFINITY));
     float.constants.borrow_mut().insert(Name::of("NAN"), Value::Float(f64::NAN));
+    float.constants.borrow_mut().insert(Name::of("EPSILON"), Value::Float(f64::EPSILON));
+    let math = ruby.class_named("Math");
+    math.constants.borrow_mut().insert(Name::of("PI"), Value::Float(std::f64::consts::PI));
+    math.constants.borrow_mut().insert(Name::of("E"), Value::Float(std::f64::consts::E));
+    let argument_error = ruby.class_named("ArgumentError");
+    ruby.define_class("Math::DomainError", &argument_error);
     super::library::define(ruby);
 }
 
@@ -134,6 +147,11 @@ pub fn answer(ruby: &mut Interp, receiver: &Value, name: Name, call: &Call) -> R
     {
         merged = Call { args: call.flat(), keywords: None, ..call.clone() };
         call = &merged;
+    }
+    if enumerator::waits(receiver, name_text, call)
+        && (!matches!(receiver, Value::Object(_)) || (name_text != "each" && is_enumerable(ruby, receiver)))
+    {
+        return Ok(Some(enumerator::of(ruby, receiver, name_text, call)));
     }
     let found = match receiver {
         Value::Nil => convert::nil::call(ruby, receiver, name_text, call)?,
@@ -156,11 +174,19 @@ pub fn answer(ruby: &mut Interp, receiver: &Value, name: Name, call: &Call) -> R
             if let Some(found) = super::library::class_method(ruby, class, name_text, call)? {
                 return Ok(Some(found));
             }
+            if let Some(found) = statics::answer(ruby, class, name_text, call)? {
+                return Ok(Some(found));
+            }
             class_methods::call(ruby, class, name_text, call)?
         }
         Value::Host(object) => Rc::clone(object).call(ruby, name, call)?,
         Value::Object(object) => {
             if let Some(found) = super::library::object_method(ruby, object, name_text, call)? {
+                return Ok(Some(found));
+            }
+            if enumerator::is(object)
+                && let Some(found) = enumerator::call(ruby, object, name_text, call)?
+            {
                 return Ok(Some(found));
             }
             match exception::answer(ruby, object, name_text, call)? {
@@ -229,6 +255,7 @@ pub fn knows(ruby: &Interp, receiver: &Value, name: Name) -> bool {
         Value::Class(class) => class_methods::knows(text) || super::library::knows_class_method(class, text),
         Value::Object(object) => {
             structs::has(object, name)
+                || (enumerator::is(object) && enumerator::knows(text))
                 || matching::has(object, text)
                 || exception::has(ruby, object, text)
                 || super::library::knows_object_method(object, text)

@@ -125,7 +125,7 @@ fn integers(ruby: &mut Interp, a: i64, name: &str, b: i64) -> Result<Value> {
         "*" => a.checked_mul(b),
         "/" | "div" => floor(),
         "%" | "modulo" => floor().and_then(|quotient| a.checked_sub(quotient.checked_mul(b)?)),
-        _ if b < 0 => return Ok(Value::Float(float(&Value::Int(a)).powf(float(&Value::Int(b))))),
+        _ if b < 0 => return Err(ruby.unsupported("rational numbers")),
         _ => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
     };
     value.map(Value::Int).ok_or_else(|| ruby.unsupported("a number this large"))
@@ -280,7 +280,11 @@ pub fn integer_from(ruby: &mut Interp, call: &Call) -> Result<Value> {
     let clean = text.trim().replace('_', "");
     let (negative, digits) = clean.strip_prefix('-').map_or((false, clean.as_str()), |digits| (true, digits));
     let (base, digits) = match (call.arg(1), digits.get(..2).map(str::to_ascii_lowercase).as_deref()) {
-        (Value::Int(base), _) => (u32::try_from(base).unwrap_or(10).clamp(2, 36), digits),
+        (Value::Int(base), prefix) => {
+            let base = u32::try_from(base).unwrap_or(10).clamp(2, 36);
+            let own = matches!((base, prefix), (16, Some("0x")) | (2, Some("0b")) | (8, Some("0o")));
+            (base, if own { &digits[2..] } else { digits })
+        }
         (_, Some("0x")) => (16, &digits[2..]),
         (_, Some("0b")) => (2, &digits[2..]),
         (_, Some("0o")) => (8, &digits[2..]),

@@ -12,7 +12,8 @@ use super::super::value::{Array, Hash, Str, Value};
 use super::{class_arg, ok};
 
 methods! { ruby, me: &Value, name, call;
-    "==" | "equal?" | "eql?" => { let other = call.arg(0); ruby.equal(me, &other).map(Value::Bool) },
+    "equal?" => ok(me.same(&call.arg(0))),
+    "==" | "eql?" => { let other = call.arg(0); ruby.equal(me, &other).map(Value::Bool) },
     "!=" => { let other = call.arg(0); Ok(Value::Bool(!ruby.equals(me, &other)?)) },
     "!" => ok(!me.truthy()),
     "===" => case_equal(ruby, me, &call.arg(0)),
@@ -46,9 +47,17 @@ methods! { ruby, me: &Value, name, call;
     "instance_variable_defined?" => { let name = ruby.name_from(&call.arg(0))?; ok(!ruby.instance_var(me, name).is_nil()) },
     "instance_variables" => ok(instance_variables(me)),
     "instance_eval" | "instance_exec" => instance_eval(ruby, me, call),
+    "singleton_methods" => ok(match me {
+        Value::Object(object) => object.singleton.borrow().keys().map(|name| Value::Sym(*name)).collect(),
+        Value::Class(class) => class.singleton.borrow().keys().map(|name| Value::Sym(*name)).collect(),
+        _ => Vec::new(),
+    }),
     "extend" => extend(ruby, me, call),
     "define_singleton_method" => define_singleton_method(ruby, me, call),
     "display" => { let text = ruby.to_s(me)?; ruby.print(&text, super::super::host::Stream::Out)?; Ok(Value::Nil) },
+    "to_json" => { let value = super::super::library::json_text(ruby, me)?; ok(value) },
+    "to_yaml" => { let text = super::super::library::yaml_text(ruby, me)?; ok(text) },
+    "enum_for" | "to_enum" => { let name = call.arg(0).text().unwrap_or_else(|| "each".into()); let rest = Call::of(call.args.iter().skip(1).cloned().collect()); Ok(super::enumerator::of(ruby, me, &name, &rest)) },
     "instance_variable_names" => ok(instance_variables(me)),
 }
 

@@ -8,13 +8,20 @@ use super::ok;
 
 methods! { ruby, me: &Rc<Proc>, name, call;
     "call" | "()" | "yield" | "===" | "[]" => ruby.call_proc(me, call.clone()),
-    "to_proc" | "unbind" | "curry" => Ok(Value::Proc(Rc::clone(me))),
+    "to_proc" | "unbind" => Ok(Value::Proc(Rc::clone(me))),
     "lambda?" => ok(me.lambda),
     "arity" => ok(arity(me)),
+    "curry" => Err(ruby.unsupported("`curry`")),
+    "name" => Ok(match &me.code { Code::Method { name, .. } => Value::Sym(*name), _ => Value::Nil }),
     "parameters" => Err(ruby.unsupported("`parameters` of a proc")),
     "source_location" => Ok(Value::Nil),
     "owner" | "receiver" => Ok(match &me.code { Code::Method { receiver, .. } => receiver.clone(), _ => Value::Nil }),
-    ">>" | "<<" => Err(ruby.unsupported("procs put together")),
+    ">>" => Ok(chained(Value::Proc(Rc::clone(me)), call.arg(0))),
+    "<<" => Ok(chained(call.arg(0), Value::Proc(Rc::clone(me)))),
+}
+
+fn chained(first: Value, second: Value) -> Value {
+    Value::Proc(Rc::new(Proc { code: Code::Chain(first, second), lambda: true }))
 }
 
 fn arity(me: &Proc) -> i64 {

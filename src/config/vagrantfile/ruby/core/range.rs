@@ -54,12 +54,31 @@ pub fn items(ruby: &mut Interp, me: &Range) -> Result<Vec<Value>> {
             let texts = texts(ruby, &low.text(), &high.text(), me.exclusive)?;
             Ok(texts.iter().filter_map(Value::text).map(|text| Value::sym(&text)).collect())
         }
+        (Value::Object(_), high) if ruby.responds(&me.low, "succ") => successors(ruby, &me.low, high, me.exclusive),
         (Value::Int(_), Value::Nil) => Err(ruby.error("RangeError", "cannot convert endless range to an array")),
         (low, _) => {
             let shown = ruby.class_of(low).name.borrow().to_string();
             Err(ruby.error("TypeError", format!("can't iterate from {shown}")))
         }
     }
+}
+
+/// Objects that know what follows them.
+fn successors(ruby: &mut Interp, low: &Value, high: &Value, exclusive: bool) -> Result<Vec<Value>> {
+    let mut items = Vec::new();
+    let mut at = low.clone();
+    while let Some(order) = ruby.order(&at, high)? {
+        if order.is_gt() || (exclusive && order.is_eq()) {
+            break;
+        }
+        ruby.grow(size_of::<Value>())?;
+        items.push(at.clone());
+        if order.is_eq() {
+            break;
+        }
+        at = ruby.send(&at, "succ", Vec::new())?;
+    }
+    Ok(items)
 }
 
 /// `"a".."zz"`: as `succ` counts.
@@ -83,12 +102,13 @@ fn texts(ruby: &mut Interp, low: &str, high: &str, exclusive: bool) -> Result<Ve
 
 fn each(ruby: &mut Interp, me: &Rc<Range>, call: &Call) -> Result<Value> {
     let Some(block) = &call.block else { return items(ruby, me).map(Value::array) };
-    if let (Value::Int(low), Value::Nil) = (&me.low, &me.high) {
+    if let (Value::Int(low), high @ (Value::Nil | Value::Float(_))) = (&me.low, &me.high) {
         let mut number = *low;
-        loop {
+        while high.is_nil() || number::order(&Value::Int(number), high).is_some_and(std::cmp::Ordering::is_le) {
             ruby.yield_to(block, vec![Value::Int(number)])?;
             number += 1;
         }
+        return Ok(Value::Range(Rc::clone(me)));
     }
     for item in items(ruby, me)? {
         ruby.yield_to(block, vec![item])?;
@@ -97,6 +117,10 @@ fn each(ruby: &mut Interp, me: &Rc<Range>, call: &Call) -> Result<Value> {
 }
 
 fn covers(ruby: &mut Interp, me: &Range, value: &Value) -> Result<Value> {
+    if let Value::Range(inner) = value {
+        let both = covers(ruby, me, &inner.low)?.truthy() && covers(ruby, me, &inner.high)?.truthy();
+        return ok(both);
+    }
     let above = match &me.low {
         Value::Nil => true,
         low => ruby.order(low, value)?.is_some_and(std::cmp::Ordering::is_le),
@@ -109,6 +133,15 @@ fn covers(ruby: &mut Interp, me: &Range, value: &Value) -> Result<Value> {
 }
 
 fn step(ruby: &mut Interp, me: &Rc<Range>, call: &Call) -> Result<Value> {
+    if !matches!(me.low, Value::Int(_) | Value::Float(_)) {
+        let by = usize::try_from(int(ruby, &call.arg(0))?).unwrap_or(0).max(1);
+        let items: Vec<_> = items(ruby, me)?.into_iter().step_by(by).collect();
+        let Some(block) = &call.block else { return ok(items) };
+        for item in items {
+            ruby.yield_to(block, vec![item])?;
+        }
+        return Ok(Value::Range(Rc::clone(me)));
+    }
     let mut stepped = Call::of(vec![me.high.clone(), call.arg(0)]);
     let exclusive = me.exclusive;
     stepped.block = None;

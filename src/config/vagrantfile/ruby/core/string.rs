@@ -80,10 +80,16 @@ impl From<Name> for Value {
 pub fn text_arg(ruby: &mut Interp, value: &Value) -> Result<String> {
     match value {
         Value::Str(text) => Ok(text.get()),
-        Value::Object(_) | Value::Host(_) if ruby.responds(value, "to_str") || ruby.responds(value, "to_path") => {
-            ruby.to_s(value)
-        }
+        Value::Object(_) | Value::Host(_) if ruby.responds(value, "to_str") => converted(ruby, value, "to_str"),
+        Value::Object(_) | Value::Host(_) if ruby.responds(value, "to_path") => converted(ruby, value, "to_path"),
         other => Err(ruby.type_error(other, "String")),
+    }
+}
+
+fn converted(ruby: &mut Interp, value: &Value, how: &str) -> Result<String> {
+    match ruby.send(value, how, Vec::new())? {
+        Value::Str(text) => Ok(text.get()),
+        other => Err(ruby.type_error(&other, "String")),
     }
 }
 
@@ -95,7 +101,7 @@ fn joined(ruby: &mut Interp, a: &str, b: &str) -> Result<Value> {
 fn repeated(ruby: &mut Interp, me: &Str, call: &Call) -> Result<Value> {
     let count = int(ruby, &call.arg(0))?;
     let Ok(count) = usize::try_from(count) else {
-        return Err(ruby.error("ArgumentError", "argument must be non-negative"));
+        return Err(ruby.error("ArgumentError", "negative argument"));
     };
     let text = me.get();
     ruby.grow(text.len().saturating_mul(count))?;

@@ -22,7 +22,10 @@ methods! { ruby, me: &Rc<Str>, name, call;
     "chop" => { let mut text = me.get(); text.pop(); ok(text) },
     "chr" => ok(me.get().chars().next().map(String::from).unwrap_or_default()),
     "succ" | "next" => ok(successor(&me.get())),
-    "squeeze" => ok(squeezed(&me.get())),
+    "squeeze" => {
+        let set = match call.args.first() { Some(set) => Some(CharSet::parse(&text_arg(ruby, set)?)), None => None };
+        ok(squeezed(&me.get(), set.as_ref()))
+    },
     "tr" | "tr_s" => translated(ruby, me, call),
     "delete" => { let set = text_arg(ruby, &call.arg(0))?; let set = CharSet::parse(&set); ok(me.get().chars().filter(|c| !set.contains(*c)).collect::<String>()) },
     "delete_prefix" => { let part = text_arg(ruby, &call.arg(0))?; let text = me.get(); ok(text.strip_prefix(part.as_str()).unwrap_or(&text)) },
@@ -117,10 +120,10 @@ pub fn successor(text: &str) -> String {
     chars.into_iter().collect()
 }
 
-fn squeezed(text: &str) -> String {
+fn squeezed(text: &str, set: Option<&CharSet>) -> String {
     let mut out = String::new();
     for c in text.chars() {
-        if !out.ends_with(c) {
+        if !out.ends_with(c) || set.is_some_and(|set| !set.contains(c)) {
             out.push(c);
         }
     }
@@ -161,20 +164,21 @@ impl CharSet {
     pub fn contains(&self, c: char) -> bool {
         self.chars.contains(&c) != self.negated
     }
+
+    /// The character of another set that stands for one of this; `None` where none does.
+    pub fn exchanged(&self, c: char, to: &Self) -> Option<char> {
+        if !self.contains(c) {
+            return Some(c);
+        }
+        let at = if self.negated { usize::MAX } else { self.chars.iter().position(|other| *other == c)? };
+        to.chars.get(at).or(to.chars.last()).copied()
+    }
 }
 
 fn translated(ruby: &mut Interp, me: &Str, call: &Call) -> Result<Value> {
     let (from, to) = (text_arg(ruby, &call.arg(0))?, text_arg(ruby, &call.arg(1))?);
     let (from, to) = (CharSet::parse(&from), CharSet::parse(&to));
-    let text = me.get();
-    let change = |c: char| {
-        if !from.contains(c) {
-            return Some(c);
-        }
-        let at = if from.negated { usize::MAX } else { from.chars.iter().position(|other| *other == c)? };
-        to.chars.get(at).or(to.chars.last()).copied()
-    };
-    ok(text.chars().filter_map(change).collect::<String>())
+    ok(me.get().chars().filter_map(|c| from.exchanged(c, &to)).collect::<String>())
 }
 
 fn padded(ruby: &mut Interp, me: &Str, side: &str, call: &Call) -> Result<Value> {

@@ -16,7 +16,7 @@ methods! { ruby, me: &Rc<Object>, name, call;
     "members" => ok(members(me).into_iter().map(Value::Sym).collect::<Vec<_>>()),
     "to_h" => Ok(Value::hash(members(me).into_iter().map(Value::Sym).zip(values(me)))),
     "each" => { if let Some(block) = &call.block { for value in values(me) { ruby.yield_to(block, vec![value])?; } } Ok(Value::Object(Rc::clone(me))) },
-    "==" => { let other = call.arg(0); let same = matches!(&other, Value::Object(other) if Rc::ptr_eq(&other.class, &me.class)); ok(same && equal(ruby, me, &other)?) },
+    "==" | "eql?" => { let other = call.arg(0); let same = matches!(&other, Value::Object(other) if Rc::ptr_eq(&other.class, &me.class)); ok(same && equal(ruby, me, &other)?) },
     "[]" => { let name = member(ruby, me, &call.arg(0))?; Ok(me.instance_vars.borrow().get(&variable(name)).cloned().unwrap_or(Value::Nil)) },
     "[]=" => { let name = member(ruby, me, &call.arg(0))?; me.instance_vars.borrow_mut().insert(variable(name), call.arg(1)); Ok(call.arg(1)) },
     "to_s" | "inspect" => ok(shown(me)),

@@ -67,9 +67,8 @@ impl Interp {
                 let folder = std::path::Path::new(&file).parent().map(|folder| folder.display().to_string());
                 return Ok(folder.into());
             }
-            "local_variables" | "eval" | "instance_variable_binding" if written.receiver.is_none() => {
-                return Err(self.unsupported(format!("`{}`", written.name)));
-            }
+            "eval" => return super::super::library::eval(self, &call, scope),
+            "local_variables" => return Ok(super::super::library::local_variables(scope)),
             _ => {}
         }
         // A template's text was parsed by itself: what looks like a call may be a variable of its surroundings.
@@ -101,7 +100,12 @@ impl Interp {
                 format!("{}:{}", class.name.borrow(), if class.is_module { "Module" } else { "Class" })
             }
             Value::Host(object) => object.class_name().to_string(),
-            other => format!("an instance of {}", self.class_of(other).name.borrow()),
+            Value::Object(object) => format!("an instance of {}", object.class.name.borrow()),
+            other => {
+                let (class, shown) = (self.class_of(other).name.borrow().clone(), show::inspect(other));
+                // As Ruby does: what is long is only named.
+                if shown.len() > 65 { format!("an instance of {class}") } else { format!("{shown}:{class}") }
+            }
         }
     }
 
@@ -136,6 +140,10 @@ impl Interp {
             Value::Nil => Ok(None),
             Value::Proc(proc) => Ok(Some(proc)),
             Value::Sym(name) => Ok(Some(Rc::new(Proc { code: Code::Symbol(name), lambda: true }))),
+            other if self.responds(&other, "to_proc") => match self.send(&other, "to_proc", Vec::new())? {
+                Value::Proc(proc) => Ok(Some(proc)),
+                other => Err(self.type_error(&other, "Proc")),
+            },
             other => {
                 let shown = self.class_of(&other).name.borrow().clone();
                 Err(self.error("TypeError", format!("wrong argument type {shown} (expected Proc)")))
@@ -227,12 +235,11 @@ impl Interp {
 
 /// The same code as a lambda: `return` leaves it alone, and its arguments are counted.
 fn lambda_of(block: &Rc<Proc>) -> Value {
-    let code = match &block.code {
+    match &block.code {
         Code::Block { function, scope, .. } => {
-            Code::Block { function: Rc::clone(function), scope: Rc::clone(scope), breaks_to: 0 }
+            let code = Code::Block { function: Rc::clone(function), scope: Rc::clone(scope), breaks_to: 0 };
+            Value::Proc(Rc::new(Proc { code, lambda: true }))
         }
-        Code::Symbol(name) => Code::Symbol(*name),
-        Code::Method { receiver, name } => Code::Method { receiver: receiver.clone(), name: *name },
-    };
-    Value::Proc(Rc::new(Proc { code, lambda: true }))
+        _ => Value::Proc(Rc::clone(block)),
+    }
 }

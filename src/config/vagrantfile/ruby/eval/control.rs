@@ -198,7 +198,8 @@ impl Interp {
         if object.get("@backtrace").is_some() {
             return;
         }
-        let places: Vec<_> = [self.at].into_iter().chain(self.stack.iter().rev().copied()).take(20).collect();
+        let places = [self.at].into_iter().chain(self.stack.iter().rev().copied());
+        let places: Vec<_> = places.filter(|at| !self.in_library(*at)).take(20).collect();
         let lines =
             places.into_iter().map(|at| Value::str(format!("{}:{}", self.file_path(at.file), self.line_of(at))));
         object.set("@backtrace", Value::array(lines.collect()));
@@ -240,6 +241,9 @@ impl Interp {
             }
             Kind::Yield(_) => scope.frame.block.is_some().then_some("yield"),
             Kind::SelfRef => Some("self"),
+            Kind::Nil => Some("nil"),
+            Kind::True => Some("true"),
+            Kind::False => Some("false"),
             Kind::Assign { .. } | Kind::OpAssign { .. } | Kind::MultiAssign { .. } => Some("assignment"),
             Kind::Super { .. } => None,
             _ => Some("expression"),

@@ -34,7 +34,7 @@ impl Interp {
     /// Gives a method another name.
     #[expect(clippy::unused_self, reason = "its siblings need the run")]
     pub fn alias(&self, class: &Rc<Class>, new: Name, old: Name) {
-        let found = class.ancestors().into_iter().find_map(|class| class.own_method(old));
+        let found = class.ancestors().into_iter().find_map(|class| class.own_method(old)).map(|(method, _)| method);
         let method = found.unwrap_or(Method { body: MethodBody::Native(old), visibility: Visibility::Public });
         class.methods.borrow_mut().insert(new, method);
     }
@@ -87,6 +87,10 @@ impl Interp {
         scope: &Rc<Scope>,
     ) -> Result<Rc<Class>> {
         let home = self.const_home(path, scope)?;
+        // A program may add to a class of a library; libraries themselves are being read.
+        if Rc::ptr_eq(&home, &self.object) && !self.in_library(self.at) {
+            self.autoload(&path.name.text())?;
+        }
         let there = match &path.scope {
             ConstScope::Lexical if Rc::ptr_eq(&home, &self.object) => self.lexical_const(path.name, scope),
             _ => home.constants.borrow().get(&path.name).cloned(),
@@ -123,20 +127,29 @@ impl Interp {
         let frame =
             Frame { me, method: None, args: Vec::new(), function: None, block: None, lexical: Rc::new(lexical) };
         let inner = Scope::new(Rc::new(frame), self.tag());
+        // Methods of the top level are private; those of a class are not, `Object` included.
+        let outer = class.default_visibility.replace(Visibility::Public);
         let result = self.deeper(|ruby| ruby.eval(body, &inner));
-        class.default_visibility.set(Visibility::Public);
+        class.default_visibility.set(if Rc::ptr_eq(class, &self.object) { outer } else { Visibility::Public });
         result
     }
 
     /// `class << self`: the methods in it go to the object itself.
     fn open_singleton(&mut self, of: &Node, body: &Node, scope: &Rc<Scope>) -> Result<Value> {
-        let Value::Class(class) = self.eval(of, scope)? else {
-            return Err(self.unsupported("`class <<` with something else than a class"));
+        let of = self.eval(of, scope)?;
+        let name = match &of {
+            Value::Class(class) => class.name.borrow().clone(),
+            Value::Object(object) => object.class.name.borrow().clone(),
+            _ => return Err(self.unsupported("`class <<` of this")),
         };
-        let meta = Class::new(&class.name.borrow(), None, true);
+        let meta = Class::new(&name, None, true);
         let result = self.run_class_body(&meta, body, scope);
         let methods = meta.methods.take();
-        class.singleton.borrow_mut().extend(methods);
+        match of {
+            Value::Class(class) => class.singleton.borrow_mut().extend(methods),
+            Value::Object(object) => object.singleton.borrow_mut().extend(methods),
+            _ => {}
+        }
         result
     }
 }

@@ -21,7 +21,10 @@ impl Interp {
         if let Some(value) = core::answer(self, receiver, name, &call)? {
             return Ok(value);
         }
-        if let Some((method, owner)) = self.find_method(receiver, name, true) {
+        let general = self.find_method(receiver, name, true);
+        // Functions of the top level are private methods of every object.
+        if let Some((method, owner)) = general.filter(|(method, _)| call.own || method.visibility == Visibility::Public)
+        {
             return self.call_method(receiver, &method, &owner, name, call);
         }
         if let Some(value) = core::kernel(self, receiver, name, &call)? {
@@ -45,17 +48,16 @@ impl Interp {
     /// classes go before them.
     fn find_method(&self, receiver: &Value, name: Name, of_object: bool) -> Option<(Method, Rc<Class>)> {
         if of_object {
-            let method = self.object.own_method(name)?;
-            return Some((method, Rc::clone(&self.object)));
+            return self.object.own_method(name);
         }
         match receiver {
             Value::Class(class) => return self.find_class_method(class, name),
             Value::Object(object) => {
                 if let Some(method) = object.singleton.borrow().get(&name) {
-                    return Some((method.clone(), Rc::clone(&object.class)));
+                    // Above a method of one object is everything that its class has.
+                    return Some((method.clone(), Class::new("", None, false)));
                 }
-                let extended = object.extended.borrow();
-                let found = extended.iter().find_map(|module| Some((module.own_method(name)?, Rc::clone(module))));
+                let found = object.extended.borrow().iter().find_map(|module| module.own_method(name));
                 if found.is_some() {
                     return found;
                 }
@@ -68,8 +70,8 @@ impl Interp {
             if Rc::ptr_eq(&here, &self.object) {
                 break;
             }
-            if let Some(method) = here.own_method(name) {
-                return Some((method, here));
+            if let Some(found) = here.own_method(name) {
+                return Some(found);
             }
             class = here.superclass.as_ref().map(Rc::clone);
         }
@@ -84,7 +86,7 @@ impl Interp {
                 return Some((method.clone(), Rc::clone(&class)));
             }
             let extended = class.extended.borrow();
-            if let Some(method) = extended.iter().find_map(|module| module.own_method(name)) {
+            if let Some((method, _)) = extended.iter().find_map(|module| module.own_method(name)) {
                 return Some((method, Rc::clone(&class)));
             }
             drop(extended);
@@ -101,10 +103,7 @@ impl Interp {
         name: Name,
         call: Call,
     ) -> Result<Value> {
-        if matches!(method.visibility, Visibility::Private | Visibility::ModuleFunction)
-            && !call.own
-            && !Rc::ptr_eq(owner, &self.object)
-        {
+        if matches!(method.visibility, Visibility::Private | Visibility::ModuleFunction) && !call.own {
             let shown = self.describe(receiver);
             return Err(self.error("NoMethodError", format!("private method `{name}' called for {shown}")));
         }
@@ -160,22 +159,21 @@ impl Interp {
 
     /// The method of the same name above the class that a method was found in.
     pub(super) fn call_above(&mut self, me: &Value, owner: &Rc<Class>, name: Name, call: Call) -> Result<Value> {
+        let missing = call.arg(0);
         if let Value::Class(_) = me {
             let above = owner.superclass.clone();
             if let Some((method, owner)) = above.and_then(|above| self.find_class_method(&above, name)) {
                 return self.call_method(me, &method, &owner, name, call);
             }
         } else {
-            let included = owner.included.borrow().iter().find_map(|module| module.own_method(name));
-            if let Some(method) = included.filter(|_| owner.methods.borrow().contains_key(&name)) {
-                return self.call_method(me, &method, owner, name, call);
-            }
-            let mut above = owner.superclass.clone();
-            while let Some(class) = above {
-                if let Some(method) = class.own_method(name) {
-                    return self.call_method(me, &method, &class, name, call);
-                }
-                above = class.superclass.as_ref().map(Rc::clone);
+            let all = self.class_of(me).ancestors();
+            let from = all.iter().position(|class| Rc::ptr_eq(class, owner)).map_or(0, |at| at + 1);
+            let found = all.iter().skip(from).find_map(|class| {
+                let method = class.methods.borrow().get(&name).cloned()?;
+                Some((method, Rc::clone(class)))
+            });
+            if let Some((method, owner)) = found {
+                return self.call_method(me, &method, &owner, name, call);
             }
         }
         if let Some(value) = core::answer(self, me, name, &call)? {
@@ -184,6 +182,11 @@ impl Interp {
         match core::kernel(self, me, name, &call)? {
             Some(value) => Ok(value),
             None if matches!(&*name.text(), "initialize" | "inherited" | "included" | "extended") => Ok(Value::Nil),
+            None if &*name.text() == "respond_to_missing?" => Ok(Value::Bool(false)),
+            None if &*name.text() == "method_missing" => {
+                let missing = self.name_from(&missing)?;
+                Err(self.no_method(me, missing))
+            }
             None => {
                 let shown = self.describe(me);
                 Err(self.error("NoMethodError", format!("super: no superclass method `{name}' for {shown}")))
@@ -207,6 +210,19 @@ impl Interp {
                 self.call(&receiver, *name, Call { block: call.block, own: true, ..Call::of(args) })
             }
             Code::Method { receiver, name } => self.call(&receiver.clone(), *name, Call { own: true, ..call }),
+            Code::With { block, extra } => {
+                let mut args = call.flat();
+                if args.len() > 1 {
+                    args = vec![Value::array(args)];
+                }
+                args.push(extra.next());
+                self.call_proc(block, Call::of(args))
+            }
+            Code::Basket(basket) => self.collect(basket, &call),
+            Code::Chain(first, second) => {
+                let value = self.call(first, Name::of("call"), call)?;
+                self.call(second, Name::of("call"), Call::of(vec![value]))
+            }
         }
     }
 
@@ -316,6 +332,13 @@ impl Interp {
             (true, _) => format!("{least}+"),
             (false, true) => least.to_string(),
             (false, false) => format!("{least}..{most}"),
+        };
+        let required: Vec<_> =
+            params.keywords.iter().filter(|(_, default)| default.is_none()).map(|(name, _)| name.to_string()).collect();
+        let expected = match required.len() {
+            0 => expected,
+            1 => format!("{expected}; required keyword: {}", required[0]),
+            _ => format!("{expected}; required keywords: {}", required.join(", ")),
         };
         Err(self.argument_error(given, &expected))
     }

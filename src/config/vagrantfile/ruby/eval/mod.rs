@@ -223,8 +223,14 @@ impl Interp {
 
     pub(super) fn eval_const(&mut self, place: &ConstScope, name: Name, scope: &Rc<Scope>) -> Result<Value> {
         let found = match place {
-            ConstScope::Lexical => self.lexical_const(name, scope),
-            ConstScope::Top => self.object.constants.borrow().get(&name).cloned(),
+            ConstScope::Lexical => match self.lexical_const(name, scope) {
+                None if self.autoload(&name.text())? => self.lexical_const(name, scope),
+                found => found,
+            },
+            ConstScope::Top => {
+                self.autoload(&name.text())?;
+                self.object.constants.borrow().get(&name).cloned()
+            }
             ConstScope::In(outer) => match self.eval(outer, scope)? {
                 Value::Class(class) => return self.const_in(&class, name),
                 other => {
@@ -255,6 +261,9 @@ impl Interp {
         let found = class.ancestors().into_iter().find_map(|class| class.constants.borrow().get(&name).cloned());
         if let Some(found) = found {
             return Ok(found);
+        }
+        if Rc::ptr_eq(class, &self.object) && self.autoload(&name.text())? {
+            return self.const_in(class, name);
         }
         let outer = class.name.borrow().clone();
         let shown = if &*outer == "Object" { name.to_string() } else { format!("{outer}::{name}") };

@@ -1,10 +1,11 @@
-//! Files and folders: paths, looking, reading. Nothing is written.
+//! Files and folders: paths, looking, reading.
 
 use std::path::{Component, Path, PathBuf};
 
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::value::Value;
+use super::write;
 
 /// A larger file is something else than settings.
 const LARGEST: u64 = 4 << 20;
@@ -50,7 +51,34 @@ pub fn file(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>>
         }
         "absolute_path?" => text(ruby, call, 0)?.starts_with('/').into(),
         "write" | "binwrite" | "delete" | "unlink" | "rename" | "chmod" | "symlink" | "mkfifo" | "truncate" => {
-            return Err(refuse_write(ruby, call));
+            write::file(ruby, name, call)?
+        }
+        "mtime" | "ctime" | "atime" | "birthtime" => modified(ruby, call)?,
+        "executable?" => {
+            use std::os::unix::fs::PermissionsExt;
+            path(ruby, call, 0)?.metadata().is_ok_and(|about| about.permissions().mode() & 0o111 != 0).into()
+        }
+        "writable?" => {
+            let path = path(ruby, call, 0)?;
+            rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).is_ok().into()
+        }
+        "readlink" => match std::fs::read_link(path(ruby, call, 0)?) {
+            Ok(to) => to.display().to_string().into(),
+            Err(_) => return Err(ruby.error("Errno::EINVAL", "Invalid argument @ rb_readlink")),
+        },
+        "identical?" => (path(ruby, call, 0)?.canonicalize().ok() == path(ruby, call, 1)?.canonicalize().ok()).into(),
+        "fnmatch" | "fnmatch?" => {
+            let (pattern, name) = (text(ruby, call, 0)?, text(ruby, call, 1)?);
+            super::glob::matches(pattern.as_bytes(), name.as_bytes()).into()
+        }
+        "popen" => {
+            let line = text(ruby, call, 0)?;
+            let output = ruby.command_output(&line)?;
+            let file = opened(ruby, output.text, call.arg(0));
+            match call.block.clone() {
+                Some(block) => ruby.yield_to(&block, vec![file])?,
+                None => file,
+            }
         }
         _ => return Ok(None),
     };
@@ -66,7 +94,18 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
         "exist?" | "exists?" => path(ruby, call, 0)?.is_dir().into(),
         "empty?" => std::fs::read_dir(path(ruby, call, 0)?).is_ok_and(|mut all| all.next().is_none()).into(),
         "glob" | "[]" => glob(ruby, call)?,
-        "children" | "entries" | "each_child" => children(ruby, call, name == "entries")?,
+        "children" | "entries" | "each_child" | "foreach" => {
+            let all = children(ruby, call, matches!(name, "entries" | "foreach"))?;
+            match call.block.clone() {
+                Some(block) => {
+                    for name in ruby.items_of(&all)? {
+                        ruby.yield_to(&block, vec![name])?;
+                    }
+                    Value::Nil
+                }
+                None => all,
+            }
+        }
         // Relative paths start at the project: a file that goes there is there already.
         "chdir" => match &call.block {
             _ if path(ruby, call, 0)? != ruby.host.current_dir() => {
@@ -75,7 +114,7 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
             Some(block) => ruby.yield_to(&block.clone(), vec![call.arg(0)])?,
             None => Value::Int(0),
         },
-        "mkdir" | "rmdir" | "delete" | "unlink" | "mktmpdir" => return Err(refuse_write(ruby, call)),
+        "mkdir" | "rmdir" | "delete" | "unlink" | "mktmpdir" => write::dir(ruby, name, call)?,
         _ => return Ok(None),
     };
     Ok(Some(value))
@@ -84,7 +123,7 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
 fn text(ruby: &mut Interp, call: &Call, index: usize) -> Result<String> {
     match call.arg(index) {
         text @ Value::Str(_) => Ok(text.text().unwrap_or_default().to_string()),
-        other => Err(ruby.type_error(&other, "String")),
+        other => super::super::core::text_arg(ruby, &other),
     }
 }
 
@@ -123,15 +162,18 @@ pub fn tidy(path: &Path) -> PathBuf {
     tidy
 }
 
-fn missing(ruby: &mut Interp, path: &Path) -> super::super::flow::Flow {
+/// The error for a file that is not there.
+pub fn missing(ruby: &mut Interp, path: &Path) -> super::super::flow::Flow {
     ruby.error("Errno::ENOENT", format!("No such file or directory @ rb_sysopen - {}", path.display()))
 }
 
-fn refuse_write(ruby: &mut Interp, call: &Call) -> super::super::flow::Flow {
-    let path = call.args.iter().filter_map(Value::text).next_back().unwrap_or_default();
-    let path = tidy(&ruby.host.current_dir().join(&*path));
-    let why = ruby.host.may_write(&path).err();
-    ruby.refused(why.unwrap_or_else(|| "files are not written while a machine file is read".into()))
+/// When a file was changed.
+fn modified(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let path = path(ruby, call, 0)?;
+    let Ok(changed) = path.metadata().and_then(|about| about.modified()) else { return Err(missing(ruby, &path)) };
+    let since = changed.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let time = ruby.top_constant("Time")?;
+    ruby.send(&time, "at", vec![i64::try_from(since.as_secs()).unwrap_or(0).into()])
 }
 
 /// The text of a file that the host lets us read.
@@ -160,6 +202,10 @@ pub fn contents(ruby: &mut Interp, path: &Path) -> Result<String> {
 
 fn read(ruby: &mut Interp, call: &Call) -> Result<String> {
     let path = path(ruby, call, 0)?;
+    if !path.exists() {
+        let written = text(ruby, call, 0)?;
+        return Err(missing(ruby, Path::new(&written)));
+    }
     contents(ruby, &path)
 }
 
@@ -182,18 +228,34 @@ fn lines(ruby: &mut Interp, call: &Call) -> Result<Value> {
 
 /// A file that was opened for reading, as a text that is read: enough for `read`, `each_line` and the parsers.
 fn open(ruby: &mut Interp, call: &Call) -> Result<Value> {
-    if call.arg(1).text().is_some_and(|mode| mode.contains(['w', 'a', '+'])) {
-        return Err(refuse_write(ruby, &Call::of(vec![call.arg(0)])));
-    }
-    let text = read(ruby, call)?;
-    let class = ruby.class_named("File");
-    let object = super::super::class::Object::new(&class);
-    object.set("@text", text.into());
-    object.set("@path", call.arg(0));
+    let mode = call.arg(1).text().unwrap_or_default();
+    let file = if mode.contains(['w', 'a', '+']) {
+        let path = path(ruby, call, 0)?;
+        if mode.starts_with('w') {
+            ruby.host.may_write(&path).map_err(|why| ruby.refused(why))?;
+            write::put(ruby, &path, "", false)?;
+        }
+        let file = opened(ruby, String::new(), call.arg(0));
+        if let Value::Object(object) = &file {
+            object.set("@place", path.display().to_string().into());
+        }
+        file
+    } else {
+        let text = read(ruby, call)?;
+        opened(ruby, text, call.arg(0))
+    };
     match call.block.clone() {
-        Some(block) => ruby.yield_to(&block, vec![Value::Object(object)]),
-        None => Ok(Value::Object(object)),
+        Some(block) => ruby.yield_to(&block, vec![file]),
+        None => Ok(file),
     }
+}
+
+/// A file as an object, with the text that is read from it.
+fn opened(ruby: &Interp, text: String, path: Value) -> Value {
+    let object = super::super::class::Object::new(&ruby.class_named("File"));
+    object.set("@text", text.into());
+    object.set("@path", path);
+    Value::Object(object)
 }
 
 fn joined(ruby: &mut Interp, parts: &[Value]) -> Result<String> {
@@ -204,8 +266,7 @@ fn joined(ruby: &mut Interp, parts: &[Value]) -> Result<String> {
                 let several = several.items.borrow().clone();
                 ruby.deeper(|ruby| joined(ruby, &several))?
             }
-            Value::Str(_) => part.text().unwrap_or_default().to_string(),
-            other => return Err(ruby.type_error(other, "String")),
+            other => super::super::core::text_arg(ruby, other)?,
         };
         whole = Some(match whole {
             None => part,
@@ -215,7 +276,8 @@ fn joined(ruby: &mut Interp, parts: &[Value]) -> Result<String> {
     Ok(whole.unwrap_or_default())
 }
 
-fn dirname(path: &str) -> String {
+/// The folder of a path.
+pub fn dirname(path: &str) -> String {
     let trimmed = path.trim_end_matches('/');
     match trimmed.rfind('/') {
         _ if trimmed.is_empty() && path.starts_with('/') => "/".into(),
@@ -227,7 +289,8 @@ fn dirname(path: &str) -> String {
     }
 }
 
-fn basename(path: &str, suffix: Option<&str>) -> String {
+/// The last part of a path, without `suffix`.
+pub fn basename(path: &str, suffix: Option<&str>) -> String {
     let trimmed = path.trim_end_matches('/');
     if trimmed.is_empty() {
         return if path.is_empty() { String::new() } else { "/".into() };
@@ -273,7 +336,11 @@ fn glob(ruby: &mut Interp, call: &Call) -> Result<Value> {
             }
         }
     }
-    let found: Vec<_> = found.paths.into_iter().take(MOST_FILES).map(Value::str).collect();
+    let below = |path: String| match Path::new(&path).strip_prefix(&start) {
+        Ok(rest) => rest.display().to_string(),
+        Err(_) => path,
+    };
+    let found: Vec<_> = found.paths.into_iter().take(MOST_FILES).map(|path| Value::str(below(path))).collect();
     match call.block.clone() {
         None => Ok(Value::array(found)),
         Some(block) => {

@@ -77,7 +77,7 @@ fn step(ruby: &mut Interp, folder: &Path, parts: &[&str], found: &mut Found, lef
 
 /// Whether a name fits a pattern of `*`, `?` and `[…]`; goes back to the last `*` only, so it takes no more than the
 /// product of both lengths.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut here) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while here < name.len() {

@@ -1,10 +1,22 @@
 //! What programs `require`: files and folders, YAML, JSON and the like.
 
+mod chance;
+pub mod clock;
 mod env;
-mod files;
+mod eval;
+pub mod files;
 mod glob;
 mod json;
+mod prelude;
+mod primitive;
+mod stream;
+mod template;
+mod write;
 mod yaml;
+mod yaml_write;
+
+pub use chance::{below, random, seed};
+pub use eval::{define_top, eval, local_variables};
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,37 +29,13 @@ use super::regex;
 use super::tree::RegexFlags;
 use super::value::Value;
 
-/// Classes and modules that are answered here.
+/// Classes and modules that are answered here; more are in `prelude`, in Ruby itself.
 const KNOWN: &[&str] =
-    &["File", "IO", "FileTest", "Dir", "FileUtils", "YAML", "Psych", "JSON", "Etc", "Socket", "RbConfig"];
+    &["File", "IO", "FileTest", "Dir", "FileUtils", "YAML", "Psych", "JSON", "RbConfig", "Primitive"];
 
 /// What Ruby brings and we do not have: a call of it is told as such.
-const NOT_YET: &[&str] = &[
-    "Pathname",
-    "Time",
-    "Date",
-    "DateTime",
-    "IPAddr",
-    "OpenStruct",
-    "ERB",
-    "SecureRandom",
-    "Digest",
-    "Open3",
-    "Net",
-    "URI",
-    "Tempfile",
-    "Base64",
-    "Logger",
-    "Shellwords",
-    "StringIO",
-    "Set",
-    "Timeout",
-    "Gem",
-    "Log4r",
-    "OpenSSL",
-    "Zlib",
-    "CSV",
-];
+const NOT_YET: &[&str] =
+    &["Tempfile", "OpenSSL", "Zlib", "CSV", "Thread", "OptionParser", "Resolv", "Readline", "WIN32OLE", "PTY", "REXML"];
 
 /// Libraries whose `require` succeeds: what they bring is here, or is told where it is called.
 const LIBRARIES: &[&str] = &[
@@ -114,16 +102,21 @@ pub fn define(ruby: &mut Interp) {
         ruby.define_class(name, &object);
     }
     let above = ruby.class_named("StandardError");
-    for name in ["Psych::SyntaxError", "JSON::ParserError"] {
+    for name in ["Psych::SyntaxError", "Psych::DisallowedClass", "Psych::BadAlias", "JSON::ParserError"] {
         ruby.define_class(name, &above);
     }
-    let separator = [("SEPARATOR", "/"), ("PATH_SEPARATOR", ":")];
+    let separator = [("SEPARATOR", "/"), ("Separator", "/"), ("PATH_SEPARATOR", ":")];
+    let process = ruby.class_named("Process");
+    for name in ["CLOCK_MONOTONIC", "CLOCK_REALTIME"] {
+        process.constants.borrow_mut().insert(Name::of(name), Value::Int(1));
+    }
     for (name, text) in separator {
         ruby.class_named("File").constants.borrow_mut().insert(Name::of(name), text.into());
     }
     let config = [("host_os", "linux-gnu"), ("host_cpu", std::env::consts::ARCH), ("target_os", "linux")];
     let config = Value::hash(config.into_iter().map(|(key, value)| (Value::str(key), Value::str(value))));
     ruby.class_named("RbConfig").constants.borrow_mut().insert(Name::of("CONFIG"), config);
+    stream::define(ruby);
     let env = Value::Host(Rc::new(env::Env::new(ruby.host.envs())));
     object.constants.borrow_mut().insert(Name::of("ENV"), env);
 }
@@ -137,17 +130,11 @@ pub fn class_method(ruby: &mut Interp, class: &Rc<Class>, name: &str, call: &Cal
     match &*class_name {
         "File" | "IO" | "FileTest" => files::file(ruby, name, call),
         "Dir" => files::dir(ruby, name, call),
-        "FileUtils" => Err(ruby.refused(format!("it wants to change files (`FileUtils.{name}`)"))),
+        "FileUtils" => write::file_utils(ruby, name, call),
+        "Primitive" => primitive::call(ruby, name, call),
+        "Process" => process(ruby, name, call),
         "YAML" | "Psych" => yaml_method(ruby, name, call),
         "JSON" => json_method(ruby, name, call),
-        "Etc" => Ok(match name {
-            "nprocessors" => Some(processors().into()),
-            "getlogin" => Some(ruby.host.env("USER").into()),
-            _ => None,
-        }),
-        "Socket" if name == "gethostname" => {
-            ruby.run_command("hostname").map(|name| Some(Value::str(name.text().unwrap_or_default().trim())))
-        }
         other if NOT_YET.contains(&other) && !matches!(name, "name" | "to_s" | "inspect" | "==" | "===" | "class") => {
             Err(ruby.unsupported(format!("`{other}.{name}` of Ruby's library")))
         }
@@ -155,8 +142,26 @@ pub fn class_method(ruby: &mut Interp, class: &Rc<Class>, name: &str, call: &Cal
     }
 }
 
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// `Process`.
+fn process(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
+    let looks = ruby.host.may_look();
+    Ok(Some(match name {
+        "uid" | "euid" if looks => i64::from(rustix::process::getuid().as_raw()).into(),
+        "gid" | "egid" if looks => i64::from(rustix::process::getgid().as_raw()).into(),
+        "uid" | "euid" | "gid" | "egid" => Value::Int(1000),
+        "pid" | "ppid" => i64::from(std::process::id()).into(),
+        "clock_gettime" => {
+            let (seconds, nanoseconds) = clock::now();
+            let time = ruby.top_constant("Time")?;
+            let moment = ruby.send(&time, "at", vec![seconds.into(), i64::from(nanoseconds / 1000).into()])?;
+            let whole = call.arg(1).text().is_some_and(|unit| &*unit == "second");
+            ruby.send(&moment, if whole { "to_i" } else { "to_f" }, Vec::new())?
+        }
+        "kill" | "fork" | "spawn" | "daemon" | "wait" => {
+            return Err(ruby.refused(format!("it wants to deal with other processes (`Process.{name}`)")));
+        }
+        _ => return Ok(None),
+    }))
 }
 
 /// A text, or a file that was opened.
@@ -177,6 +182,10 @@ fn yaml_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Valu
             let shown = ruby.to_s(&call.arg(0))?;
             let path = files::tidy(&ruby.host.current_dir().join(&shown));
             (files::contents(ruby, &path)?, shown)
+        }
+        "dump" => {
+            return yaml_write::dump(ruby, &call.flat().first().cloned().unwrap_or(Value::Nil))
+                .map(|text| Some(text.into()));
         }
         "load" | "safe_load" | "unsafe_load" | "load_stream" => (source(ruby, &call.arg(0))?, "<unknown>".to_owned()),
         _ => return Err(ruby.unsupported(format!("`YAML.{name}`"))),
@@ -200,6 +209,16 @@ fn symbolized(value: &Value) -> Value {
         })),
         other => other.clone(),
     }
+}
+
+/// `to_json`.
+pub fn json_text(ruby: &mut Interp, value: &Value) -> Result<String> {
+    Ok(json::generate(ruby, value)?.to_string())
+}
+
+/// `to_yaml`.
+pub fn yaml_text(ruby: &mut Interp, value: &Value) -> Result<String> {
+    yaml_write::dump(ruby, value)
 }
 
 fn json_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
@@ -229,14 +248,30 @@ fn json_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Valu
 
 /// Methods of objects that the library makes: files that were opened.
 pub fn object_method(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &Call) -> Result<Option<Value>> {
-    if &**object.class.name.borrow() != "File" {
-        return Ok(None);
+    match &**object.class.name.borrow() {
+        "File" => {}
+        "IO" => return stream::call(ruby, object, name, call),
+        "Binding" => return eval::binding(ruby, object, name, call),
+        _ => return Ok(None),
+    }
+    if object.get("@place").is_some()
+        && let Some(value) = write::opened(ruby, object, name, call)?
+    {
+        return Ok(Some(value));
     }
     let text = object.get("@text").unwrap_or(Value::Nil);
     let value = match name {
         "read" => text,
         "path" => object.get("@path").unwrap_or(Value::Nil),
-        "close" => Value::Nil,
+        "close" | "flush" | "sync=" => Value::Nil,
+        "eof?" | "closed?" => Value::Bool(true),
+        "gets" | "readline" => {
+            let whole = text.text().unwrap_or_default();
+            let at = object.get("@line").map_or(Ok(0), |at| super::core::int(ruby, &at))?;
+            let line = whole.split_inclusive('\n').nth(usize::try_from(at).unwrap_or(0)).map(Value::str);
+            object.set("@line", Value::Int(at + 1));
+            line.unwrap_or(Value::Nil)
+        }
         "readlines" | "each_line" | "each" | "lines" => {
             let name = if name == "readlines" { "lines" } else { "each_line" };
             ruby.call(&text, Name::of(name), call.clone())?
@@ -248,11 +283,21 @@ pub fn object_method(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &
 
 /// Functions that the library adds.
 pub fn function(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
-    if !knows_function(name) {
-        return Ok(None);
+    match name {
+        "Pathname" => {
+            let class = ruby.top_constant("Pathname")?;
+            return ruby.send(&class, "new", call.args.clone()).map(Some);
+        }
+        "URI" => {
+            let module = ruby.top_constant("URI")?;
+            return ruby.send(&module, "parse", call.args.clone()).map(Some);
+        }
+        _ if knows_function(name) => {}
+        _ => return Ok(None),
     }
     let written = ruby.to_s(&call.arg(0))?;
     if name == "require" && LIBRARIES.contains(&written.trim_end_matches(".rb")) {
+        ruby.read_required(written.trim_end_matches(".rb"))?;
         return Ok(Some(Value::Bool(true)));
     }
     let folder = match name {
@@ -279,6 +324,9 @@ pub fn knows_class_method(class: &Class, name: &str) -> bool {
     let methods: &[&str] = match &**class.name.borrow() {
         "File" => &[
             "exist?",
+            "exists?",
+            "write",
+            "open",
             "file?",
             "directory?",
             "read",
@@ -289,7 +337,7 @@ pub fn knows_class_method(class: &Class, name: &str) -> bool {
             "expand_path",
             "readlines",
         ],
-        "Dir" => &["exist?", "glob", "pwd", "home"],
+        "Dir" => &["exist?", "exists?", "glob", "pwd", "home"],
         "YAML" | "Psych" => &["load", "load_file", "safe_load", "safe_load_file", "unsafe_load", "unsafe_load_file"],
         "JSON" => &["parse", "generate"],
         _ => &[],
@@ -298,11 +346,22 @@ pub fn knows_class_method(class: &Class, name: &str) -> bool {
 }
 
 pub fn knows_object_method(object: &Object, name: &str) -> bool {
+    if stream::has(object, name) {
+        return true;
+    }
     &**object.class.name.borrow() == "File" && matches!(name, "read" | "path" | "close" | "readlines" | "each_line")
 }
 
 pub fn knows_function(name: &str) -> bool {
-    matches!(name, "require" | "require_relative" | "load")
+    matches!(name, "require" | "require_relative" | "load" | "Pathname" | "URI")
+}
+
+impl Interp {
+    /// A constant of the top level, which a library may define.
+    pub fn top_constant(&mut self, name: &str) -> Result<Value> {
+        let object = Rc::clone(&self.object);
+        self.const_in(&object, Name::of(name))
+    }
 }
 
 /// `Regexp.new(text, flags)`.

@@ -37,6 +37,13 @@ pub fn documents(ruby: &mut Interp, text: &str, name: &str) -> Result<Vec<Value>
                 Some((value, anchor))
             }
             Event::Alias(anchor) => Some((anchors.get(&anchor).cloned().unwrap_or(Value::Nil), 0)),
+            Event::SequenceStart(_, Some(tag)) | Event::MappingStart(_, Some(tag))
+                if tag.suffix.starts_with("ruby/") =>
+            {
+                let message =
+                    format!("Tried to load unspecified class: {}", tag.suffix.rsplit(':').next().unwrap_or(""));
+                return Err(ruby.error("Psych::DisallowedClass", message));
+            }
             Event::SequenceStart(anchor, _) => {
                 open.push(Open { value: Value::array(Vec::new()), anchor, key: None });
                 None
@@ -100,7 +107,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
 }
 
 /// What an unquoted word means.
-fn plain(text: &str) -> Value {
+pub fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Nil,
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Value::Bool(true),

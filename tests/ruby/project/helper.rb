@@ -1,0 +1,3 @@
+module Helper
+  def self.double(n) = n * 2
+end

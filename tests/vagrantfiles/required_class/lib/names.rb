@@ -1,0 +1,7 @@
+module Names
+  module_function
+
+  def full(name)
+    "node-#{name}"
+  end
+end
