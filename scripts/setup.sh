@@ -10,7 +10,7 @@ declare -A packages=(
     [build]="gcc libc6-dev make pkg-config libssl-dev zlib1g-dev"
     [run]="qemu-system-x86 qemu-utils openssh-client rsync curl ca-certificates"
     [box]="mmdebstrap grub-pc-bin grub-efi-amd64-bin grub-common e2fsprogs xz-utils zstd uidmap debian-archive-keyring"
-    [test]="shellcheck git openssh-server g++ ovmf docker-registry skopeo nginx-light openssl"
+    [test]="shellcheck git openssh-server g++ ovmf docker-registry skopeo nginx-light openssl libvirt-daemon-system libvirt-clients libxml2-utils"
     [bench]="time vagrant"
 )
 

@@ -110,5 +110,6 @@ fn sketch(spec: &MachineSpec) -> VmPlan {
         tethered: false,
         forwards: Vec::new(),
         qemu: spec.provider_options.qemu.clone(),
+        libvirt: spec.provider_options.libvirt.clone(),
     }
 }

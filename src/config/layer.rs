@@ -9,7 +9,9 @@ use toml::Spanned;
 
 use super::read::{Complaint, Table};
 use super::sections::{self, Folder, UnnamedProvisioner};
-use super::spec::{Accel, DiskBus, Firmware, ForwardedPort, Nic, PrivateNetwork, ProviderKind, PublicNetwork};
+use super::spec::{
+    Accel, CpuMode, DiskBus, Firmware, ForwardedPort, Graphics, Nic, PrivateNetwork, ProviderKind, PublicNetwork,
+};
 use super::{check, size};
 
 /// What one level says.
@@ -42,7 +44,7 @@ pub struct Layer {
     pub folders: Vec<Folder>,
     pub provisioners: Vec<UnnamedProvisioner>,
     pub ssh: SshLayer,
-    pub qemu: QemuLayer,
+    pub providers: ProviderLayers,
 }
 
 /// `[ssh]` of one level.
@@ -58,6 +60,25 @@ pub struct SshLayer {
     pub keep_alive: Option<bool>,
     pub connect_timeout: Option<u64>,
     pub extra_args: Vec<String>,
+}
+
+/// `[provider_options]` of one level.
+#[derive(Clone, Debug, Default)]
+pub struct ProviderLayers {
+    pub qemu: QemuLayer,
+    pub libvirt: LibvirtLayer,
+}
+
+/// `[provider_options.libvirt]` of one level.
+#[derive(Clone, Debug, Default)]
+pub struct LibvirtLayer {
+    pub uri: Option<String>,
+    pub accel: Option<Accel>,
+    pub machine: Option<String>,
+    pub cpu_mode: Option<CpuMode>,
+    pub direct_boot: Option<bool>,
+    pub graphics: Option<Graphics>,
+    pub autostart: Option<bool>,
 }
 
 /// `[provider_options.qemu]` of one level.
@@ -152,7 +173,7 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
         folders: each(table, "synced_folder", |table| sections::synced_folder(table, paths)),
         provisioners: each(table, "provision", |table| sections::provisioner(table, paths)),
         ssh: table.table("ssh").map(|table| sections::ssh(table, paths)).unwrap_or_default(),
-        qemu: table.table("provider_options").map(sections::provider_options).unwrap_or_default(),
+        providers: table.table("provider_options").map(sections::provider_options).unwrap_or_default(),
     }
 }
 

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use toml::Spanned;
 
-use super::layer::{Layer, QemuLayer, SshLayer};
+use super::layer::{Layer, LibvirtLayer, ProviderLayers, QemuLayer, SshLayer};
 use super::read::Reader;
 use super::sections::{Folder, UnnamedProvisioner};
 use super::spec::{
-    FolderType, ForwardedPort, MachineSpec, ProviderOptions, Provisioner, QemuOptions, SshSpec, SyncedFolder,
+    FolderType, ForwardedPort, LibvirtOptions, MachineSpec, ProviderOptions, Provisioner, QemuOptions, SshSpec,
+    SyncedFolder,
 };
 
 /// Vagrant's defaults.
@@ -65,7 +66,10 @@ impl Layer {
             folders: appended(below.folders, above.folders),
             provisioners: appended(below.provisioners, above.provisioners),
             ssh: below.ssh.overlaid(above.ssh),
-            qemu: below.qemu.overlaid(above.qemu),
+            providers: ProviderLayers {
+                qemu: below.providers.qemu.overlaid(above.providers.qemu),
+                libvirt: below.providers.libvirt.overlaid(above.providers.libvirt),
+            },
         }
     }
 }
@@ -131,6 +135,33 @@ impl QemuLayer {
     }
 }
 
+impl LibvirtLayer {
+    fn overlaid(self, above: Self) -> Self {
+        Self {
+            uri: above.uri.or(self.uri),
+            accel: above.accel.or(self.accel),
+            machine: above.machine.or(self.machine),
+            cpu_mode: above.cpu_mode.or(self.cpu_mode),
+            direct_boot: above.direct_boot.or(self.direct_boot),
+            graphics: above.graphics.or(self.graphics),
+            autostart: above.autostart.or(self.autostart),
+        }
+    }
+
+    fn spec(&self) -> LibvirtOptions {
+        let default = LibvirtOptions::default();
+        LibvirtOptions {
+            uri: self.uri.clone(),
+            accel: self.accel.unwrap_or(default.accel),
+            machine: self.machine.clone(),
+            cpu_mode: self.cpu_mode,
+            direct_boot: self.direct_boot.unwrap_or(default.direct_boot),
+            graphics: self.graphics.unwrap_or(default.graphics),
+            autostart: self.autostart.unwrap_or(default.autostart),
+        }
+    }
+}
+
 fn appended<T>(mut below: Vec<T>, above: Vec<T>) -> Vec<T> {
     below.extend(above);
     below
@@ -172,7 +203,10 @@ pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
         synced_folders: folders(&layer.folders, root),
         provisioners: provisioners(&layer.provisioners, reader),
         ssh: layer.ssh.spec(),
-        provider_options: ProviderOptions { qemu: layer.qemu.spec() },
+        provider_options: ProviderOptions {
+            qemu: layer.providers.qemu.spec(),
+            libvirt: layer.providers.libvirt.spec(),
+        },
     }
 }
 

@@ -10,7 +10,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::spec::{Accel, DiskBus, Firmware, FolderType, Nic, Protocol, ProviderKind, RunPolicy};
+use super::spec::{Accel, CpuMode, DiskBus, Firmware, FolderType, Graphics, Nic, Protocol, ProviderKind, RunPolicy};
 
 /// The JSON Schema of machine files (draft 7, which every editor's TOML support knows).
 pub fn schema() -> Value {
@@ -110,7 +110,7 @@ pub struct MachineKeys {
     /// Hardware address of the first network card, for instance `52:54:00:12:34:56`. Default: the box's, else one of the
     /// machine's own.
     pub mac: Option<String>,
-    /// The hypervisor. Default: qemu, the only one that this version has.
+    /// The hypervisor. Default: qemu.
     pub provider: Option<ProviderKind>,
     /// Whether a plain `up` starts the machine. Default: true.
     pub autostart: Option<bool>,
@@ -305,6 +305,28 @@ pub struct Ssh {
 pub struct ProviderOptions {
     /// For `qemu`.
     pub qemu: Option<Qemu>,
+    /// For `libvirt`.
+    pub libvirt: Option<Libvirt>,
+}
+
+/// What only libvirt knows.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Libvirt {
+    /// The daemon. Default: `LIBVIRT_DEFAULT_URI`, else `qemu:///session` (root: `qemu:///system`).
+    pub uri: Option<String>,
+    /// How the guest's instructions are run. Default: auto.
+    pub accel: Option<Accel>,
+    /// The machine type. Default: `q35` on x86, `virt` elsewhere.
+    pub machine: Option<String>,
+    /// The processor. Default: `host-passthrough` with hardware acceleration, `maximum` without.
+    pub cpu_mode: Option<CpuMode>,
+    /// Start the box's kernel directly when the box carries one, without firmware and boot loader. Default: true.
+    pub direct_boot: Option<bool>,
+    /// A screen for virt-manager. Default: none.
+    pub graphics: Option<Graphics>,
+    /// Whether the daemon starts the machine when the host boots. Default: false.
+    pub autostart: Option<bool>,
 }
 
 /// What only QEMU knows.

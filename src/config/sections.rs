@@ -7,11 +7,11 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::check;
-use super::layer::{Paths, QemuLayer, SshLayer, plain};
+use super::layer::{LibvirtLayer, Paths, ProviderLayers, QemuLayer, SshLayer, plain};
 use super::read::{Complaint, Table};
 use super::spec::{
-    Accel, DiskBus, Firmware, FolderType, ForwardedPort, Nic, PrivateNetwork, Protocol, ProvisionerKind, PublicNetwork,
-    RunPolicy, Script, ShellProvisioner, SyncedFolder,
+    Accel, CpuMode, DiskBus, Firmware, FolderType, ForwardedPort, Graphics, Nic, PrivateNetwork, Protocol,
+    ProvisionerKind, PublicNetwork, RunPolicy, Script, ShellProvisioner, SyncedFolder,
 };
 
 /// A synced folder that may be there only to switch an inherited one off.
@@ -247,20 +247,48 @@ fn key_path(table: &Table<'_, '_>, key: &Spanned<String>, paths: &Paths<'_>) -> 
     }
 }
 
-pub fn provider_options(mut table: Table<'_, '_>) -> QemuLayer {
-    let layer = table.table("qemu").map(qemu).unwrap_or_default();
+pub fn provider_options(mut table: Table<'_, '_>) -> ProviderLayers {
+    let layers = ProviderLayers {
+        qemu: table.table("qemu").map(qemu).unwrap_or_default(),
+        libvirt: table.table("libvirt").map(libvirt).unwrap_or_default(),
+    };
     table.finish();
-    layer
+    layers
+}
+
+const ACCELS: &[(&str, Accel)] = &[("auto", Accel::Auto), ("kvm", Accel::Kvm), ("tcg", Accel::Tcg)];
+
+fn not_empty(text: &str) -> Result<String, Complaint> {
+    if text.is_empty() { Err(Complaint::from("is empty")) } else { Ok(text.to_owned()) }
 }
 
 fn qemu(mut table: Table<'_, '_>) -> QemuLayer {
-    let not_empty = |text: &str| if text.is_empty() { Err(Complaint::from("is empty")) } else { Ok(text.to_owned()) };
     let layer = QemuLayer {
-        accel: plain(table.choice("accel", &[("auto", Accel::Auto), ("kvm", Accel::Kvm), ("tcg", Accel::Tcg)])),
+        accel: plain(table.choice("accel", ACCELS)),
         machine: plain(table.parsed("machine", not_empty)),
         cpu: plain(table.parsed("cpu", not_empty)),
         direct_boot: plain(table.boolean("direct_boot")),
         extra_args: table.strings("extra_args").unwrap_or_default().into_iter().map(Spanned::into_inner).collect(),
+    };
+    table.finish();
+    layer
+}
+
+fn libvirt(mut table: Table<'_, '_>) -> LibvirtLayer {
+    let modes = [
+        ("host-passthrough", CpuMode::HostPassthrough),
+        ("host-model", CpuMode::HostModel),
+        ("maximum", CpuMode::Maximum),
+    ];
+    let screens = [("none", Graphics::None), ("vnc", Graphics::Vnc), ("spice", Graphics::Spice)];
+    let layer = LibvirtLayer {
+        uri: plain(table.parsed("uri", not_empty)),
+        accel: plain(table.choice("accel", ACCELS)),
+        machine: plain(table.parsed("machine", not_empty)),
+        cpu_mode: plain(table.choice("cpu_mode", &modes)),
+        direct_boot: plain(table.boolean("direct_boot")),
+        graphics: plain(table.choice("graphics", &screens)),
+        autostart: plain(table.boolean("autostart")),
     };
     table.finish();
     layer

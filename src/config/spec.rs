@@ -423,6 +423,8 @@ impl Default for SshSpec {
 pub struct ProviderOptions {
     /// For `qemu`.
     pub qemu: QemuOptions,
+    /// For `libvirt`.
+    pub libvirt: LibvirtOptions,
 }
 
 /// How instructions of the guest are run.
@@ -467,6 +469,65 @@ pub struct QemuOptions {
 impl Default for QemuOptions {
     fn default() -> Self {
         Self { accel: Accel::Auto, machine: None, cpu: None, direct_boot: true, extra_args: Vec::new() }
+    }
+}
+
+/// The processor that libvirt shows to a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CpuMode {
+    /// The host's own.
+    HostPassthrough,
+    /// The nearest that libvirt has a name for.
+    HostModel,
+    /// All that the hypervisor can do.
+    Maximum,
+}
+
+/// A screen for the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Graphics {
+    /// None.
+    #[default]
+    None,
+    /// VNC on a free port of 127.0.0.1.
+    Vnc,
+    /// SPICE on a free port of 127.0.0.1.
+    Spice,
+}
+
+/// What only libvirt knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LibvirtOptions {
+    /// The daemon; `LIBVIRT_DEFAULT_URI`, else `qemu:///session` (root: `qemu:///system`), where left out.
+    pub uri: Option<String>,
+    /// `auto`, `kvm` or `tcg`.
+    pub accel: Accel,
+    /// The machine type; `q35` on x86, `virt` elsewhere, where left out.
+    pub machine: Option<String>,
+    /// The processor; the host's own with hardware, all that there is without, where left out.
+    pub cpu_mode: Option<CpuMode>,
+    /// Start the box's kernel directly when the box carries one, without firmware and boot loader.
+    pub direct_boot: bool,
+    /// A screen for virt-manager.
+    pub graphics: Graphics,
+    /// Whether the daemon starts the machine when the host boots.
+    pub autostart: bool,
+}
+
+impl Default for LibvirtOptions {
+    fn default() -> Self {
+        Self {
+            uri: None,
+            accel: Accel::Auto,
+            machine: None,
+            cpu_mode: None,
+            direct_boot: true,
+            graphics: Graphics::None,
+            autostart: false,
+        }
     }
 }
 

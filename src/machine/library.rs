@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::status::backend;
 use super::{Error, Fleet};
 use crate::boxes::fetch::Access;
 use crate::boxes::{
@@ -13,7 +14,12 @@ use crate::error::{Explain, Failure};
 use crate::progress::Cx;
 
 /// The box that a new machine gets, fetched where the library lacks it. It stays while the hold is held.
-pub(super) fn ensure_box(cx: &Cx, fleet: &Fleet, spec: &MachineSpec) -> Result<(Installed, BoxHold), Failure> {
+pub(super) fn ensure_box(
+    cx: &Cx,
+    fleet: &Fleet,
+    spec: &MachineSpec,
+    kind: ProviderKind,
+) -> Result<(Installed, BoxHold), Failure> {
     let wanted = spec.box_name.as_deref().ok_or_else(|| Error::NoBox { name: spec.name.clone() })?;
     let library = Library::new(fleet.dirs());
     let name = name_of(wanted);
@@ -28,7 +34,7 @@ pub(super) fn ensure_box(cx: &Cx, fleet: &Fleet, spec: &MachineSpec) -> Result<(
         Some(installed) => installed,
         None => fetch(cx, fleet, spec, wanted)?,
     };
-    library.convert_disks(cx, &installed, super::plan::FORMATS)?;
+    library.convert_disks(cx, &installed, backend(kind)?.disk_formats())?;
     let hold = library.hold(cx, &installed)?;
     Ok((installed, hold))
 }

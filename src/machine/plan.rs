@@ -69,9 +69,6 @@ pub(super) fn without_comment(key: &str) -> String {
     key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// What QEMU's overlays stand on, the best format first; a box's disk in another one is converted.
-pub(super) const FORMATS: &[&str] = &["qcow2", "raw"];
-
 /// Memory in MiB that a machine of `spec` gets.
 pub(super) fn memory(spec: &MachineSpec) -> u64 {
     spec.memory.unwrap_or(DEFAULT_MEMORY)
@@ -84,18 +81,28 @@ fn size(spec: &MachineSpec, theirs: &Hardware) -> (u32, u64) {
     (spec.cpus.or(cpus).unwrap_or(DEFAULT_CPUS), spec.memory.or(memory).unwrap_or(DEFAULT_MEMORY))
 }
 
+/// Whether the kernel that a box may bring is started without its disk's boot loader.
+pub(super) fn direct_boot(kind: ProviderKind, spec: &MachineSpec) -> bool {
+    match kind {
+        ProviderKind::Libvirt => spec.provider_options.libvirt.direct_boot,
+        ProviderKind::Qemu | ProviderKind::Virtualbox => spec.provider_options.qemu.direct_boot,
+    }
+}
+
 /// What the provider is told; the ports come later.
 pub(super) fn vm_plan(
     record: &MachineRecord,
     spec: &MachineSpec,
     installed: &Installed,
     seed: Option<PathBuf>,
+    formats: &[&str],
 ) -> VmPlan {
     let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let disks = installed.images(FORMATS).into_iter().enumerate();
+    let disks = installed.images(formats).into_iter().enumerate();
     let devices = devices(record, spec);
     // The kernel that a box brings starts without firmware: whoever wants UEFI wants the disk's boot loader.
-    let direct = spec.provider_options.qemu.direct_boot && devices.firmware != Some(Firmware::Uefi);
+    let options = &spec.provider_options;
+    let direct = direct_boot(record.provider, spec) && devices.firmware != Some(Firmware::Uefi);
     let boot = installed.direct_boot().filter(|_| direct);
     let (cpus, memory) = size(spec, &record.manifest.hardware);
     VmPlan {
@@ -119,7 +126,8 @@ pub(super) fn vm_plan(
         seed,
         tethered: false,
         forwards: Vec::new(),
-        qemu: spec.provider_options.qemu.clone(),
+        qemu: options.qemu.clone(),
+        libvirt: options.libvirt.clone(),
     }
 }
 

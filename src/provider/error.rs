@@ -10,6 +10,8 @@ use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 use crate::store;
 
+#[cfg(feature = "libvirt")]
+use super::libvirt;
 use super::qemu::qmp;
 use super::{Finding, Level};
 
@@ -169,6 +171,10 @@ pub enum Error {
         /// What the hypervisor said.
         message: String,
     },
+    /// libvirt's part.
+    #[cfg(feature = "libvirt")]
+    #[error(transparent)]
+    Libvirt(#[from] libvirt::Error),
     /// Files of ours.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -204,6 +210,8 @@ impl Explain for Error {
             Self::Plan(_) => Exit::MachineFile,
             Self::Timeout { .. } => Exit::Timeout,
             Self::Full { .. } => Exit::Io,
+            #[cfg(feature = "libvirt")]
+            Self::Libvirt(error) => error.exit(),
             Self::Store(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
             _ => Exit::Provider,
@@ -232,6 +240,8 @@ impl Explain for Error {
             Self::Migration { action: "restore", .. } => {
                 Some("the saved state is kept: try again, or `vbox-rs halt` to give it up".into())
             }
+            #[cfg(feature = "libvirt")]
+            Self::Libvirt(error) => error.hint(),
             Self::Store(error) => error.hint(),
             _ => None,
         }

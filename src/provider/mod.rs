@@ -2,6 +2,8 @@
 //! SSH. To add one: a folder here, and one arm in [`provider`].
 
 mod error;
+#[cfg(feature = "libvirt")]
+mod libvirt;
 mod qemu;
 
 use std::fmt::Debug;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::spec::{DiskBus, Firmware, MachineSpec, Nic, Protocol, ProviderKind, QemuOptions};
+use crate::config::spec::{DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, Protocol, ProviderKind, QemuOptions};
 use crate::progress::Cx;
 use crate::store::MachineId;
 
@@ -23,7 +25,9 @@ pub use error::Error;
 pub fn provider(kind: ProviderKind) -> Option<&'static dyn Provider> {
     match kind {
         ProviderKind::Qemu => Some(&qemu::Qemu),
-        ProviderKind::Libvirt | ProviderKind::Virtualbox => None,
+        #[cfg(feature = "libvirt")]
+        ProviderKind::Libvirt => Some(&libvirt::Libvirt),
+        _ => None,
     }
 }
 
@@ -38,6 +42,9 @@ pub trait Provider: Send + Sync + Debug {
 
     /// Whether what machines need is installed here; asked before anything is made or fetched for one. Starts nothing.
     fn require(&self, spec: &MachineSpec) -> Result<(), Error>;
+
+    /// What overlays of this provider may rest on, best first: a box's disk in another format is converted.
+    fn disk_formats(&self) -> &'static [&'static str];
 
     /// What of a plan this provider cannot do, all at once.
     fn check(&self, plan: &VmPlan) -> Vec<Finding>;
@@ -216,6 +223,9 @@ pub struct VmPlan {
     pub forwards: Vec<Forward>,
     /// What only QEMU knows.
     pub qemu: QemuOptions,
+    /// What only libvirt knows.
+    #[serde(default)]
+    pub libvirt: LibvirtOptions,
 }
 
 /// A disk: an overlay on a box's image.

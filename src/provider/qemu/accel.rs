@@ -1,5 +1,6 @@
 //! Whether instructions of the guest run on the hardware (KVM) or are translated (TCG).
 
+use std::env;
 use std::fs::OpenOptions;
 use std::io;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Error;
 use crate::config::spec::Accel;
+use crate::progress::Cx;
 
 /// Overrides the machine file: `auto`, `kvm` or `tcg`.
 pub const OVERRIDE: &str = "VBOX_RS_ACCEL";
@@ -79,6 +81,24 @@ pub fn decide(wanted: Accel, overridden: Option<&str>, facts: &Facts) -> Result<
         // Whoever asks for KVM by name may try a device that we would not choose, but not one that does not open.
         (Accel::Kvm, Some(reason)) if facts.device.is_err() => Err(Error::NoKvm { reason }),
         (Accel::Auto | Accel::Kvm, reason) => Ok((Engine::Kvm, reason)),
+    }
+}
+
+/// How instructions will be run on this host, and what speaks against the hardware.
+pub fn engine(wanted: Accel) -> Result<(Engine, Option<String>), Error> {
+    decide(wanted, env::var(OVERRIDE).ok().as_deref(), &Facts::gather())
+}
+
+/// Says what whoever starts a machine should know of the decision.
+pub fn tell(cx: &Cx, engine: Engine, reason: Option<&str>) {
+    match (engine, reason) {
+        (_, None) => {}
+        (Engine::Tcg, Some(_)) => {
+            cx.note("no KVM here: it runs in software (TCG), which is slow; `vbox-rs doctor` says why");
+        }
+        (Engine::Kvm, Some(reason)) => {
+            cx.warn(format!("KVM is used because it was asked for, but may not work: {reason}"));
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use super::super::Error;
 use super::files::Files;
 use super::host;
-use crate::provider::PlannedDisk;
+use crate::progress::Cx;
+use crate::provider::{Boot, Image, PlannedDisk, VmPlan};
 use crate::store;
 use crate::sys;
 use crate::trace;
@@ -65,7 +66,7 @@ fn long(bytes: &[u8; HEADER], at: usize) -> u64 {
 }
 
 /// Makes the overlay unless it is there. A crash leaves no half overlay under the final name.
-pub fn ensure(files: &Files, index: usize, disk: &PlannedDisk) -> Result<(), Error> {
+fn ensure(files: &Files, index: usize, disk: &PlannedDisk) -> Result<(), Error> {
     let path = files.disk(index);
     if path.exists() {
         return Ok(());
@@ -104,7 +105,7 @@ pub fn ensure(files: &Files, index: usize, disk: &PlannedDisk) -> Result<(), Err
 }
 
 /// Whether an existing overlay must grow for the plan; refuses to shrink it.
-pub fn must_grow(files: &Files, index: usize, disk: &PlannedDisk) -> Result<bool, Error> {
+fn must_grow(files: &Files, index: usize, disk: &PlannedDisk) -> Result<bool, Error> {
     let path = files.disk(index);
     match (disk.size, Overlay::read(&path)?) {
         (Some(to), Some(Overlay { size: from, .. })) => {
@@ -119,8 +120,62 @@ fn check_shrink(path: &Path, from: u64, to: u64) -> Result<(), Error> {
     if to < from { Err(Error::Shrink { path: path.into(), from, to }) } else { Ok(()) }
 }
 
+/// Makes or completes all overlays of a plan, of which `made` were complete once. `busy`: why none of them can grow now.
+pub fn complete(
+    cx: &Cx,
+    files: &Files,
+    plan: &VmPlan,
+    made: usize,
+    busy: &mut dyn FnMut() -> Result<Option<&'static str>, Error>,
+) -> Result<(), Error> {
+    files.remove_half_disks()?;
+    for (index, planned) in plan.disks.iter().enumerate() {
+        cx.check()?;
+        let path = files.disk(index);
+        if index < made && !path.exists() {
+            return Err(Error::FileMissing { what: "the disk", path });
+        }
+        ensure(files, index, planned)?;
+        if must_grow(files, index, planned)? {
+            if let Some(state) = busy()? {
+                let hint = "shut it down first: `vbox-rs halt`";
+                return Err(Error::State { action: "grow a disk of", state, hint });
+            }
+            resize(&path, planned.size.unwrap_or_default())?;
+        }
+    }
+    Ok(())
+}
+
+/// What a start needs and nobody else checks, with a word of ours instead of the hypervisor's.
+pub fn require_files(files: &Files, plan: &VmPlan) -> Result<(), Error> {
+    let require = |what, path: &Path| {
+        if path.exists() { Ok(()) } else { Err(Error::FileMissing { what, path: path.into() }) }
+    };
+    for index in 0..plan.disks.len() {
+        let path = files.disk(index);
+        let overlay = Overlay::read(&path)?.ok_or(Error::FileMissing { what: "the disk", path })?;
+        overlay.backing.map_or(Ok(()), |backing| require("the box's image", &backing))?;
+    }
+    if let Boot::Kernel { kernel, initrd, .. } = &plan.boot {
+        require("the box's kernel", kernel)?;
+        initrd.as_deref().map_or(Ok(()), |initrd| require("the box's initrd", initrd))?;
+    }
+    plan.seed.as_deref().map_or(Ok(()), |seed| require("the seed", seed))
+}
+
+/// The overlays that are there.
+pub fn images(files: &Files) -> Result<Vec<Image>, Error> {
+    let mut images = Vec::new();
+    loop {
+        let path = files.disk(images.len());
+        let Some(Overlay { size: virtual_size, .. }) = Overlay::read(&path)? else { return Ok(images) };
+        images.push(Image { path, format: "qcow2".into(), virtual_size });
+    }
+}
+
 /// Grows the overlay at `path`.
-pub fn resize(path: &Path, size: u64) -> Result<(), Error> {
+fn resize(path: &Path, size: u64) -> Result<(), Error> {
     let size = size.to_string();
     let words: [&OsStr; 6] =
         ["resize".as_ref(), "-q".as_ref(), "-f".as_ref(), "qcow2".as_ref(), path.as_os_str(), size.as_ref()];

@@ -44,24 +44,32 @@ pub fn missing(program: &str) -> Error {
 
 /// The command that installs QEMU on this host.
 pub fn install_command() -> Option<String> {
-    let release = fs::read_to_string("/etc/os-release").or_else(|_| fs::read_to_string("/usr/lib/os-release"));
-    let release = release.unwrap_or_default();
+    let release = os_release();
     let from = qemu_utils_version().and_then(|version| backports(&release, &version));
     command_for(&release, env::consts::ARCH, from.as_deref(), rustix::process::getuid().is_root())
 }
 
+/// What this host says of its distribution (os-release(5)).
+pub fn os_release() -> String {
+    let release = fs::read_to_string("/etc/os-release").or_else(|_| fs::read_to_string("/usr/lib/os-release"));
+    release.unwrap_or_default()
+}
+
+/// The distribution and those that it is like, the nearest first.
+pub fn families(release: &str) -> Vec<&str> {
+    let names = [value(release, "ID"), value(release, "ID_LIKE")];
+    names.into_iter().flatten().flat_map(str::split_whitespace).collect()
+}
+
 /// The command that installs UEFI firmware on this host.
 pub fn firmware_command() -> Option<String> {
-    let release = fs::read_to_string("/etc/os-release").or_else(|_| fs::read_to_string("/usr/lib/os-release"));
-    let release = release.unwrap_or_default();
+    let release = os_release();
     firmware_command_for(&release, env::consts::ARCH, rustix::process::getuid().is_root())
 }
 
 fn firmware_command_for(release: &str, arch: &str, root: bool) -> Option<String> {
-    let names = [value(release, "ID"), value(release, "ID_LIKE")];
-    let mut names = names.into_iter().flatten().flat_map(str::split_whitespace);
     let arm = arch == "aarch64";
-    let command = names.find_map(|name| match name {
+    let command = families(release).into_iter().find_map(|name| match name {
         "debian" | "ubuntu" => Some(if arm { "apt-get install qemu-efi-aarch64" } else { "apt-get install ovmf" }),
         "fedora" | "rhel" | "centos" => Some(if arm { "dnf install edk2-aarch64" } else { "dnf install edk2-ovmf" }),
         "arch" => Some(if arm { "pacman -S edk2-aarch64" } else { "pacman -S edk2-ovmf" }),
@@ -96,10 +104,8 @@ fn value<'a>(release: &'a str, key: &str) -> Option<&'a str> {
 }
 
 fn command_for(release: &str, arch: &str, backports: Option<&str>, root: bool) -> Option<String> {
-    let names = [value(release, "ID"), value(release, "ID_LIKE")];
-    let mut names = names.into_iter().flatten().flat_map(str::split_whitespace);
     let arm = arch == "aarch64";
-    let command = names.find_map(|name| match name {
+    let command = families(release).into_iter().find_map(|name| match name {
         "debian" | "ubuntu" => {
             let target = backports.map(|name| format!("-t {name} ")).unwrap_or_default();
             let system = if arm { "qemu-system-arm ipxe-qemu" } else { "qemu-system-x86" };

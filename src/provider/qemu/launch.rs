@@ -177,7 +177,7 @@ fn last_line(text: &str) -> String {
 }
 
 /// What QEMU's words mean, where we know it.
-fn complaint(text: &str, forwards: &[Forward], engine: Engine) -> Option<Error> {
+pub fn complaint(text: &str, forwards: &[Forward], engine: Engine) -> Option<Error> {
     text.lines().rev().find_map(|line| complaint_line(line, forwards, engine))
 }
 
@@ -259,7 +259,7 @@ fn same_port(a: &Forward, b: &Forward) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::spec::QemuOptions;
+    use crate::config::spec::{LibvirtOptions, QemuOptions};
     use crate::error::{Exit, Explain};
     use crate::provider::Boot;
 
@@ -313,6 +313,7 @@ mod tests {
             tethered: false,
             forwards: vec![six, forward(80), forward(80), forward(0)],
             qemu: QemuOptions { extra_args: vec!["--daemonize".into()], ..QemuOptions::default() },
+            libvirt: LibvirtOptions::default(),
         };
         let texts: Vec<_> = objections(&plan).into_iter().map(|(text, _)| text).collect();
         assert_eq!(texts.len(), 8, "{texts:#?}");

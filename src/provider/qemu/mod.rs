@@ -4,19 +4,20 @@
 //! exactly as long as it lives, whatever happens to us; it carries the machine's id on its command line, so it is found
 //! without a record; and it removes its pid file when it ends in order, so a death is told from an end.
 
-mod accel;
-mod argv;
-mod disk;
-mod files;
-mod firmware;
-mod host;
-mod launch;
+// What provider `libvirt` has in common with this one is made by the same code.
+pub(super) mod accel;
+pub(super) mod argv;
+pub(super) mod disk;
+pub(super) mod files;
+pub(super) mod firmware;
+pub(super) mod host;
+pub(super) mod launch;
 mod process;
 pub(super) mod qmp;
 mod record;
 mod saved;
 mod socket;
-mod state;
+pub(super) mod state;
 mod vm;
 
 use super::{Error, Finding, HostReport, Level, Provider, Vm, VmHome, VmPlan};
@@ -38,7 +39,11 @@ impl Provider for Qemu {
     fn require(&self, spec: &MachineSpec) -> Result<(), Error> {
         host::qemu()?;
         host::find(host::QEMU_IMG).ok_or_else(|| host::missing(host::QEMU_IMG))?;
-        vm::engine(&spec.provider_options.qemu).map(drop)
+        accel::engine(spec.provider_options.qemu.accel).map(drop)
+    }
+
+    fn disk_formats(&self) -> &'static [&'static str] {
+        &["qcow2", "raw"]
     }
 
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {

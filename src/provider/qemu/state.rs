@@ -8,7 +8,7 @@ use super::super::{Error, VmState};
 use super::disk::Overlay;
 use super::files::{Files, tail};
 use super::qmp::{self, Qmp};
-use super::record::{self, QemuRecord, Start};
+use super::record::{self, Start};
 use super::socket;
 use crate::error::Failure;
 use crate::progress::Cx;
@@ -35,7 +35,7 @@ pub fn state(files: &Files) -> Result<VmState, Error> {
     if !record.created {
         return Ok(VmState::Absent);
     }
-    if let Some(why) = lost(files, &record)? {
+    if let Some(why) = lost(files, record.plan.disks.len())? {
         return Ok(VmState::Broken { why });
     }
     if record.saved.is_some() && files.saved().exists() {
@@ -93,9 +93,9 @@ fn word(status: String, saved: bool) -> VmState {
     }
 }
 
-/// What is wrong with the disks.
-fn lost(files: &Files, record: &QemuRecord) -> Result<Option<String>, Error> {
-    for index in 0..record.plan.disks.len() {
+/// What is wrong with the disks, of which there should be `count`.
+pub fn lost(files: &Files, count: usize) -> Result<Option<String>, Error> {
+    for index in 0..count {
         let path = files.disk(index);
         let backing = match Overlay::read(&path) {
             Ok(Some(overlay)) => overlay.backing,

@@ -1,23 +1,20 @@
 //! One machine on QEMU.
 
-use std::env;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::super::{Boot, Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
+use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
 use super::accel::{self, Engine, Facts};
-use super::disk::{self, Overlay};
 use super::files::{Files, tail};
 use super::launch::{self, Launch};
 use super::process::Process;
 use super::qmp::{self, Qmp};
 use super::record::{self, QemuRecord, Start};
-use super::{firmware, host, saved, socket, state};
-use crate::config::spec::QemuOptions;
+use super::{disk, firmware, host, saved, socket, state};
 use crate::progress::Cx;
 use crate::store::{self, Lock};
 
@@ -114,23 +111,6 @@ impl QemuVm {
         Start { boot_id: record::boot_id(), log_from, engine }
     }
 
-    /// What a start needs and nobody else checks, with a word of ours instead of QEMU's.
-    fn require_files(&self, plan: &VmPlan) -> Result<(), Error> {
-        let require = |what, path: &Path| {
-            if path.exists() { Ok(()) } else { Err(Error::FileMissing { what, path: path.into() }) }
-        };
-        for index in 0..plan.disks.len() {
-            let path = self.files.disk(index);
-            let overlay = Overlay::read(&path)?.ok_or(Error::FileMissing { what: "the disk", path })?;
-            overlay.backing.map_or(Ok(()), |backing| require("the box's image", &backing))?;
-        }
-        if let Boot::Kernel { kernel, initrd, .. } = &plan.boot {
-            require("the box's kernel", kernel)?;
-            initrd.as_deref().map_or(Ok(()), |initrd| require("the box's initrd", initrd))?;
-        }
-        plan.seed.as_deref().map_or(Ok(()), |seed| require("the seed", seed))
-    }
-
     /// Drops a process that holds what the saved state holds too, and has not run since.
     fn end_left_over(&self, cx: &Cx, action: &'static str) -> Result<(), Error> {
         if !self.alive() {
@@ -167,12 +147,6 @@ impl QemuVm {
     }
 }
 
-/// How instructions will be run on this host, and what speaks against the hardware.
-pub(super) fn engine(options: &QemuOptions) -> Result<(Engine, Option<String>), Error> {
-    let overridden = env::var(accel::OVERRIDE).ok();
-    accel::decide(options.accel, overridden.as_deref(), &Facts::gather())
-}
-
 impl Vm for QemuVm {
     fn state(&mut self) -> Result<VmState, Error> {
         state::state(&self.files)
@@ -186,23 +160,8 @@ impl Vm for QemuVm {
         if !created {
             record::write(&self.files, &QemuRecord { plan: plan.clone(), created, start: None, saved: None })?;
         }
-        self.files.remove_half_disks()?;
-        for (index, planned) in plan.disks.iter().enumerate() {
-            cx.check()?;
-            let path = self.files.disk(index);
-            if index < made && !path.exists() {
-                return Err(Error::FileMissing { what: "the disk", path });
-            }
-            disk::ensure(&self.files, index, planned)?;
-            if disk::must_grow(&self.files, index, planned)? {
-                let state = if self.alive() { Some("running") } else { self.files.saved().exists().then_some("saved") };
-                if let Some(state) = state {
-                    let hint = "shut it down first: `vbox-rs halt`";
-                    return Err(Error::State { action: "grow a disk of", state, hint });
-                }
-                disk::resize(&path, planned.size.unwrap_or_default())?;
-            }
-        }
+        let busy = || if self.alive() { Some("running") } else { self.files.saved().exists().then_some("saved") };
+        disk::complete(cx, &self.files, plan, made, &mut || Ok(busy()))?;
         if created {
             return Ok(());
         }
@@ -215,8 +174,8 @@ impl Vm for QemuVm {
             return Err(Error::Plan(findings));
         }
         let program = host::qemu()?;
-        let (engine, reason) = engine(&plan.qemu)?;
-        self.require_files(plan)?;
+        let (engine, reason) = accel::engine(plan.qemu.accel)?;
+        disk::require_files(&self.files, plan)?;
         let running = Error::State { action: "start", state: "running already", hint: "`vbox-rs status` shows it" };
         let lock = launch::lock(cx, &self.files)?.ok_or(running)?;
         if self.files.saved().exists() {
@@ -225,15 +184,7 @@ impl Vm for QemuVm {
         }
         store::remove_file(&self.files.new_saved())?;
         store::remove_file(&self.files.used_saved())?;
-        match (engine, reason) {
-            (_, None) => {}
-            (Engine::Tcg, Some(_)) => {
-                cx.note("no KVM here: it runs in software (TCG), which is slow; `vbox-rs doctor` says why");
-            }
-            (Engine::Kvm, Some(reason)) => {
-                cx.warn(format!("KVM is used because it was asked for, but may not work: {reason}"));
-            }
-        }
+        accel::tell(cx, engine, reason.as_deref());
         let flash = firmware::prepare(&self.files, plan, program.0)?;
         let start = self.begin(engine);
         let log_from = start.log_from;
@@ -337,7 +288,7 @@ impl Vm for QemuVm {
             return Err(Error::NoKvm { reason });
         }
         let program = host::qemu()?;
-        self.require_files(&plan)?;
+        disk::require_files(&self.files, &plan)?;
         let running = Error::State { action: "resume", state: "running already", hint: "`vbox-rs status` shows it" };
         let lock = launch::lock(cx, &self.files)?.ok_or(running)?;
         let flash = firmware::prepare(&self.files, &plan, program.0)?;
@@ -389,12 +340,7 @@ impl Vm for QemuVm {
     }
 
     fn images(&self) -> Result<Vec<Image>, Error> {
-        let mut images = Vec::new();
-        loop {
-            let path = self.files.disk(images.len());
-            let Some(Overlay { size: virtual_size, .. }) = Overlay::read(&path)? else { return Ok(images) };
-            images.push(Image { path, format: "qcow2".into(), virtual_size });
-        }
+        disk::images(&self.files)
     }
 
     fn console_log(&self) -> PathBuf {

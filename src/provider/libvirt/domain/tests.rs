@@ -1,0 +1,168 @@
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use super::*;
+use crate::config::spec::{Accel, Firmware, LibvirtOptions, Protocol, QemuOptions};
+use crate::provider::{Devices, PlannedDisk};
+
+fn plan() -> VmPlan {
+    let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None };
+    VmPlan {
+        name: "shop & <co>/web".into(),
+        cpus: 2,
+        memory: 1024,
+        disks: vec![disk],
+        boot: Boot::Disk,
+        devices: Devices::default(),
+        seed: None,
+        seed_writable: false,
+        tethered: false,
+        forwards: vec![forward(Protocol::Tcp, 2200, 22), forward(Protocol::Udp, 5353, 53)],
+        qemu: QemuOptions::default(),
+        libvirt: LibvirtOptions::default(),
+    }
+}
+
+fn forward(protocol: Protocol, host: u16, guest: u16) -> Forward {
+    Forward { protocol, host_ip: [127, 0, 0, 1].into(), host, guest }
+}
+
+fn text(engine: Engine, plan: &VmPlan, owner: Option<(u32, u32)>) -> String {
+    let files = Files::new(Path::new("/home/a&b/m"));
+    let flash = (plan.devices.firmware == Some(Firmware::Uefi)).then(|| Flash {
+        code: "/fw/CODE_4M.fd".into(),
+        code_format: "raw".into(),
+        nvram: files.nvram(),
+        nvram_format: "raw".into(),
+    });
+    let id = "00112233445546778899aabbccddeeff".parse().unwrap();
+    let (name, flash, version) = ("shop-web-00112233", flash.as_ref(), 9_000_000);
+    let input = Input { arch: Arch::X86_64, engine, id, name, plan, files: &files, flash, owner, version };
+    let text = xml(&input).unwrap();
+    validate(&text);
+    text
+}
+
+/// By libvirt's own schema, where its tools are installed.
+fn validate(text: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("domain.xml");
+    std::fs::write(&file, text).unwrap();
+    match Command::new("virt-xml-validate").arg(&file).arg("domain").stdin(Stdio::null()).output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}\n{text}");
+        }
+        Err(error) => {
+            writeln!(std::io::stderr(), "skipped: validation takes virt-xml-validate ({error})").unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_boot_through_firmware() {
+    snapbox::assert_data_eq!(text(Engine::Tcg, &plan(), None), snapbox::file!["bios.xml"]);
+}
+
+#[test]
+fn a_direct_kernel_start_with_a_seed_at_the_hosts_daemon() {
+    let mut plan = plan();
+    plan.seed = Some("/s/seed.img".into());
+    plan.boot = Boot::Kernel {
+        kernel: "/k/vmlinuz".into(),
+        initrd: Some("/k/initrd".into()),
+        cmdline: "root=/dev/vda1 console=ttyS0,115200".into(),
+    };
+    plan.libvirt.graphics = Graphics::Vnc;
+    snapbox::assert_data_eq!(text(Engine::Kvm, &plan, Some((1000, 100))), snapbox::file!["kernel.xml"]);
+}
+
+#[test]
+fn uefi_firmware_and_disks_on_sata() {
+    let mut plan = plan();
+    plan.devices = Devices { firmware: Some(Firmware::Uefi), disk_bus: DiskBus::Sata, ..Devices::default() };
+    plan.seed = Some("/s/seed.img".into());
+    plan.libvirt.machine = Some("pc-q35-9.2".into());
+    plan.libvirt.cpu_mode = Some(CpuMode::HostModel);
+    plan.libvirt.accel = Accel::Kvm;
+    snapbox::assert_data_eq!(text(Engine::Kvm, &plan, None), snapbox::file!["uefi.xml"]);
+}
+
+#[test]
+fn every_bus_and_screen_is_one_that_libvirt_knows() {
+    for bus in [DiskBus::Virtio, DiskBus::Scsi, DiskBus::Sata, DiskBus::Ide] {
+        for graphics in [Graphics::None, Graphics::Vnc, Graphics::Spice] {
+            let mut plan = plan();
+            plan.devices.disk_bus = bus;
+            plan.libvirt.graphics = graphics;
+            plan.disks = vec![plan.disks[0].clone(); 3];
+            assert!(text(Engine::Tcg, &plan, None).contains("<target dev="));
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_knows_no_maximum_gets_no_processor_model() {
+    let (plan, files) = (plan(), Files::new(Path::new("/m")));
+    let id = "00112233445546778899aabbccddeeff".parse().unwrap();
+    let input = Input {
+        arch: Arch::X86_64,
+        engine: Engine::Tcg,
+        id,
+        name: "x",
+        plan: &plan,
+        files: &files,
+        flash: None,
+        owner: None,
+        version: 7_000_000,
+    };
+    assert!(!xml(&input).unwrap().contains("<cpu"));
+    assert!(xml(&Input { version: 7_001_000, ..input }).unwrap().contains("<cpu mode=\"maximum\" check=\"none\"/>"));
+}
+
+#[test]
+fn a_path_without_letters_in_xml_is_refused() {
+    let mut plan = plan();
+    plan.seed = Some("/s/\u{1}.img".into());
+    let files = Files::new(Path::new("/m"));
+    let id = "00112233445546778899aabbccddeeff".parse().unwrap();
+    let input = Input {
+        arch: Arch::X86_64,
+        engine: Engine::Tcg,
+        id,
+        name: "x",
+        plan: &plan,
+        files: &files,
+        flash: None,
+        owner: None,
+        version: 9_000_000,
+    };
+    let error = xml(&input).unwrap_err().to_string();
+    assert_eq!(error, "libvirt cannot be told the path /s/\\u{1}.img: it is not plain text");
+}
+
+#[test]
+fn forwards_are_replaced_in_a_description_that_libvirt_wrote() {
+    let ours = "<qemu:arg value='user,id=vbox0,hostfwd=tcp:127.0.0.1:2200-:22'/>\n<qemu:arg value='-device'/>";
+    let new = [forward(Protocol::Tcp, 2201, 22), forward(Protocol::Udp, 53, 53)];
+    assert_eq!(
+        with_forwards(ours, &new).unwrap(),
+        "<qemu:arg value='user,id=vbox0,hostfwd=tcp:127.0.0.1:2201-:22,hostfwd=udp:127.0.0.1:53-:53'/>\n\
+         <qemu:arg value='-device'/>"
+    );
+    let title = "<title>user,id=vbox0</title><qemu:arg value=\"user,id=vbox0\"/>";
+    assert_eq!(with_forwards(title, &[]).unwrap(), title);
+    assert_eq!(with_forwards("<domain/>", &new), None);
+}
+
+#[test]
+fn the_order_of_devices_is_no_change() {
+    let one = "<devices>\n  <disk/>\n  <rng/>\n</devices>\n";
+    assert!(same(one, "<devices>\n  <rng/>\n  <disk/>\n</devices>\n\n"));
+    assert!(!same(one, "<devices>\n  <disk/>\n</devices>\n"));
+}
+
+#[test]
+fn disks_are_numbered_as_libvirt_does() {
+    assert_eq!([0, 25, 26, 51, 52].map(letters), ["a", "z", "aa", "az", "ba"]);
+}

@@ -1,0 +1,102 @@
+//! Why libvirt did not do what was asked.
+
+use std::time::Duration;
+
+use crate::error::{Exit, Explain};
+
+/// Why libvirt did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The library is missing or too old.
+    #[error("libvirt is not installed ({why})")]
+    NoLibrary {
+        /// What the loader said.
+        why: String,
+        /// The command that installs it.
+        fix: Option<String>,
+    },
+    /// A connection that we cannot work with.
+    #[error("machines cannot be made at libvirt's `{uri}`: {why}")]
+    Uri {
+        /// What was asked for.
+        uri: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// No daemon answers.
+    #[error("no libvirt daemon answers at `{uri}`: {message}")]
+    Unreachable {
+        /// Where.
+        uri: String,
+        /// libvirt's words.
+        message: String,
+        /// What starts it.
+        fix: Option<String>,
+    },
+    /// The daemon does not let this user in.
+    #[error("libvirt's daemon at `{uri}` does not let this user in: {message}")]
+    Denied {
+        /// Where.
+        uri: String,
+        /// libvirt's words.
+        message: String,
+        /// What lets the user in.
+        fix: Option<String>,
+    },
+    /// The daemon went away while it was asked.
+    #[error("libvirt's daemon at `{uri}` went away while it should {action}: {message}")]
+    Lost {
+        /// Where.
+        uri: String,
+        /// What was asked.
+        action: &'static str,
+        /// libvirt's words.
+        message: String,
+    },
+    /// The daemon is there but says nothing.
+    #[error("libvirt's daemon at `{uri}` did not {action} within {} s", limit.as_secs())]
+    Silent {
+        /// Where.
+        uri: String,
+        /// What was asked.
+        action: &'static str,
+        /// How long.
+        limit: Duration,
+    },
+    /// libvirt refused.
+    #[error("libvirt cannot {action}: {message}")]
+    Failed {
+        /// What was asked.
+        action: &'static str,
+        /// Its words.
+        message: String,
+    },
+    /// A path that XML has no letters for.
+    #[error("libvirt cannot be told the path {path}: it is not plain text")]
+    Path {
+        /// The path, as far as it can be shown.
+        path: String,
+    },
+}
+
+impl Explain for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Uri { .. } => Exit::MachineFile,
+            Self::Silent { .. } => Exit::Timeout,
+            _ => Exit::Provider,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoLibrary { fix, .. } | Self::Unreachable { fix, .. } | Self::Denied { fix, .. } => fix.clone(),
+            Self::Uri { .. } => Some("set `uri` to `qemu:///session` or `qemu:///system`, or leave it out".into()),
+            Self::Lost { .. } => Some("the same command goes on when the daemon is back".into()),
+            Self::Silent { .. } => Some("`vbox-rs doctor` says what the daemon answers; restarting it may help".into()),
+            Self::Failed { .. } => Some("`vbox-rs logs --hypervisor` may say more".into()),
+            Self::Path { .. } => Some("set VBOX_RS_HOME to a directory with a plain name".into()),
+        }
+    }
+}

@@ -1,0 +1,513 @@
+//! libvirt's C library, loaded when it is first asked for: the one module of this provider with `unsafe`. What leaves it
+//! is safe: handles that free themselves, owned strings, errors with libvirt's own words.
+
+#![expect(unsafe_code, reason = "functions of a C library that is found at run time")]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong, c_ulonglong, c_void};
+use std::fmt;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, OnceLock};
+
+use libloading::Library;
+
+/// Its name for the loader; it has kept this version of its interface since its beginning.
+pub const NAME: &str = "libvirt.so.0";
+
+/// `VIR_ERR_NO_DOMAIN`.
+const NO_DOMAIN: c_int = 42;
+/// `VIR_ERR_AUTH_FAILED`, `VIR_ERR_AUTH_CANCELLED`, `VIR_ERR_AUTH_UNAVAILABLE`.
+const AUTH: [c_int; 3] = [45, 79, 80];
+/// `VIR_FROM_RPC`: what libvirt's client itself says of the connection to the daemon.
+const FROM_RPC: c_int = 7;
+
+#[repr(C)]
+struct RawConnection([u8; 0]);
+#[repr(C)]
+struct RawDomain([u8; 0]);
+#[repr(C)]
+struct RawStream([u8; 0]);
+
+/// The beginning of `virError`: as much as we read.
+#[repr(C)]
+struct RawError {
+    code: c_int,
+    domain: c_int,
+    message: *const c_char,
+}
+
+/// `virDomainJobInfo`.
+#[repr(C)]
+#[derive(Default)]
+struct RawJob {
+    kind: c_int,
+    time_elapsed: c_ulonglong,
+    time_remaining: c_ulonglong,
+    data_total: c_ulonglong,
+    data_processed: c_ulonglong,
+    data_remaining: c_ulonglong,
+    memory: [c_ulonglong; 3],
+    file: [c_ulonglong; 3],
+}
+
+type Handler = unsafe extern "C" fn(*mut c_void, *mut RawError);
+
+/// Declares the functions that we call, and finds all of them in the library.
+macro_rules! functions {
+    ($($name:ident($($argument:ty),*) -> $result:ty;)*) => {
+        #[expect(non_snake_case, reason = "libvirt's own names")]
+        struct Functions {
+            $($name: unsafe extern "C" fn($($argument),*) -> $result,)*
+        }
+
+        impl Functions {
+            fn find(library: &Library) -> Result<Self, libloading::Error> {
+                // SAFETY: the types are those of libvirt's headers, which never change what a name means.
+                Ok(unsafe { Self { $($name: *library.get(concat!(stringify!($name), "\0").as_bytes())?,)* } })
+            }
+        }
+    };
+}
+
+functions! {
+    virGetVersion(*mut c_ulong, *const c_char, *mut c_ulong) -> c_int;
+    virGetLastError() -> *const RawError;
+    virSetErrorFunc(*mut c_void, Option<Handler>) -> ();
+    virConnectOpen(*const c_char) -> *mut RawConnection;
+    virConnectClose(*mut RawConnection) -> c_int;
+    virConnectIsAlive(*mut RawConnection) -> c_int;
+    virConnectGetLibVersion(*mut RawConnection, *mut c_ulong) -> c_int;
+    virConnectGetVersion(*mut RawConnection, *mut c_ulong) -> c_int;
+    virConnectGetCapabilities(*mut RawConnection) -> *mut c_char;
+    virConnectNumOfNetworks(*mut RawConnection) -> c_int;
+    virConnectListNetworks(*mut RawConnection, *mut *mut c_char, c_int) -> c_int;
+    virConnectNumOfStoragePools(*mut RawConnection) -> c_int;
+    virConnectListStoragePools(*mut RawConnection, *mut *mut c_char, c_int) -> c_int;
+    virDomainLookupByUUIDString(*mut RawConnection, *const c_char) -> *mut RawDomain;
+    virDomainDefineXML(*mut RawConnection, *const c_char) -> *mut RawDomain;
+    virDomainFree(*mut RawDomain) -> c_int;
+    virDomainCreateWithFlags(*mut RawDomain, c_uint) -> c_int;
+    virDomainGetState(*mut RawDomain, *mut c_int, *mut c_int, c_uint) -> c_int;
+    virDomainIsPersistent(*mut RawDomain) -> c_int;
+    virDomainShutdownFlags(*mut RawDomain, c_uint) -> c_int;
+    virDomainDestroy(*mut RawDomain) -> c_int;
+    virDomainSuspend(*mut RawDomain) -> c_int;
+    virDomainResume(*mut RawDomain) -> c_int;
+    virDomainManagedSave(*mut RawDomain, c_uint) -> c_int;
+    virDomainHasManagedSaveImage(*mut RawDomain, c_uint) -> c_int;
+    virDomainManagedSaveRemove(*mut RawDomain, c_uint) -> c_int;
+    virDomainManagedSaveGetXMLDesc(*mut RawDomain, c_uint) -> *mut c_char;
+    virDomainManagedSaveDefineXML(*mut RawDomain, *const c_char, c_uint) -> c_int;
+    virDomainGetJobInfo(*mut RawDomain, *mut RawJob) -> c_int;
+    virDomainAbortJob(*mut RawDomain) -> c_int;
+    virDomainUndefineFlags(*mut RawDomain, c_uint) -> c_int;
+    virDomainGetXMLDesc(*mut RawDomain, c_uint) -> *mut c_char;
+    virDomainSetAutostart(*mut RawDomain, c_int) -> c_int;
+    virDomainOpenConsole(*mut RawDomain, *const c_char, *mut RawStream, c_uint) -> c_int;
+    virStreamNew(*mut RawConnection, c_uint) -> *mut RawStream;
+    virStreamFree(*mut RawStream) -> c_int;
+    virStreamAbort(*mut RawStream) -> c_int;
+    virStreamSend(*mut RawStream, *const c_char, usize) -> c_int;
+    virStreamRecv(*mut RawStream, *mut c_char, usize) -> c_int;
+}
+
+unsafe extern "C" {
+    /// The C library's: libvirt's strings are freed by it.
+    fn free(memory: *mut c_void);
+}
+
+/// libvirt prints errors by itself where nobody asks to hear them.
+unsafe extern "C" fn say_nothing(_: *mut c_void, _: *mut RawError) {}
+
+/// The library; why it cannot be used where that is so. It is looked for once, and stays.
+fn library() -> Result<&'static Functions, String> {
+    static LOADED: OnceLock<Result<Functions, String>> = OnceLock::new();
+    let load = || {
+        // SAFETY: libvirt does nothing when it is loaded but prepare itself.
+        let library = unsafe { Library::new(NAME) }.map_err(|e| e.to_string())?;
+        let found = Functions::find(&library).map_err(|e| format!("it is too old: {e}"))?;
+        // Its threads and handles have no end that we could wait for.
+        std::mem::forget(library);
+        // SAFETY: the handler lives as long as the program and touches nothing.
+        unsafe { (found.virSetErrorFunc)(ptr::null_mut(), Some(say_nothing)) };
+        Ok(found)
+    };
+    LOADED.get_or_init(load).as_ref().map_err(Clone::clone)
+}
+
+/// Version of the library (1,000,000 for each major, 1,000 for each minor one); why it cannot be used where that is so.
+pub fn version() -> Result<u64, String> {
+    let library = library()?;
+    let mut version = 0;
+    // SAFETY: the first argument is written, the others may be null (virGetVersion's documentation).
+    let status = unsafe { (library.virGetVersion)(&raw mut version, ptr::null(), ptr::null_mut()) };
+    if status < 0 { Err(Complaint::last(library).message) } else { Ok(version) }
+}
+
+/// What libvirt said.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Complaint {
+    code: c_int,
+    domain: c_int,
+    /// Its words, on one line.
+    pub message: String,
+}
+
+impl Complaint {
+    /// The last one of this thread.
+    fn last(library: &Functions) -> Self {
+        // SAFETY: what it returns belongs to this thread and stays until the next call; a null is possible.
+        let raw = unsafe { (library.virGetLastError)().as_ref() };
+        let Some(&RawError { code, domain, message }) = raw else {
+            return Self { code: 0, domain: 0, message: "it does not say why".into() };
+        };
+        // SAFETY: a message is null or a string with an end.
+        let text = (!message.is_null()).then(|| unsafe { CStr::from_ptr(message) }.to_string_lossy());
+        let clean = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(4000).collect();
+        Self { code, domain, message: text.as_deref().map_or_else(|| format!("error {code}"), clean) }
+    }
+
+    fn of_ours(message: &str) -> Self {
+        Self { code: 0, domain: 0, message: message.into() }
+    }
+
+    /// Whether there is no such domain.
+    pub fn is_no_domain(&self) -> bool {
+        self.code == NO_DOMAIN
+    }
+
+    /// Whether the daemon does not let this user in.
+    pub fn is_denied(&self) -> bool {
+        AUTH.contains(&self.code) || self.message.contains("Permission denied")
+    }
+
+    /// Whether the connection to the daemon is gone.
+    pub fn is_lost(&self) -> bool {
+        self.domain == FROM_RPC
+    }
+}
+
+fn c_string(text: &str) -> Result<CString, Complaint> {
+    CString::new(text).map_err(|_| Complaint::of_ours("a text for libvirt has a zero byte"))
+}
+
+/// Copies a string that libvirt made for us, and frees it.
+fn owned(library: &Functions, text: *mut c_char) -> Result<String, Complaint> {
+    if text.is_null() {
+        return Err(Complaint::last(library));
+    }
+    // SAFETY: libvirt's strings have an end and are the caller's to free.
+    unsafe {
+        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+        free(text.cast());
+        Ok(copy)
+    }
+}
+
+fn checked(library: &Functions, status: c_int) -> Result<c_int, Complaint> {
+    if status < 0 { Err(Complaint::last(library)) } else { Ok(status) }
+}
+
+/// What of a host is listed by name.
+#[derive(Clone, Copy, Debug)]
+pub enum Listed {
+    /// Networks that are up.
+    Networks,
+    /// Storage pools that are up.
+    Pools,
+}
+
+/// A connection to a daemon.
+pub struct Connection {
+    library: &'static Functions,
+    raw: NonNull<RawConnection>,
+}
+
+// SAFETY: libvirt's handles may be used by any number of threads at once (its documentation, "Threading").
+unsafe impl Send for Connection {}
+// SAFETY: as above.
+unsafe impl Sync for Connection {}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // SAFETY: ours, and used by nobody from here on.
+        unsafe { (self.library.virConnectClose)(self.raw.as_ptr()) };
+    }
+}
+
+impl Connection {
+    /// Connects; may start the daemon of a user's own session.
+    pub fn open(uri: &str) -> Result<Self, Complaint> {
+        let library = library().map_err(|why| Complaint::of_ours(&why))?;
+        let uri = c_string(uri)?;
+        // SAFETY: the name is a string with an end.
+        let raw = unsafe { (library.virConnectOpen)(uri.as_ptr()) };
+        Ok(Self { library, raw: NonNull::new(raw).ok_or_else(|| Complaint::last(library))? })
+    }
+
+    /// Whether the daemon's end is still open, as far as the client has seen. Asks nobody.
+    pub fn is_alive(&self) -> bool {
+        // SAFETY: the handle is open.
+        unsafe { (self.library.virConnectIsAlive)(self.raw.as_ptr()) == 1 }
+    }
+
+    /// Version of the daemon.
+    pub fn daemon_version(&self) -> Result<u64, Complaint> {
+        let mut version = 0;
+        // SAFETY: the handle is open, the number is written.
+        let status = unsafe { (self.library.virConnectGetLibVersion)(self.raw.as_ptr(), &raw mut version) };
+        checked(self.library, status).map(|_| version)
+    }
+
+    /// Version of its hypervisor.
+    pub fn hypervisor_version(&self) -> Result<u64, Complaint> {
+        let mut version = 0;
+        // SAFETY: the handle is open, the number is written.
+        let status = unsafe { (self.library.virConnectGetVersion)(self.raw.as_ptr(), &raw mut version) };
+        checked(self.library, status).map(|_| version)
+    }
+
+    /// What the host can do, as XML.
+    pub fn capabilities(&self) -> Result<String, Complaint> {
+        // SAFETY: the handle is open.
+        owned(self.library, unsafe { (self.library.virConnectGetCapabilities)(self.raw.as_ptr()) })
+    }
+
+    /// The names of what is up.
+    pub fn names(&self, what: Listed) -> Result<Vec<String>, Complaint> {
+        let (count, list) = match what {
+            Listed::Networks => (self.library.virConnectNumOfNetworks, self.library.virConnectListNetworks),
+            Listed::Pools => (self.library.virConnectNumOfStoragePools, self.library.virConnectListStoragePools),
+        };
+        // SAFETY: the handle is open.
+        let count = checked(self.library, unsafe { count(self.raw.as_ptr()) })?;
+        let mut names = vec![ptr::null_mut(); usize::try_from(count).unwrap_or_default()];
+        // SAFETY: there is room for as many as are asked for.
+        let count = checked(self.library, unsafe { list(self.raw.as_ptr(), names.as_mut_ptr(), count) })?;
+        names.into_iter().take(usize::try_from(count).unwrap_or_default()).map(|n| owned(self.library, n)).collect()
+    }
+
+    /// The domain with this id; `None` when there is none.
+    pub fn domain(self: &Arc<Self>, uuid: &str) -> Result<Option<Domain>, Complaint> {
+        let uuid = c_string(uuid)?;
+        // SAFETY: the handle is open, the id is a string with an end.
+        let raw = unsafe { (self.library.virDomainLookupByUUIDString)(self.raw.as_ptr(), uuid.as_ptr()) };
+        match self.own(raw) {
+            Err(complaint) if complaint.is_no_domain() => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// Defines a domain, or defines it anew.
+    pub fn define(self: &Arc<Self>, xml: &str) -> Result<Domain, Complaint> {
+        let xml = c_string(xml)?;
+        // SAFETY: the handle is open, the description is a string with an end.
+        self.own(unsafe { (self.library.virDomainDefineXML)(self.raw.as_ptr(), xml.as_ptr()) })
+    }
+
+    fn own(self: &Arc<Self>, raw: *mut RawDomain) -> Result<Domain, Complaint> {
+        let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(self.library))?;
+        Ok(Domain { connection: Arc::clone(self), raw })
+    }
+}
+
+/// A domain: a machine as libvirt calls it.
+pub struct Domain {
+    connection: Arc<Connection>,
+    raw: NonNull<RawDomain>,
+}
+
+// SAFETY: as for `Connection`.
+unsafe impl Send for Domain {}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        // SAFETY: ours, and used by nobody from here on.
+        unsafe { (self.connection.library.virDomainFree)(self.raw.as_ptr()) };
+    }
+}
+
+/// `VIR_DOMAIN_START_AUTODESTROY`: the daemon ends it when our connection does.
+const AUTODESTROY: c_uint = 1 << 1;
+/// `VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN`.
+const POWER_BUTTON: c_uint = 1;
+/// `VIR_DOMAIN_SAVE_RUNNING`: it runs when it is restored, whatever it did when it was saved.
+const SAVE_RUNNING: c_uint = 1 << 1;
+/// `VIR_DOMAIN_XML_INACTIVE`.
+const XML_INACTIVE: c_uint = 1 << 1;
+/// `VIR_DOMAIN_UNDEFINE_MANAGED_SAVE`, `_SNAPSHOTS_METADATA`, `_NVRAM`, `_CHECKPOINTS_METADATA`.
+const UNDEFINE_ALL: c_uint = 1 | 1 << 1 | 1 << 2 | 1 << 4;
+
+impl Domain {
+    fn call(&self, call: impl FnOnce(&Functions, *mut RawDomain) -> c_int) -> Result<c_int, Complaint> {
+        checked(self.connection.library, call(self.connection.library, self.raw.as_ptr()))
+    }
+
+    /// Starts it, or restores it where it has a saved state. `tethered`: it ends when the connection does.
+    pub fn start(&self, tethered: bool) -> Result<(), Complaint> {
+        let flags = if tethered { AUTODESTROY } else { 0 };
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainCreateWithFlags)(raw, flags) }).map(drop)
+    }
+
+    /// `virDomainState` and the reason, whose meaning depends on the state.
+    pub fn state(&self) -> Result<(i32, i32), Complaint> {
+        let (mut state, mut reason) = (0, 0);
+        // SAFETY: the handle is open, both numbers are written.
+        self.call(|lib, raw| unsafe { (lib.virDomainGetState)(raw, &raw mut state, &raw mut reason, 0) })?;
+        Ok((state, reason))
+    }
+
+    /// Whether it stays when it ends.
+    pub fn is_persistent(&self) -> Result<bool, Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainIsPersistent)(raw) }).map(|status| status == 1)
+    }
+
+    /// Presses its power button.
+    pub fn press_power_button(&self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainShutdownFlags)(raw, POWER_BUTTON) }).map(drop)
+    }
+
+    /// Pulls its plug.
+    pub fn destroy(&self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainDestroy)(raw) }).map(drop)
+    }
+
+    /// Stops its processors.
+    pub fn pause(&self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainSuspend)(raw) }).map(drop)
+    }
+
+    /// Goes on after `pause`.
+    pub fn unpause(&self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainResume)(raw) }).map(drop)
+    }
+
+    /// Saves memory and devices where libvirt keeps them, and ends it.
+    pub fn save(&self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainManagedSave)(raw, SAVE_RUNNING) }).map(drop)
+    }
+
+    /// Whether it has a saved state.
+    pub fn is_saved(&self) -> Result<bool, Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainHasManagedSaveImage)(raw, 0) }).map(|status| status == 1)
+    }
+
+    /// Drops its saved state.
+    pub fn discard_saved(&self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainManagedSaveRemove)(raw, 0) }).map(drop)
+    }
+
+    /// The description in its saved state.
+    pub fn saved_xml(&self) -> Result<String, Complaint> {
+        let library = self.connection.library;
+        // SAFETY: the handle is open.
+        owned(library, unsafe { (library.virDomainManagedSaveGetXMLDesc)(self.raw.as_ptr(), 0) })
+    }
+
+    /// Replaces the description in its saved state.
+    pub fn set_saved_xml(&self, xml: &str) -> Result<(), Complaint> {
+        let xml = c_string(xml)?;
+        // SAFETY: the handle is open, the description is a string with an end.
+        self.call(|lib, raw| unsafe { (lib.virDomainManagedSaveDefineXML)(raw, xml.as_ptr(), 0) }).map(drop)
+    }
+
+    /// Bytes that a save in progress has done, and all that it knows of.
+    pub fn progress(&self) -> Result<(u64, u64), Complaint> {
+        let mut job = RawJob::default();
+        // SAFETY: the handle is open, the structure is libvirt's and is written.
+        self.call(|lib, raw| unsafe { (lib.virDomainGetJobInfo)(raw, &raw mut job) })?;
+        Ok((job.data_processed, job.data_total))
+    }
+
+    /// Stops a save in progress.
+    pub fn abort(&self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainAbortJob)(raw) }).map(drop)
+    }
+
+    /// Removes its definition, with all that libvirt keeps for it.
+    pub fn undefine(&self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainUndefineFlags)(raw, UNDEFINE_ALL) }).map(drop)
+    }
+
+    /// Its definition, as libvirt completed it.
+    pub fn definition(&self) -> Result<String, Complaint> {
+        let library = self.connection.library;
+        // SAFETY: the handle is open.
+        owned(library, unsafe { (library.virDomainGetXMLDesc)(self.raw.as_ptr(), XML_INACTIVE) })
+    }
+
+    /// Whether the host starts it when it boots.
+    pub fn set_autostart(&self, on: bool) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        self.call(|lib, raw| unsafe { (lib.virDomainSetAutostart)(raw, c_int::from(on)) }).map(drop)
+    }
+
+    /// A stream to and from its serial console; somebody else's may be refused.
+    pub fn console(&self) -> Result<Stream, Complaint> {
+        let connection = Arc::clone(&self.connection);
+        let library = connection.library;
+        // SAFETY: the handle is open.
+        let raw = unsafe { (library.virStreamNew)(connection.raw.as_ptr(), 0) };
+        let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(library))?;
+        let stream = Stream { connection, raw };
+        // SAFETY: both handles are open; a null names the first console.
+        self.call(|lib, raw| unsafe { (lib.virDomainOpenConsole)(raw, ptr::null(), stream.raw.as_ptr(), 0) })?;
+        Ok(stream)
+    }
+}
+
+/// Bytes to and from the daemon.
+pub struct Stream {
+    connection: Arc<Connection>,
+    raw: NonNull<RawStream>,
+}
+
+// SAFETY: as for `Connection`.
+unsafe impl Send for Stream {}
+// SAFETY: as for `Connection`.
+unsafe impl Sync for Stream {}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: ours, and used by nobody from here on. One that was ended already cannot be aborted, and need not be.
+        unsafe {
+            (self.connection.library.virStreamAbort)(self.raw.as_ptr());
+            (self.connection.library.virStreamFree)(self.raw.as_ptr());
+        }
+    }
+}
+
+impl Stream {
+    /// Sends some of `bytes`, and says how many.
+    pub fn send(&self, bytes: &[u8]) -> Result<usize, Complaint> {
+        let library = self.connection.library;
+        // SAFETY: the handle is open, and as many bytes are read as there are.
+        let sent = unsafe { (library.virStreamSend)(self.raw.as_ptr(), bytes.as_ptr().cast(), bytes.len()) };
+        Ok(usize::try_from(checked(library, sent)?).unwrap_or_default())
+    }
+
+    /// Waits for bytes; zero at the end.
+    pub fn receive(&self, bytes: &mut [u8]) -> Result<usize, Complaint> {
+        let library = self.connection.library;
+        // SAFETY: the handle is open, and at most as many bytes are written as there is room for.
+        let got = unsafe { (library.virStreamRecv)(self.raw.as_ptr(), bytes.as_mut_ptr().cast(), bytes.len()) };
+        Ok(usize::try_from(checked(library, got)?).unwrap_or_default())
+    }
+}

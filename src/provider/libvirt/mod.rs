@@ -1,0 +1,100 @@
+//! Machines as libvirt's domains: they are seen by `virsh list` and virt-manager, and outlive every command of ours in the
+//! care of a daemon.
+//!
+//! **How libvirt is reached.** Its C library is loaded at run time (`ffi`, some forty functions), so one binary starts
+//! everywhere, is built without libvirt's headers, and a host without libvirt is a finding, not a program that does not
+//! start. The crate `virt` was to do this, and does not: it links the library, so a binary with it does not start where
+//! there is none; a helper executable beside ours would start a process and speak a protocol for each question; and its
+//! `Drop`s panic where a daemon went away. What is called is libvirt's stable interface, whose functions never change.
+//! Loading it with all that it needs itself takes some 11 ms of processor time (libvirt 9.0 on Debian 12; a crate that links
+//! it would cost every start of ours as much), and only where a machine of this provider is asked for.
+//!
+//! **What a machine is.** Its files lie in the machine's own directory, as with provider `qemu`, and are made by the same
+//! code: qcow2 overlays on the library's images, which are used in place. No pool, no copy, nothing to leak. At the host's
+//! daemon (`qemu:///system`) the process runs as the user whose machine it is, so no file changes its owner. The domain
+//! carries our id as its own, and in its metadata; it is defined anew before each start, and undefined with all that
+//! libvirt keeps for it by `destroy`. The network is QEMU's own for users: the forwards, TCP and UDP, belong to the process
+//! and are there whenever it is.
+//!
+//! **What cannot be trusted.** Others may change, end or remove a domain (`virsh`): the record says what we did last, and
+//! `state` tells the difference. Every call to the daemon has an end and can be given up (`daemon`).
+
+mod console;
+mod daemon;
+mod domain;
+mod error;
+mod ffi;
+mod host;
+mod record;
+mod state;
+mod uri;
+mod vm;
+mod xml;
+
+use super::qemu::{argv::Arch, firmware, host as qemu_host, launch};
+use super::{Error as ProviderError, Finding, HostReport, Level, Provider, Vm, VmHome, VmPlan};
+use crate::config::spec::{DiskBus, MachineSpec, ProviderKind, QemuOptions};
+use crate::error::Explain;
+
+pub use error::Error;
+
+/// The provider.
+#[derive(Debug)]
+pub struct Libvirt;
+
+impl Provider for Libvirt {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Libvirt
+    }
+
+    fn probe(&self) -> HostReport {
+        host::probe()
+    }
+
+    fn require(&self, spec: &MachineSpec) -> Result<(), ProviderError> {
+        let options = &spec.provider_options.libvirt;
+        host::require_library()?;
+        qemu_host::find(qemu_host::QEMU_IMG).ok_or_else(|| qemu_host::missing(qemu_host::QEMU_IMG))?;
+        uri::choose(options.uri.as_deref())?;
+        host::engine(options).map(drop)
+    }
+
+    fn disk_formats(&self) -> &'static [&'static str] {
+        &["qcow2", "raw"]
+    }
+
+    fn check(&self, plan: &VmPlan) -> Vec<Finding> {
+        check(plan)
+    }
+
+    fn open(&self, home: VmHome) -> Box<dyn Vm> {
+        Box::new(vm::LibvirtVm::new(home))
+    }
+}
+
+/// The plan as provider `qemu` would be told it: what both have in common is judged and made by the same code.
+fn as_qemu(plan: &VmPlan) -> VmPlan {
+    let options = &plan.libvirt;
+    let qemu = QemuOptions { accel: options.accel, machine: options.machine.clone(), ..QemuOptions::default() };
+    VmPlan { qemu, ..plan.clone() }
+}
+
+/// What of a plan cannot be done.
+fn check(plan: &VmPlan) -> Vec<Finding> {
+    let qemu = as_qemu(plan);
+    let bad = |(text, fix)| Finding { level: Level::Bad, text, fix };
+    let mut findings: Vec<_> = launch::objections(&qemu).into_iter().map(bad).collect();
+    findings.extend(firmware::objection(&qemu));
+    if let Some(Err(error)) = plan.libvirt.uri.as_deref().map(uri::check) {
+        findings.push(bad((error.to_string(), error.hint())));
+    }
+    if plan.devices.disk_bus == DiskBus::Nvme {
+        let fix = "set `disk_bus` to another one, or `provider = \"qemu\"`";
+        findings.push(bad(("libvirt emulates no NVMe disks".into(), Some(fix.into()))));
+    }
+    if Arch::host().is_none() {
+        let text = format!("there is no machine for the processor architecture `{}`", std::env::consts::ARCH);
+        findings.push(bad((text, None)));
+    }
+    findings
+}

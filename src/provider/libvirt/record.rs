@@ -1,0 +1,71 @@
+//! `libvirt.json`: what this provider must remember between commands.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::provider::VmPlan;
+use crate::store::{self, MachineId, Record};
+
+/// Written before anything is made, and before and after what changes the domain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LibvirtRecord {
+    /// The daemon that the machine lives at: it stays there, whatever the environment says later.
+    pub uri: String,
+    /// The domain's name.
+    pub domain: String,
+    /// As of the last `create` or start.
+    pub plan: VmPlan,
+    /// Whether the disks were complete once: one that is missing since was lost, not never made.
+    pub created: bool,
+    /// Whether a domain was, or was about to be, defined.
+    pub defined: bool,
+    /// The definition as libvirt completed it, to see whether somebody changed it since.
+    pub definition: Option<String>,
+    /// Whether it was started and nobody of us ended it since.
+    pub started: bool,
+}
+
+impl Record for LibvirtRecord {
+    const FORMAT: u32 = 1;
+}
+
+/// Where it lies in the machine's directory.
+pub fn path(dir: &Path) -> PathBuf {
+    dir.join("libvirt.json")
+}
+
+/// The record; `None` when the machine was never created.
+pub fn read(dir: &Path) -> Result<Option<LibvirtRecord>, store::Error> {
+    store::read_record(&path(dir))
+}
+
+/// Replaces the record.
+pub fn write(dir: &Path, record: &LibvirtRecord) -> Result<(), store::Error> {
+    store::write_record(&path(dir), record)
+}
+
+/// The domain's name: what people read in `virsh list`, and nobody else has.
+pub fn domain_name(plan: &str, id: MachineId) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    // libvirt makes file names of it, some of which are sockets.
+    let name: String = plan.chars().map(letter).take(40).collect();
+    format!("{}-{}", name.trim_start_matches(['.', '-']), id.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domains_name_is_one_that_libvirt_takes() {
+        let id: MachineId = "00112233445566778899aabbccddeeff".parse().unwrap();
+        for (plan, name) in [
+            ("shop/web", "shop-web-00112233"),
+            ("../ü b/default", "---b-default-00112233"),
+            (&"x".repeat(90), &format!("{}-00112233", "x".repeat(40))),
+        ] {
+            assert_eq!(domain_name(plan, id), name.trim_start_matches('-'));
+        }
+    }
+}

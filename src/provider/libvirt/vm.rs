@@ -1,0 +1,479 @@
+//! One machine at libvirt.
+
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::qemu::argv::Arch;
+use super::super::qemu::files::Files;
+use super::super::qemu::{accel, disk, firmware, launch, state as qemu_state};
+use super::super::{Error as ProviderError, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
+use super::daemon::Daemon;
+use super::domain::{self, Input};
+use super::ffi::{Complaint, Connection, Domain};
+use super::record::{self, LibvirtRecord};
+use super::state::{self, Seen};
+use super::{Error, as_qemu, console, host, uri};
+use crate::progress::Cx;
+use crate::store;
+
+/// How long a question may take.
+const QUESTION: Duration = Duration::from_secs(2);
+
+/// How long a command may take: the daemon waits some seconds for whatever else it does with the domain.
+const COMMAND: Duration = Duration::from_secs(45);
+
+/// How long a definition, start or restore may take: the daemon may look at every emulator first.
+const START: Duration = Duration::from_secs(120);
+
+/// How often we look whether it has ended.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A machine at libvirt.
+#[derive(Debug)]
+pub struct LibvirtVm {
+    home: VmHome,
+    files: Files,
+    /// Kept between questions; a tethered machine lives as long as it does.
+    daemon: Option<Daemon>,
+}
+
+impl LibvirtVm {
+    /// The machine that lives in `home`.
+    pub fn new(home: VmHome) -> Self {
+        Self { files: Files::new(&home.dir), home, daemon: None }
+    }
+
+    fn record(&self) -> Result<Option<LibvirtRecord>, ProviderError> {
+        Ok(record::read(&self.home.dir)?)
+    }
+
+    fn write(&self, record: &LibvirtRecord) -> Result<(), ProviderError> {
+        Ok(record::write(&self.home.dir, record)?)
+    }
+
+    /// The daemon at `uri`, connected to anew where the last connection broke.
+    fn daemon(&mut self, cx: &Cx, uri: &str) -> Result<Daemon, ProviderError> {
+        if let Some(daemon) = self.daemon.as_ref().filter(|daemon| daemon.is_alive()) {
+            return Ok(daemon.clone());
+        }
+        let daemon = Daemon::connect(cx, uri)?;
+        self.daemon = Some(daemon.clone());
+        Ok(daemon)
+    }
+
+    /// Asks something of the domain; `None` when there is none.
+    fn ask<T: Send + 'static>(
+        &mut self,
+        cx: &Cx,
+        record: &LibvirtRecord,
+        (limit, action): (Duration, &'static str),
+        work: impl FnOnce(&Domain) -> Result<T, Complaint> + Send + 'static,
+    ) -> Result<Option<T>, ProviderError> {
+        if !record.defined {
+            return Ok(None);
+        }
+        let uuid = self.home.id.uuid();
+        let find = move |connection: &Arc<Connection>| {
+            let Some(domain) = connection.domain(&uuid)? else { return Ok(None) };
+            match work(&domain) {
+                // Somebody removed it in between.
+                Err(complaint) if complaint.is_no_domain() => Ok(None),
+                done => done.map(Some),
+            }
+        };
+        let asked = self.daemon(cx, &record.uri)?.call(cx, limit, action, find);
+        if matches!(asked, Err(ProviderError::Libvirt(Error::Lost { .. } | Error::Silent { .. }))) {
+            self.daemon = None;
+        }
+        asked
+    }
+
+    /// What the daemon knows of it. Asked once more where the daemon was started anew since.
+    fn look(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<Seen>, ProviderError> {
+        let look = |domain: &Domain| -> Result<Seen, Complaint> {
+            let (state, reason) = domain.state()?;
+            Ok(Seen { state, reason, saved: domain.is_saved()? })
+        };
+        match self.ask(cx, record, (QUESTION, "say what the domain does"), look) {
+            Err(ProviderError::Libvirt(Error::Lost { .. })) => {
+                self.ask(cx, record, (QUESTION, "say what the domain does"), look)
+            }
+            seen => seen,
+        }
+    }
+
+    /// Does something to a domain that must be active.
+    fn command(
+        &mut self,
+        action: &'static str,
+        not_running: &'static str,
+        work: impl FnOnce(&Domain) -> Result<(), Complaint> + Send + 'static,
+    ) -> Result<(), ProviderError> {
+        let cx = Cx::silent();
+        let record = self.record()?.ok_or_else(|| ProviderError::not_running(not_running))?;
+        if !self.look(&cx, &record)?.is_some_and(Seen::is_active) {
+            return Err(ProviderError::not_running(not_running));
+        }
+        let done = self.ask(&cx, &record, (COMMAND, action), work)?;
+        done.ok_or_else(|| ProviderError::not_running(not_running))
+    }
+
+    /// The record for a start: as it was, with what is wanted now.
+    fn refreshed(&self, cx: &Cx, plan: &VmPlan) -> Result<LibvirtRecord, ProviderError> {
+        let Some(old) = self.record()? else {
+            let uri = uri::choose(plan.libvirt.uri.as_deref())?;
+            let domain = record::domain_name(&plan.name, self.home.id);
+            let plan = plan.clone();
+            return Ok(LibvirtRecord {
+                uri,
+                domain,
+                plan,
+                created: false,
+                defined: false,
+                definition: None,
+                started: false,
+            });
+        };
+        if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != old.uri) {
+            cx.warn(format!("the machine stays at {}; destroy it and make it anew to have it at {uri}", old.uri));
+        }
+        Ok(old)
+    }
+
+    /// Defines the domain, with a word where somebody had changed it.
+    fn define(&mut self, cx: &Cx, plan: &VmPlan, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
+        let arch = Arch::host().ok_or(ProviderError::Architecture(std::env::consts::ARCH))?;
+        let (engine, reason) = host::engine(&plan.libvirt)?;
+        accel::tell(cx, engine, reason.as_deref());
+        let flash = firmware::prepare(&self.files, &as_qemu(plan), arch)?;
+        let before = self.ask(cx, record, (COMMAND, "show the domain"), Domain::definition)?;
+        if let (Some(ours), Some(now)) = (&record.definition, &before)
+            && !domain::same(ours, now)
+        {
+            cx.warn(
+                "another client of libvirt had changed the domain's definition; it is as the machine file says again",
+            );
+        }
+        let daemon = self.daemon(cx, &record.uri)?;
+        let version = daemon.call(cx, QUESTION, "say its version", |connection| connection.daemon_version())?;
+        // The daemon of a session has no other user to choose.
+        let owner = (!uri::is_session(&record.uri))
+            .then(|| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
+        let xml = domain::xml(&Input {
+            arch,
+            engine,
+            id: self.home.id,
+            name: &record.domain,
+            plan,
+            files: &self.files,
+            flash: flash.as_ref(),
+            owner,
+            version,
+        })?;
+        record.plan = plan.clone();
+        record.defined = true;
+        record.definition = None;
+        self.write(record)?;
+        let autostart = plan.libvirt.autostart;
+        let define = move |connection: &Arc<Connection>| {
+            let domain = connection.define(&xml)?;
+            domain.set_autostart(autostart)?;
+            domain.definition()
+        };
+        record.definition = Some(daemon.call(cx, START, "define the domain", define)?);
+        self.write(record)
+    }
+
+    /// Starts or restores the domain; what QEMU said is understood.
+    fn launch(&mut self, cx: &Cx, record: &mut LibvirtRecord, action: &'static str) -> Result<(), ProviderError> {
+        record.started = true;
+        self.write(record)?;
+        let tethered = record.plan.tethered;
+        let begun = self.ask(cx, record, (START, action), move |domain| domain.start(tethered));
+        let error = match begun {
+            Ok(Some(())) => return Ok(()),
+            Ok(None) => Error::Failed { action, message: "somebody removed the domain".into() }.into(),
+            Err(error) => error,
+        };
+        if matches!(error, ProviderError::Libvirt(Error::Failed { .. })) {
+            // What is told now is no death to tell of later.
+            record.started = false;
+            self.write(record)?;
+        }
+        let ProviderError::Libvirt(Error::Failed { message, .. }) = &error else { return Err(error) };
+        let engine = host::engine(&record.plan.libvirt).map_or(accel::Engine::Tcg, |(engine, _)| engine);
+        Err(launch::complaint(message, &record.plan.forwards, engine).unwrap_or(error))
+    }
+
+    /// Where the daemon of this machine keeps what QEMU printed.
+    fn log_of(record: &LibvirtRecord) -> PathBuf {
+        let dir = if uri::is_session(&record.uri) {
+            let cache = dirs::cache_dir().unwrap_or_else(|| PathBuf::from("/var/cache"));
+            cache.join("libvirt/qemu/log")
+        } else {
+            PathBuf::from("/var/log/libvirt/qemu")
+        };
+        dir.join(format!("{}.log", record.domain))
+    }
+
+    /// What libvirt's log daemon put aside: `console.log.0`, ….
+    fn rotated_console_logs(&self) -> Result<Vec<PathBuf>, store::Error> {
+        let entries = self.home.dir.read_dir().map_err(|e| store::Error::io("read", &self.home.dir, e))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let number = |name: &str| name.strip_prefix("console.log.").is_some_and(|end| end.parse::<u32>().is_ok());
+        Ok(names.filter(|name| number(name)).map(|name| self.home.dir.join(name)).collect())
+    }
+
+    /// Ends the domain and removes it from the daemon.
+    fn undefine(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
+        if self.look(cx, record)?.is_some_and(Seen::is_active) {
+            self.pull_plug(cx, record)?;
+        }
+        let undefine = |domain: &Domain| if domain.is_persistent()? { domain.undefine() } else { Ok(()) };
+        self.ask(cx, record, (COMMAND, "undefine the domain"), undefine).map(drop)
+    }
+
+    fn pull_plug(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
+        match self.ask(cx, record, (COMMAND, "end the domain"), Domain::destroy) {
+            // It may have ended by itself in between.
+            Err(error @ ProviderError::Libvirt(Error::Failed { .. })) => {
+                if self.look(cx, record)?.is_some_and(Seen::is_active) { Err(error) } else { Ok(()) }
+            }
+            ended => ended.map(drop),
+        }
+    }
+}
+
+impl Vm for LibvirtVm {
+    fn state(&mut self) -> Result<VmState, ProviderError> {
+        let Some(record) = self.record()? else {
+            let path = record::path(&self.home.dir);
+            return Ok(if self.files.disk(0).exists() {
+                VmState::Broken { why: format!("its record {} is missing", path.display()) }
+            } else {
+                VmState::Absent
+            });
+        };
+        if !record.created {
+            return Ok(VmState::Absent);
+        }
+        let seen = match self.look(&Cx::silent(), &record) {
+            Err(error @ ProviderError::Libvirt(Error::Silent { .. })) => {
+                return Ok(VmState::Unresponsive { why: error.to_string() });
+            }
+            seen => seen?,
+        };
+        if !seen.is_some_and(Seen::is_active)
+            && let Some(why) = qemu_state::lost(&self.files, record.plan.disks.len())?
+        {
+            return Ok(VmState::Broken { why });
+        }
+        Ok(state::word(seen, record.definition.is_some(), record.started))
+    }
+
+    fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), ProviderError> {
+        store::create_private(&self.home.dir)?;
+        let mut record = self.refreshed(cx, plan)?;
+        let made = if record.created { record.plan.disks.len() } else { 0 };
+        if !record.created {
+            record.plan = plan.clone();
+            self.write(&record)?;
+        }
+        let files = self.files.clone();
+        let mut busy = || {
+            let seen = self.look(cx, &record)?;
+            let active = seen.is_some_and(Seen::is_active).then_some("running");
+            Ok(active.or_else(|| seen.is_some_and(|seen| seen.saved).then_some("saved")))
+        };
+        disk::complete(cx, &files, plan, made, &mut busy)?;
+        if record.created {
+            return Ok(());
+        }
+        record.created = true;
+        self.write(&record)
+    }
+
+    fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
+        let findings = super::check(plan);
+        if findings.iter().any(|finding| finding.level == Level::Bad) {
+            return Err(ProviderError::Plan(findings));
+        }
+        disk::require_files(&self.files, plan)?;
+        let mut record = self.refreshed(cx, plan)?;
+        match self.look(cx, &record)? {
+            Some(seen) if seen.is_active() => {
+                let hint = "`vbox-rs status` shows it";
+                return Err(ProviderError::State { action: "start", state: "running already", hint });
+            }
+            Some(seen) if seen.saved => {
+                let hint = "`vbox-rs resume` goes on with it";
+                return Err(ProviderError::State { action: "start afresh", state: "saved", hint });
+            }
+            _ => {}
+        }
+        self.define(cx, plan, &mut record)?;
+        cx.check()?;
+        // The daemon would make it, and nobody else could read it then.
+        drop(Files::open_log(&self.files.console_log())?);
+        self.launch(cx, &mut record, "start the domain")
+    }
+
+    fn press_power_button(&mut self) -> Result<(), ProviderError> {
+        self.command("press the power button", "shut down", Domain::press_power_button)
+    }
+
+    fn wait_until_ended(&mut self, cx: &Cx, time: Duration) -> Result<bool, ProviderError> {
+        let Some(record) = self.record()? else { return Ok(true) };
+        let began = Instant::now();
+        loop {
+            if !self.look(cx, &record)?.is_some_and(Seen::is_active) {
+                return Ok(true);
+            }
+            let left = time.saturating_sub(began.elapsed());
+            if left.is_zero() || cx.sleep(left.min(POLL)).is_err() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn kill(&mut self) -> Result<(), ProviderError> {
+        let cx = Cx::silent();
+        let Some(mut record) = self.record()? else { return Ok(()) };
+        if self.look(&cx, &record)?.is_some_and(Seen::is_active) {
+            self.pull_plug(&cx, &record)?;
+        }
+        // The end was asked for: nothing to tell of later.
+        if record.started {
+            record.started = false;
+            self.write(&record)?;
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self) -> Result<(), ProviderError> {
+        self.command("pause the domain", "pause", Domain::pause)
+    }
+
+    fn unpause(&mut self) -> Result<(), ProviderError> {
+        let go_on = |domain: &Domain| match domain.unpause() {
+            // It was about to run: a start whose `vbox-rs` was killed goes on in the daemon.
+            Err(_) if domain.state().is_ok_and(|(state, _)| state == state::RUNNING) => Ok(()),
+            done => done,
+        };
+        self.command("let the domain go on", "resume", go_on)
+    }
+
+    fn save(&mut self, cx: &Cx) -> Result<(), ProviderError> {
+        let not_running = || ProviderError::not_running("suspend");
+        let mut record = self.record()?.ok_or_else(not_running)?;
+        if !self.look(cx, &record)?.is_some_and(Seen::is_active) {
+            return Err(not_running());
+        }
+        let daemon = self.daemon(cx, &record.uri)?;
+        let uuid = self.home.id.uuid();
+        let find = move |connection: &Arc<Connection>| Ok((connection.domain(&uuid)?, connection.domain(&uuid)?));
+        let (Some(saved), Some(watched)) = daemon.call(cx, QUESTION, "find the domain", find)? else {
+            return Err(not_running());
+        };
+        let mut transfer = None;
+        let watch = || {
+            if let Ok((done, total @ 1..)) = watched.progress() {
+                transfer.get_or_insert_with(|| cx.transfer("save memory", Some(total))).update(done.min(total));
+            }
+        };
+        let stop = || drop(watched.abort());
+        daemon.call_stoppable(cx, (COMMAND, "save the domain's memory"), saved, Domain::save, watch, stop)?;
+        record.started = false;
+        self.write(&record)
+    }
+
+    fn restore(&mut self, cx: &Cx, forwards: &[Forward], _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
+        let hint = "start it with `vbox-rs up`";
+        let nothing = || ProviderError::State { action: "resume", state: "not suspended", hint };
+        let mut record = self.record()?.ok_or_else(nothing)?;
+        let seen = self.look(cx, &record)?;
+        if !seen.is_some_and(|seen| seen.saved && !seen.is_active()) {
+            return Err(nothing());
+        }
+        let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
+        let findings = super::check(&plan);
+        if findings.iter().any(|finding| finding.level == Level::Bad) {
+            return Err(ProviderError::Plan(findings));
+        }
+        disk::require_files(&self.files, &plan)?;
+        let forwards = forwards.to_vec();
+        let rewrite = move |domain: &Domain| {
+            let before = domain.saved_xml()?;
+            let after = domain::with_forwards(&before, &forwards);
+            if let Some(after) = after.as_ref().filter(|after| **after != before) {
+                domain.set_saved_xml(after)?;
+            }
+            Ok(after.is_some())
+        };
+        if self.ask(cx, &record, (COMMAND, "change the saved domain's forwards"), rewrite)? == Some(false) {
+            let message = "its description is none of ours".into();
+            return Err(Error::Failed { action: "change the saved domain's forwards", message }.into());
+        }
+        record.plan = plan;
+        self.launch(cx, &mut record, "restore the domain")
+    }
+
+    fn discard_saved(&mut self) -> Result<(), ProviderError> {
+        let cx = Cx::silent();
+        let Some(record) = self.record()? else { return Ok(()) };
+        let discard = |domain: &Domain| if domain.is_saved()? { domain.discard_saved() } else { Ok(()) };
+        self.ask(&cx, &record, (COMMAND, "drop the saved state"), discard).map(drop)
+    }
+
+    fn destroy(&mut self, cx: &Cx) -> Result<(), ProviderError> {
+        let record = self.record()?;
+        if !self.home.dir.exists() || (record.is_none() && self.files.record().exists()) {
+            // Nothing there, or a machine of provider `qemu`.
+            return Ok(());
+        }
+        if let Some(record) = record {
+            if record.defined {
+                self.undefine(cx, &record)?;
+            }
+            // libvirt's own; at the host's daemon it is not ours to remove.
+            if uri::is_session(&record.uri) {
+                store::remove_file(&Self::log_of(&record))?;
+            }
+        }
+        for path in self.files.existing()? {
+            store::remove_file(&path)?;
+        }
+        for path in self.rotated_console_logs()? {
+            store::remove_file(&path)?;
+        }
+        self.daemon = None;
+        Ok(store::remove_file(&record::path(&self.home.dir))?)
+    }
+
+    fn images(&self) -> Result<Vec<Image>, ProviderError> {
+        disk::images(&self.files)
+    }
+
+    fn console_log(&self) -> PathBuf {
+        self.files.console_log()
+    }
+
+    fn hypervisor_log(&self) -> PathBuf {
+        self.record().ok().flatten().map_or_else(|| self.files.log(), |record| Self::log_of(&record))
+    }
+
+    fn console(&mut self) -> Result<UnixStream, ProviderError> {
+        let cx = Cx::silent();
+        let not_running = || ProviderError::not_running("attach to the console of");
+        let record = self.record()?.ok_or_else(not_running)?;
+        if !self.look(&cx, &record)?.is_some_and(Seen::is_active) {
+            return Err(not_running());
+        }
+        let stream = self.ask(&cx, &record, (COMMAND, "open the console"), Domain::console)?.ok_or_else(not_running)?;
+        let failed = |e: std::io::Error| Error::Failed { action: "open the console", message: e.to_string() };
+        Ok(console::socket(stream).map_err(failed)?)
+    }
+}

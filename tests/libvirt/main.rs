@@ -1,0 +1,11 @@
+//! The libvirt provider against a real daemon, which the tests start in directories of their own: as root that of a host,
+//! in a mount namespace; else that of a session. Skipped, with the reason, where libvirt is not installed.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
+#![expect(clippy::print_stdout, reason = "a skipped test says why")]
+
+mod behind;
+mod life;
+mod save;
+mod session;
+mod world;
