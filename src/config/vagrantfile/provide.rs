@@ -106,7 +106,10 @@ impl Applying<'_> {
             "disk_bus" if disk_bus(&text).is_some() => layer.disk_bus = disk_bus(&text),
             "nic_model_type" | "default_nic_type" if nic(&text).is_some() => layer.nic = nic(&text),
             "loader" if text.to_ascii_uppercase().contains("OVMF") => layer.firmware = Some(Firmware::Uefi),
-            "driver" if provider != "virtualbox" && &*text == "qemu" => layer.qemu.accel = Some(Accel::Tcg),
+            "driver" if provider != "virtualbox" && &*text == "qemu" => {
+                layer.providers.qemu.accel = Some(Accel::Tcg);
+                layer.providers.libvirt.accel = Some(Accel::Tcg);
+            }
             "driver" => {}
             name => {
                 let changes = !HARMLESS.contains(&name);
