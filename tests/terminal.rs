@@ -6,7 +6,7 @@
 
 #[path = "support/pty.rs"]
 mod pty;
-#[path = "e2e/world.rs"]
+#[path = "machines/world.rs"]
 #[expect(dead_code, reason = "the tests of real machines use all of it")]
 mod world;
 
