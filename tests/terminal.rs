@@ -7,7 +7,7 @@
 #[path = "support/pty.rs"]
 mod pty;
 #[path = "machines/world.rs"]
-#[expect(dead_code, reason = "the tests of real machines use all of it")]
+#[expect(dead_code, unused_imports, reason = "the tests of such machines use all of it")]
 mod world;
 
 use std::fs;
