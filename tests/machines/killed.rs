@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::dice::{Dice, kill_after, measured};
+use crate::dice::{Dice, kill_after};
 use crate::world::World;
 
 /// Most of the second that a command waits for a guest which never answers. It writes nothing in that time.
@@ -22,7 +22,7 @@ fn killed_in_rounds(
     let world = World::silent("");
     let mut dice = Dice::new();
     prepare(&world);
-    let span = measured(&world, args).saturating_sub(waiting);
+    let span = world.measured(args).saturating_sub(waiting);
     for round in 0..rounds {
         prepare(&world);
         kill_after(world.command(args).spawn().unwrap(), dice.instant(span));
@@ -131,7 +131,7 @@ fn box_add_killed_at_any_instant_leaves_no_half_box() {
     let path = path.to_str().unwrap();
     let mut dice = Dice::new();
     let add = ["box", "add", path, "--name", "big"];
-    let span = measured(&world, &add);
+    let span = world.measured(&add);
     world.run(&["box", "remove", "big", "-f"]).ok();
     for _ in 0..12 {
         kill_after(world.command(&add).spawn().unwrap(), dice.instant(span));

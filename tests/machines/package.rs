@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::dice::{kill_after, measured};
+use crate::dice::kill_after;
 use crate::mounts::Mount;
 use crate::world::World;
 
@@ -63,7 +63,7 @@ fn files(world: &World) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
 fn a_package_killed_at_any_instant_leaves_the_machine_as_it_was_and_nothing_of_its_own() {
     let Some(world) = silent_machine(150, "") else { return };
     let before = files(&world);
-    let whole = measured(&world, &["package", "--no-reset"]);
+    let whole = world.measured(&["package", "--no-reset"]);
     assert_eq!(files(&world), before);
     fs::remove_file(world.project.join("package.box")).unwrap();
     let boots = ["package"];

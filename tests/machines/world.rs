@@ -4,6 +4,7 @@
 mod without_box;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -19,6 +20,13 @@ impl World {
         world.add_empty_box();
         world.machine_file(&format!("{SILENT}{more}"));
         world
+    }
+
+    /// How long it takes undisturbed.
+    pub fn measured(&self, args: &[&str]) -> Duration {
+        let began = Instant::now();
+        self.run(args);
+        began.elapsed()
     }
 
     /// A box `empty` whose disk has a boot sector and nothing else: its machines start for real and sleep for ever.

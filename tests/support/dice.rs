@@ -4,9 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::process::Child;
 use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::world::World;
+use std::time::Duration;
 
 /// Instants are drawn from the time that the command takes undisturbed; a printed seed repeats a run.
 pub struct Dice(u64);
@@ -36,11 +34,4 @@ pub fn kill_after(mut child: Child, time: Duration) {
     thread::sleep(time);
     drop(child.kill());
     child.wait().unwrap();
-}
-
-/// How long it takes undisturbed.
-pub fn measured(world: &World, args: &[&str]) -> Duration {
-    let began = Instant::now();
-    world.run(args);
-    began.elapsed()
 }
