@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::dice::{Dice, kill_after};
 use crate::world::World;
 
+/// The steps in which an `up` waits for its guest or works in it, and how many milliseconds of each may go by.
+const STEPS: [(&str, u64); 4] = [("boot", 3000), ("login", 200), ("folders", 300), ("provision", 900)];
+
 /// One guest lives through all of it: its hypervisor goes on while nobody waits.
 #[test]
 fn up_killed_in_each_step_that_takes_a_guest_is_taken_up_again() {
@@ -15,8 +18,8 @@ fn up_killed_in_each_step_that_takes_a_guest_is_taken_up_again() {
          /var/tmp/runs\"\n",
     );
     let mut dice = Dice::new();
-    for (step, within) in [("boot", 3000), ("login", 200), ("hostname", 200), ("folders", 200), ("provision", 900)] {
-        killed_in(&world, step, dice.instant(Duration::from_millis(within)));
+    for (index, (step, milliseconds)) in STEPS.iter().enumerate() {
+        killed_in(&world, &STEPS[index..], dice.instant(Duration::from_millis(*milliseconds)));
         world.run(&["status"]).ok();
         assert_eq!((world.state("default").as_str(), world.processes().len()), ("running", 1), "{step}");
     }
@@ -28,11 +31,15 @@ fn up_killed_in_each_step_that_takes_a_guest_is_taken_up_again() {
     world.assert_nothing_left();
 }
 
-/// Kills an `up` so long after this step has begun. The kill before may have come so late that it is done already.
-fn killed_in(world: &World, step: &str, after: Duration) {
+/// Kills an `up` so long after the first of these steps has begun, or a later one: a kill may come when a step is done.
+fn killed_in(world: &World, steps: &[(&str, u64)], after: Duration) {
     let mut up = world.command(&["up", "--json"]).spawn().unwrap();
     let mut lines = BufReader::new(up.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let begins = lines.any(|line| line.contains("step-started") && line.contains(&format!("\"step\":\"{step}\"")));
-    println!("{step}: {}", if begins { format!("killed after {after:?}") } else { "was done before".into() });
+    let begins = |line: &String| {
+        let is = |step: &str| line.contains("step-started") && line.contains(&format!("\"step\":\"{step}\""));
+        steps.iter().any(|(step, _)| is(step))
+    };
+    let line = lines.find(begins).expect("it has something to do");
+    println!("killed {after:?} after {line}");
     kill_after(up, after);
 }
