@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use vbox_rs::config::spec::{Accel, ProviderKind};
-use vbox_rs::provider::{PlannedDisk, VmPlan};
+use vbox_rs::provider::{Image, PlannedDisk, Vm, VmPlan};
 use vbox_rs::store::MachineId;
 
 /// What a provider needs around it for one test (a daemon of its own, a home of its tool), which ends with the value, and
@@ -23,6 +23,11 @@ pub trait Host {
     /// What a machine's disk rests on: this raw image, or a file made of it in a format that the provider takes.
     fn backing(&self, raw: PathBuf) -> PlannedDisk {
         PlannedDisk { backing: raw, backing_format: "raw".into(), size: None }
+    }
+
+    /// The files of a machine's disks, and what its guest sees of each.
+    fn disks(&self, vm: &dyn Vm) -> Vec<Image> {
+        vm.images().unwrap()
     }
 
     /// The processes of a machine's hypervisor: those that carry its id, zombies not counted.

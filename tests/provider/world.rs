@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use vbox_rs::config::spec::{Protocol, ProviderKind, QemuOptions};
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::{Boot, Devices, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
+use vbox_rs::provider::{Boot, Devices, Forward, Image, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
 use vbox_rs::store::{Dirs, MachineId};
 
 use crate::host::Host;
@@ -19,7 +19,7 @@ pub struct TestVm<'a> {
     host: &'a dyn Host,
     pub dirs: Dirs,
     pub id: MachineId,
-    pub disk: PlannedDisk,
+    pub image: PlannedDisk,
     pub vm: Box<dyn Vm>,
 }
 
@@ -40,9 +40,9 @@ impl<'a> TestVm<'a> {
         let raw = root.path().join("image.raw");
         fs::write(&raw, sector).unwrap();
         fs::File::options().write(true).open(&raw).unwrap().set_len(1 << 20).unwrap();
-        let (id, disk) = (MachineId::random().unwrap(), host.backing(raw));
+        let (id, image) = (MachineId::random().unwrap(), host.backing(raw));
         let vm = open(host.kind(), &dirs, id);
-        Self { root, host, dirs, id, disk, vm }
+        Self { root, host, dirs, id, image, vm }
     }
 
     /// Another machine of the same home and on the same image, for the time of a test that has this one.
@@ -56,7 +56,7 @@ impl<'a> TestVm<'a> {
             name: "test,x/default".into(),
             cpus: 1,
             memory: 32,
-            disks: vec![self.disk.clone()],
+            disks: vec![self.image.clone()],
             boot: Boot::Disk,
             devices: Devices::default(),
             seed: None,
@@ -109,6 +109,19 @@ impl<'a> TestVm<'a> {
             state = self.state();
         }
         state
+    }
+
+    /// Its only disk.
+    pub fn disk(&self) -> Image {
+        self.host.disks(self.vm.as_ref()).remove(0)
+    }
+
+    /// Why it is broken.
+    pub fn broken(&mut self) -> String {
+        match self.state() {
+            VmState::Broken { why } => why,
+            other => panic!("it is {other:?}"),
+        }
     }
 
     pub fn processes(&self) -> Vec<u32> {

@@ -24,6 +24,7 @@ fn qemu_complains_about_nothing() {
     // Also where paths are too long for a socket's address.
     let mut test = TestVm::below(&Qemu, &"long".repeat(40));
     test.up();
+    test.vm.console().unwrap();
     test.vm.kill().unwrap();
     assert_eq!(fs::read_to_string(test.vm.hypervisor_log()).unwrap(), "");
 }

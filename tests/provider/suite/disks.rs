@@ -15,7 +15,7 @@ pub fn disks_grow_while_the_machine_is_off_and_never_shrink(host: &dyn Host) {
     for size in [8 << 20, 16 << 20] {
         plan.disks[0].size = Some(size);
         test.create(&plan);
-        assert_eq!(virtual_size(&test), size);
+        assert_eq!(test.disk().virtual_size, size);
     }
     plan.disks[0].size = Some(8 << 20);
     let error = test.vm.create(&Cx::silent(), &plan).unwrap_err();
@@ -23,16 +23,16 @@ pub fn disks_grow_while_the_machine_is_off_and_never_shrink(host: &dyn Host) {
     plan.disks[0].size = Some(32 << 20);
     test.start(&plan);
     assert_eq!(test.vm.create(&Cx::silent(), &plan).unwrap_err().exit(), Exit::MachineState);
-    assert_eq!(virtual_size(&test), 16 << 20);
+    assert_eq!(test.disk().virtual_size, 16 << 20);
 }
 
 pub fn what_is_made_already_is_kept(host: &dyn Host) {
     let mut test = TestVm::new(host);
     let plan = test.plan();
     test.create(&plan);
-    let before = test.vm.images().unwrap();
+    let before = test.disk();
     test.create(&plan);
-    assert_eq!(test.vm.images().unwrap(), before);
+    assert_eq!(test.disk(), before);
     test.start(&plan);
     // Nothing has changed that would need it to be off.
     test.create(&plan);
@@ -43,15 +43,14 @@ pub fn lost_disks_and_images_are_named_and_never_replaced(host: &dyn Host) {
     let mut test = TestVm::new(host);
     test.up();
     test.vm.kill().unwrap();
-    let image = test.disk.backing.clone();
+    let (image, disk) = (test.image.backing.clone(), test.disk().path);
     let away = image.with_extension("away");
     fs::rename(&image, &away).unwrap();
-    let VmState::Broken { why } = test.state() else { panic!() };
+    let why = test.broken();
     assert!(why.contains(&format!("{} is missing", image.display())), "{why}");
     fs::rename(away, image).unwrap();
-    let disk = test.vm.images().unwrap()[0].path.clone();
     fs::remove_file(&disk).unwrap();
-    let VmState::Broken { why } = test.state() else { panic!() };
+    let why = test.broken();
     assert!(why.contains(&format!("{} is missing", disk.display())), "{why}");
     let plan = test.plan();
     for error in
@@ -60,8 +59,4 @@ pub fn lost_disks_and_images_are_named_and_never_replaced(host: &dyn Host) {
         assert!(matches!(error, Error::FileMissing { .. }), "{error:?}");
     }
     assert!(!disk.exists(), "a lost disk is never replaced by an empty one");
-}
-
-fn virtual_size(test: &TestVm<'_>) -> u64 {
-    test.vm.images().unwrap()[0].virtual_size
 }
