@@ -32,7 +32,7 @@ macro_rules! suite {
                 }
                 life {
                     a_home_with_a_long_path_works
-                    a_kernel_is_started_directly_beside_a_seed
+                    a_kernel_is_started_directly_where_the_provider_can
                     a_machine_lives_and_dies_in_order
                     what_the_guest_says_is_heard_on_the_console_and_in_its_log
                 }
