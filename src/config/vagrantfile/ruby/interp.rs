@@ -100,6 +100,22 @@ impl Call {
     }
 }
 
+impl Drop for Interp {
+    /// Classes, their constants and the variables of blocks refer to each other: none would ever be dropped.
+    fn drop(&mut self) {
+        self.globals.clear();
+        for class in self.known.values().chain([&self.object]) {
+            let constants = class.constants.take();
+            for value in constants.into_values() {
+                if let Value::Class(class) = value {
+                    class.clear();
+                }
+            }
+            class.clear();
+        }
+    }
+}
+
 impl Interp {
     pub fn new(host: Rc<dyn Host>, bounds: Bounds) -> Self {
         let object = Class::new("Object", None, false);
