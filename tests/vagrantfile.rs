@@ -13,7 +13,7 @@ use serde_json::Value;
 const PLAIN: &str = "Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  config.vm.box_check_update = false\n  \
     config.vm.provision :ansible, playbook: 'x.yml'\n  config.hostmanager.enabled = true\nend\n";
 
-const COMMAND: &str = "name = `echo from-a-command`.strip\nVagrant.configure('2') do |config|\n  \
+const COMMAND: &str = "name = `sh -c 'echo from-a-command'`.strip\nVagrant.configure('2') do |config|\n  \
     config.vm.box = 'a/b'\n  config.vm.hostname = name\nend\n";
 
 fn config(home: &TestHome) -> Value {
@@ -50,7 +50,9 @@ fn a_command_takes_the_users_trust_and_the_file_keeps_it_until_it_changes() {
     home.write("Vagrantfile", COMMAND);
     let (code, _, err) = home.run(["config"]);
     assert_eq!(code, 3);
-    for word in ["wants to run a command on this computer: `echo from-a-command`", "Vagrantfile:1:8", "`--trust`"] {
+    for word in
+        ["wants to run a command on this computer: `sh -c 'echo from-a-command'`", "Vagrantfile:1:8", "`--trust`"]
+    {
         assert!(err.contains(word), "{word}: {err}");
     }
     assert!(!home.home().join("trusted").exists());

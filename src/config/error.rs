@@ -86,7 +86,7 @@ impl Explain for Error {
             Self::NotUtf8 { .. } => Some("save it as UTF-8".into()),
             Self::Ruby { .. } => Some(
                 "write a Vagrantfile.toml beside it, which is read instead: \
-                 `vbox-rs init --output Vagrantfile.toml`"
+                 `vbox-rs import --output Vagrantfile.toml`"
                     .into(),
             ),
             Self::Trust(error) => error.hint(),

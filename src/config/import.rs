@@ -3,6 +3,7 @@
 //! Only what differs from the defaults is written, what all machines share stands at the top, and what could not be carried
 //! over is named in comments. The text is read again before anybody gets it: it means the same, or there is none.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -76,9 +77,9 @@ fn written(project: &Project, problems: &[Problem], beside: bool) -> String {
         let first = machines.first().and_then(|keys| keys.get(*name)).cloned();
         if let Some(value) = first.filter(|value| machines.iter().all(|keys| keys.get(*name) == Some(value))) {
             shared.insert((*name).to_owned(), value);
-            machines.iter_mut().for_each(|keys| {
+            for keys in &mut machines {
                 keys.shift_remove(*name);
-            });
+            }
         }
     }
     text.push('\n');
@@ -101,10 +102,11 @@ fn comments(text: &mut String, problems: &[Problem]) {
     for (changes, heading) in groups {
         let mut group = left.iter().filter(|one| one.changes == changes).peekable();
         if group.peek().is_some() {
-            text.push_str(&format!("#\n# {heading}\n"));
+            // Writing into a string does not fail.
+            let _ = writeln!(text, "#\n# {heading}");
         }
         for one in group {
-            text.push_str(&format!("#   {}\n", one_line(&format!("{} {}: {}", one.place, one.what, one.why))));
+            let _ = writeln!(text, "#   {}", one_line(&format!("{} {}: {}", one.place, one.what, one.why)));
         }
     }
 }
@@ -133,7 +135,8 @@ fn keys(project: &Project, machine: &MachineSpec, beside: bool) -> Map<String, V
 }
 
 fn is_usual(list: &str, name: &str, value: &Value) -> bool {
-    ENTRIES.iter().any(|(of, key, usual)| *of == list && *key == name && *usual == value.to_string())
+    let text = value.to_string();
+    ENTRIES.contains(&(list, name, text.as_str()))
 }
 
 /// What of `keys` is not the same in `usual`; tables are compared key by key.

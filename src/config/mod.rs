@@ -89,7 +89,6 @@ pub fn parse(text: &str, file: &Path, root: &Path) -> Result<(Project, Vec<Probl
 }
 
 /// `trusted` is `None` where the disk is not looked at. Also the other files that a file in Ruby ran.
-#[expect(clippy::type_complexity, reason = "for the two callers above")]
 fn read_text(
     source: &Arc<Source>,
     file: &Path,

@@ -1,7 +1,7 @@
 //! What is wrong with a machine file, with the lines that show it.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -177,11 +177,12 @@ fn list(left: &[&LeftOut], colour: bool) -> String {
             continue;
         }
         let width = group.iter().map(|one| one.place.chars().count()).max().unwrap_or_default();
-        text.push_str(&format!("\n  {heading}"));
+        // Writing into a string does not fail.
+        let _ = write!(text, "\n  {heading}");
         for one in group {
             let line = format!("{:width$}  {}: {}", one.place, one.what, one.why);
             let line: String = line.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-            text.push_str(&format!("\n    {}", harmless(&line)));
+            let _ = write!(text, "\n    {}", harmless(&line));
         }
     }
     text

@@ -282,9 +282,8 @@ impl Applying<'_> {
             "provision" => self.provision(setting),
             "disk" => self.disk(layer, setting),
             "communicator" if matches!(value.text().as_deref(), None | Some("ssh")) => {}
-            "cloud_init_first_boot_only" => {}
-            // These lead to machines and providers, which are read by themselves.
-            "provider" | "define" | "box_architecture" | "customize" => {}
+            // These say nothing alone, or lead to machines and providers, which are read by themselves.
+            "cloud_init_first_boot_only" | "provider" | "define" | "box_architecture" | "customize" => {}
             name => self.other(name, at, "config.vm", VM),
         }
     }

@@ -146,6 +146,9 @@ fn made(
             applying.left_out(*at, &format!("the plugin `{name}`"), why, changes);
         }
     }
+    for at in vagrant.own.borrow().iter() {
+        applying.left_out(*at, "the file's own plugin", "plugins of Vagrant do not run here", true);
+    }
     for at in vagrant.old.borrow().iter() {
         applying.left_out(*at, "version 1 of the configuration", "its settings are read as those of version 2", false);
     }

@@ -243,7 +243,7 @@ impl<'a> Theirs<'a> {
         let size = Some(&self.provider["settings"]["machine_virtual_size"]).and_then(Value::as_u64);
         let calls = self.provider["calls"].as_array().into_iter().flatten();
         let called =
-            calls.filter(|call| call[0] == "machine_virtual_size=").filter_map(|call| call[1][0].as_u64()).last();
+            calls.filter(|call| call[0] == "machine_virtual_size=").filter_map(|call| call[1][0].as_u64()).next_back();
         let disk = size.or(called).filter(|_| self.name == "libvirt").map(|gib| gib << 30).or_else(|| self.disk());
         json!({
             "name": machine["name"], "primary": machine["options"]["primary"] == true,
@@ -383,8 +383,8 @@ fn the_recorded_answers_are_vagrants() {
     let said: BTreeMap<_, _> = text.lines().map(answer).collect();
     assert_eq!(said.len(), names().len(), "{}", String::from_utf8_lossy(&output.stderr));
     if std::env::var_os("RECORD").is_some() {
-        let lines: String = said.values().map(|answer| format!("{answer}\n")).collect();
-        fs::write(folder().join("answers.jsonl"), lines).unwrap();
+        let lines: Vec<_> = said.values().map(Value::to_string).collect();
+        fs::write(folder().join("answers.jsonl"), lines.join("\n") + "\n").unwrap();
     }
     let known = answers();
     let other: Vec<_> =

@@ -105,7 +105,7 @@ impl Applying<'_> {
             Some(Needless(why) | Slower(why)) => self.left_out(at, &format!("`config.{section}`"), why, false),
             Some(Missing(why)) => self.left_out(at, &format!("`config.{section}`"), why, true),
             None => {
-                self.left_out(at, &format!("`config.{section}`"), "a plugin of Vagrant that does not run here", true)
+                self.left_out(at, &format!("`config.{section}`"), "a plugin of Vagrant that does not run here", true);
             }
         }
     }
@@ -136,7 +136,7 @@ impl Applying<'_> {
                 }
             }
             "sensitive" => {
-                self.left_out(at, "`config.vagrant.sensitive`", "what provisioners print is not changed", true)
+                self.left_out(at, "`config.vagrant.sensitive`", "what provisioners print is not changed", true);
             }
             name => self.left_out(at, &format!("`config.vagrant.{name}`"), "it is about Vagrant itself", false),
         }

@@ -116,8 +116,16 @@ impl Applying<'_> {
                 "privileged" => shell.privileged = value.truthy(),
                 "reboot" => shell.reboot = value.truthy(),
                 "sensitive" => shell.sensitive = value.truthy(),
-                "type" | "name" | "run" | "before" | "after" | "preserve_order" | "inline" | "path" | "id" => {}
-                "communicator_required" => {}
+                "type"
+                | "name"
+                | "run"
+                | "before"
+                | "after"
+                | "preserve_order"
+                | "inline"
+                | "path"
+                | "id"
+                | "communicator_required" => {}
                 "reset" if !value.truthy() => {}
                 "reset" => self.left_out(at, "`reset` of a shell provisioner", "the session stays", true),
                 "md5" | "sha1" | "sha256" | "sha384" | "sha512" if !value.is_nil() => {

@@ -105,7 +105,6 @@ impl Section {
     /// What a setting is worth that nothing was assigned to.
     fn unset(&self, ruby: &Interp, name: &str) -> Value {
         let fresh = match self.kind {
-            Kind::Own => return Value::Nil,
             Kind::Plugin => {
                 // It may lead to more settings; that it was asked for is remembered, so that it is not dropped silently.
                 self.log.borrow_mut().push(Setting::read(name, None, ruby.at));
@@ -113,7 +112,7 @@ impl Section {
             }
             Kind::Provider | Kind::Provisioner if HASHES.contains(&name) => Value::hash([]),
             Kind::Provider | Kind::Provisioner if LISTS.contains(&name) => Value::array(Vec::new()),
-            Kind::Provider | Kind::Provisioner => return Value::Nil,
+            Kind::Own | Kind::Provider | Kind::Provisioner => return Value::Nil,
         };
         self.log.borrow_mut().push(Setting::read(name, Some(fresh.clone()), ruby.at));
         fresh

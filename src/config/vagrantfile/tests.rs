@@ -121,6 +121,17 @@ fn what_cannot_work_is_told_and_left_to_the_command_that_needs_it() {
 }
 
 #[test]
+fn plugins_that_a_file_defines_are_left_out() {
+    let text = "module VagrantPlugins::Ours\n  class Plugin < Vagrant.plugin('2')\n    name 'ours'\n    \
+        provisioner(:ours) { Ours }\n  end\n  class Ours < Vagrant.plugin(2, :provisioner)\n    def provision; end\n  end\nend\n\
+        Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  config.vm.provision :ours\nend\n";
+    let (_, warnings) = read(text).unwrap();
+    for wanted in ["the file's own plugin is left out", "the provisioner `ours` is left out"] {
+        assert!(warnings.iter().any(|warning| warning == wanted), "{wanted}: {warnings:?}");
+    }
+}
+
+#[test]
 fn hardware_is_what_other_hypervisors_words_mean() {
     let text = "Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  config.vm.provider 'virtualbox' do |vb|\n    \
         vb.default_nic_type = '82540EM'\n    vb.customize ['modifyvm', :id, '--firmware', 'efi']\n  end\nend\n";

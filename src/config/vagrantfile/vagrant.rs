@@ -21,6 +21,8 @@ pub struct Vagrant {
     pub required: RefCell<Vec<(At, String)>>,
     /// Where the first version of the configuration was used.
     pub old: RefCell<Vec<At>>,
+    /// Where the file defines plugins of its own.
+    pub own: RefCell<Vec<At>>,
     installed: Installed,
 }
 
@@ -79,6 +81,10 @@ impl HostObject for Vagrant {
                 }
                 Value::Nil
             }
+            "plugin" => {
+                self.own.borrow_mut().push(ruby.at);
+                plugin_class(ruby)?
+            }
             _ => return Ok(None),
         };
         Ok(Some(value))
@@ -87,6 +93,21 @@ impl HostObject for Vagrant {
     fn responds(&self, name: Name) -> bool {
         matches!(&*name.text(), "configure" | "has_plugin?" | "require_version" | "version?")
     }
+}
+
+/// What plugins of a file's own descend from: they may describe themselves, and nothing asks them.
+const PLUGIN: &str = "class VagrantPluginOfTheFile\n  def self.name(*) = to_s\n  def self.method_missing(*) = nil\n  \
+    def self.respond_to_missing?(*) = true\nend\n";
+
+fn plugin_class(ruby: &mut Interp) -> Result<Value> {
+    let name = Name::of("VagrantPluginOfTheFile");
+    let known = |ruby: &Interp| ruby.object.constants.borrow().get(&name).cloned();
+    if known(ruby).is_none() {
+        let at = ruby.at;
+        ruby.run("plugin.rb".into(), PLUGIN)?;
+        ruby.at = at;
+    }
+    Ok(known(ruby).unwrap_or(Value::Nil))
 }
 
 fn require_version(ruby: &mut Interp, call: &Call) -> Result<()> {
@@ -207,6 +228,7 @@ pub fn define(ruby: &mut Interp, installed: Installed) -> Rc<Vagrant> {
     ruby.define_host_module("Vagrant::Util::Platform", Rc::new(Platform));
     ruby.define_host_module("Vagrant::Config", Rc::new(FirstVersion(Rc::clone(&vagrant))));
     ruby.define_module("Vagrant::UI");
+    ruby.define_module("VagrantPlugins");
     ruby.define_host_module("Vagrant::UI::Colored", Rc::new(Ui));
     ruby.define_host_module("Vagrant::UI::Basic", Rc::new(Ui));
     ruby.define_module("Vagrant::Errors");
