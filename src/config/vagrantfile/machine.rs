@@ -95,7 +95,7 @@ fn run(ruby: &mut Interp, vagrant: &vagrant::Vagrant, sources: &Sources<'_>) -> 
         }
     }
     let mut defined: Vec<Defined> = Vec::new();
-    let calls = user.log("vm").into_iter().chain(root.log("vm")).filter(|setting| &*setting.name == "define");
+    let calls = user.take_defined().into_iter().chain(root.take_defined());
     for setting in calls.take(2 * MOST_MACHINES) {
         define(ruby, &mut defined, &setting, &root)?;
     }

@@ -191,6 +191,15 @@ impl Config {
 }
 
 impl Config {
+    /// Takes out the machines that were named: each machine would go through all of them otherwise.
+    pub fn take_defined(&self) -> Vec<Setting> {
+        let sections = self.sections.borrow();
+        let Some(section) = sections.get("vm") else { return Vec::new() };
+        let (defined, others) = section.log.take().into_iter().partition(|setting| &*setting.name == "define");
+        *section.log.borrow_mut() = others;
+        defined
+    }
+
     /// How much was written.
     pub fn size(&self) -> usize {
         self.sections.borrow().values().map(|section| section.log.borrow().len()).sum()

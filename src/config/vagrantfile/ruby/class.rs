@@ -98,6 +98,18 @@ impl Class {
         })
     }
 
+    /// Forgets what it holds, at the end of a run.
+    pub fn clear(&self) {
+        self.methods.take();
+        self.singleton.take();
+        self.included.take();
+        self.extended.take();
+        self.prepended.take();
+        self.constants.take();
+        self.class_vars.take();
+        self.instance_vars.take();
+    }
+
     /// Itself, its modules, its superclass and so on: in the order in which methods are looked for.
     pub fn ancestors(self: &Rc<Self>) -> Vec<Rc<Self>> {
         let mut all = Vec::new();

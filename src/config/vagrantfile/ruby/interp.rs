@@ -33,6 +33,10 @@ pub struct Interp {
     tags: Cell<u64>,
     /// The calls that are running, for messages: where each came from.
     pub stack: Vec<At>,
+    /// Where the stack was when the run began.
+    stack_base: usize,
+    /// Regular expressions that were compiled.
+    pub patterns: HashMap<(Rc<str>, super::tree::RegexFlags), Value>,
     /// What the running `catch`es wait for.
     pub catching: Vec<super::value::Key>,
     /// Where chance is.
@@ -49,6 +53,15 @@ pub struct SourceFile {
     pub text: Rc<str>,
     /// Parsed, and kept because blocks of it may still run.
     pub tree: Option<Rc<Node>>,
+}
+
+/// Bytes of the stack that a run may take: threads have two million.
+const STACK: usize = 1_300_000;
+
+/// About where the stack is now.
+fn stack_place() -> usize {
+    let here = 0u8;
+    &raw const here as usize
 }
 
 /// The arguments of a call.
@@ -87,6 +100,22 @@ impl Call {
     }
 }
 
+impl Drop for Interp {
+    /// Classes, their constants and the variables of blocks refer to each other: none would ever be dropped.
+    fn drop(&mut self) {
+        self.globals.clear();
+        for class in self.known.values().chain([&self.object]) {
+            let constants = class.constants.take();
+            for value in constants.into_values() {
+                if let Value::Class(class) = value {
+                    class.clear();
+                }
+            }
+            class.clear();
+        }
+    }
+}
+
 impl Interp {
     pub fn new(host: Rc<dyn Host>, bounds: Bounds) -> Self {
         let object = Class::new("Object", None, false);
@@ -106,6 +135,8 @@ impl Interp {
             printed: 0,
             tags: Cell::new(1),
             stack: Vec::new(),
+            stack_base: stack_place(),
+            patterns: HashMap::new(),
             catching: Vec::new(),
             chance: super::library::seed(),
             known: HashMap::new(),
@@ -198,6 +229,20 @@ impl Interp {
     pub fn step(&mut self) -> Result<()> {
         self.steps += 1;
         if self.steps > self.bounds.steps { Err(self.bound("steps")) } else { Ok(()) }
+    }
+
+    /// Counts work that takes longer the larger its subject is.
+    pub fn charge(&mut self, size: usize) -> Result<()> {
+        self.steps = self.steps.saturating_add(size as u64);
+        if self.steps > self.bounds.steps { Err(self.bound("steps")) } else { Ok(()) }
+    }
+
+    /// Refuses to go deeper than the stack of any thread of ours allows.
+    pub fn check_stack(&mut self) -> Result<()> {
+        if self.stack_base.abs_diff(stack_place()) > STACK {
+            return Err(self.error("SystemStackError", "stack level too deep"));
+        }
+        Ok(())
     }
 
     /// Counts memory that something grows by.

@@ -1,8 +1,10 @@
 //! A small interpreter for the Ruby that machine files are written in. It knows nothing of machines.
 //!
 //! `lower` turns the parser's nodes (ruby-prism, the parser of Ruby itself) into our tree, `eval` walks it, `core` has
-//! the methods of strings, arrays, hashes and the like, `library` what files `require`. Runs are bounded (steps, depth,
-//! memory, output), see nothing of the computer but through [`host::Host`], and never start a thread or a process.
+//! the methods of strings, arrays, hashes and the like, `library` what files `require` (much of it in Ruby, in
+//! `library/prelude`), `command` answers common harmless commands. Runs are bounded (steps, depth, stack, memory, output)
+//! and see nothing of the computer but through [`host::Host`]; only where that allows it, a process is started (by
+//! `command::run`) or a file changed (by `library::write`).
 
 mod class;
 mod command;

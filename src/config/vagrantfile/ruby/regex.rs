@@ -14,17 +14,35 @@ const LIMIT: usize = 10_000;
 /// Steps back that a match may take: a pattern of a stranger must not hang us.
 const BACKTRACKS: usize = 200_000;
 
+/// What compiling one counts as, in steps.
+const COMPILING: usize = 1000;
+
+/// Compiled ones that are kept.
+const KEPT: usize = 200;
+
 /// A regular expression from its source.
 pub fn compile(ruby: &mut Interp, source: &str, flags: RegexFlags) -> Result<Value> {
     if source.len() > LIMIT {
         return Err(ruby.error("RegexpError", "too big regular expression"));
     }
+    let known = (Rc::from(source), flags);
+    if let Some(pattern) = ruby.patterns.get(&known) {
+        return Ok(pattern.clone());
+    }
+    ruby.charge(COMPILING + source.len())?;
     // `^` and `$` always mean lines in Ruby, and its `m` is what others call `s`.
     let letters = [("m", true), ("i", flags.ignore_case), ("x", flags.extended), ("s", flags.multi_line)];
     let on: String = letters.iter().filter(|(_, on)| *on).map(|(letter, _)| *letter).collect();
     let pattern = format!("(?{on}){}", translated(source));
     match fancy_regex::RegexBuilder::new(&pattern).backtrack_limit(BACKTRACKS).build() {
-        Ok(compiled) => Ok(Value::Regex(Rc::new(Regex { source: source.into(), flags, compiled }))),
+        Ok(compiled) => {
+            let pattern = Value::Regex(Rc::new(Regex { source: source.into(), flags, compiled }));
+            if ruby.patterns.len() >= KEPT {
+                ruby.patterns.clear();
+            }
+            ruby.patterns.insert(known, pattern.clone());
+            Ok(pattern)
+        }
         Err(error) => Err(ruby.error("RegexpError", format!("{error}: /{source}/"))),
     }
 }
@@ -77,13 +95,18 @@ pub struct Found {
 
 /// The first match from a byte offset on.
 pub fn find(ruby: &mut Interp, regex: &Regex, text: &str, from: usize) -> Result<Option<Found>> {
+    ruby.charge(text.len().saturating_sub(from) >> 6)?;
     match regex.compiled.captures_from_pos(text, from) {
         Ok(None) => Ok(None),
         Ok(Some(captures)) => {
             let groups = captures.iter().map(|group| group.map(|group| (group.start(), group.end()))).collect();
             Ok(Some(Found { groups }))
         }
-        Err(error) => Err(ruby.error("RegexpError", format!("{error}: /{}/", regex.source))),
+        Err(error) => {
+            // It went back and forth until it was stopped.
+            ruby.charge(BACKTRACKS)?;
+            Err(ruby.error("RegexpError", format!("{error}: /{}/", regex.source)))
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Values as text: `to_s` and `inspect` of what the interpreter itself knows.
 
-use std::rc::Rc;
-
 use super::value::Value;
 
 /// Deeper nests are shown as `...`: a container may hold itself.
@@ -19,7 +17,12 @@ pub fn to_s(value: &Value) -> Option<String> {
         Value::Array(_) | Value::Hash(_) | Value::Proc(_) => inspect(value),
         Value::Range(range) => {
             let dots = if range.exclusive { "..." } else { ".." };
-            format!("{}{dots}{}", to_s(&range.low)?, to_s(&range.high)?)
+            let end = |value: &Value| match value {
+                // Ranges of ranges may nest without end.
+                Value::Range(_) => Some(inspect(value)),
+                value => to_s(value),
+            };
+            format!("{}{dots}{}", end(&range.low)?, end(&range.high)?)
         }
         Value::Regex(regex) => {
             let flag = |on, letter| if on { letter } else { "" };
@@ -34,54 +37,87 @@ pub fn to_s(value: &Value) -> Option<String> {
     })
 }
 
+/// More is shown of nothing: what refers to itself in many ways would have no end.
+const LONGEST: usize = 4 << 20;
+
 /// As `inspect` shows it.
 pub fn inspect(value: &Value) -> String {
-    nested(value, DEPTH)
+    let mut out = String::new();
+    nested(value, DEPTH, &mut out);
+    out
 }
 
-fn nested(value: &Value, depth: usize) -> String {
+fn nested(value: &Value, depth: usize, out: &mut String) {
+    if out.len() > LONGEST {
+        return;
+    }
     match value {
-        Value::Nil => "nil".into(),
-        Value::Str(text) => quoted(&text.text.borrow()),
-        Value::Sym(name) => symbol(&name.text()),
-        Value::Array(_) | Value::Hash(_) if depth == 0 => "...".into(),
+        Value::Nil => out.push_str("nil"),
+        Value::Str(text) => out.push_str(&quoted(&text.text.borrow())),
+        Value::Sym(name) => out.push_str(&symbol(&name.text())),
+        Value::Array(_) | Value::Hash(_) | Value::Range(_) if depth == 0 => out.push_str("..."),
         Value::Array(array) => {
-            let items: Vec<_> = array.items.borrow().iter().map(|item| nested(item, depth - 1)).collect();
-            format!("[{}]", items.join(", "))
+            out.push('[');
+            separated(array.items.borrow().iter(), out, |item, out| nested(item, depth - 1, out));
+            out.push(']');
         }
         Value::Hash(hash) => {
-            let pair =
-                |(key, value): &(Value, Value)| format!("{}=>{}", nested(key, depth - 1), nested(value, depth - 1));
-            let pairs: Vec<_> = hash.map.borrow().values().map(pair).collect();
-            format!("{{{}}}", pairs.join(", "))
+            out.push('{');
+            separated(hash.map.borrow().values(), out, |(key, value), out| {
+                nested(key, depth - 1, out);
+                out.push_str("=>");
+                nested(value, depth - 1, out);
+            });
+            out.push('}');
         }
         Value::Range(range) => {
-            let end =
-                |value: &Value| if value.is_nil() { String::new() } else { nested(value, depth.saturating_sub(1)) };
-            format!("{}{}{}", end(&range.low), if range.exclusive { "..." } else { ".." }, end(&range.high))
+            let end = |value: &Value, out: &mut String| {
+                if !value.is_nil() {
+                    nested(value, depth - 1, out);
+                }
+            };
+            end(&range.low, out);
+            out.push_str(if range.exclusive { "..." } else { ".." });
+            end(&range.high, out);
         }
         Value::Regex(regex) => {
-            let flag = |on, letter| if on { letter } else { "" };
-            let flags = [
-                flag(regex.flags.multi_line, "m"),
-                flag(regex.flags.ignore_case, "i"),
-                flag(regex.flags.extended, "x"),
-            ];
-            format!("/{}/{}", regex.source, flags.concat())
+            let flags = [(regex.flags.multi_line, "m"), (regex.flags.ignore_case, "i"), (regex.flags.extended, "x")];
+            out.extend(["/", &regex.source, "/"]);
+            out.extend(flags.iter().filter(|(on, _)| *on).map(|(_, letter)| *letter));
         }
-        Value::Proc(proc) => if proc.lambda { "#<Proc (lambda)>" } else { "#<Proc>" }.into(),
+        Value::Proc(proc) => out.push_str(if proc.lambda { "#<Proc (lambda)>" } else { "#<Proc>" }),
         Value::Object(object) => {
-            let name: Rc<str> = object.class.name.borrow().clone();
-            if depth == 0 {
-                return format!("#<{name} ...>");
-            }
+            out.push_str("#<");
+            out.push_str(&object.class.name.borrow());
             let vars = object.instance_vars.borrow();
-            let vars: Vec<_> =
-                vars.iter().map(|(name, value)| format!("{name}={}", nested(value, depth - 1))).collect();
-            if vars.is_empty() { format!("#<{name}>") } else { format!("#<{name} {}>", vars.join(", ")) }
+            if depth == 0 {
+                out.push_str(" ...");
+            } else if !vars.is_empty() {
+                out.push(' ');
+                separated(vars.iter(), out, |(name, value), out| {
+                    out.push_str(&name.text());
+                    out.push('=');
+                    nested(value, depth - 1, out);
+                });
+            }
+            out.push('>');
         }
-        Value::Host(object) => format!("#<{}>", object.class_name()),
-        Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Class(_) => to_s(value).unwrap_or_default(),
+        Value::Host(object) => out.extend(["#<", &object.class_name(), ">"]),
+        Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Class(_) => {
+            out.push_str(&to_s(value).unwrap_or_default());
+        }
+    }
+}
+
+fn separated<T>(items: impl Iterator<Item = T>, out: &mut String, mut show: impl FnMut(T, &mut String)) {
+    for (at, item) in items.enumerate() {
+        if out.len() > LONGEST {
+            return;
+        }
+        if at > 0 {
+            out.push_str(", ");
+        }
+        show(item, out);
     }
 }
 

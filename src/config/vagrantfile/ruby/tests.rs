@@ -280,6 +280,13 @@ fn a_run_is_bounded() {
         ("begin; loop { }; rescue Exception; end", "Bound: it takes too much: steps"),
         ("p 2 ** 70", "Unsupported: a number this large"),
         ("`ls`", "Refused: `ls` is not run"),
+        ("a = []; 100000.times { a = [a] }; a = nil; h = nil; 20000.times { h = { h => (h..1) } }; h = nil; p 1", "1"),
+        ("a = [1]; a << a << a; p({ a => 1 }.size, a.inspect.size > 9)", "1\ntrue"),
+        ("a = []; a << a << a; a.flatten", "SystemStackError: stack level too deep (line 1)"),
+        (
+            "def f; [[[[[[[[[[[[[[[[[[[[[[[[f]]]]]]]]]]]]]]]]]]]]]]]]; end; f",
+            "SystemStackError: stack level too deep (line 1)",
+        ),
         ("x = 1 +", "SyntaxError: unexpected end-of-input; expected an expression after the operator (line 1)"),
     ]);
 }

@@ -149,7 +149,7 @@ pub enum Kind {
 }
 
 /// Flags of a regular expression.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RegexFlags {
     pub ignore_case: bool,
     pub extended: bool,

@@ -81,6 +81,87 @@ pub struct Regex {
     pub compiled: fancy_regex::Regex,
 }
 
+/// Arrays in arrays that a key is made of.
+const KEY_DEPTH: u32 = 30;
+
+/// Parts of one key.
+const KEY_PARTS: u32 = 100_000;
+
+/// Drops values one after the other: what nests as deeply as a loop can make it would need as deep a stack.
+fn dismantle(mut values: Vec<Value>) {
+    while let Some(value) = values.pop() {
+        match value {
+            Value::Array(shared) => {
+                if let Some(array) = Rc::into_inner(shared) {
+                    values.append(&mut array.items.borrow_mut());
+                }
+            }
+            Value::Hash(shared) => {
+                if let Some(hash) = Rc::into_inner(shared) {
+                    values.extend(hash.map.take().into_values().flat_map(|(key, value)| [key, value]));
+                }
+            }
+            Value::Range(shared) => {
+                if let Some(mut range) = Rc::into_inner(shared) {
+                    values.extend([
+                        std::mem::replace(&mut range.low, Value::Nil),
+                        std::mem::replace(&mut range.high, Value::Nil),
+                    ]);
+                }
+            }
+            Value::Object(shared) => {
+                if let Some(object) = Rc::into_inner(shared) {
+                    values.extend(object.instance_vars.take().into_values());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether dropping it may drop others.
+fn holds(value: &Value) -> bool {
+    matches!(value, Value::Array(_) | Value::Hash(_) | Value::Range(_) | Value::Object(_))
+}
+
+impl Drop for Array {
+    fn drop(&mut self) {
+        let items = self.items.get_mut();
+        if items.iter().any(holds) {
+            dismantle(std::mem::take(items));
+        }
+    }
+}
+
+impl Drop for Hash {
+    fn drop(&mut self) {
+        let map = self.map.get_mut();
+        if map.values().any(|(key, value)| holds(key) || holds(value)) {
+            dismantle(std::mem::take(map).into_values().flat_map(|(key, value)| [key, value]).collect());
+        }
+    }
+}
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        if holds(&self.low) || holds(&self.high) {
+            dismantle(vec![
+                std::mem::replace(&mut self.low, Value::Nil),
+                std::mem::replace(&mut self.high, Value::Nil),
+            ]);
+        }
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        let vars = self.instance_vars.get_mut();
+        if vars.values().any(holds) {
+            dismantle(std::mem::take(vars).into_values().collect());
+        }
+    }
+}
+
 impl Value {
     /// A new string.
     pub fn str(text: impl Into<String>) -> Self {
@@ -126,9 +207,16 @@ impl Value {
 
     /// How a hash knows it.
     pub fn key(&self) -> Key {
+        self.key_within(KEY_DEPTH, &mut { KEY_PARTS })
+    }
+
+    /// Deeper and larger parts count by identity: they may hold themselves.
+    fn key_within(&self, depth: u32, parts: &mut u32) -> Key {
         fn address<T: ?Sized>(shared: &Rc<T>) -> Key {
             Key::Same(Rc::as_ptr(shared).cast::<()>() as usize)
         }
+        *parts = parts.saturating_sub(1);
+        let open = depth > 0 && *parts > 0;
         match self {
             Self::Nil => Key::Nil,
             Self::Bool(value) => Key::Bool(*value),
@@ -136,9 +224,17 @@ impl Value {
             Self::Float(value) => Key::Float(value.to_bits()),
             Self::Sym(name) => Key::Sym(*name),
             Self::Str(text) => Key::Str(text.text.borrow().as_str().into()),
-            Self::Array(array) => Key::List(array.items.borrow().iter().map(Self::key).collect()),
+            Self::Array(array) if open => {
+                Key::List(array.items.borrow().iter().map(|item| item.key_within(depth - 1, parts)).collect())
+            }
+            Self::Range(range) if open => Key::List(vec![
+                range.low.key_within(depth - 1, parts),
+                range.high.key_within(depth - 1, parts),
+                Key::Bool(range.exclusive),
+            ]),
+            Self::Array(shared) => address(shared),
             Self::Hash(shared) => address(shared),
-            Self::Range(range) => Key::List(vec![range.low.key(), range.high.key(), Key::Bool(range.exclusive)]),
+            Self::Range(shared) => address(shared),
             Self::Regex(regex) => Key::Str(format!("/{}/", regex.source).into()),
             Self::Proc(shared) => address(shared),
             Self::Class(shared) => address(shared),
@@ -160,6 +256,16 @@ impl Value {
 }
 
 impl Hash {
+    /// The same pairs and defaults in a hash of its own.
+    pub fn copy(&self) -> Self {
+        Self {
+            map: self.map.clone(),
+            default: self.default.clone(),
+            default_proc: self.default_proc.clone(),
+            frozen: Cell::new(false),
+        }
+    }
+
     /// The value of a key that is there.
     pub fn get(&self, key: &Value) -> Option<Value> {
         self.map.borrow().get(&key.key()).map(|(_, value)| value.clone())

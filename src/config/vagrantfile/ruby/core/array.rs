@@ -297,6 +297,8 @@ fn flattened(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
     };
     let mut out = Vec::new();
     for item in me.items.borrow().clone() {
+        ruby.step()?;
+        ruby.grow(size_of::<Value>())?;
         match &item {
             Value::Array(inner) if depth != 0 => {
                 let inner = ruby.deeper(|ruby| flattened(ruby, inner, &Call::of(vec![Value::Int(depth - 1)])))?;

@@ -8,7 +8,7 @@ use super::super::flow::{Flow, Result};
 use super::super::interp::{Call, Interp};
 use super::super::names::Name;
 use super::super::scope::{Code, Proc};
-use super::super::value::{Array, Value};
+use super::super::value::Value;
 use super::number::int;
 use super::ok;
 
@@ -232,7 +232,7 @@ impl Interp {
         let item = match args.len() {
             1 => args.remove(0),
             0 => Value::Nil,
-            _ => Value::Array(Rc::new(Array { items: RefCell::new(args), ..Array::default() })),
+            _ => Value::array(args),
         };
         self.grow(size_of::<Value>())?;
         basket.items.borrow_mut().push(item);

@@ -68,12 +68,7 @@ fn unfrozen(ruby: &mut Interp, me: &Rc<Hash>) -> Result<()> {
 }
 
 fn copied(me: &Hash) -> Rc<Hash> {
-    Rc::new(Hash {
-        map: me.map.clone(),
-        default: me.default.clone(),
-        default_proc: me.default_proc.clone(),
-        ..Hash::default()
-    })
+    Rc::new(me.copy())
 }
 
 /// A value, or what the hash answers for keys it does not have.

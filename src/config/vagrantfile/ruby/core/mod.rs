@@ -148,6 +148,7 @@ pub fn answer(ruby: &mut Interp, receiver: &Value, name: Name, call: &Call) -> R
         merged = Call { args: call.flat(), keywords: None, ..call.clone() };
         call = &merged;
     }
+    ruby.charge(weight(receiver, name_text))?;
     if enumerator::waits(receiver, name_text, call)
         && (!matches!(receiver, Value::Object(_)) || (name_text != "each" && is_enumerable(ruby, receiver)))
     {
@@ -201,6 +202,21 @@ pub fn answer(ruby: &mut Interp, receiver: &Value, name: Name, call: &Call) -> R
     match found {
         None if is_enumerable(ruby, receiver) => enumerable::call(ruby, receiver, name_text, call),
         found => Ok(found),
+    }
+}
+
+/// What a call of something large counts as, besides its one step: most methods look at all of it.
+fn weight(receiver: &Value, name: &str) -> usize {
+    match receiver {
+        Value::Str(text) => text.text.borrow().len() >> 6,
+        Value::Array(_) | Value::Hash(_)
+            if matches!(name, "[]" | "[]=" | "<<" | "push" | "length" | "size" | "pop" | "each" | "key?") =>
+        {
+            0
+        }
+        Value::Array(array) => array.items.borrow().len() >> 4,
+        Value::Hash(hash) => hash.len() >> 4,
+        _ => 0,
     }
 }
 

@@ -48,7 +48,7 @@ methods! { ruby, me: &Value, name, call;
     "infinite?" => Ok(if float(me).is_infinite() { Value::Int(1) } else { Value::Nil }),
     "nan?" => ok(float(me).is_nan()),
     "gcd" | "lcm" => divisors(ruby, me, name, call),
-    "digits" => { let value = int(ruby, me)?; ok(value.to_string().bytes().rev().map(|b| Value::Int((b - b'0').into())).collect::<Vec<_>>()) },
+    "digits" => { let value = int(ruby, me)?; if value < 0 { return Err(ruby.error("Math::DomainError", "out of domain")); } ok(value.to_string().bytes().rev().map(|b| Value::Int((b - b'0').into())).collect::<Vec<_>>()) },
     "bit_length" => { let value = int(ruby, me)?; ok(i64::from(64 - value.unsigned_abs().leading_zeros())) },
     "size" => ok(8),
     "coerce" => ok(vec![Value::Float(float(&call.arg(0))), Value::Float(float(me))]),

@@ -8,7 +8,7 @@ use super::super::interp::{Call, Interp};
 use super::super::names::Name;
 use super::super::scope::{Code, Proc};
 use super::super::show;
-use super::super::value::{Array, Hash, Str, Value};
+use super::super::value::{Str, Value};
 use super::{class_arg, ok};
 
 methods! { ruby, me: &Value, name, call;
@@ -152,13 +152,8 @@ fn duplicate(ruby: &mut Interp, me: &Value) -> Result<Value> {
             ruby.grow(copy.text.borrow().len())?;
             Value::Str(Rc::new(copy))
         }
-        Value::Array(array) => Value::Array(Rc::new(Array { items: array.items.clone(), ..Array::default() })),
-        Value::Hash(hash) => Value::Hash(Rc::new(Hash {
-            map: hash.map.clone(),
-            default: hash.default.clone(),
-            default_proc: hash.default_proc.clone(),
-            ..Hash::default()
-        })),
+        Value::Array(array) => Value::array(array.items.borrow().clone()),
+        Value::Hash(hash) => Value::Hash(Rc::new(hash.copy())),
         Value::Object(object) => {
             let copy = Object::new(&object.class);
             copy.instance_vars.borrow_mut().clone_from(&object.instance_vars.borrow());

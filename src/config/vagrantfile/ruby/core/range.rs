@@ -106,7 +106,8 @@ fn each(ruby: &mut Interp, me: &Rc<Range>, call: &Call) -> Result<Value> {
         let mut number = *low;
         while high.is_nil() || number::order(&Value::Int(number), high).is_some_and(std::cmp::Ordering::is_le) {
             ruby.yield_to(block, vec![Value::Int(number)])?;
-            number += 1;
+            let Some(next) = number.checked_add(1) else { break };
+            number = next;
         }
         return Ok(Value::Range(Rc::clone(me)));
     }

@@ -46,12 +46,17 @@ fn is_blank(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\0' || c == '\u{b}'
 }
 
-/// Puts another text into a string, unless it is frozen.
-pub fn set(ruby: &mut Interp, me: &Rc<Str>, text: String) -> Result<Value> {
+fn unfrozen(ruby: &mut Interp, me: &Str) -> Result<()> {
     if me.frozen.get() {
         let shown = super::super::show::quoted(&me.get());
         return Err(ruby.error("FrozenError", format!("can't modify frozen String: {shown}")));
     }
+    Ok(())
+}
+
+/// Puts another text into a string, unless it is frozen.
+pub fn set(ruby: &mut Interp, me: &Rc<Str>, text: String) -> Result<Value> {
+    unfrozen(ruby, me)?;
     ruby.grow(text.len())?;
     *me.text.borrow_mut() = text;
     Ok(Value::Str(Rc::clone(me)))
@@ -133,36 +138,60 @@ fn squeezed(text: &str, set: Option<&CharSet>) -> String {
 /// A set of characters as `tr`, `delete` and `count` write it: `a-z`, `^0-9`.
 pub struct CharSet {
     negated: bool,
-    chars: Vec<char>,
+    /// First and last of each run.
+    runs: Vec<(char, char)>,
 }
 
 impl CharSet {
     pub fn parse(text: &str) -> Self {
         let negated = text.len() > 1 && text.starts_with('^');
         let source: Vec<char> = text.chars().skip(usize::from(negated)).collect();
-        let mut chars = Vec::new();
+        let mut runs = Vec::new();
         let mut at = 0;
         while at < source.len() {
             match (source[at], source.get(at + 1), source.get(at + 2)) {
                 ('\\', Some(next), _) => {
-                    chars.push(*next);
+                    runs.push((*next, *next));
                     at += 2;
                 }
                 (from, Some('-'), Some(to)) => {
-                    chars.extend(from..=*to);
+                    runs.push((from, *to));
                     at += 3;
                 }
                 (c, _, _) => {
-                    chars.push(c);
+                    runs.push((c, c));
                     at += 1;
                 }
             }
         }
-        Self { negated, chars }
+        Self { negated, runs }
     }
 
     pub fn contains(&self, c: char) -> bool {
-        self.chars.contains(&c) != self.negated
+        self.runs.iter().any(|(from, to)| (*from..=*to).contains(&c)) != self.negated
+    }
+
+    /// How many characters of the set come before this one.
+    fn place(&self, c: char) -> Option<u32> {
+        let mut before = 0;
+        for (from, to) in &self.runs {
+            if (*from..=*to).contains(&c) {
+                return Some(before + (u32::from(c) - u32::from(*from)));
+            }
+            before += (u32::from(*to) + 1).saturating_sub(u32::from(*from));
+        }
+        None
+    }
+
+    fn at(&self, mut place: u32) -> Option<char> {
+        for (from, to) in &self.runs {
+            let length = (u32::from(*to) + 1).saturating_sub(u32::from(*from));
+            if place < length {
+                return char::from_u32(u32::from(*from) + place);
+            }
+            place -= length;
+        }
+        None
     }
 
     /// The character of another set that stands for one of this; `None` where none does.
@@ -170,8 +199,8 @@ impl CharSet {
         if !self.contains(c) {
             return Some(c);
         }
-        let at = if self.negated { usize::MAX } else { self.chars.iter().position(|other| *other == c)? };
-        to.chars.get(at).or(to.chars.last()).copied()
+        let place = if self.negated { u32::MAX } else { self.place(c)? };
+        to.at(place).or(to.runs.last().map(|(_, last)| *last))
     }
 }
 
@@ -200,14 +229,17 @@ fn padded(ruby: &mut Interp, me: &Str, side: &str, call: &Call) -> Result<Value>
 }
 
 fn append(ruby: &mut Interp, me: &Rc<Str>, call: &Call) -> Result<Value> {
-    let mut text = me.get();
+    let mut more = String::new();
     for part in &call.args {
         match part {
-            Value::Int(code) => text.extend(u32::try_from(*code).ok().and_then(char::from_u32)),
-            part => text.push_str(&text_arg(ruby, part)?),
+            Value::Int(code) => more.extend(u32::try_from(*code).ok().and_then(char::from_u32)),
+            part => more.push_str(&text_arg(ruby, part)?),
         }
     }
-    set(ruby, me, text)
+    unfrozen(ruby, me)?;
+    ruby.grow(more.len())?;
+    me.text.borrow_mut().push_str(&more);
+    Ok(Value::Str(Rc::clone(me)))
 }
 
 fn insert(ruby: &mut Interp, me: &Rc<Str>, call: &Call) -> Result<Value> {

@@ -20,6 +20,7 @@ impl Interp {
     /// The value of an expression.
     pub fn eval(&mut self, node: &Node, scope: &Rc<Scope>) -> Result<Value> {
         self.step()?;
+        self.check_stack()?;
         match &node.kind {
             Kind::Nil => Ok(Value::Nil),
             Kind::True => Ok(Value::Bool(true)),

@@ -196,19 +196,29 @@ fn yaml_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Valu
     }
     let first = documents.into_iter().next().unwrap_or(Value::Bool(false));
     let symbols = call.keyword("symbolize_names").is_some_and(|value| value.truthy());
-    Ok(Some(if symbols { symbolized(&first) } else { first }))
+    Ok(Some(if symbols { symbolized(ruby, &first)? } else { first }))
 }
 
 /// The same with symbols for the keys that are strings.
-fn symbolized(value: &Value) -> Value {
-    match value {
-        Value::Array(array) => Value::array(array.items.borrow().iter().map(symbolized).collect()),
-        Value::Hash(hash) => Value::hash(hash.pairs().into_iter().map(|(key, value)| {
-            let key = key.text().map_or(key, |text| Value::sym(&text));
-            (key, symbolized(&value))
-        })),
+fn symbolized(ruby: &mut Interp, value: &Value) -> Result<Value> {
+    // An alias stands for all that its anchor holds: a few lines may mean a lot.
+    ruby.step()?;
+    ruby.grow(size_of::<Value>())?;
+    Ok(match value {
+        Value::Array(array) => {
+            let items = array.items.borrow().clone();
+            Value::array(items.iter().map(|item| symbolized(ruby, item)).collect::<Result<_>>()?)
+        }
+        Value::Hash(hash) => {
+            let mut pairs = Vec::new();
+            for (key, value) in hash.pairs() {
+                let key = key.text().map_or(key, |text| Value::sym(&text));
+                pairs.push((key, symbolized(ruby, &value)?));
+            }
+            Value::hash(pairs)
+        }
         other => other.clone(),
-    }
+    })
 }
 
 /// `to_json`.
