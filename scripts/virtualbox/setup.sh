@@ -118,14 +118,15 @@ prune() {
 # The program that tests run. A /tmp that was emptied has lost the link.
 wrap() {
     # shellcheck disable=SC2016  # "$@" is the wrapper's
-    printf '#!/bin/sh\n[ -e %s ] || ln -s %q %s\nexec %q "$@"\n' "$link" "$dir/app" "$link" "$dir/app/VBoxManage" >"$dir/bin/VBoxManage"
+    printf '#!/bin/sh\n[ %s -ef %q ] || ln -s %q %s || exit 1\nexec %q "$@"\n' \
+        "$link" "$dir/app" "$dir/app" "$link" "$dir/app/VBoxManage" >"$dir/bin/VBoxManage"
     chmod 755 "$dir/bin/VBoxManage"
 }
 
-# A VirtualBox of the host's own, with a driver that we may use.
+# A VirtualBox of the host's own, where its driver is loaded.
 hosts_own() {
     local path
-    [[ -r /dev/vboxdrv && -w /dev/vboxdrv ]] || return 1
+    [[ -c /dev/vboxdrv ]] || return 1
     for path in "$(command -v VBoxManage)" /usr/lib/virtualbox/VBoxManage /opt/VirtualBox/VBoxManage; do
         [[ ! -x $path ]] || { echo "$path" && return; }
     done
