@@ -4,7 +4,10 @@
  * itself knows a driverless mode, in which machines run in VirtualBox's interpreter: it has to be asked for when the
  * runtime is initialised, and no front end that Debian ships does so.
  *
- *   cc -O2 -DAPP='"/where/the/libraries/are/"' -o VBoxHeadless driverless.c -ldl
+ * It also loads VirtualBox's parts from a folder that belongs to no system: the front end would refuse one below /tmp, or
+ * of another owner than root, as those who can write there could become what the kernel driver trusts. There is none here.
+ *
+ *   cc -O2 -rdynamic -DAPP='"/where/the/libraries/are/"' -o VBoxHeadless driverless.c -ldl
  */
 #include <dlfcn.h>
 #include <libgen.h>
@@ -21,6 +24,23 @@
 
 typedef int (*init_t)(unsigned version, unsigned flags, int argc, char ***argv, const char *exe);
 typedef int (*main_t)(int argc, char **argv, char **envp);
+
+/* Of the runtime. These two stand before it when VirtualBox's libraries look for them, and leave out its checks. */
+static int (*load)(const char *path, void **module);
+static int (*load_own)(const char *name, void **module);
+
+int SUPR3HardenedLdrLoadPlugIn(const char *path, void **module, void *error)
+{
+    (void)error;
+    return load(path, module);
+}
+
+int SUPR3HardenedLdrLoadAppPriv(const char *name, void **module, unsigned flags, void *error)
+{
+    (void)flags;
+    (void)error;
+    return load_own(name, module);
+}
 
 static void *must(void *found, const char *what)
 {
@@ -39,7 +59,9 @@ int main(int argc, char **argv, char **envp)
     snprintf(front, sizeof front, APP "%s.so", basename(exe));
     void *runtime = must(dlopen(APP "VBoxRT.so", RTLD_NOW | RTLD_GLOBAL), "VBoxRT.so");
     init_t init = runtime ? (init_t)must(dlsym(runtime, "RTR3InitEx"), "RTR3InitEx") : NULL;
-    if (!init)
+    load = runtime ? must(dlsym(runtime, "RTLdrLoad"), "RTLdrLoad") : NULL;
+    load_own = runtime ? must(dlsym(runtime, "RTLdrLoadAppPriv"), "RTLdrLoadAppPriv") : NULL;
+    if (!init || !load || !load_own)
         return 1;
     int rc = init(ARGUMENTS, FLAGS, 0, NULL, NULL);
     if (rc < 0) {

@@ -23,7 +23,7 @@ key=$(cat "$here/setup.sh" "$here/driverless.c" - <<<"$dir" | sha256sum | cut -c
 # The directory that is compiled into the package's binaries, and one of the same length that replaces it there: a link, as
 # no path of a project is that short.
 compiled=/usr/lib/virtualbox
-link=/tmp/vbox-rs-${key:0:6}
+link=/tmp/vbox-rs-$(sha256sum <<<"$dir" | cut -c1-6)
 
 # The mirror and the key of the distribution's own source, whichever way it is written in apt's files.
 mirror() {
@@ -82,7 +82,7 @@ unpack() {
     done
     cp -a "$work"/root/usr/lib/x86_64-linux-gnu/*.so* "$dir/lib/"
     cp -aL "$work"/root/usr/lib64/ld-linux-x86-64.so.2 "$dir/lib/"
-    cc -O2 -Wall -DAPP="\"$link/\"" -o "$dir/app/VBoxHeadless" "$here/driverless.c" -ldl
+    cc -O2 -Wall -rdynamic -DAPP="\"$link/\"" -o "$dir/app/VBoxHeadless" "$here/driverless.c" -ldl
 }
 
 # Makes the binaries look for each other below DIR, and for their libraries there alone.
