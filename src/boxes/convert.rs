@@ -96,7 +96,8 @@ impl Library {
             Incoming::create(&self.incoming(), "conversion")?
         };
         let new = incoming.dir().join("disk");
-        let job = Job { from: node(from, &source), to, new: &new, what, size: disk.virtual_size };
+        let uuid = (to == Format::Vdi).then(|| uuid(disk, path));
+        let job = Job { from: node(from, &source), to, new: &new, what, size: disk.virtual_size, uuid };
         job.check_space(incoming.dir())?;
         job.run(cx)?;
         // From here it takes moments, and is not worth losing.
@@ -135,6 +136,18 @@ fn converted_name(disk: &StoredDisk, to: Format) -> String {
     format!("{}.{}", disk.sha256, to.ending())
 }
 
+/// The id of a VDI image, by which VirtualBox knows it and by which differencing images name what they rest on: the same
+/// when it is made anew, another one in another library of the same user.
+fn uuid(disk: &StoredDisk, path: &Path) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(&disk.sha256).chain_update(path.as_os_str().as_encoded_bytes()).finalize();
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(&digest[..16]);
+    // Version 4, in Microsoft's order of bytes.
+    uuid[7] = uuid[7] & 0x0f | 0x40;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    uuid
+}
+
 /// An image for `qemu-img`: with its format, and no other file behind it.
 fn node(format: Format, path: &Path) -> Value {
     let mut node = json!({
@@ -160,7 +173,7 @@ pub(super) fn join(
     fs::write(&described, own_descriptor(descriptor, pieces)).map_err(|e| Error::io("write", &described, e))?;
     let what = format!("joining the pieces of `{}`", super::name::printable(name));
     let from = node(Format::Vmdk, &described);
-    let job = Job { from, to: Format::Qcow2, new: &new, what: &what, size: descriptor.size() };
+    let job = Job { from, to: Format::Qcow2, new: &new, what: &what, size: descriptor.size(), uuid: None };
     job.check_space(into)?;
     job.run(cx)?;
     hashed(cx, &new)
@@ -213,6 +226,8 @@ struct Job<'a> {
     what: &'a str,
     /// What the guest sees, in bytes.
     size: u64,
+    /// The id that a VDI image gets.
+    uuid: Option<[u8; 16]>,
 }
 
 impl Job<'_> {
@@ -261,6 +276,9 @@ impl Job<'_> {
         let (status, words) = child.watch(cx, self.what, self.size)?;
         if !status.success() {
             return Err(self.failed(&words));
+        }
+        if let Some(uuid) = &self.uuid {
+            super::images::vdi::stamp(self.new, uuid).map_err(failed)?;
         }
         let file = File::open(self.new).map_err(failed)?;
         file.set_permissions(fs::Permissions::from_mode(MODE)).and_then(|()| file.sync_all()).map_err(failed)

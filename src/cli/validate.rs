@@ -110,5 +110,6 @@ fn sketch(spec: &MachineSpec) -> VmPlan {
         tethered: false,
         forwards: Vec::new(),
         qemu: spec.provider_options.qemu.clone(),
+        virtualbox: spec.provider_options.virtualbox.clone(),
     }
 }

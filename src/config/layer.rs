@@ -10,6 +10,7 @@ use toml::Spanned;
 use super::read::{Complaint, Table};
 use super::sections::{self, Folder, UnnamedProvisioner};
 use super::spec::{Accel, DiskBus, Firmware, ForwardedPort, Nic, PrivateNetwork, ProviderKind, PublicNetwork};
+use super::virtualbox::VirtualboxLayer;
 use super::{check, size};
 
 /// What one level says.
@@ -42,7 +43,7 @@ pub struct Layer {
     pub folders: Vec<Folder>,
     pub provisioners: Vec<UnnamedProvisioner>,
     pub ssh: SshLayer,
-    pub qemu: QemuLayer,
+    pub options: OptionsLayer,
 }
 
 /// `[ssh]` of one level.
@@ -58,6 +59,13 @@ pub struct SshLayer {
     pub keep_alive: Option<bool>,
     pub connect_timeout: Option<u64>,
     pub extra_args: Vec<String>,
+}
+
+/// `[provider_options]` of one level.
+#[derive(Clone, Debug, Default)]
+pub struct OptionsLayer {
+    pub qemu: QemuLayer,
+    pub virtualbox: VirtualboxLayer,
 }
 
 /// `[provider_options.qemu]` of one level.
@@ -152,7 +160,7 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
         folders: each(table, "synced_folder", |table| sections::synced_folder(table, paths)),
         provisioners: each(table, "provision", |table| sections::provisioner(table, paths)),
         ssh: table.table("ssh").map(|table| sections::ssh(table, paths)).unwrap_or_default(),
-        qemu: table.table("provider_options").map(sections::provider_options).unwrap_or_default(),
+        options: table.table("provider_options").map(sections::provider_options).unwrap_or_default(),
     }
 }
 

@@ -22,6 +22,7 @@ pub mod size;
 pub mod spec;
 pub mod template;
 mod vagrantfile;
+mod virtualbox;
 
 pub use error::Error;
 pub use find::{NAMES, find};

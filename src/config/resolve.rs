@@ -7,7 +7,7 @@ use std::path::Path;
 
 use toml::Spanned;
 
-use super::layer::{Layer, QemuLayer, SshLayer};
+use super::layer::{Layer, OptionsLayer, QemuLayer, SshLayer};
 use super::read::Reader;
 use super::sections::{Folder, UnnamedProvisioner};
 use super::spec::{
@@ -65,7 +65,10 @@ impl Layer {
             folders: appended(below.folders, above.folders),
             provisioners: appended(below.provisioners, above.provisioners),
             ssh: below.ssh.overlaid(above.ssh),
-            qemu: below.qemu.overlaid(above.qemu),
+            options: OptionsLayer {
+                qemu: below.options.qemu.overlaid(above.options.qemu),
+                virtualbox: below.options.virtualbox.overlaid(above.options.virtualbox),
+            },
         }
     }
 }
@@ -172,7 +175,10 @@ pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
         synced_folders: folders(&layer.folders, root),
         provisioners: provisioners(&layer.provisioners, reader),
         ssh: layer.ssh.spec(),
-        provider_options: ProviderOptions { qemu: layer.qemu.spec() },
+        provider_options: ProviderOptions {
+            qemu: layer.options.qemu.spec(),
+            virtualbox: layer.options.virtualbox.spec(),
+        },
     }
 }
 

@@ -7,12 +7,13 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::check;
-use super::layer::{Paths, QemuLayer, SshLayer, plain};
+use super::layer::{OptionsLayer, Paths, QemuLayer, SshLayer, plain};
 use super::read::{Complaint, Table};
 use super::spec::{
     Accel, DiskBus, Firmware, FolderType, ForwardedPort, Nic, PrivateNetwork, Protocol, ProvisionerKind, PublicNetwork,
     RunPolicy, Script, ShellProvisioner, SyncedFolder,
 };
+use super::virtualbox;
 
 /// A synced folder that may be there only to switch an inherited one off.
 #[derive(Clone, Debug)]
@@ -246,8 +247,11 @@ fn key_path(table: &Table<'_, '_>, key: &Spanned<String>, paths: &Paths<'_>) -> 
     }
 }
 
-pub fn provider_options(mut table: Table<'_, '_>) -> QemuLayer {
-    let layer = table.table("qemu").map(qemu).unwrap_or_default();
+pub fn provider_options(mut table: Table<'_, '_>) -> OptionsLayer {
+    let layer = OptionsLayer {
+        qemu: table.table("qemu").map(qemu).unwrap_or_default(),
+        virtualbox: table.table("virtualbox").map(virtualbox::read).unwrap_or_default(),
+    };
     table.finish();
     layer
 }

@@ -11,7 +11,7 @@ use super::status::backend;
 use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
     Firmware, FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner,
-    mac_address,
+    VirtualboxOptions, mac_address,
 };
 use crate::guest::seed::Flavour;
 use crate::progress::Cx;
@@ -68,9 +68,6 @@ pub(super) fn without_comment(key: &str) -> String {
     key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// What QEMU's overlays stand on, the best format first; a box's disk in another one is converted.
-pub(super) const FORMATS: &[&str] = &["qcow2", "raw"];
-
 /// Memory in MiB that a machine of `spec` gets.
 pub(super) fn memory(spec: &MachineSpec) -> u64 {
     spec.memory.unwrap_or(DEFAULT_MEMORY)
@@ -88,10 +85,11 @@ pub(super) fn vm_plan(
     record: &MachineRecord,
     spec: &MachineSpec,
     installed: &Installed,
+    formats: &[&str],
     seed: Option<PathBuf>,
 ) -> VmPlan {
     let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let disks = installed.images(FORMATS).into_iter().enumerate();
+    let disks = installed.images(formats).into_iter().enumerate();
     let devices = devices(record, spec);
     // The kernel that a box brings starts without firmware: whoever wants UEFI wants the disk's boot loader.
     let direct = spec.provider_options.qemu.direct_boot && devices.firmware != Some(Firmware::Uefi);
@@ -119,7 +117,14 @@ pub(super) fn vm_plan(
         tethered: false,
         forwards: Vec::new(),
         qemu: spec.provider_options.qemu.clone(),
+        virtualbox: virtualbox(record, spec),
     }
+}
+
+/// VirtualBox's options; a box that was made for it names its guest in VirtualBox's words.
+fn virtualbox(record: &MachineRecord, spec: &MachineSpec) -> VirtualboxOptions {
+    let own = spec.provider_options.virtualbox.clone();
+    VirtualboxOptions { os_type: own.os_type.or_else(|| record.manifest.hardware.guest_os.clone()), ..own }
 }
 
 /// The key of forwarded ports; a restore applies them too.

@@ -126,7 +126,7 @@ impl<'a> Up<'a> {
         backend(kind)?.require(self.spec)?;
         plan::refuse_losses(self.cx, kind, self.spec)?;
         self.refuse_missing(false, true)?;
-        let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec))?;
+        let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec, backend(kind)?))?;
         if plan::seed_flavour(&installed.manifest).is_some() {
             // Before anything is made.
             self.users_key()?;
@@ -269,7 +269,7 @@ impl<'a> Up<'a> {
         let library = Library::new(self.fleet.dirs());
         let installed = library.resting_on(record.manifest.clone())?;
         // It was done when the machine was made; somebody may have cleared it away since.
-        library.convert_disks(self.cx, &installed, plan::FORMATS)?;
+        library.convert_disks(self.cx, &installed, backend(record.provider)?.disk_formats())?;
         self.tell_other_box(&record);
         let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };
         self.boot(record, &installed, outcome)
@@ -343,7 +343,8 @@ impl<'a> Up<'a> {
             )?;
         }
         let seed = flavour.map(|_| self.dir.seed());
-        let plan = plan::vm_plan(record, self.spec, installed, seed);
+        let formats = backend(record.provider)?.disk_formats();
+        let plan = plan::vm_plan(record, self.spec, installed, formats, seed);
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;
         Ok(plan)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use vbox_rs::config::spec::{Accel, Protocol, ProviderKind, QemuOptions};
+use vbox_rs::config::spec::{Accel, Protocol, ProviderKind, QemuOptions, VirtualboxOptions};
 use vbox_rs::progress::Cx;
 use vbox_rs::provider::{Boot, Devices, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
 use vbox_rs::store::{Dirs, MachineId};
@@ -98,6 +98,7 @@ pub fn plan(image: &Path) -> VmPlan {
         tethered: false,
         forwards: Vec::new(),
         qemu: QemuOptions { accel: Accel::Tcg, ..QemuOptions::default() },
+        virtualbox: VirtualboxOptions::default(),
     }
 }
 

@@ -5,7 +5,7 @@
 //! the part of `qemu-img` and of the hypervisor, who are always told the format and never guess it.
 
 mod source;
-mod vdi;
+pub mod vdi;
 mod vhd;
 mod vhdx;
 pub mod vmdk;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::ops::cut_short;
 use super::record::{MachineDir, MachineRecord};
+use super::status::backend;
 use super::stop::halt_locked;
 use super::up::wanted;
 use super::{Error, Fleet, Halted, Target, describe, plan};
@@ -113,9 +114,9 @@ impl Work<'_> {
     fn run(&self, request: &PackageRequest, extras: Extras) -> Result<crate::boxes::pack::Packed, Failure> {
         let Self { cx, fleet, record, spec } = *self;
         let installed = Library::new(fleet.dirs()).resting_on(record.manifest.clone())?;
-        let plan = plan::vm_plan(record, spec, &installed, None);
+        let plan = plan::vm_plan(record, spec, &installed, backend(record.provider)?.disk_formats(), None);
         let mut copy = Copy::new(fleet, record)?;
-        let images = fleet.vm(record)?.images()?;
+        let images = fleet.vm(record)?.images_in(cx, copy.dir())?;
         let images = if request.keep_identity { images } else { copy.cleaned(cx, fleet, record, spec, &plan, images)? };
         // Whoever starts the machine by its disk's own boot loader wants a box that does.
         let boot = installed.direct_boot().filter(|_| spec.provider_options.qemu.direct_boot);

@@ -324,7 +324,7 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::spec::{Firmware, Protocol, QemuOptions};
+    use crate::config::spec::{Firmware, Protocol, QemuOptions, VirtualboxOptions};
     use crate::provider::{Devices, PlannedDisk};
 
     fn plan() -> VmPlan {
@@ -344,6 +344,7 @@ mod tests {
                 Forward { protocol: Protocol::Udp, host_ip: [0, 0, 0, 0].into(), host: 5353, guest: 53 },
             ],
             qemu: QemuOptions::default(),
+            virtualbox: VirtualboxOptions::default(),
         }
     }
 

@@ -15,7 +15,7 @@ use super::argv::{self, Arch, Input, Sockets};
 use super::files::{Files, tail};
 use super::firmware::Flash;
 use super::host;
-use super::process::Process;
+use super::super::process::Process;
 use super::qmp::{self, Qmp};
 use super::socket;
 use super::state::strip_prefix;
@@ -259,7 +259,7 @@ fn same_port(a: &Forward, b: &Forward) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::spec::QemuOptions;
+    use crate::config::spec::{QemuOptions, VirtualboxOptions};
     use crate::error::{Exit, Explain};
     use crate::provider::Boot;
 
@@ -313,6 +313,7 @@ mod tests {
             tethered: false,
             forwards: vec![six, forward(80), forward(80), forward(0)],
             qemu: QemuOptions { extra_args: vec!["--daemonize".into()], ..QemuOptions::default() },
+            virtualbox: VirtualboxOptions::default(),
         };
         let texts: Vec<_> = objections(&plan).into_iter().map(|(text, _)| text).collect();
         assert_eq!(texts.len(), 8, "{texts:#?}");

@@ -11,7 +11,6 @@ mod files;
 mod firmware;
 mod host;
 mod launch;
-mod process;
 pub(super) mod qmp;
 mod record;
 mod saved;
@@ -39,6 +38,10 @@ impl Provider for Qemu {
         host::qemu()?;
         host::find(host::QEMU_IMG).ok_or_else(|| host::missing(host::QEMU_IMG))?;
         vm::engine(&spec.provider_options.qemu).map(drop)
+    }
+
+    fn disk_formats(&self) -> &'static [&'static str] {
+        &["qcow2", "raw"]
     }
 
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {

@@ -1,0 +1,129 @@
+//! The files in a machine's directory that belong to this provider.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::super::Error;
+use crate::store;
+
+/// A console log that is longer at a start is put aside, so two of them bound what a chatty guest can fill.
+const LOG_LIMIT: u64 = 16 << 20;
+
+/// Paths below the machine's directory.
+#[derive(Clone, Debug)]
+pub struct Files(PathBuf);
+
+impl Files {
+    /// For the machine that lives in `dir`.
+    pub fn new(dir: &Path) -> Self {
+        Self(dir.into())
+    }
+
+    /// See `record`.
+    pub fn record(&self) -> PathBuf {
+        self.0.join("virtualbox.json")
+    }
+
+    /// All that VirtualBox writes, and the disks.
+    pub fn folder(&self) -> PathBuf {
+        self.0.join("virtualbox")
+    }
+
+    /// A disk.
+    pub fn disk(&self, index: usize) -> PathBuf {
+        self.folder().join(format!("disk{index}.vdi"))
+    }
+
+    /// What lets VirtualBox read the seed, which is no disk to it by itself.
+    pub fn seed(&self) -> PathBuf {
+        self.0.join("seed.vmdk")
+    }
+
+    /// What the guest wrote to its serial console since its last start.
+    pub fn console_log(&self) -> PathBuf {
+        self.0.join("console.log")
+    }
+
+    /// What it wrote in earlier starts.
+    fn old_console_log(&self) -> PathBuf {
+        self.0.join("console.log.old")
+    }
+
+    /// Puts the console's log aside: VirtualBox begins the file anew with each start.
+    pub fn keep_console(&self) -> Result<(), store::Error> {
+        let (now, old) = (self.console_log(), self.old_console_log());
+        let long = |path: &Path| path.metadata().is_ok_and(|meta| meta.len() > LOG_LIMIT);
+        let keep = || -> io::Result<()> {
+            if long(&old) || long(&now) {
+                return fs::rename(&now, &old);
+            }
+            let mut from = File::open(&now)?;
+            let mut to = OpenOptions::new().append(true).create(true).mode(0o600).open(&old)?;
+            io::copy(&mut from, &mut to)?;
+            fs::remove_file(&now)
+        };
+        match keep() {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(store::Error::io("put aside", &now, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What VirtualBox says of the machine's last start. Its folder is the machine's name, which its user may change.
+    pub fn log(&self) -> Option<PathBuf> {
+        let folders = fs::read_dir(self.folder()).ok()?.filter_map(Result::ok);
+        let logs = folders.map(|folder| folder.path().join("Logs").join("VBox.log"));
+        logs.filter_map(|log| Some((log.metadata().ok()?.modified().ok()?, log))).max().map(|(_, log)| log)
+    }
+
+    /// Removes all of it, the record last.
+    pub fn remove(&self) -> Result<(), store::Error> {
+        if self.folder().exists() {
+            store::remove_dir(&self.folder())?;
+        }
+        for path in [self.seed(), self.console_log(), self.old_console_log()] {
+            store::remove_file(&path)?;
+        }
+        store::remove_file(&self.record())
+    }
+
+    /// Whether anything of ours is there.
+    pub fn exist(&self) -> bool {
+        self.record().exists() || self.folder().exists()
+    }
+}
+
+/// The last `limit` bytes of a file, but nothing before the offset `from`; empty when there is no such file.
+pub fn tail(path: &Path, limit: u64) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+        let mut bytes = Vec::new();
+        file.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
+/// Where a VDI image (version 1.1) tells what the guest sees, and by which it is known.
+const VDI_MAGIC: (u64, [u8; 4]) = (64, [0x7f, 0x10, 0xda, 0xbe]);
+const VDI_SIZE: u64 = 0x170;
+
+/// What the guest sees of a VDI image, in bytes; `None` when there is no such file.
+pub fn vdi_size(path: &Path) -> Result<Option<u64>, Error> {
+    let damaged = |why| Error::DiskDamaged { path: path.into(), why };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(store::Error::io("read", path, e).into()),
+    };
+    let (mut magic, mut size) = ([0; 4], [0; 8]);
+    let read = file.read_exact_at(&mut magic, VDI_MAGIC.0).and_then(|()| file.read_exact_at(&mut size, VDI_SIZE));
+    read.map_err(|_| damaged("it is shorter than a VDI header"))?;
+    if magic != VDI_MAGIC.1 {
+        return Err(damaged("it is not a VDI image"));
+    }
+    Ok(Some(u64::from_le_bytes(size)))
+}
