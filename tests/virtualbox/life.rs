@@ -40,7 +40,7 @@ fn a_machine_is_started_and_its_wait_ends_when_nothing_answers() {
     let marks = lab.manage(&["getextradata", &machine, "enumerate"]);
     assert!(marks.contains(&id) || marks.contains(&machine), "{id} is not in:\n{marks}");
     assert!(machine.replace('-', "") == id || marks.contains(&id), "{machine} does not carry {id}:\n{marks}");
-    lab.run(&["up"]).says(&["already running"]);
+    lab.up();
     lab.run(&["global-status"]).ok().says(&["virtualbox", "running"]);
     lab.destroy();
     assert_eq!(lab.state(), "not created");
