@@ -84,7 +84,6 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("is already locked", Meaning::Locked),
     ("while it is locked", Meaning::Locked),
     ("is being locked or unlocked", Meaning::Locked),
-    ("is locked for reading", Meaning::Locked),
     ("is locked for writing", Meaning::Locked),
     ("The object is not ready", Meaning::Service),
     ("The object functionality is limited", Meaning::Service),
@@ -95,6 +94,10 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("NS_ERROR_ABORT", Meaning::Service),
     ("0x800706be", Meaning::Service),
     ("0x800706ba", Meaning::Service),
+    // A disk that others rest on is read as long as they run.
+    ("is locked for reading", Meaning::InUse),
+    // The file of a disk that VirtualBox has forgotten together with what it rests on.
+    ("is not found in the media registry", Meaning::NotFound),
     ("because a hard disk", Meaning::SameUuid),
     ("already exists", Meaning::Exists),
     ("VERR_ALREADY_EXISTS", Meaning::Exists),
