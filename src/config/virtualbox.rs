@@ -187,7 +187,11 @@ mod tests {
         for (text, event, command) in [
             ("modifyvm :id --vram 64", CustomizeEvent::PreBoot, "modifyvm :id --vram 64"),
             ("pre-boot setextradata :id a b", CustomizeEvent::PreBoot, "setextradata :id a b"),
-            ("post-boot controlvm :id keyboardputstring x", CustomizeEvent::PostBoot, "controlvm :id keyboardputstring x"),
+            (
+                "post-boot controlvm :id keyboardputstring x",
+                CustomizeEvent::PostBoot,
+                "controlvm :id keyboardputstring x",
+            ),
         ] {
             assert_eq!(customization(words(text)).unwrap(), Customization { event, command: words(command) }, "{text}");
         }

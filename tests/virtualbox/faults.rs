@@ -1,6 +1,7 @@
 //! VBoxManage missing, failing, hanging, without room: bounded, told, and gone on from.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,19 +19,17 @@ VBoxManage: error: Context: \"LockMachine(a->session, LockType_Write)\" at line 
 #[test]
 fn without_vboxmanage_the_message_says_what_to_install() {
     let Some(lab) = Lab::with_sleeper() else { return };
-    // An empty place, and a PATH with nothing but the rest of the system.
+    let usual = ["/usr/lib/virtualbox", "/opt/VirtualBox", "/usr/lib64/virtualbox"];
+    if usual.iter().any(|folder| Path::new(folder).join("VBoxManage").exists()) {
+        println!("skipped: this host has a VirtualBox that is found without PATH");
+        return;
+    }
     let nowhere = lab.world.folder("nowhere");
     let run = |args: &[&str]| {
         let mut command = lab.command(args);
         Ran::of(&command.env("PATH", &nowhere).env("VBOX_INSTALL_PATH", &nowhere).output().unwrap())
     };
-    let ran = run(&["up"]);
-    if ran.code == 10 {
-        lab.destroy();
-        println!("skipped: this host has a VirtualBox that needs no PATH");
-        return;
-    }
-    ran.fails(8, &["VBoxManage", "install"]);
+    run(&["up"]).fails(8, &["VBoxManage", "install"]);
     run(&["status"]).ok().says(&["not created"]);
     run(&["doctor"]).says(&["VBoxManage"]);
     // Of a machine that is there, nothing is forgotten.
@@ -145,7 +144,7 @@ fn nonsense_from_vboxmanage_is_refused() {
 fn a_full_disk_is_told_and_gone_on_from() {
     let Some(lab) = Lab::new() else { return };
     let home = lab.world.home();
-    let Some(mount) = Mount::new(&home, "size=8m") else { return };
+    let Some(mount) = Mount::new(&home, "size=48m") else { return };
     lab.world.add_empty_box();
     lab.machine_file("box = \"empty\"\n");
     let room = rustix::fs::statvfs(&home).unwrap();

@@ -21,6 +21,9 @@ fn hardware_is_what_the_machine_file_says() {
     assert_eq!(told("nictype1"), "82540EM");
     assert!(["PIIX4", "PIIX3", "ICH6"].contains(&told("storagecontrollertype0").to_uppercase().as_str()));
     // The machine's own disk grew; the base that all share did not.
+    lab.run(&["halt", "-f"]).ok();
+    let own = lab.media().into_iter().find(|medium| medium.parent != "base").unwrap();
+    lab.manage(&["showmediuminfo", "disk", own.location.to_str().unwrap()]);
     let media = lab.media();
     let sizes: Vec<_> = media.iter().map(|medium| medium.capacity.as_str()).collect();
     assert!(sizes.contains(&"8 MBytes") && sizes.contains(&"1 MBytes"), "{media:?}");

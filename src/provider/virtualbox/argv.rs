@@ -134,8 +134,18 @@ pub fn controller(id: MachineId, bus: DiskBus, disks: usize) -> Args {
         DiskBus::Ide => ("ide", "PIIX4"),
         DiskBus::Nvme => ("pcie", "NVMe"),
     };
-    let mut args =
-        words(&["storagectl", &id.uuid(), "--name", CONTROLLER, "--add", kind, "--controller", chip, "--bootable", "on"]);
+    let mut args = words(&[
+        "storagectl",
+        &id.uuid(),
+        "--name",
+        CONTROLLER,
+        "--add",
+        kind,
+        "--controller",
+        chip,
+        "--bootable",
+        "on",
+    ]);
     // The others have as many ports as they can.
     if matches!(bus, DiskBus::Virtio | DiskBus::Sata | DiskBus::Nvme) {
         args.extend(words(&["--portcount", &disks.max(1).to_string()]));

@@ -86,7 +86,7 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("is being locked or unlocked", Meaning::Locked),
     ("is locked for writing", Meaning::Locked),
     ("The object is not ready", Meaning::Service),
-    ("The object functionality is limited", Meaning::Service),
+    ("The object functionality is limited", Meaning::Inaccessible),
     ("Failed to create the VirtualBox object", Meaning::Service),
     ("Failed to create a session object", Meaning::Service),
     ("NS_ERROR_SOCKET_FAIL", Meaning::Service),
@@ -180,7 +180,9 @@ impl Explain for Fault {
             Meaning::Locked => {
                 "close the VirtualBox window or command that uses the machine, or `vbox-rs halt --force` it"
             }
-            Meaning::Service => "VirtualBox's service does not answer: end `VBoxSVC` when no machine runs, and try again",
+            Meaning::Service => {
+                "VirtualBox's service does not answer: end `VBoxSVC` when no machine runs, and try again"
+            }
             Meaning::Exists => {
                 "something of an earlier machine is in the way: `vbox-rs destroy` removes what is ours, the VirtualBox \
                  Manager (or `VBoxManage closemedium`) what is not"
@@ -193,7 +195,9 @@ impl Explain for Fault {
             Meaning::Full => "free some space on the file system of the machine",
             Meaning::Ended => "`vbox-rs logs --hypervisor` and `vbox-rs doctor` may tell why",
             Meaning::NotRunning => "start it with `vbox-rs up`",
-            Meaning::Unknown => "this VirtualBox may be too old, or too new, for it; `vbox-rs doctor` shows its version",
+            Meaning::Unknown => {
+                "this VirtualBox may be too old, or too new, for it; `vbox-rs doctor` shows its version"
+            }
             Meaning::NotFound | Meaning::InUse | Meaning::State | Meaning::Other => return None,
         };
         Some(hint.into())

@@ -46,7 +46,11 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
         object(Level::Bad, "VirtualBox has no vmxnet3 card".into(), "set `nic = \"e1000\"` or `nic = \"virtio\"`");
     }
     if devices.mac.as_deref().is_some_and(|mac| mac_address(mac).as_deref() != Some(mac)) {
-        object(Level::Bad, "the network card's hardware address is none".into(), "set `mac` to one like 08:00:27:12:34:56");
+        object(
+            Level::Bad,
+            "the network card's hardware address is none".into(),
+            "set `mac` to one like 08:00:27:12:34:56",
+        );
     }
     let media = plan.disks.len() + usize::from(plan.seed.is_some());
     let most = match devices.disk_bus {
@@ -56,7 +60,11 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
         DiskBus::Virtio | DiskBus::Nvme => 255,
     };
     if media > most {
-        object(Level::Bad, format!("{media} disks, the seed counted, are too many for this bus"), "set `disk_bus = \"sata\"`");
+        object(
+            Level::Bad,
+            format!("{media} disks, the seed counted, are too many for this bus"),
+            "set `disk_bus = \"sata\"`",
+        );
     }
     forward_objections(&plan.forwards, &mut object);
     found
