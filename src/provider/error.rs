@@ -257,7 +257,9 @@ impl Explain for Error {
             Self::Stalled { .. } => {
                 Some("VirtualBox's service may hang: end `VBoxSVC` when no machine runs, and try again".into())
             }
-            Self::Foreign { .. } => Some("vbox-rs leaves it alone; remove it in the VirtualBox Manager if it is in the way".into()),
+            Self::Foreign { .. } => {
+                Some("vbox-rs leaves it alone; remove it in the VirtualBox Manager if it is in the way".into())
+            }
             Self::FileMissing { .. } | Self::DiskDamaged { .. } => {
                 Some("put the file back, or `vbox-rs destroy` the machine".into())
             }

@@ -9,13 +9,13 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use super::super::process::Process;
 use super::super::{Devices, Error, Forward, VmPlan};
 use super::accel::Engine;
 use super::argv::{self, Arch, Input, Sockets};
 use super::files::{Files, tail};
 use super::firmware::Flash;
 use super::host;
-use super::super::process::Process;
 use super::qmp::{self, Qmp};
 use super::socket;
 use super::state::strip_prefix;

@@ -67,7 +67,10 @@ fn candidates(host: &Host<'_>) -> Vec<PathBuf> {
 fn program_folders(host: &Host<'_>) -> Vec<PathBuf> {
     let variables = ["ProgramW6432", "ProgramFiles"].into_iter().filter_map(|name| (host.variable)(name));
     let fallback = std::iter::once(OsString::from(r"C:\Program Files"));
-    variables.chain(fallback).map(|folder| join(true, Path::new(&folder), r"Oracle\VirtualBox\VBoxManage.exe")).collect()
+    variables
+        .chain(fallback)
+        .map(|folder| join(true, Path::new(&folder), r"Oracle\VirtualBox\VBoxManage.exe"))
+        .collect()
 }
 
 /// With the separator of the system that is asked about, which need not be the one that this runs on.
@@ -81,7 +84,11 @@ fn join(windows: bool, folder: &Path, name: &str) -> PathBuf {
 
 fn split_windows(value: &OsString) -> Vec<PathBuf> {
     let text = value.to_string_lossy();
-    text.split(';').map(|part| part.trim().trim_matches('"')).filter(|part| !part.is_empty()).map(PathBuf::from).collect()
+    text.split(';')
+        .map(|part| part.trim().trim_matches('"'))
+        .filter(|part| !part.is_empty())
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// `C:\Program Files\…` as WSL mounts it.

@@ -28,7 +28,9 @@ impl Machine<'_> {
     pub fn info(&self, cx: &Cx) -> Result<Option<Info>, Error> {
         let text = match self.manage.call(cx, &argv::info(self.id)) {
             Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::NotFound => return Ok(None),
-            Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::Inaccessible => return Ok(Some(Info::default())),
+            Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::Inaccessible => {
+                return Ok(Some(Info::default()));
+            }
             answer => answer?,
         };
         let info = Info::parse(&text);
@@ -127,7 +129,8 @@ impl Machine<'_> {
     pub fn attach_seed(&self, cx: &Cx, plan: &VmPlan, info: Option<&Info>) -> Result<(), Error> {
         let descriptor = self.files.seed();
         let slot = argv::slot(plan.devices.disk_bus, plan.disks.len());
-        let there = info.and_then(|info| info.medium(argv::CONTROLLER, slot.0, slot.1)).filter(|medium| *medium != "none");
+        let there =
+            info.and_then(|info| info.medium(argv::CONTROLLER, slot.0, slot.1)).filter(|medium| *medium != "none");
         match (&plan.seed, there) {
             (None, None) => Ok(()),
             (None, Some(_)) => {
@@ -191,8 +194,7 @@ pub fn bases(plan: &VmPlan) -> Vec<PathBuf> {
 /// Whether `path` lies below `folder`, by whatever names both are reached.
 fn within(path: &Path, folder: &Path) -> bool {
     let real = |path: &Path| fs::canonicalize(path).ok();
-    path.starts_with(folder)
-        || real(path).zip(real(folder)).is_some_and(|(path, folder)| path.starts_with(folder))
+    path.starts_with(folder) || real(path).zip(real(folder)).is_some_and(|(path, folder)| path.starts_with(folder))
 }
 
 /// The state in our words.

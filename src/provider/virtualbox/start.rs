@@ -9,7 +9,7 @@ use super::super::{Error, Finding, Forward, Level, VmPlan};
 use super::argv;
 use super::files::Files;
 use super::machine::Machine;
-use crate::config::spec::{CustomizeEvent, DiskBus, Nic, mac_address};
+use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
 use crate::progress::Cx;
 
 /// The two moments of a start that a machine file can ask for.
@@ -46,7 +46,15 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
         object(Level::Bad, "VirtualBox has no vmxnet3 card".into(), "set `nic = \"e1000\"` or `nic = \"virtio\"`");
     }
     if devices.mac.as_deref().is_some_and(|mac| mac_address(mac).as_deref() != Some(mac)) {
-        object(Level::Bad, "the network card's hardware address is none".into(), "set `mac` to one like 08:00:27:12:34:56");
+        object(
+            Level::Bad,
+            "the network card's hardware address is none".into(),
+            "set `mac` to one like 08:00:27:12:34:56",
+        );
+    }
+    if devices.disk_bus == DiskBus::Nvme && devices.firmware != Some(Firmware::Uefi) {
+        let text = "VirtualBox's BIOS starts from no NVMe disk".to_owned();
+        object(Level::Bad, text, "set `firmware = \"uefi\"`, or `disk_bus = \"sata\"`");
     }
     let media = plan.disks.len() + usize::from(plan.seed.is_some());
     let most = match devices.disk_bus {
@@ -56,7 +64,11 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
         DiskBus::Virtio | DiskBus::Nvme => 255,
     };
     if media > most {
-        object(Level::Bad, format!("{media} disks, the seed counted, are too many for this bus"), "set `disk_bus = \"sata\"`");
+        object(
+            Level::Bad,
+            format!("{media} disks, the seed counted, are too many for this bus"),
+            "set `disk_bus = \"sata\"`",
+        );
     }
     forward_objections(&plan.forwards, &mut object);
     found
