@@ -265,7 +265,16 @@ mod tests {
         let name = name("my shop/wéb", id());
         snapbox::assert_data_eq!(
             text(&create(id(), &name, Path::new("/m/virtualbox"), OS_TYPE)) + &text(&mark(id())),
-            snapbox::str![]
+            snapbox::str![[r"
+createvm
+--name my_shop_wéb_00112233
+--uuid 00112233-4455-4677-8899-aabbccddeeff
+--ostype Linux26_64
+--basefolder /m/virtualbox
+--register
+setextradata 00112233-4455-4677-8899-aabbccddeeff vbox-rs/machine 00112233445546778899aabbccddeeff
+
+"]]
         );
         assert_eq!(super::name("../-x", id()), "_-x_00112233");
     }
@@ -273,7 +282,34 @@ mod tests {
     #[test]
     fn one_call_sets_all_and_old_forwards_go_first() {
         let stale = [Rule { name: "vbox-rs-tcp-2201".into(), host: 2201 }, Rule { name: "own rule".into(), host: 80 }];
-        snapbox::assert_data_eq!(text(&settings(id(), &plan(), Path::new("/m/console.log"), &stale)), snapbox::str![]);
+        snapbox::assert_data_eq!(
+            text(&settings(id(), &plan(), Path::new("/m/console.log"), &stale)),
+            snapbox::str![[r"
+modifyvm 00112233-4455-4677-8899-aabbccddeeff
+--memory 1024
+--cpus 2
+--ioapic on
+--rtcuseutc on
+--firmware bios
+--graphicscontroller vmsvga
+--vram 16
+--boot1 disk
+--boot2 none
+--boot3 none
+--boot4 none
+--nic1 nat
+--nictype1 virtio
+--macaddress1 525400DDEEFF
+--cableconnected1 on
+--natpf1 delete vbox-rs-tcp-2201
+--natpf1 delete own rule
+--natpf1 vbox-rs-tcp-2200,tcp,127.0.0.1,2200,,22
+--natpf1 vbox-rs-udp-5353,udp,0.0.0.0,5353,,53
+--uart1 0x3F8 4
+--uartmode1 file /m/console.log
+
+"]]
+        );
         let mut other = plan();
         other.forwards.clear();
         other.devices = Devices {
@@ -284,15 +320,58 @@ mod tests {
         };
         other.virtualbox.vram = Some(64);
         other.virtualbox.graphics_controller = Some(GraphicsController::Vboxsvga);
-        snapbox::assert_data_eq!(text(&settings(id(), &other, Path::new("/m/console.log"), &[])), snapbox::str![]);
-        snapbox::assert_data_eq!(text(&forwards_only(id(), &plan().forwards, &stale)), snapbox::str![]);
+        snapbox::assert_data_eq!(
+            text(&settings(id(), &other, Path::new("/m/console.log"), &[])),
+            snapbox::str![[r"
+modifyvm 00112233-4455-4677-8899-aabbccddeeff
+--memory 1024
+--cpus 2
+--ioapic on
+--rtcuseutc on
+--firmware efi
+--graphicscontroller vboxsvga
+--vram 64
+--boot1 disk
+--boot2 none
+--boot3 none
+--boot4 none
+--nic1 nat
+--nictype1 82540EM
+--macaddress1 0800270A0B0C
+--cableconnected1 on
+--uart1 0x3F8 4
+--uartmode1 file /m/console.log
+
+"]]
+        );
+        snapbox::assert_data_eq!(
+            text(&forwards_only(id(), &plan().forwards, &stale)),
+            snapbox::str![[r"
+modifyvm 00112233-4455-4677-8899-aabbccddeeff
+--natpf1 delete vbox-rs-tcp-2201
+--natpf1 delete own rule
+--natpf1 vbox-rs-tcp-2200,tcp,127.0.0.1,2200,,22
+--natpf1 vbox-rs-udp-5353,udp,0.0.0.0,5353,,53
+
+"]]
+        );
     }
 
     #[test]
     fn every_bus_has_its_controller_and_its_slots() {
         let all = [DiskBus::Virtio, DiskBus::Scsi, DiskBus::Sata, DiskBus::Ide, DiskBus::Nvme];
         let told: String = all.iter().map(|bus| text(&controller(id(), *bus, 2)).replace("\n--", " --")).collect();
-        snapbox::assert_data_eq!(told, snapbox::str![]);
+        snapbox::assert_data_eq!(
+            told,
+            snapbox::str![[r"
+storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add virtio --controller VirtIO --bootable on --portcount 2
+storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add scsi --controller LsiLogic --bootable on
+storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add sata --controller IntelAhci --bootable on --portcount 2
+storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add ide --controller PIIX4 --bootable on
+storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add pcie --controller NVMe --bootable on --portcount 2
+
+"]]
+        );
         assert_eq!([0, 1, 2, 3].map(|index| slot(DiskBus::Ide, index)), [(0, 0), (0, 1), (1, 0), (1, 1)]);
         assert_eq!([0, 1, 2].map(|index| slot(DiskBus::Sata, index)), [(0, 0), (1, 0), (2, 0)]);
     }
@@ -310,7 +389,15 @@ mod tests {
         ];
         snapbox::assert_data_eq!(
             all.iter().map(|args| text(args).replace("\n--", " --")).collect::<String>(),
-            snapbox::str![]
+            snapbox::str![[r"
+createmedium disk --filename /m/disk0.vdi --diffparent /b/a b.vdi --format VDI
+clonemedium disk /b/a b.vdi /m/disk0.vdi --format VDI
+modifymedium disk /m/disk0.vdi --resizebyte 21474836480
+storageattach 00112233-4455-4677-8899-aabbccddeeff --storagectl Disks --port 1 --device 0 --type hdd --medium /m/disk0.vdi
+storageattach 00112233-4455-4677-8899-aabbccddeeff --storagectl Disks --port 1 --device 0 --type hdd --medium none
+closemedium disk /b/a b.vdi
+
+"]]
         );
     }
 
@@ -328,7 +415,16 @@ mod tests {
         ];
         snapbox::assert_data_eq!(
             all.iter().map(|args| text(args).replace("\n--", " --")).collect::<String>(),
-            snapbox::str![]
+            snapbox::str![[r"
+showvminfo 00112233-4455-4677-8899-aabbccddeeff --machinereadable
+startvm 00112233-4455-4677-8899-aabbccddeeff --type headless
+startvm 00112233-4455-4677-8899-aabbccddeeff --type gui
+controlvm 00112233-4455-4677-8899-aabbccddeeff savestate
+discardstate 00112233-4455-4677-8899-aabbccddeeff
+unregistervm 00112233-4455-4677-8899-aabbccddeeff
+modifyvm 00112233-4455-4677-8899-aabbccddeeff --name :id x
+
+"]]
         );
     }
 }

@@ -246,7 +246,56 @@ mod tests {
                 format!("{meaning:?} | {} | {message}\n", code.unwrap_or_default())
             })
             .collect();
-        snapbox::assert_data_eq!(told, snapbox::str![]);
+        snapbox::assert_data_eq!(
+            told,
+            snapbox::str![[r#"
+Exists | VBOX_E_FILE_ERROR | Machine settings file '/lab/vms/b1/b1.vbox' already exists
+Unknown |  | Unknown or invalid guest OS type given.
+Exists | NS_ERROR_INVALID_ARG | A NAT rule of this name already exists
+Exists | NS_ERROR_INVALID_ARG | A NAT rule for this host port and this host IP already exists
+Other | NS_ERROR_INVALID_ARG | Code NS_ERROR_INVALID_ARG (0x80070057) - Invalid argument value (extended info not available)
+NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a registered machine named 'nosuch'
+Exists | VBOX_E_OBJECT_IN_USE | Storage controller named 'SATA' already exists
+Exists | VBOX_E_FILE_ERROR | Failed to create medium; Could not create the medium storage unit '/lab/vms/b1/d1.vdi'.; VDI: cannot create image '/lab/vms/b1/d1.vdi' (VERR_ALREADY_EXISTS)
+NotFound |  | Cannot open file "raw.img": VERR_FILE_NOT_FOUND
+NotFound |  | Could not find a controller named 'NOPE'
+NotFound | VBOX_E_FILE_ERROR | Could not find file for the medium '/nonexistent.vdi' (VERR_FILE_NOT_FOUND); Invalid UUID or filename "/nonexistent.vdi"
+NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a registered machine named 'nosuch'
+Exists | VBOX_E_OBJECT_IN_USE | Shared folder named 'vagrant' already exists
+NotFound | NS_ERROR_INVALID_ARG | RTPathQueryInfo failed on shared folder path '/nonexistent': VERR_FILE_NOT_FOUND
+Exists | VBOX_E_FILE_ERROR | Appliance import failed; Could not create the imported medium '/lab/vms/b2/b1-disk001.vmdk'.; VMDK: could not create new file '/lab/vms/b2/b1-disk001.vmdk' (VERR_ALREADY_EXISTS)
+NotFound | VBOX_E_OBJECT_NOT_FOUND | Appliance read failed; Failed to open OVF file '/lab/box/nope.ovf' (VERR_FILE_NOT_FOUND)
+Exists | VBOX_E_FILE_ERROR | Machine settings file '/lab/vms/b3/b3.vbox' already exists
+Other | NS_ERROR_INVALID_ARG | Linked clone can only be created from a snapshot
+NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a snapshot named 'nope'
+InUse | VBOX_E_OBJECT_IN_USE | Machine delete failed; Cannot close medium '/lab/vms/b2/b1-disk001.vmdk' because it has 1 child media
+Other | VBOX_E_INVALID_OBJECT_STATE | Snapshot 's1' of the machine 'b3' cannot be deleted, because it is the current snapshot and has one child snapshot
+NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a registered machine named 'b2'
+Other | NS_ERROR_FAILURE | Failed to create the host-only adapter; VBoxNetAdpCtl: Error while adding new interface: failed to open /dev/vboxnetctl: No such file or directory
+Other |  | Unknown subcommand "hostonlynets".
+Other |  | Invalid command 'hostonlynet'
+State | VBOX_E_INVALID_VM_STATE | Cannot discard the saved state as the machine is not in the Saved or Aborted-Saved state (machine state: Aborted)
+Exists | NS_ERROR_INVALID_ARG | A NAT rule for this host port and this host IP already exists
+NotFound | NS_ERROR_FAILURE | File not found. (VERR_FILE_NOT_FOUND)
+Other |  | RTR3Init: VERR_NO_TRANSLATION
+Locked | VBOX_E_INVALID_OBJECT_STATE | The machine 'r1' is already locked by a session (or being locked or unlocked)
+Locked | VBOX_E_INVALID_OBJECT_STATE | The machine 'r1' is already locked for a session (or being unlocked)
+Exists | NS_ERROR_INVALID_ARG | A NAT rule of this name already exists
+Other | NS_ERROR_INVALID_ARG | Code NS_ERROR_INVALID_ARG (0x80070057) - Invalid argument value (extended info not available)
+State | VBOX_E_INVALID_VM_STATE | Already paused
+State | VBOX_E_INVALID_VM_STATE | Cannot resume the machine as it is not paused (machine state: Running)
+Other | VBOX_E_GSTCTL_GUEST_ERROR | Guest Additions are not installed or not ready (yet)
+Locked | VBOX_E_INVALID_OBJECT_STATE | The machine 'r1' is already locked for a session (or being unlocked)
+Locked | VBOX_E_INVALID_OBJECT_STATE | Cannot unregister the machine 'r1' while it is locked
+State | VBOX_E_INVALID_VM_STATE | The machine is not mutable (state is Saved)
+Unknown |  | unknown option: --delete-all-SKIPPED
+NotRunning |  | Machine 'r1' is not currently running.
+NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a registered machine named 'nosuchvm'
+NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a snapshot named 'nope'
+Ended | NS_ERROR_FAILURE | The virtual machine 'b1' has terminated unexpectedly during startup with exit code 1 (0x1)
+
+"#]]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::super::{Error, Finding, Forward, Level, VmPlan};
 use super::argv;
 use super::files::Files;
 use super::machine::Machine;
-use crate::config::spec::{CustomizeEvent, DiskBus, Nic, mac_address};
+use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
 use crate::progress::Cx;
 
 /// The two moments of a start that a machine file can ask for.
@@ -51,6 +51,10 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
             "the network card's hardware address is none".into(),
             "set `mac` to one like 08:00:27:12:34:56",
         );
+    }
+    if devices.disk_bus == DiskBus::Nvme && devices.firmware != Some(Firmware::Uefi) {
+        let text = "VirtualBox's BIOS starts from no NVMe disk".to_owned();
+        object(Level::Bad, text, "set `firmware = \"uefi\"`, or `disk_bus = \"sata\"`");
     }
     let media = plan.disks.len() + usize::from(plan.seed.is_some());
     let most = match devices.disk_bus {

@@ -108,7 +108,7 @@ impl VirtualboxVm {
     }
 
     /// Starts what is set up, and looks whether its forwards are there, which VirtualBox itself tells nobody.
-    fn launch(&mut self, cx: &Cx, forwards: &[Forward], gui: bool) -> Result<(), Error> {
+    fn launch(&mut self, cx: &Cx, forwards: &[Forward], gui: bool, saved: bool) -> Result<(), Error> {
         self.files.keep_console()?;
         self.process = None;
         let id = self.home.id;
@@ -117,7 +117,13 @@ impl VirtualboxVm {
         let refused = log::refused_forwards(&log);
         if let Some(forward) = forwards.iter().find(|forward| refused.contains(&forward.host)) {
             let Forward { protocol, host_ip, host: port, .. } = *forward;
-            self.end(&cx.uninterrupted())?;
+            let cx = cx.uninterrupted();
+            // What was saved must not be lost for a port's sake.
+            if saved {
+                self.save(&cx)?
+            } else {
+                self.end(&cx)?
+            }
             return Err(Error::PortTaken { protocol, host_ip, port });
         }
         Ok(())
@@ -202,7 +208,7 @@ impl Vm for VirtualboxVm {
         machine.manage.call(cx, &argv::settings(id, plan, &console, &info.rules()))?;
         machine.attach_seed(cx, plan, Some(&info))?;
         start::customize(cx, &machine, plan, start::BEFORE)?;
-        self.launch(cx, &plan.forwards, plan.virtualbox.gui)?;
+        self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
         start::customize(cx, &self.machine()?, plan, start::AFTER)
     }
 
@@ -274,7 +280,7 @@ impl Vm for VirtualboxVm {
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
         machine.manage.call(cx, &argv::forwards_only(id, forwards, &info.rules()))?;
-        self.launch(cx, forwards, plan.virtualbox.gui)
+        self.launch(cx, forwards, plan.virtualbox.gui, true)
     }
 
     fn discard_saved(&mut self) -> Result<(), Error> {
