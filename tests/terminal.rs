@@ -6,8 +6,8 @@
 
 #[path = "support/pty.rs"]
 mod pty;
-#[path = "e2e/world.rs"]
-#[expect(dead_code, reason = "the tests of real machines use all of it")]
+#[path = "machines/world.rs"]
+#[expect(dead_code, unused_imports, reason = "the tests of such machines use all of it")]
 mod world;
 
 use std::fs;

@@ -45,11 +45,7 @@ impl<'a> Settle<'a> {
             session = timed(cx, steps, "key", || self.take_key(cx, record, session))?;
         }
         if !record.ready {
-            self.name(cx, record, &mut session, steps)?;
-            self.grow(cx, record, &mut session, steps)?;
-            if !self.spec.synced_folders.is_empty() {
-                timed(cx, steps, "folders", || sync(cx, self.fleet, record, &mut session, self.spec))?;
-            }
+            self.furnish(cx, record, &mut session, steps)?;
         }
         record.ready = true;
         record.intent = None;
@@ -102,45 +98,26 @@ impl<'a> Settle<'a> {
         Ok(session)
     }
 
-    fn name(
+    /// What is done once after each start that needs it: name, size of the file system, folders.
+    fn furnish(
         &self,
         cx: &Cx,
         record: &mut MachineRecord,
         session: &mut Session,
         steps: &mut Vec<Step>,
     ) -> Result<(), Failure> {
-        let Some(hostname) = self.spec.hostname.as_ref().filter(|name| record.hostname.as_ref() != Some(name)) else {
-            return Ok(());
-        };
-        timed(cx, steps, "hostname", || Ok(setup::set_hostname(session, cx, hostname)?))?;
-        record.hostname = Some(hostname.clone());
-        Ok(self.dir.write(record)?)
-    }
-
-    fn grow(
-        &self,
-        cx: &Cx,
-        record: &mut MachineRecord,
-        session: &mut Session,
-        steps: &mut Vec<Step>,
-    ) -> Result<(), Failure> {
-        let Some(size) = self.spec.disk.filter(|size| record.grown_to.is_none_or(|grown| grown < *size)) else {
-            return Ok(());
-        };
-        let grown = timed(cx, steps, "grow", || match setup::grow_root(session, cx) {
-            Ok(_) => Ok(true),
-            // A machine with a large disk and a small file system is of use; the next start tries again.
-            Err(error @ (guest::Error::Step { .. } | guest::Error::ToolsMissing { .. })) => {
-                let why = Failure::from(error);
-                let hint = why.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-                cx.warn(format!("the disk has grown, the file system on it has not: {}{hint}", why.chain()));
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        })?;
-        if grown {
-            record.grown_to = Some(size);
+        if let Some(hostname) = self.spec.hostname.as_ref().filter(|name| record.hostname.as_ref() != Some(name)) {
+            timed(cx, steps, "hostname", || Ok(setup::set_hostname(session, cx, hostname)?))?;
+            record.hostname = Some(hostname.clone());
             self.dir.write(record)?;
+        }
+        let larger = self.spec.disk.filter(|size| record.grown_to.is_none_or(|grown| grown < *size));
+        if larger.is_some() && timed(cx, steps, "grow", || grow(cx, session))? {
+            record.grown_to = larger;
+            self.dir.write(record)?;
+        }
+        if !self.spec.synced_folders.is_empty() {
+            timed(cx, steps, "folders", || sync(cx, self.fleet, record, session, self.spec))?;
         }
         Ok(())
     }
@@ -188,6 +165,21 @@ impl provision::Helper<Session> for Host<'_> {
         let time = Duration::from_secs(self.spec.boot_timeout + self.record.graceful_halt_timeout);
         *session = setup::reboot(session, cx, &login, &mut || outside.look(), time)?;
         Ok(())
+    }
+}
+
+/// Lets the root file system have the whole disk; whether it does. A machine with a large disk and a small file system is of
+/// use, and the next start tries again.
+fn grow(cx: &Cx, session: &mut Session) -> Result<bool, Failure> {
+    match setup::grow_root(session, cx) {
+        Ok(_) => Ok(true),
+        Err(error @ (guest::Error::Step { .. } | guest::Error::ToolsMissing { .. })) => {
+            let why = Failure::from(error);
+            let hint = why.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            cx.warn(format!("the disk has grown, the file system on it has not: {}{hint}", why.chain()));
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,7 +1,5 @@
 //! The machine that a box or a machine file asks for: buses, network cards, firmware.
 
-use std::process::Command;
-
 use crate::world::World;
 
 /// Each boots through BIOS and GRUB from its disk. Which of disk and seed becomes `sda` is a matter of chance. SATA and e1000
@@ -25,28 +23,4 @@ fn a_guest_starts_from_other_buses_and_talks_through_other_cards() {
         world.run(&["destroy", "-f"]).ok();
         world.assert_nothing_left();
     }
-}
-
-#[test]
-fn firmware_that_is_not_installed_is_named_with_what_installs_it() {
-    let world = World::empty();
-    world.add_empty_box();
-    world.machine_file("box = \"empty\"\nfirmware = \"uefi\"\nboot_timeout = 1\nmemory = 256\n");
-    // Descriptors that hide those of the host.
-    let hidden = world.folder("config").join("qemu/firmware");
-    std::fs::create_dir_all(&hidden).unwrap();
-    for folder in ["/usr/share/qemu/firmware", "/etc/qemu/firmware"] {
-        for entry in std::fs::read_dir(folder).into_iter().flatten() {
-            std::fs::write(hidden.join(entry.unwrap().file_name()), "").unwrap();
-        }
-    }
-    let run = |mut command: Command| {
-        crate::world::Ran::of(
-            &command.env("XDG_CONFIG_HOME", hidden.parent().unwrap().parent().unwrap()).output().unwrap(),
-        )
-    };
-    run(world.command(&["up"])).fails(8, &["UEFI firmware", "install"]);
-    run(world.command(&["doctor"])).says(&["no UEFI firmware"]);
-    world.run(&["destroy", "-f"]).ok();
-    world.assert_nothing_left();
 }

@@ -16,16 +16,11 @@ fn the_tour() {
     world.run(&["ssh", "-c", "true"]).fails(7, &["not created", "vbox-rs up"]);
 
     fs::write(world.project.join("hello.txt"), "from the host\n").unwrap();
-    let file = world.project.join("Vagrantfile");
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(
-        &file,
-        format!(
-            "{text}\nhostname = \"tour\"\n[[forwarded_port]]\nguest = 8000\n[[provision]]\nname = \"first\"\ntype = \
+    let text = fs::read_to_string(world.project.join("Vagrantfile")).unwrap();
+    world.machine_file(&format!(
+        "{text}\nhostname = \"tour\"\n[[forwarded_port]]\nguest = 8000\n[[provision]]\nname = \"first\"\ntype = \
              \"shell\"\ninline = \"echo provisioned $(id -un); echo run >> /var/tmp/runs\"\n"
-        ),
-    )
-    .unwrap();
+    ));
     world.run(&["up"]).ok().says(&["provisioned root", "boot", "start"]);
     assert_eq!(world.state("default"), "running");
 

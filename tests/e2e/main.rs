@@ -4,24 +4,21 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a panic is how a test fails")]
 
-mod bad_input;
 mod cloud;
-mod faults;
 mod guest;
 mod hardware;
+mod killed;
 mod lifecycle;
 mod origins;
 mod outside;
 mod package;
-mod projects;
+mod publisher;
 mod readme;
-mod records;
 mod several;
-mod together;
 mod world;
 
-#[path = "../support/mounts.rs"]
-mod mounts;
+#[path = "../support/dice.rs"]
+mod dice;
 
 #[path = "../support/fault_server.rs"]
 #[expect(dead_code, reason = "what misbehaves is for tests without machines")]

@@ -22,7 +22,7 @@ fn the_tour() {
     lab.run(&["box", "add", &tiny, "--name", "tiny"]).ok();
     // A box that VirtualBox exported brings its hardware. Its disk is read-only: what is changed in it goes with a halt.
     lab.world.machine_file(
-        "provider = \"virtualbox\"\nbox = \"tiny\"\nmemory = 128\ncpus = 1\n[ssh]\ninsert_key = false\n[[synced_folder]]\nguest = \
+        "box = \"tiny\"\nmemory = 128\ncpus = 1\n[ssh]\ninsert_key = false\n[[synced_folder]]\nguest = \
          \"/vagrant\"\ndisabled = true\n[[forwarded_port]]\nguest = 80\nhost = 2286\n[[provision]]\ntype = \"shell\"\ninline = \
          \"echo provisioned\"\n",
     );

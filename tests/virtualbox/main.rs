@@ -17,9 +17,12 @@ mod life;
 mod machine;
 mod world;
 
-#[path = "../e2e/world.rs"]
-#[expect(dead_code, clippy::expect_used, reason = "a part of it is for tests with QEMU")]
+#[path = "../machines/world.rs"]
+#[expect(dead_code, clippy::expect_used, reason = "a part of it is for tests of any provider")]
 mod outer;
+
+#[path = "../support/dice.rs"]
+mod dice;
 
 #[path = "../support/mounts.rs"]
 mod mounts;

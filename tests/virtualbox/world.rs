@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::outer::{Ran, World};
 
-/// Seconds until `up` gives up on a guest in which nothing answers.
-const HEAD: &str = "provider = \"virtualbox\"\nboot_timeout = 1\nmemory = 32\ncpus = 1\n";
+/// The beginning of every machine file: nothing answers in these machines, and they need little.
+const HEAD: &str = "boot_timeout = 1\nmemory = 32\ncpus = 1\n";
 
 /// A user's world in which machines are VirtualBox's.
 pub struct Lab {
@@ -25,7 +25,7 @@ impl Lab {
             println!("skipped: VBOX_RS_TEST_VIRTUALBOX names no VirtualBox (scripts/virtualbox/setup.sh DIR gets one)");
             return None;
         };
-        let world = World::empty();
+        let world = World::on("virtualbox");
         let socket = format!("vbox-rs-{}", world.project.parent().unwrap().file_name().unwrap().to_str().unwrap());
         let lab = Self { world, tool, socket };
         fs::create_dir_all(lab.bin()).unwrap();
@@ -232,7 +232,7 @@ impl Lab {
     pub fn kill(&self, name: &str) {
         for pid in self.processes(name) {
             if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-                drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
         }
         self.eventually("processes are gone", || self.processes(name).is_empty());
@@ -282,7 +282,6 @@ pub struct Medium {
     pub uuid: String,
     /// `base`, or the UUID of the medium that it rests on.
     pub parent: String,
-    pub state: String,
     pub location: PathBuf,
     /// As VirtualBox writes it: `64 MBytes`.
     pub capacity: String,
@@ -297,7 +296,6 @@ impl Medium {
         Self {
             uuid: field("UUID"),
             parent: field("Parent UUID"),
-            state: field("State"),
             location: field("Location").into(),
             capacity: field("Capacity"),
         }

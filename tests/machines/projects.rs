@@ -7,18 +7,9 @@ use std::process::Command;
 
 use crate::world::World;
 
-const FILE: &str = "box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n";
-
-fn world(more: &str) -> World {
-    let world = World::empty();
-    world.add_empty_box();
-    world.machine_file(&format!("{FILE}{more}"));
-    world
-}
-
 #[test]
 fn a_damaged_record_is_listed_as_such_and_hides_no_other_machine() {
-    let world = world("[machines.web]\n[machines.db]\n[machines.new]\nautostart = false\n");
+    let world = World::silent("[machines.web]\n[machines.db]\n[machines.new]\nautostart = false\n");
     world.run(&["up"]).fails(10, &[]);
     let record = world.home().join("machines").join(world.id("web")).join("machine.json");
     let good = fs::read_to_string(&record).unwrap();
@@ -48,7 +39,7 @@ fn a_damaged_record_is_listed_as_such_and_hides_no_other_machine() {
 
 #[test]
 fn a_broken_machine_file_keeps_nobody_from_looking_and_stopping() {
-    let world = world("[machines.web]\n[machines.db]\n");
+    let world = World::silent("[machines.web]\n[machines.db]\n");
     world.run(&["up"]).fails(10, &[]);
     let id = world.id("web");
     world.machine_file("box = 1\n");
@@ -97,7 +88,7 @@ fn project_state(world: &World) -> (String, String) {
 
 #[test]
 fn where_a_project_went_is_told_as_far_as_it_can_be_known() {
-    let world = world("");
+    let world = World::silent("");
     let around = world.folder("around");
     let (was, now) = (around.join("was"), around.join("now"));
     fs::create_dir(&was).unwrap();
@@ -138,7 +129,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_copy_of_a_project_gets_its_machine_only_when_its_user_says_so() {
-    let world = world("");
+    let world = World::silent("");
     world.run(&["up"]).fails(10, &[]);
     let id = world.id("default");
     let copied = world.project.with_file_name("copied");

@@ -7,15 +7,11 @@ use std::time::SystemTime;
 
 use crate::world::World;
 
-const FILE: &str = "box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n";
-
 /// `web` needs `app`, `app` needs `db`, `free` needs nobody; all run, though a first `up` counts them as failed.
 fn chain() -> World {
-    let world = World::empty();
-    world.add_empty_box();
-    world.machine_file(&format!(
-        "{FILE}[machines.db]\n[machines.app]\ndepends_on = [\"db\"]\n[machines.web]\ndepends_on = [\"app\"]\n[machines.free]\n"
-    ));
+    let world = World::silent(
+        "[machines.db]\n[machines.app]\ndepends_on = [\"db\"]\n[machines.web]\ndepends_on = [\"app\"]\n[machines.free]\n",
+    );
     for name in ["db", "app", "web", "free"] {
         world.run(&["up", name]).fails(10, &[]);
     }

@@ -1,37 +1,13 @@
-//! Bad input and hosts that lack something, where it takes a machine that starts for real: what a user is told, the exit
-//! code, and that nothing is lost. The rest is in `tests/bad_input.rs`.
+//! Hosts that lack something, where it takes a machine that starts for real: what a user is told, the exit code, and that
+//! nothing is lost. What takes none is in `tests/bad_input.rs`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::mounts::Mount;
-use crate::world::{Ran, World};
-
-/// A project whose machine starts for real and on which nothing ever answers.
-fn empty_machine(more: &str) -> World {
-    let world = World::empty();
-    world.add_empty_box();
-    world.machine_file(&format!("box = \"empty\"\nboot_timeout = 2\nmemory = 128\n{more}"));
-    world
-}
-
-#[test]
-fn a_port_in_use_is_refused_and_the_process_that_has_it_is_named() {
-    let stranger = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = stranger.local_addr().unwrap().port();
-    let world = empty_machine(&format!("[[forwarded_port]]\nguest = 80\nhost = {port}\n"));
-    let me = std::process::id().to_string();
-    world.run(&["up"]).fails(14, &[&port.to_string(), "e2e", &me, "auto_correct"]);
-    assert_eq!(world.processes(), [0; 0]);
-    drop(stranger);
-    world.run(&["up"]).fails(10, &[]);
-    assert_eq!(world.state("default"), "running", "the same machine goes on");
-    world.run(&["destroy", "-f"]).ok();
-    world.assert_nothing_left();
-}
+use crate::world::{Ran, SILENT, World};
 
 /// Runs a command where `/dev` has no `kvm`, or (`paravirtual`) one that opens, on a processor that shows no
 /// virtualisation. `None`, and a printed reason, where a test may not do that.
@@ -65,7 +41,7 @@ fn on_another_host(world: &World, paravirtual: bool, args: &[&str]) -> Option<Ra
 
 #[test]
 fn without_dev_kvm_auto_goes_on_in_software_and_kvm_is_refused() {
-    let world = empty_machine("");
+    let world = World::silent("");
     let Some(ran) = on_another_host(&world, false, &["up"]) else { return };
     ran.fails(10, &["it runs in software (TCG)", "vbox-rs doctor", "no ssh server answered"]);
     world.run(&["destroy", "-f"]).ok();
@@ -77,7 +53,7 @@ fn without_dev_kvm_auto_goes_on_in_software_and_kvm_is_refused() {
 
 #[test]
 fn a_paravirtual_kvm_is_not_taken_by_itself_and_warned_of_when_asked_for() {
-    let world = empty_machine("");
+    let world = World::silent("");
     let Some(ran) = on_another_host(&world, true, &["up"]) else { return };
     let lines = ran.fails(10, &["no ssh server answered"]).stderr;
     let lines: Vec<_> = lines.lines().filter(|line| line.contains("KVM")).collect();
@@ -108,7 +84,7 @@ fn a_full_disk_stops_up_anywhere_and_destroy_still_makes_room() {
     let world = World::empty();
     let Some(_mount) = Mount::new(&world.home(), "size=1m") else { return };
     world.add_empty_box();
-    world.machine_file("box = \"empty\"\nboot_timeout = 2\nmemory = 128\n");
+    world.machine_file(SILENT);
     let mut came_up = 0;
     for free in [0, 4, 12, 24, 40, 80, 160, 200, 210, 220, 230, 240, 260].map(|kib| kib << 10) {
         let filler = fill(&world, free);
@@ -147,9 +123,7 @@ fn a_machine_on_a_full_disk_can_be_stopped_and_what_was_not_recorded_is_told() {
     world.add_empty_box();
     // A record that needs more room than what the end of a process gives back.
     let long = "x".repeat(40_000);
-    world.machine_file(&format!(
-        "box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n[ssh]\nextra_args = [\"{long}\"]\n"
-    ));
+    world.machine_file(&format!("{SILENT}[ssh]\nextra_args = [\"{long}\"]\n"));
     for args in [&["halt"][..], &["halt", "-f"]] {
         world.run(&["up"]).fails(10, &[]);
         let id = world.id("default");
@@ -212,55 +186,21 @@ fn a_guest_that_fills_the_disk_is_paused_told_at_once_and_goes_on_with_room() {
 }
 
 #[test]
-fn a_guest_without_sshd_is_told_from_one_that_does_not_boot() {
-    let world = World::with_demo();
-    let manifests = world.home().join("boxes/manifests/demo");
-    let version = fs::read_dir(manifests).unwrap().next().unwrap().unwrap().path();
-    let manifest = fs::read_dir(version).unwrap().next().unwrap().unwrap().path();
-    let text = fs::read_to_string(&manifest).unwrap();
-    // Anew: the file is shared with other tests' libraries.
-    fs::remove_file(&manifest).unwrap();
-    fs::write(
-        &manifest,
-        text.replace("no_timer_check", "no_timer_check systemd.mask=ssh.service systemd.mask=ssh.socket"),
-    )
-    .unwrap();
-    world.machine_file("box = \"demo\"\nboot_timeout = 60\n");
-    let ran = world.run(&["up"]);
-    println!("{}", ran.stderr);
-    ran.fails(
-        10,
-        &["no ssh server answered", "within 60 s", "vbox-rs console", "the end of the guest's console", "login:"],
-    );
-    assert_eq!(world.state("default"), "running");
-    world.run(&["destroy", "-f"]).ok();
-    world.assert_nothing_left();
-}
-
-#[test]
-fn a_record_that_is_damaged_or_newer_stops_every_command_and_stays() {
-    let world = empty_machine("");
-    world.run(&["up"]).fails(10, &[]);
-    let id = world.id("default");
-    let folder = world.home().join("machines").join(id);
-    // Without `qemu.json` a machine can still be destroyed, because its process carries its id; without `machine.json`
-    // nobody knows what belongs to it.
-    for (name, processes, commands) in [("machine.json", 1, 4), ("qemu.json", 0, 3)] {
-        let record = folder.join(name);
-        let good = fs::read_to_string(&record).unwrap();
-        for (bad, words) in [("{\"format\": 1, \"id", "damaged"), ("{\"format\": 99}", "format 99")] {
-            fs::write(&record, bad).unwrap();
-            for args in [&["up"][..], &["reload"], &["suspend"], &["destroy", "-f"]].iter().take(commands) {
-                println!("{args:?} with {name} {bad}");
-                world.run(args).fails(15, &[words, name]);
-                assert_eq!(fs::read_to_string(&record).unwrap(), bad);
-            }
-            assert_eq!(world.processes().len(), processes, "nothing was ended on a guess");
+fn firmware_that_is_not_installed_is_named_with_what_installs_it() {
+    let world = World::silent("firmware = \"uefi\"\n");
+    // Descriptors that hide those of the host.
+    let hidden = world.folder("config").join("qemu/firmware");
+    fs::create_dir_all(&hidden).unwrap();
+    for folder in ["/usr/share/qemu/firmware", "/etc/qemu/firmware"] {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            fs::write(hidden.join(entry.unwrap().file_name()), "").unwrap();
         }
-        fs::write(&record, good).unwrap();
-        world.run(&["halt", "-f"]).ok();
     }
-    fs::write(folder.join("qemu.json"), "{").unwrap();
+    let run = |mut command: Command| {
+        Ran::of(&command.env("XDG_CONFIG_HOME", hidden.parent().unwrap().parent().unwrap()).output().unwrap())
+    };
+    run(world.command(&["up"])).fails(8, &["UEFI firmware", "install"]);
+    run(world.command(&["doctor"])).says(&["no UEFI firmware"]);
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();
 }

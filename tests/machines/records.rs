@@ -5,16 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::world::World;
-
-const FILE: &str = "box = \"empty\"\nboot_timeout = 1\ngraceful_halt_timeout = 1\nmemory = 128\n";
-
-fn world() -> World {
-    let world = World::empty();
-    world.add_empty_box();
-    world.machine_file(FILE);
-    world
-}
+use crate::world::{SILENT, World};
 
 /// Changes the machine's record as a command that is killed leaves it.
 fn edit(world: &World, id: &str, key: &str, value: Value) {
@@ -26,7 +17,7 @@ fn edit(world: &World, id: &str, key: &str, value: Value) {
 
 #[test]
 fn commands_that_were_cut_short_are_ended_by_the_next_up() {
-    let world = world();
+    let world = World::silent("");
     world.run(&["up"]).fails(10, &[]);
     let id = world.id("default");
     edit(&world, &id, "intent", json!("halt"));
@@ -48,9 +39,9 @@ fn commands_that_were_cut_short_are_ended_by_the_next_up() {
 
 #[test]
 fn what_changed_in_the_machine_file_is_told_and_applied_by_reload() {
-    let world = world();
+    let world = World::silent("");
     world.run(&["up"]).fails(10, &[]);
-    world.machine_file(&format!("{FILE}cpus = 1\n[[forwarded_port]]\nguest = 80\n"));
+    world.machine_file(&format!("{SILENT}cpus = 1\n[[forwarded_port]]\nguest = 80\n"));
     world.run(&["up"]).fails(10, &["cpus, forwarded_port", "vbox-rs reload"]);
     world.run(&["reload", "-f"]).fails(10, &[]);
     let again = world.run(&["up"]).fails(10, &[]);
@@ -70,13 +61,13 @@ fn what_changed_in_the_machine_file_is_told_and_applied_by_reload() {
 
 #[test]
 fn machines_that_the_file_no_longer_names_are_shown_and_can_be_ended() {
-    let world = world();
-    world.machine_file(&format!("{FILE}[machines.web]\n[machines.later]\nautostart = false\n"));
+    let world = World::silent("");
+    world.machine_file(&format!("{SILENT}[machines.web]\n[machines.later]\nautostart = false\n"));
     world.run(&["up"]).fails(10, &[]);
     let id = world.id("web");
     // One that was never made is nothing to complain of.
     world.run(&["halt", "-f"]).ok();
-    world.machine_file(&format!("{FILE}[machines.www]\n"));
+    world.machine_file(&format!("{SILENT}[machines.www]\n"));
     let status = world.run(&["status"]).ok().stdout;
     assert!(status.contains("www") && status.contains("web") && status.contains("does not name it"), "{status}");
     world.run(&["up", "web"]).fails(3, &["does not name it", &id[..8]]);
@@ -87,14 +78,14 @@ fn machines_that_the_file_no_longer_names_are_shown_and_can_be_ended() {
     assert_eq!(world.id("www"), id);
     let all = world.run(&["status", "--json"]).ok().json();
     assert_eq!(all["machines"].as_array().unwrap().len(), 1, "{all}");
-    world.machine_file(FILE);
+    world.machine_file(SILENT);
     world.run(&["destroy", "-f", "www"]).ok();
     world.assert_nothing_left();
 }
 
 #[test]
 fn a_machine_whose_damaged_record_was_moved_away_is_destroyed_with_its_process() {
-    let world = world();
+    let world = World::silent("");
     world.run(&["up"]).fails(10, &[]);
     let record = world.home().join("machines").join(world.id("default")).join("machine.json");
     fs::rename(&record, record.with_extension("away")).unwrap();
@@ -105,7 +96,7 @@ fn a_machine_whose_damaged_record_was_moved_away_is_destroyed_with_its_process()
 
 #[test]
 fn a_project_is_the_same_by_another_path_and_where_it_moved() {
-    let world = world();
+    let world = World::silent("");
     world.run(&["up"]).fails(10, &[]);
     let id = world.id("default");
     let link = world.project.with_file_name("link");
@@ -141,4 +132,35 @@ fn a_provisioner_that_no_machine_has_is_refused_before_anything_is_made() {
     assert!(!world.project.join(".vbox-rs").exists());
     // The other machine is not to blame for lacking it; what fails is the box.
     world.run(&["up", "--provision-with", "app"]).fails(4, &["empty"]);
+}
+
+#[test]
+fn a_record_that_is_damaged_or_newer_stops_every_command_and_stays() {
+    let world = World::silent("");
+    world.run(&["up"]).fails(10, &[]);
+    let id = world.id("default");
+    let folder = world.home().join("machines").join(id);
+    // Without `qemu.json` a machine can still be destroyed, because its process carries its id; without `machine.json`
+    // nobody knows what belongs to it.
+    for (name, processes, commands) in [("machine.json", 1, 4), ("qemu.json", 0, 3)] {
+        let record = folder.join(name);
+        let good = fs::read_to_string(&record).unwrap();
+        for (bad, words) in [("{\"format\": 1, \"id", "damaged"), ("{\"format\": 99}", "format 99")] {
+            fs::write(&record, bad).unwrap();
+            for args in [&["up"][..], &["reload"], &["suspend"], &["destroy", "-f"]].iter().take(commands) {
+                println!("{args:?} with {name} {bad}");
+                world.run(args).fails(15, &[words, name]);
+                assert_eq!(fs::read_to_string(&record).unwrap(), bad);
+            }
+            if name == "machine.json" {
+                world.run(&["global-status"]).ok().says(&["damaged"]);
+            }
+            assert_eq!(world.processes().len(), processes, "nothing was ended on a guess");
+        }
+        fs::write(&record, good).unwrap();
+        world.run(&["halt", "-f"]).ok();
+    }
+    fs::write(folder.join("qemu.json"), "{").unwrap();
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
 }

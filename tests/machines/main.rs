@@ -1,0 +1,20 @@
+//! Machines whose disks are all but empty: hypervisors start for real, nothing boots. It takes no box, next to no processor,
+//! and time only because somebody waits for what never answers.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a panic is how a test fails")]
+
+mod hosts;
+mod killed;
+mod lifecycle;
+mod package;
+mod ports;
+mod projects;
+mod records;
+mod together;
+mod world;
+
+#[path = "../support/dice.rs"]
+mod dice;
+
+#[path = "../support/mounts.rs"]
+mod mounts;

@@ -1,0 +1,64 @@
+//! A provider as the suite meets it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use vbox_rs::config::spec::{Accel, ProviderKind};
+use vbox_rs::provider::{PlannedDisk, VmPlan};
+use vbox_rs::store::MachineId;
+
+/// What a provider needs around it for one test (a daemon of its own, a home of its tool), which ends with the value, and
+/// what only it can tell.
+pub trait Host {
+    /// `Err` says why there is none on this computer.
+    fn ready() -> Result<Self, String>
+    where
+        Self: Sized;
+
+    fn kind(&self) -> ProviderKind;
+
+    /// Lets `plan` work wherever tests run.
+    fn adjust(&self, plan: &mut VmPlan);
+
+    /// What a machine's disk rests on: this raw image, or a file made of it in a format that the provider takes.
+    fn backing(&self, raw: PathBuf) -> PlannedDisk {
+        PlannedDisk { backing: raw, backing_format: "raw".into(), size: None }
+    }
+
+    /// The processes of a machine's hypervisor: those that carry its id, zombies not counted.
+    fn processes(&self, id: MachineId) -> Vec<u32> {
+        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        let arguments = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        pids.filter(|pid| arguments(pid).contains(&id.uuid())).collect()
+    }
+
+    /// What a daemon or a tool still knows of a machine that is destroyed.
+    fn remembered(&self, _id: MachineId) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Runs one test of the suite, or prints why it is skipped.
+pub fn with<H: Host>(test: fn(&dyn Host)) {
+    match H::ready() {
+        Ok(host) => test(&host),
+        Err(why) => println!("skipped: {why}"),
+    }
+}
+
+/// Needs nothing around it. Without QEMU its tests fail.
+pub struct Qemu;
+
+impl Host for Qemu {
+    fn ready() -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Qemu
+    }
+
+    fn adjust(&self, plan: &mut VmPlan) {
+        plan.qemu.accel = Accel::Tcg;
+    }
+}

@@ -1,0 +1,92 @@
+//! Start, pause, stop, destroy; console and kernel.
+
+use std::fs;
+use std::io::Read;
+use std::time::Duration;
+
+use vbox_rs::error::{Exit, Explain};
+use vbox_rs::progress::Cx;
+use vbox_rs::provider::{Boot, Level, VmState, provider};
+
+use crate::host::Host;
+use crate::world::{FIRST, TestVm};
+
+pub fn a_machine_lives_and_dies_in_order(host: &dyn Host) {
+    let mut test = TestVm::new(host);
+    assert_eq!(test.state(), VmState::Absent);
+    let plan = test.plan();
+    test.create(&plan);
+    assert_eq!(test.state(), VmState::Off);
+    test.start(&plan);
+    assert_eq!(test.state(), VmState::Running);
+    let error = test.vm.start(&Cx::silent(), &plan, &[]).unwrap_err();
+    assert_eq!(error.exit(), Exit::MachineState, "{error}");
+    test.vm.pause().unwrap();
+    assert_eq!(test.state(), VmState::Paused { why: "paused".into() });
+    test.vm.unpause().unwrap();
+    assert_eq!(test.state(), VmState::Running);
+    test.vm.press_power_button().unwrap();
+    assert!(!test.vm.wait_until_ended(&Cx::silent(), Duration::from_millis(20)).unwrap());
+    test.vm.kill().unwrap();
+    assert_eq!(test.state(), VmState::Off);
+    test.vm.kill().unwrap();
+    assert_eq!(test.vm.pause().unwrap_err().exit(), Exit::MachineState);
+    test.start(&plan);
+    assert_eq!(test.state(), VmState::Running);
+    test.vm.destroy(&Cx::silent()).unwrap();
+    assert_eq!(test.state(), VmState::Absent);
+    test.assert_gone(test.id);
+}
+
+pub fn what_the_guest_says_is_heard_on_the_console_and_in_its_log(host: &dyn Host) {
+    let mut test = TestVm::new(host);
+    test.up();
+    let mut console = test.vm.console().unwrap();
+    console.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut heard = [0; 16];
+    console.read_exact(&mut heard).unwrap();
+    test.hears(FIRST, 1);
+    test.vm.kill().unwrap();
+    let plan = test.plan();
+    test.start(&plan);
+    // The log goes on.
+    test.hears(FIRST, 2);
+}
+
+pub fn a_kernel_is_started_directly_beside_a_seed(host: &dyn Host) {
+    let mut test = TestVm::new(host);
+    let mut plan = test.plan();
+    let folder = test.folder().to_owned();
+    plan.boot = Boot::Kernel {
+        kernel: folder.join("vmlinuz"),
+        initrd: Some(folder.join("initrd,img")),
+        cmdline: "root=/dev/vda1 console=ttyS0,115200".into(),
+    };
+    plan.seed = Some(folder.join("seed,img"));
+    test.create(&plan);
+    let error = test.vm.start(&Cx::silent(), &plan, &[]).unwrap_err();
+    if provider(host.kind()).unwrap().check(&plan).iter().any(|finding| finding.level == Level::Bad) {
+        assert!(error.to_string().starts_with("the machine cannot be started as planned"), "{error}");
+        return;
+    }
+    assert!(error.to_string().starts_with("the box's kernel"), "{error}");
+    // As much of a bzImage as QEMU looks at: the header's magic, version and highest address of an initrd
+    // (Documentation/arch/x86/boot.rst).
+    let mut kernel = vec![0; 8192];
+    kernel[0x1f1] = 4;
+    kernel[0x202..0x208].copy_from_slice(b"HdrS\x0c\x02");
+    kernel[0x22c..0x230].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
+    fs::write(folder.join("vmlinuz"), kernel).unwrap();
+    fs::write(folder.join("initrd,img"), [0; 512]).unwrap();
+    fs::write(folder.join("seed,img"), [0; 4096]).unwrap();
+    test.start(&plan);
+    assert!(test.state().has_process());
+}
+
+pub fn a_home_with_a_long_path_works(host: &dyn Host) {
+    let mut test = TestVm::below(host, &"long".repeat(40));
+    assert!(test.dir().as_os_str().len() > 200);
+    test.up();
+    assert_eq!(test.state(), VmState::Running);
+    test.vm.console().unwrap();
+}

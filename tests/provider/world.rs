@@ -1,0 +1,234 @@
+//! A machine of its own for each test.
+
+use std::fs;
+use std::net::{IpAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use vbox_rs::config::spec::{Protocol, ProviderKind, QemuOptions, VirtualboxOptions};
+use vbox_rs::progress::Cx;
+use vbox_rs::provider::{Boot, Devices, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
+use vbox_rs::store::{Dirs, MachineId};
+
+use crate::host::Host;
+
+/// A machine of its own directory that is destroyed at the end, also when the test fails.
+pub struct TestVm<'a> {
+    root: tempfile::TempDir,
+    host: &'a dyn Host,
+    pub dirs: Dirs,
+    pub id: MachineId,
+    pub disk: PlannedDisk,
+    pub vm: Box<dyn Vm>,
+}
+
+impl<'a> TestVm<'a> {
+    pub fn new(host: &'a dyn Host) -> Self {
+        Self::below(host, "")
+    }
+
+    /// With its home in this folder of its own.
+    pub fn below(host: &'a dyn Host, folder: &str) -> Self {
+        Self::with_disk(host, folder, &COUNTER)
+    }
+
+    /// With these bytes at the start of its disk.
+    pub fn with_disk(host: &'a dyn Host, folder: &str, sector: &[u8]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = Dirs::below(&root.path().join(folder));
+        let raw = root.path().join("image.raw");
+        fs::write(&raw, sector).unwrap();
+        fs::File::options().write(true).open(&raw).unwrap().set_len(1 << 20).unwrap();
+        let (id, disk) = (MachineId::random().unwrap(), host.backing(raw));
+        let vm = open(host.kind(), &dirs, id);
+        Self { root, host, dirs, id, disk, vm }
+    }
+
+    /// Another machine of the same home and on the same image, for the time of a test that has this one.
+    pub fn neighbour(&self) -> (MachineId, Box<dyn Vm>) {
+        let id = MachineId::random().unwrap();
+        (id, open(self.host.kind(), &self.dirs, id))
+    }
+
+    pub fn plan(&self) -> VmPlan {
+        let mut plan = VmPlan {
+            name: "test,x/default".into(),
+            cpus: 1,
+            memory: 32,
+            disks: vec![self.disk.clone()],
+            boot: Boot::Disk,
+            devices: Devices::default(),
+            seed: None,
+            seed_writable: false,
+            tethered: false,
+            forwards: Vec::new(),
+            qemu: QemuOptions::default(),
+            virtualbox: VirtualboxOptions::default(),
+        };
+        self.host.adjust(&mut plan);
+        plan
+    }
+
+    /// A folder of the test's own.
+    pub fn folder(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The machine's own folder.
+    pub fn dir(&self) -> PathBuf {
+        self.dirs.machine(self.id)
+    }
+
+    pub fn create(&mut self, plan: &VmPlan) {
+        self.vm.create(&Cx::silent(), plan).unwrap();
+    }
+
+    pub fn start(&mut self, plan: &VmPlan) {
+        self.vm.start(&Cx::silent(), plan, &[]).unwrap();
+    }
+
+    pub fn up(&mut self) {
+        let plan = self.plan();
+        self.create(&plan);
+        self.start(&plan);
+    }
+
+    pub fn state(&mut self) -> VmState {
+        // Another `vbox-rs`, later: it knows nothing but the files.
+        self.vm = open(self.host.kind(), &self.dirs, self.id);
+        self.vm.state().unwrap()
+    }
+
+    /// The state once a process that was just started or just restored has got over it.
+    pub fn settled(&mut self) -> VmState {
+        let mut state = self.state();
+        for _ in 0..20 {
+            if !matches!(state, VmState::Unresponsive { .. }) {
+                break;
+            }
+            state = self.state();
+        }
+        state
+    }
+
+    pub fn processes(&self) -> Vec<u32> {
+        self.host.processes(self.id)
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let processes = self.processes();
+        assert!(!processes.is_empty(), "it has no process");
+        for pid in processes {
+            assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+        }
+    }
+
+    pub fn ended(&mut self) {
+        assert!(self.vm.wait_until_ended(&Cx::silent(), Duration::from_secs(20)).unwrap());
+    }
+
+    /// What the guest has said so far.
+    pub fn said(&self) -> String {
+        let log = fs::read(self.vm.console_log()).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
+    /// Waits until the guest has said this so many times.
+    pub fn hears(&self, words: &str, times: usize) {
+        eventually(words, || self.said().matches(words).count() >= times);
+    }
+
+    /// Nothing is left of a machine that is destroyed.
+    pub fn assert_gone(&self, id: MachineId) {
+        assert_eq!(names(&self.dirs.machine(id)), [""; 0], "left over");
+        assert_eq!(self.host.processes(id), [0; 0]);
+        assert_eq!(self.host.remembered(id), [""; 0]);
+    }
+}
+
+impl Drop for TestVm<'_> {
+    fn drop(&mut self) {
+        let result = self.vm.destroy(&Cx::silent());
+        if !std::thread::panicking() {
+            result.unwrap();
+            self.assert_gone(self.id);
+        }
+    }
+}
+
+/// A boot sector that counts the timer's ticks on the serial console, from `aaab` on: `a` is 0, `p` is 15.
+///
+/// ```text
+///         xor bx, bx
+///         sti
+/// again:  hlt
+///         inc bx
+///         mov cx, 4
+/// digit:  rol bx, 4
+///         mov al, bl
+///         and al, 15
+///         add al, 'a'
+///         call put
+///         loop digit
+///         mov al, 10
+///         call put
+///         jmp again
+/// put:    mov ah, al
+///         mov dx, 0x3fd
+/// full:   in al, dx
+///         test al, 0x20
+///         jz full
+///         mov dx, 0x3f8
+///         mov al, ah
+///         out dx, al
+///         ret
+/// ```
+const COUNTER: [u8; 512] = {
+    let code = [
+        0x31, 0xdb, 0xfb, 0xf4, 0x43, 0xb9, 0x04, 0x00, 0xc1, 0xc3, 0x04, 0x88, 0xd8, 0x24, 0x0f, 0x04, 0x61, 0xe8,
+        0x09, 0x00, 0xe2, 0xf2, 0xb0, 0x0a, 0xe8, 0x02, 0x00, 0xeb, 0xe6, 0x88, 0xc4, 0xba, 0xfd, 0x03, 0xec, 0xa8,
+        0x20, 0x74, 0xfb, 0xba, 0xf8, 0x03, 0x88, 0xe0, 0xee, 0xc3,
+    ];
+    let mut sector = [0; 512];
+    let mut i = 0;
+    while i < code.len() {
+        sector[i] = code[i];
+        i += 1;
+    }
+    // The signature that firmware looks for.
+    sector[510] = 0x55;
+    sector[511] = 0xaa;
+    sector
+};
+
+/// What the counter says first, once for each start.
+pub const FIRST: &str = "aaab\n";
+
+pub fn open(kind: ProviderKind, dirs: &Dirs, id: MachineId) -> Box<dyn Vm> {
+    let home = VmHome { id, dir: dirs.machine(id), runtime: dirs.runtime(id) };
+    provider(kind).unwrap().open(home)
+}
+
+pub fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    // What `store` was writing when it was killed goes with the directory, which is not the provider's.
+    names.filter(|name| !name.starts_with(".new-")).collect()
+}
+
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub fn forward(port: u16) -> Forward {
+    Forward { protocol: Protocol::Tcp, host_ip: IpAddr::from([127, 0, 0, 1]), host: port, guest: 22 }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
