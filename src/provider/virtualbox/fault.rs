@@ -86,7 +86,7 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("is being locked or unlocked", Meaning::Locked),
     ("is locked for writing", Meaning::Locked),
     ("The object is not ready", Meaning::Service),
-    ("The object functionality is limited", Meaning::Service),
+    ("The object functionality is limited", Meaning::Inaccessible),
     ("Failed to create the VirtualBox object", Meaning::Service),
     ("Failed to create a session object", Meaning::Service),
     ("NS_ERROR_SOCKET_FAIL", Meaning::Service),
