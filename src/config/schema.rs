@@ -110,7 +110,7 @@ pub struct MachineKeys {
     /// Hardware address of the first network card, for instance `52:54:00:12:34:56`. Default: the box's, else one of the
     /// machine's own.
     pub mac: Option<String>,
-    /// The hypervisor. Default: qemu, the only one that this version has.
+    /// The hypervisor. Default: qemu.
     pub provider: Option<ProviderKind>,
     /// Whether a plain `up` starts the machine. Default: true.
     pub autostart: Option<bool>,

@@ -1,6 +1,7 @@
 //! What the machine file says of hardware, as VirtualBox has it.
 
 use std::fs;
+use std::path::Path;
 
 use crate::world::Lab;
 
@@ -20,13 +21,14 @@ fn hardware_is_what_the_machine_file_says() {
     assert_eq!((told("nic1").as_str(), told("macaddress1").as_str()), ("nat", "080027AABB0C"));
     assert_eq!(told("nictype1"), "82540EM");
     assert!(["PIIX4", "PIIX3", "ICH6"].contains(&told("storagecontrollertype0").to_uppercase().as_str()));
-    // The machine's own disk grew; the base that all share did not.
+    // The machine's own disk grew; the one that others may rest on did not.
     lab.run(&["halt", "-f"]).ok();
-    let own = lab.media().into_iter().find(|medium| medium.parent != "base").unwrap();
-    lab.manage(&["showmediuminfo", "disk", own.location.to_str().unwrap()]);
-    let media = lab.media();
-    let sizes: Vec<_> = media.iter().map(|medium| medium.capacity.as_str()).collect();
-    assert!(sizes.contains(&"8 MBytes") && sizes.contains(&"1 MBytes"), "{media:?}");
+    let library = lab.world.home().join("boxes");
+    let own = lab.media().into_iter().find(|medium| !medium.location.starts_with(&library)).unwrap();
+    let size = |disk: &Path| lab.manage(&["showmediuminfo", "disk", disk.to_str().unwrap()]);
+    assert!(size(&own.location).contains("8 MBytes"), "{}", size(&own.location));
+    let shared: Vec<_> = lab.media().into_iter().filter(|medium| medium.location.starts_with(&library)).collect();
+    assert!(shared.iter().all(|medium| medium.capacity == "1 MBytes"), "{shared:?}");
     lab.destroy();
 }
 

@@ -36,6 +36,11 @@ impl Files {
         self.folder().join(format!("disk{index}.vdi"))
     }
 
+    /// A disk that is being made of another one.
+    pub fn new_disk(&self, index: usize) -> PathBuf {
+        self.folder().join(format!("new{index}.vdi"))
+    }
+
     /// What lets VirtualBox read the seed, which is no disk to it by itself.
     pub fn seed(&self) -> PathBuf {
         self.0.join("seed.vmdk")
@@ -111,19 +116,87 @@ pub fn tail(path: &Path, limit: u64) -> String {
 const VDI_MAGIC: (u64, [u8; 4]) = (64, [0x7f, 0x10, 0xda, 0xbe]);
 const VDI_SIZE: u64 = 0x170;
 
-/// What the guest sees of a VDI image, in bytes; `None` when there is no such file.
-pub fn vdi_size(path: &Path) -> Result<Option<u64>, Error> {
+const VDI_TYPE: u64 = 76;
+
+/// The type of an image that holds only what differs from another.
+const DIFFERENCE: u32 = 4;
+
+/// A VDI image, as its header tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vdi {
+    /// What the guest sees, in bytes.
+    pub size: u64,
+    /// Whether it rests on another one.
+    pub overlay: bool,
+}
+
+/// Reads the header of a VDI image; `None` when there is no such file.
+pub fn vdi(path: &Path) -> Result<Option<Vdi>, Error> {
     let damaged = |why| Error::DiskDamaged { path: path.into(), why };
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(store::Error::io("read", path, e).into()),
     };
-    let (mut magic, mut size) = ([0; 4], [0; 8]);
-    let read = file.read_exact_at(&mut magic, VDI_MAGIC.0).and_then(|()| file.read_exact_at(&mut size, VDI_SIZE));
-    read.map_err(|_| damaged("it is shorter than a VDI header"))?;
+    let (mut magic, mut kind, mut size) = ([0; 4], [0; 4], [0; 8]);
+    let parts: [(&mut [u8], u64); 3] = [(&mut magic, VDI_MAGIC.0), (&mut kind, VDI_TYPE), (&mut size, VDI_SIZE)];
+    for (part, at) in parts {
+        file.read_exact_at(part, at).map_err(|_| damaged("it is shorter than a VDI header"))?;
+    }
     if magic != VDI_MAGIC.1 {
         return Err(damaged("it is not a VDI image"));
     }
-    Ok(Some(u64::from_le_bytes(size)))
+    Ok(Some(Vdi { size: u64::from_le_bytes(size), overlay: u32::from_le_bytes(kind) == DIFFERENCE }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_a_disk_tells_size_and_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk0.vdi");
+        assert_eq!(vdi(&path).unwrap(), None);
+        let mut bytes = vec![0; 512];
+        bytes[64..68].copy_from_slice(&VDI_MAGIC.1);
+        bytes[76] = 4;
+        bytes[0x170..0x178].copy_from_slice(&(5u64 << 30).to_le_bytes());
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(vdi(&path).unwrap(), Some(Vdi { size: 5 << 30, overlay: true }));
+        bytes[76] = 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(!vdi(&path).unwrap().unwrap().overlay);
+        for (bytes, words) in [(&bytes[..100], "shorter"), (&[0; 512], "not a VDI image")] {
+            fs::write(&path, bytes).unwrap();
+            assert!(vdi(&path).unwrap_err().to_string().contains(words));
+        }
+    }
+
+    #[test]
+    fn what_the_guest_said_in_earlier_starts_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        files.keep_console().unwrap();
+        for said in ["one\n", "two\n"] {
+            fs::write(files.console_log(), said).unwrap();
+            files.keep_console().unwrap();
+        }
+        assert!(!files.console_log().exists());
+        assert_eq!(fs::read_to_string(files.old_console_log()).unwrap(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn the_log_is_found_whatever_the_machine_is_called() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        assert_eq!(files.log(), None);
+        let logs = files.folder().join("renamed/Logs");
+        fs::create_dir_all(&logs).unwrap();
+        fs::write(files.disk(0), "").unwrap();
+        fs::write(logs.join("VBox.log"), "x").unwrap();
+        assert_eq!(files.log(), Some(logs.join("VBox.log")));
+        files.remove().unwrap();
+        assert!(!files.exist());
+    }
 }

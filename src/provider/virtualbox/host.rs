@@ -42,7 +42,7 @@ impl Facts {
     fn obstacles(&self) -> Vec<(String, &'static str)> {
         let mut found = Vec::new();
         if !self.driver {
-            let text = "VirtualBox's kernel driver is not there (no /dev/vboxdrv): machines will not start".to_owned();
+            let text = "VirtualBox's kernel driver is not there (no /dev/vboxdrv): machines may not start".to_owned();
             found.push((text, if self.module { "sudo modprobe vboxdrv" } else { DRIVER }));
         }
         if self.kvm_holds {

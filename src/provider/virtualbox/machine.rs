@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Error, VmPlan, VmState};
 use super::fault::Meaning;
-use super::files::{self, Files};
+use super::files::{self, Files, Vdi};
 use super::parse::Info;
 use super::run::Manage;
 use super::{argv, log, seed};
@@ -78,10 +78,12 @@ impl Machine<'_> {
     fn make_disk(&self, cx: &Cx, plan: &VmPlan, index: usize) -> Result<(), Error> {
         let (planned, disk) = (&plan.disks[index], self.files.disk(index));
         let base = std::path::absolute(&planned.backing).map_err(|e| store::Error::io("find", &planned.backing, e))?;
-        let Some(from) = files::vdi_size(&base)? else {
+        let Some(Vdi { size: from, .. }) = files::vdi(&base)? else {
             return Err(Error::FileMissing { what: "the box's image", path: base });
         };
-        if plan.virtualbox.linked_clone {
+        // What lies behind the end of the image that it rests on, VirtualBox cannot read of an overlay.
+        let grows = planned.size.is_some_and(|to| to > from);
+        if plan.virtualbox.linked_clone && !grows {
             self.manage.call(cx, &argv::overlay(&base, &disk))?;
         } else {
             cx.waiting("VirtualBox to copy the disk");
@@ -99,7 +101,7 @@ impl Machine<'_> {
     pub fn grow(&self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
         for (index, planned) in plan.disks.iter().enumerate() {
             let path = self.files.disk(index);
-            let Some(from) = files::vdi_size(&path)? else {
+            let Some(Vdi { size: from, overlay }) = files::vdi(&path)? else {
                 return Err(Error::FileMissing { what: "the disk", path });
             };
             match planned.size {
@@ -109,9 +111,40 @@ impl Machine<'_> {
                         let hint = "shut it down first: `vbox-rs halt`";
                         return Err(Error::State { action: "grow a disk of", state, hint });
                     }
+                    if overlay {
+                        self.stand_alone(cx, plan, index)?;
+                    }
                     self.manage.call(cx, &argv::grow(&path, to))?;
                 }
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a disk that rests on an image one that does not. Cut short it is either: `attach_disks` hangs up what is
+    /// there.
+    fn stand_alone(&self, cx: &Cx, plan: &VmPlan, index: usize) -> Result<(), Error> {
+        let (disk, new) = (self.files.disk(index), self.files.new_disk(index));
+        let slot = argv::slot(plan.devices.disk_bus, index);
+        self.forget(cx, &new)?;
+        store::remove_file(&new)?;
+        cx.waiting("VirtualBox to copy the disk");
+        self.manage.long_call(cx, &argv::copy(&disk, &new))?;
+        self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
+        self.forget(cx, &new)?;
+        self.forget(cx, &disk)?;
+        fs::rename(&new, &disk).map_err(|e| store::Error::io("rename", &new, e))?;
+        store::sync_dir(&self.files.folder())?;
+        self.manage.call(cx, &argv::attach(self.id, slot, disk.as_os_str())).map(drop)
+    }
+
+    /// Hangs up disks that `info` does not show.
+    pub fn attach_disks(&self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
+        for index in 0..plan.disks.len() {
+            let slot = argv::slot(plan.devices.disk_bus, index);
+            if info.medium(argv::CONTROLLER, slot.0, slot.1).is_none_or(|medium| medium == "none") {
+                self.manage.call(cx, &argv::attach(self.id, slot, self.files.disk(index).as_os_str()))?;
             }
         }
         Ok(())
@@ -187,7 +220,10 @@ impl Machine<'_> {
     }
 
     fn disks(&self) -> Vec<PathBuf> {
-        (0..).map(|index| self.files.disk(index)).take_while(|disk| disk.exists()).collect()
+        let both = |index| [self.files.disk(index), self.files.new_disk(index)];
+        let found = |disks: &[PathBuf; 2]| disks.iter().any(|disk| disk.exists());
+        let all = (0..).map(both).take_while(found).flatten();
+        all.filter(|disk| disk.exists()).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::super::{Error, Finding, Forward, Level, VmPlan};
 use super::argv;
-use super::files::Files;
+use super::files::{self, Files};
 use super::machine::Machine;
 use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
 use crate::progress::Cx;
@@ -99,7 +99,7 @@ pub fn require_files(files: &Files, plan: &VmPlan) -> Result<(), Error> {
     };
     for (index, disk) in plan.disks.iter().enumerate() {
         require("the disk", &files.disk(index))?;
-        if plan.virtualbox.linked_clone {
+        if files::vdi(&files.disk(index))?.is_some_and(|disk| disk.overlay) {
             require("the box's image", &disk.backing)?;
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::super::process::{Mark, Process};
 use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
 use super::fault::Meaning;
-use super::files::{self, Files};
+use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
@@ -19,6 +19,9 @@ use crate::store;
 
 /// How long a machine's process may take to end after its plug was pulled.
 const END: Duration = Duration::from_secs(15);
+
+/// How long a machine may take to end whose save ended with an error.
+const STUMBLED: Duration = Duration::from_secs(2);
 
 /// How often VirtualBox is asked for a machine whose process cannot be seen.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -206,6 +209,7 @@ impl Vm for VirtualboxVm {
         }
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
         machine.manage.call(cx, &argv::settings(id, plan, &console, &info.rules()))?;
+        machine.attach_disks(cx, plan, &info)?;
         machine.attach_seed(cx, plan, Some(&info))?;
         start::customize(cx, &machine, plan, start::BEFORE)?;
         self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
@@ -263,8 +267,15 @@ impl Vm for VirtualboxVm {
         cx.waiting("VirtualBox to save the machine's memory");
         // Half a save cannot be called back, and ends by itself.
         let cx = cx.uninterrupted();
-        self.machine()?.manage.long_call(&cx, &argv::control(id, "savestate"))?;
-        self.wait_until_ended(&cx, END).map(drop)
+        match self.machine()?.manage.long_call(&cx, &argv::control(id, "savestate")) {
+            Err(Error::Virtualbox(fault)) => {
+                // Seen: the memory was saved, and then VirtualBox stumbled over another call on the machine's settings.
+                let saved = self.wait_until_ended(&cx, STUMBLED)? && self.state()? == VmState::Saved;
+                if saved { Ok(()) } else { Err(fault.into()) }
+            }
+            Err(error) => Err(error),
+            Ok(_) => self.wait_until_ended(&cx, END).map(drop),
+        }
     }
 
     fn restore(&mut self, cx: &Cx, forwards: &[Forward], _keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
@@ -317,7 +328,7 @@ impl Vm for VirtualboxVm {
         let mut images = Vec::new();
         loop {
             let disk = self.files.disk(images.len());
-            let Some(virtual_size) = files::vdi_size(&disk)? else { return Ok(images) };
+            let Some(Vdi { size: virtual_size, .. }) = files::vdi(&disk)? else { return Ok(images) };
             let path = scratch.join(format!("{}-disk{}.vdi", self.home.id.short(), images.len()));
             store::remove_file(&path)?;
             let machine = self.machine()?;
