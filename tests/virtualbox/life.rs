@@ -33,7 +33,7 @@ fn a_machine_is_started_and_its_wait_ends_when_nothing_answers() {
     lab.up();
     assert_eq!(lab.state(), "running");
     let machine = lab.machine();
-    assert_eq!(lab.machines("runningvms"), [machine.clone()]);
+    assert_eq!(lab.machines("runningvms"), std::slice::from_ref(&machine));
     assert_eq!(lab.info(&machine, "VMState").as_deref(), Some("running"));
     // Whose it is stands in the machine itself.
     let id = lab.id();
