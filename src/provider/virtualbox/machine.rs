@@ -26,7 +26,7 @@ impl Machine<'_> {
     /// What VirtualBox knows of it; `None` when it knows no such machine. A machine with its id that lies elsewhere is
     /// somebody else's, and refused.
     pub fn info(&self, cx: &Cx) -> Result<Option<Info>, Error> {
-        let text = match self.manage.call(cx, &argv::info(self.id)) {
+        let text = match self.manage.query(cx, &argv::info(self.id)) {
             Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::NotFound => return Ok(None),
             Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::Inaccessible => {
                 return Ok(Some(Info::default()));

@@ -21,6 +21,9 @@ use crate::{sys, trace};
 /// How long a call may take. Some stall for ten seconds and go on.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a call may take that only asks: who looks at a state waits for nothing else.
+const QUERY_LIMIT: Duration = Duration::from_secs(20);
+
 /// How long a call may take that starts a machine, or copies what belongs to it.
 const LONG_LIMIT: Duration = Duration::from_secs(1800);
 
@@ -63,6 +66,11 @@ impl Manage {
     /// Runs a call and returns what it printed on standard output.
     pub fn call(&self, cx: &Cx, args: &[OsString]) -> Result<String, Error> {
         self.patient(cx, args, LIMIT)
+    }
+
+    /// The same for a call that only asks.
+    pub fn query(&self, cx: &Cx, args: &[OsString]) -> Result<String, Error> {
+        self.patient(cx, args, QUERY_LIMIT)
     }
 
     /// The same for a call that may take long.
