@@ -93,6 +93,7 @@ fn the_schema_and_the_reader_know_the_same_keys() {
         ("ssh", "[ssh]\nzzzzzz = 1"),
         ("provider_options", "[provider_options]\nzzzzzz = 1"),
         ("qemu", "[provider_options.qemu]\nzzzzzz = 1"),
+        ("virtualbox", "[provider_options.virtualbox]\nzzzzzz = 1"),
     ];
     for (section, text) in sections {
         assert_eq!(reader_keys(text), schema[section], "{section}");

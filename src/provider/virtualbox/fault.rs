@@ -238,14 +238,12 @@ mod tests {
 
     #[test]
     fn every_recorded_failure_is_understood() {
-        let told: String = recorded()
-            .iter()
-            .map(|(command, said)| {
-                let verb = command.split(' ').next().unwrap();
-                let Fault { meaning, message, code, .. } = Fault::read(verb, said).unwrap();
-                format!("{meaning:?} | {} | {message}\n", code.unwrap_or_default())
-            })
-            .collect();
+        let lines = recorded().into_iter().map(|(command, said)| {
+            let verb = command.split(' ').next().unwrap();
+            let Fault { meaning, message, code, .. } = Fault::read(verb, &said).unwrap();
+            format!("{meaning:?} | {} | {message}", code.unwrap_or_default())
+        });
+        let told = lines.collect::<Vec<_>>().join("\n") + "\n";
         snapbox::assert_data_eq!(
             told,
             snapbox::str![[r#"

@@ -11,6 +11,9 @@ use crate::store;
 /// A console log that is longer at a start is put aside, so two of them bound what a chatty guest can fill.
 const LOG_LIMIT: u64 = 16 << 20;
 
+/// How deep a machine lies in groups, at most.
+const GROUPS: u32 = 6;
+
 /// Paths below the machine's directory.
 #[derive(Clone, Debug)]
 pub struct Files(PathBuf);
@@ -75,11 +78,23 @@ impl Files {
         }
     }
 
-    /// What VirtualBox says of the machine's last start. Its folder is the machine's name, which its user may change.
+    /// What VirtualBox says of the machine's last start. It lies in folders that are called as the machine and its groups,
+    /// which its user may change.
     pub fn log(&self) -> Option<PathBuf> {
-        let folders = fs::read_dir(self.folder()).ok()?.filter_map(Result::ok);
-        let logs = folders.map(|folder| folder.path().join("Logs").join("VBox.log"));
-        logs.filter_map(|log| Some((log.metadata().ok()?.modified().ok()?, log))).max().map(|(_, log)| log)
+        let mut folders = vec![(self.folder(), 0)];
+        let mut newest = None;
+        while let Some((folder, depth)) = folders.pop() {
+            let log = folder.join("Logs").join("VBox.log");
+            if let Ok(modified) = log.metadata().and_then(|meta| meta.modified()) {
+                newest = newest.max(Some((modified, log)));
+            }
+            if depth < GROUPS {
+                let inner = fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);
+                let inner = inner.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+                folders.extend(inner.map(|entry| (entry.path(), depth + 1)));
+            }
+        }
+        newest.map(|(_, log)| log)
     }
 
     /// Removes all of it, the record last.
@@ -191,7 +206,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path());
         assert_eq!(files.log(), None);
-        let logs = files.folder().join("renamed/Logs");
+        let logs = files.folder().join("a group/renamed/Logs");
         fs::create_dir_all(&logs).unwrap();
         fs::write(files.disk(0), "").unwrap();
         fs::write(logs.join("VBox.log"), "x").unwrap();

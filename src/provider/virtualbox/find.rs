@@ -60,8 +60,8 @@ fn candidates(host: &Host<'_>) -> Vec<PathBuf> {
         _ => LINUX.iter().map(PathBuf::from).collect(),
     };
     let absolute = folders.into_iter().filter(|folder| windows || folder.is_absolute());
-    let named = absolute.flat_map(|folder| names.iter().map(move |name| join(windows, &folder, name)));
-    named.chain(usual).collect()
+    let places = absolute.flat_map(|folder| names.iter().map(move |name| join(windows, &folder, name)));
+    places.chain(usual).collect()
 }
 
 fn program_folders(host: &Host<'_>) -> Vec<PathBuf> {

@@ -17,7 +17,7 @@ pub const VIRTUALBOX: &str = "VirtualBox";
 
 /// One machine, and the way to tell VirtualBox of it.
 pub struct Machine<'a> {
-    pub manage: &'a Manage,
+    pub manage: Manage,
     pub id: MachineId,
     pub files: &'a Files,
 }
@@ -127,8 +127,10 @@ impl Machine<'_> {
     fn stand_alone(&self, cx: &Cx, plan: &VmPlan, index: usize) -> Result<(), Error> {
         let (disk, new) = (self.files.disk(index), self.files.new_disk(index));
         let slot = argv::slot(plan.devices.disk_bus, index);
-        self.forget(cx, &new)?;
-        store::remove_file(&new)?;
+        if new.exists() {
+            self.forget(cx, &new)?;
+            store::remove_file(&new)?;
+        }
         cx.waiting("VirtualBox to copy the disk");
         self.manage.long_call(cx, &argv::copy(&disk, &new))?;
         self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
@@ -136,7 +138,8 @@ impl Machine<'_> {
         self.forget(cx, &disk)?;
         fs::rename(&new, &disk).map_err(|e| store::Error::io("rename", &new, e))?;
         store::sync_dir(&self.files.folder())?;
-        self.manage.call(cx, &argv::attach(self.id, slot, disk.as_os_str())).map(drop)
+        self.manage.call(cx, &argv::attach(self.id, slot, disk.as_os_str()))?;
+        self.forget(cx, &plan.disks[index].backing)
     }
 
     /// Hangs up disks that `info` does not show.

@@ -58,14 +58,12 @@ fn rule(value: &str) -> Option<Rule> {
 /// One line. Keys of media are quoted and may hold an equals sign.
 fn pair(line: &str) -> Option<(String, String)> {
     let line = line.trim_end_matches('\r');
-    let (key, rest) = match line.strip_prefix('"') {
-        Some(rest) => quoted(rest)?,
-        None => {
-            let (key, rest) = line.split_once('=')?;
-            let plain = !key.is_empty() && !key.contains(char::is_whitespace);
-            return plain.then(|| (key.to_owned(), value(rest)));
-        }
+    let Some(rest) = line.strip_prefix('"') else {
+        let (key, rest) = line.split_once('=')?;
+        let plain = !key.is_empty() && !key.contains(char::is_whitespace);
+        return plain.then(|| (key.to_owned(), value(rest)));
     };
+    let (key, rest) = quoted(rest)?;
     Some((key, value(rest.strip_prefix('=')?)))
 }
 

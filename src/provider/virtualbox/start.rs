@@ -121,7 +121,7 @@ pub fn unregistered() -> Error {
 }
 
 /// VirtualBox cannot use it.
-pub fn broken(_why: String) -> Error {
+pub fn broken() -> Error {
     let hint = "`VBoxManage list vms --long` may say why; `vbox-rs destroy` removes it";
     Error::State { action: "start", state: "not accessible to VirtualBox", hint }
 }

@@ -51,18 +51,17 @@ impl VirtualboxVm {
         Self { home, uuid, files, manage: None, process: None, asked: None }
     }
 
-    /// Looks for VBoxManage once.
-    fn found(&mut self) -> Result<(), Error> {
-        if self.manage.is_none() {
-            self.manage = Some(Manage::find()?);
+    /// VBoxManage, which is looked for once.
+    fn manage(&mut self) -> Result<Manage, Error> {
+        if let Some(found) = &self.manage {
+            return Ok(found.clone());
         }
-        Ok(())
+        let found = Manage::find()?;
+        Ok(self.manage.insert(found).clone())
     }
 
     fn machine(&mut self) -> Result<Machine<'_>, Error> {
-        self.found()?;
-        let manage = self.manage.as_ref().ok_or_else(|| Error::not_running("find"))?;
-        Ok(Machine { manage, id: self.home.id, files: &self.files })
+        Ok(Machine { manage: self.manage()?, id: self.home.id, files: &self.files })
     }
 
     fn call(&mut self, cx: &Cx, args: &argv::Args) -> Result<String, Error> {
@@ -123,9 +122,9 @@ impl VirtualboxVm {
             let cx = cx.uninterrupted();
             // What was saved must not be lost for a port's sake.
             if saved {
-                self.save(&cx)?
+                self.save(&cx)?;
             } else {
-                self.end(&cx)?
+                self.end(&cx)?;
             }
             return Err(Error::PortTaken { protocol, host_ip, port });
         }
@@ -149,13 +148,11 @@ impl Vm for VirtualboxVm {
             Some(record) if !record.created => return Ok(VmState::Absent),
             Some(_) => {}
         }
-        let found = match self.machine()?.info(&Cx::silent())? {
-            Some(info) => state(&info, &self.files),
-            None => {
-                let why = "VirtualBox does not know it any more: somebody removed it there".to_owned();
-                return Ok(VmState::Broken { why });
-            }
+        let Some(info) = self.machine()?.info(&Cx::silent())? else {
+            let why = "VirtualBox does not know it any more: somebody removed it there".to_owned();
+            return Ok(VmState::Broken { why });
         };
+        let found = state(&info, &self.files);
         let lost = !self.files.disk(0).exists() && !found.has_process();
         let lost = lost.then(|| format!("its disk {} is missing", self.files.disk(0).display()));
         Ok(lost.map_or(found, |why| VmState::Broken { why }))
@@ -170,7 +167,7 @@ impl Vm for VirtualboxVm {
     }
 
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
-        self.found()?;
+        self.manage()?;
         store::create_private(&self.home.dir)?;
         if record::read(&self.files)?.is_some_and(|record| record.created) {
             return self.machine()?.grow(cx, plan);
@@ -198,7 +195,7 @@ impl Vm for VirtualboxVm {
                 let hint = "`vbox-rs resume` goes on with it";
                 return Err(Error::State { action: "start afresh", state: "saved", hint });
             }
-            VmState::Broken { why } => return Err(start::broken(why)),
+            VmState::Broken { .. } => return Err(start::broken()),
             _ => {
                 let hint = "`vbox-rs status` shows it";
                 return Err(Error::State { action: "start", state: "running already", hint });
