@@ -1,9 +1,10 @@
 # What people type; each line does its work in scripts/.
-.PHONY: help demo test check bench fuzz doc install-tools
+.PHONY: help demo test test-virtualbox check bench fuzz doc install-tools
 
 help:
 	@echo 'make demo           the whole tour with a real machine, in a temporary folder'
 	@echo 'make test           everything: checks, unit tests, real machines (installs what is missing)'
+	@echo 'make test-virtualbox  the VirtualBox provider, with a guest whose kernel is built once (five minutes)'
 	@echo 'make check          what needs no machine, while you work'
 	@echo 'make bench          the measurements'
 	@echo 'make fuzz           fuzzes the parsers of untrusted input, each for FUZZ_SECONDS (180)'
@@ -15,6 +16,9 @@ demo:
 
 test:
 	scripts/test.sh
+
+test-virtualbox:
+	scripts/virtualbox/test.sh
 
 check:
 	cargo fmt --all --check

@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian or Ubuntu, and says what and why. Does nothing when everything is there.
-# Usage: scripts/setup.sh [build] [run] [box] [test] [bench]
+# Usage: scripts/setup.sh [build] [run] [box] [test] [guest] [bench]
 set -euo pipefail
 
 declare -A why=(
-    [build]="to compile" [run]="to run machines" [box]="to build boxes" [test]="to run the tests" [bench]="to measure memory, and to have a peer"
+    [build]="to compile" [run]="to run machines" [box]="to build boxes" [test]="to run the tests"
+    [guest]="to build a tiny guest for VirtualBox" [bench]="to measure memory, and to have a peer"
 )
 declare -A packages=(
     [build]="gcc libc6-dev make pkg-config libssl-dev zlib1g-dev"
     [run]="qemu-system-x86 qemu-utils openssh-client rsync curl ca-certificates"
     [box]="mmdebstrap grub-pc-bin grub-efi-amd64-bin grub-common e2fsprogs xz-utils zstd uidmap debian-archive-keyring"
     [test]="shellcheck git openssh-server g++ ovmf docker-registry skopeo nginx-light openssl libvirt-daemon-system libvirt-clients libxml2-utils"
+    [guest]="gcc make flex bison libelf-dev bc lz4 cpio xorriso xz-utils binutils openssh-client"
     [bench]="time vagrant"
 )
 

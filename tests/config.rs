@@ -94,6 +94,7 @@ fn the_schema_and_the_reader_know_the_same_keys() {
         ("provider_options", "[provider_options]\nzzzzzz = 1"),
         ("qemu", "[provider_options.qemu]\nzzzzzz = 1"),
         ("libvirt", "[provider_options.libvirt]\nzzzzzz = 1"),
+        ("virtualbox", "[provider_options.virtualbox]\nzzzzzz = 1"),
     ];
     for (section, text) in sections {
         assert_eq!(reader_keys(text), schema[section], "{section}");

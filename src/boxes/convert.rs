@@ -79,7 +79,8 @@ impl Library {
             Incoming::create(&self.incoming(), "conversion")?
         };
         let new = incoming.dir().join("disk");
-        let job = Job::new(Source::Alone(from, &source), to, &new, what, disk.virtual_size);
+        let mut job = Job::new(Source::Alone(from, &source), to, &new, what, disk.virtual_size);
+        job.uuid = (to == Format::Vdi).then(|| uuid(disk, path));
         job.check_space(incoming.dir())?;
         job.run(cx)?;
         // From here it takes moments, and is not worth losing.
@@ -116,6 +117,18 @@ fn target(disk: &StoredDisk, formats: &[&str]) -> Result<Option<Format>, Error> 
 
 fn converted_name(disk: &StoredDisk, to: Format) -> String {
     format!("{}.{}", disk.sha256, to.ending())
+}
+
+/// The id of a VDI image, by which VirtualBox knows it and by which differencing images name what they rest on: the same
+/// when it is made anew, another one in another library of the same user.
+fn uuid(disk: &StoredDisk, path: &Path) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(&disk.sha256).chain_update(path.as_os_str().as_encoded_bytes()).finalize();
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(&digest[..16]);
+    // Version 4, in Microsoft's order of bytes.
+    uuid[7] = uuid[7] & 0x0f | 0x40;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    uuid
 }
 
 /// Joins the pieces of a VMware disk (`None` for zeros) into one image in the folder `into`. `name` is for people.
@@ -176,37 +189,45 @@ fn hashed(cx: &Cx, path: &Path) -> Result<Written, Error> {
 }
 
 /// A conversion into the library.
-struct Job<'a>(Conversion<'a>);
+struct Job<'a> {
+    conversion: Conversion<'a>,
+    /// The id that a VDI image gets.
+    uuid: Option<[u8; 16]>,
+}
 
 impl<'a> Job<'a> {
     fn new(from: Source<'a>, to: Format, new: &'a Path, what: &'a str, size: u64) -> Self {
-        Self(Conversion { from, to, stream: false, new, label: what, size })
+        Self { conversion: Conversion { from, to, stream: false, new, label: what, size }, uuid: None }
     }
 
     /// Whether the result fits. Only where not even all of the disk would is it asked how much of it is used.
     fn check_space(&self, dir: &Path) -> Result<(), Error> {
         let about = rustix::fs::statvfs(dir).map_err(|e| Error::io("read", dir, e.into()))?;
         let free = about.f_bavail.saturating_mul(about.f_frsize);
-        if free >= self.0.size.saturating_add(self.0.size / 100).saturating_add(SLACK) {
+        if free >= self.conversion.size.saturating_add(self.conversion.size / 100).saturating_add(SLACK) {
             return Ok(());
         }
-        let needed = self.0.measure().map_err(|e| self.failed(e))?.saturating_add(SLACK);
+        let needed = self.conversion.measure().map_err(|e| self.failed(e))?.saturating_add(SLACK);
         if needed <= free {
             return Ok(());
         }
-        Err(Error::NoSpace { what: self.0.label.into(), needed, free, dir: dir.into() })
+        Err(Error::NoSpace { what: self.conversion.label.into(), needed, free, dir: dir.into() })
     }
 
     /// Runs to the end; syncs the result and makes it read-only.
     fn run(&self, cx: &Cx) -> Result<(), Error> {
-        self.0.run(cx).map_err(|e| self.failed(e))?;
-        let failed = |e| Error::io("write", self.0.new, e);
-        let file = File::open(self.0.new).map_err(failed)?;
+        self.conversion.run(cx).map_err(|e| self.failed(e))?;
+        let new = self.conversion.new;
+        let failed = |e| Error::io("write", new, e);
+        if let Some(uuid) = &self.uuid {
+            super::images::vdi::stamp(new, uuid).map_err(failed)?;
+        }
+        let file = File::open(new).map_err(failed)?;
         file.set_permissions(fs::Permissions::from_mode(MODE)).and_then(|()| file.sync_all()).map_err(failed)
     }
 
     fn failed(&self, failed: Failed) -> Error {
-        let (what, new) = (self.0.label.to_owned(), self.0.new);
+        let (what, new) = (self.conversion.label.to_owned(), self.conversion.new);
         match failed {
             Failed::Missing => Error::NoTool { what, program: qemu_img::PROGRAM },
             Failed::Run(error) => Error::io("run", qemu_img::PROGRAM, error),

@@ -111,5 +111,6 @@ fn sketch(spec: &MachineSpec) -> VmPlan {
         forwards: Vec::new(),
         qemu: spec.provider_options.qemu.clone(),
         libvirt: spec.provider_options.libvirt.clone(),
+        virtualbox: spec.provider_options.virtualbox.clone(),
     }
 }

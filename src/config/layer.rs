@@ -12,6 +12,7 @@ use super::sections::{self, Folder, UnnamedProvisioner};
 use super::spec::{
     Accel, CpuMode, DiskBus, Firmware, ForwardedPort, Graphics, Nic, PrivateNetwork, ProviderKind, PublicNetwork,
 };
+use super::virtualbox::VirtualboxLayer;
 use super::{check, size};
 
 /// What one level says.
@@ -67,6 +68,7 @@ pub struct SshLayer {
 pub struct ProviderLayers {
     pub qemu: QemuLayer,
     pub libvirt: LibvirtLayer,
+    pub virtualbox: VirtualboxLayer,
 }
 
 /// `[provider_options.libvirt]` of one level.

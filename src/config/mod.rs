@@ -24,6 +24,7 @@ pub mod spec;
 pub mod template;
 mod trust;
 mod vagrantfile;
+mod virtualbox;
 
 pub use error::Error;
 pub use find::{NAMES, find};
@@ -125,7 +126,7 @@ fn read_text(
 }
 
 /// Runs the text of a machine file in Ruby, and forgets what it means: for the fuzzer.
-#[cfg(fuzzing)]
+#[doc(hidden)]
 pub fn run_ruby(text: &str, root: &Path) {
     let reader = Reader::new(Arc::new(Source { name: "Vagrantfile".into(), text: text.to_owned() }));
     let paths = Paths { root, home: None, named: Vec::new().into() };

@@ -69,6 +69,7 @@ impl Layer {
             providers: ProviderLayers {
                 qemu: below.providers.qemu.overlaid(above.providers.qemu),
                 libvirt: below.providers.libvirt.overlaid(above.providers.libvirt),
+                virtualbox: below.providers.virtualbox.overlaid(above.providers.virtualbox),
             },
         }
     }
@@ -206,6 +207,7 @@ pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
         provider_options: ProviderOptions {
             qemu: layer.providers.qemu.spec(),
             libvirt: layer.providers.libvirt.spec(),
+            virtualbox: layer.providers.virtualbox.spec(),
         },
     }
 }

@@ -10,7 +10,9 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::spec::{Accel, CpuMode, DiskBus, Firmware, FolderType, Graphics, Nic, Protocol, ProviderKind, RunPolicy};
+use super::spec::{
+    Accel, CpuMode, DiskBus, Firmware, FolderType, Graphics, GraphicsController, Nic, Protocol, ProviderKind, RunPolicy,
+};
 
 /// The JSON Schema of machine files (draft 7, which every editor's TOML support knows).
 pub fn schema() -> Value {
@@ -307,6 +309,8 @@ pub struct ProviderOptions {
     pub qemu: Option<Qemu>,
     /// For `libvirt`.
     pub libvirt: Option<Libvirt>,
+    /// For `virtualbox`.
+    pub virtualbox: Option<Virtualbox>,
 }
 
 /// What only libvirt knows.
@@ -327,6 +331,28 @@ pub struct Libvirt {
     pub graphics: Option<Graphics>,
     /// Whether the daemon starts the machine when the host boots. Default: false.
     pub autostart: Option<bool>,
+}
+
+/// What only VirtualBox knows.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Virtualbox {
+    /// Show the machine's screen in a window. Default: false.
+    pub gui: Option<bool>,
+    /// Rest on the box's disk, which all its machines share, instead of copying it. Default: true.
+    pub linked_clone: Option<bool>,
+    /// Video memory in MiB. Default: 16.
+    #[schemars(range(min = 1, max = 256))]
+    pub vram: Option<u32>,
+    /// The graphics card. Default: vmsvga.
+    pub graphics_controller: Option<GraphicsController>,
+    /// The guest's operating system in VirtualBox's words (`VBoxManage list ostypes`). Default: the box's, else a 64-bit
+    /// Linux.
+    pub os_type: Option<String>,
+    /// Calls of `VBoxManage` at every start, in order: lists of words, where `:id` stands for the machine. A first word
+    /// `pre-boot` (the default) or `post-boot` says when.
+    #[serde(default)]
+    pub customize: Vec<Vec<String>>,
 }
 
 /// What only QEMU knows.

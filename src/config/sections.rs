@@ -13,6 +13,7 @@ use super::spec::{
     Accel, CpuMode, DiskBus, Firmware, FolderType, ForwardedPort, Graphics, Nic, PrivateNetwork, Protocol,
     ProvisionerKind, PublicNetwork, RunPolicy, Script, ShellProvisioner, SyncedFolder,
 };
+use super::virtualbox;
 
 /// A synced folder that may be there only to switch an inherited one off.
 #[derive(Clone, Debug)]
@@ -251,6 +252,7 @@ pub fn provider_options(mut table: Table<'_, '_>) -> ProviderLayers {
     let layers = ProviderLayers {
         qemu: table.table("qemu").map(qemu).unwrap_or_default(),
         libvirt: table.table("libvirt").map(libvirt).unwrap_or_default(),
+        virtualbox: table.table("virtualbox").map(virtualbox::read).unwrap_or_default(),
     };
     table.finish();
     layers

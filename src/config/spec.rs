@@ -425,6 +425,8 @@ pub struct ProviderOptions {
     pub qemu: QemuOptions,
     /// For `libvirt`.
     pub libvirt: LibvirtOptions,
+    /// For `virtualbox`.
+    pub virtualbox: VirtualboxOptions,
 }
 
 /// How instructions of the guest are run.
@@ -527,6 +529,102 @@ impl Default for LibvirtOptions {
             direct_boot: true,
             graphics: Graphics::None,
             autostart: false,
+        }
+    }
+}
+
+/// What only VirtualBox knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct VirtualboxOptions {
+    /// Show the machine's screen in a window.
+    pub gui: bool,
+    /// Rest on the box's disk, which all its machines share, instead of copying it.
+    pub linked_clone: bool,
+    /// Video memory in MiB; 16 where left out.
+    pub vram: Option<u32>,
+    /// The graphics card; `vmsvga` where left out.
+    pub graphics_controller: Option<GraphicsController>,
+    /// The guest's operating system in VirtualBox's words (`Debian_64`); the box's, else a 64-bit Linux, where left out.
+    pub os_type: Option<String>,
+    /// Calls of `VBoxManage`, in order.
+    pub customize: Vec<Customization>,
+}
+
+impl Default for VirtualboxOptions {
+    fn default() -> Self {
+        Self {
+            gui: false,
+            linked_clone: true,
+            vram: None,
+            graphics_controller: None,
+            os_type: None,
+            customize: Vec::new(),
+        }
+    }
+}
+
+/// A graphics card of VirtualBox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GraphicsController {
+    /// None at all.
+    None,
+    /// VirtualBox's old one.
+    Vboxvga,
+    /// VMware's.
+    Vmsvga,
+    /// VMware's with VirtualBox's additions, for Windows.
+    Vboxsvga,
+}
+
+/// A call of `VBoxManage` that the machine file asks for. Written as in the machine file: its words, after the event where
+/// that is not the usual one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
+#[schemars(with = "Vec<String>")]
+pub struct Customization {
+    /// When it is made, at every start.
+    pub event: CustomizeEvent,
+    /// Its words; `:id` stands for the machine.
+    pub command: Vec<String>,
+}
+
+impl From<Vec<String>> for Customization {
+    fn from(mut words: Vec<String>) -> Self {
+        let named = words.first().and_then(|first| CustomizeEvent::ALL.iter().find(|event| event.name() == first));
+        let event = named.copied().unwrap_or_default();
+        words.drain(..usize::from(named.is_some()));
+        Self { event, command: words }
+    }
+}
+
+impl From<Customization> for Vec<String> {
+    fn from(Customization { event, command }: Customization) -> Self {
+        let named = (event != CustomizeEvent::default()).then(|| event.name().to_owned());
+        named.into_iter().chain(command).collect()
+    }
+}
+
+/// When a call of `VBoxManage` is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum CustomizeEvent {
+    /// When everything is set, before the machine starts.
+    #[default]
+    PreBoot,
+    /// Once it runs.
+    PostBoot,
+}
+
+impl CustomizeEvent {
+    /// All, in the order of a start.
+    pub const ALL: &[Self] = &[Self::PreBoot, Self::PostBoot];
+
+    /// As written in machine files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreBoot => "pre-boot",
+            Self::PostBoot => "post-boot",
         }
     }
 }

@@ -210,6 +210,18 @@ fn single_mistakes_are_told_at_their_line() {
             vec!["3: `a` depends on `dc`, which is no machine"],
         ),
         ("box = 'a'\n[provider_options.vmware]", vec!["2: unknown key `vmware` in [provider_options]"]),
+        (
+            "box = 'a'\n[provider_options.virtualbox]\nguy = true\nvram = 0\nos_type = 'a b'\ncustomize = ['x', ['startvm', ':id'], \
+             ['modifivm']]",
+            vec![
+                "3: unknown key `guy` in [provider_options.virtualbox]",
+                "4: bad value of `vram`",
+                "5: bad value of `os_type`",
+                "6: wrong type of `customize`",
+                "6: bad value of `customize`",
+                "6: bad value of `customize`",
+            ],
+        ),
         ("box = 'a'\n[provider_options.qemu]\nacel = 'kvm'", vec!["3: unknown key `acel` in [provider_options.qemu]"]),
     ] {
         assert_eq!(told(text), expected, "{text}");
@@ -424,6 +436,24 @@ fn pieces() -> impl Strategy<Value = String> {
         "\\PC",
     ];
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+#[test]
+fn calls_of_vboxmanage_are_inherited_and_written_as_they_were() {
+    let text = "box = 'a'\n[provider_options.virtualbox]\ngui = true\ncustomize = [['modifyvm', ':id', '--vram', 64]]\n\
+                [machines.web.provider_options.virtualbox]\nlinked_clone = false\n\
+                customize = [['post-boot', 'controlvm', ':id', 'pause']]\n";
+    let (project, _) = parse(text, Path::new("/p/Vagrantfile"), Path::new("/p")).unwrap();
+    let options = &project.machines[0].provider_options.virtualbox;
+    assert!(options.gui && !options.linked_clone);
+    let written = serde_json::to_value(&options.customize).unwrap();
+    let expected = serde_json::json!([["modifyvm", ":id", "--vram", "64"], ["post-boot", "controlvm", ":id", "pause"]]);
+    assert_eq!(written, expected);
+    let again: Vec<spec::Customization> = serde_json::from_value(written).unwrap();
+    assert_eq!(again, options.customize);
+    let resolved = to_toml(&project);
+    let (again, _) = parse(&resolved, Path::new("/p/Vagrantfile"), Path::new("/p")).unwrap();
+    assert_eq!(&again.machines[0].provider_options.virtualbox, options, "{resolved}");
 }
 
 proptest! {

@@ -121,7 +121,7 @@ impl<'a> Outlook<'a> {
     pub(super) fn look(&mut self) -> Outside {
         if self.state_asked.elapsed() >= STATE_EVERY {
             self.state_asked = Instant::now();
-            if self.vm.state().is_ok_and(|state| state.is_stuck()) {
+            if self.vm.glance().is_ok_and(|state| state.is_stuck()) {
                 return Outside::Ended;
             }
         }
@@ -215,7 +215,7 @@ fn refresh(path: &Path, text: &str) -> Result<(), store::Error> {
 
 /// The machine must run.
 pub(super) fn running(fleet: &Fleet, record: &MachineRecord) -> Result<(), Failure> {
-    let state = fleet.vm(record)?.state()?;
+    let state = fleet.vm(record)?.glance()?;
     let hint = match state {
         VmState::Running => return Ok(()),
         VmState::Paused { .. } | VmState::Saved => format!("`vbox-rs resume {}` lets it go on", record.name),

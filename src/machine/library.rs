@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::status::backend;
 use super::{Error, Fleet};
 use crate::boxes::fetch::Access;
 use crate::boxes::{
@@ -12,13 +11,14 @@ use crate::boxes::{
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Explain, Failure};
 use crate::progress::Cx;
+use crate::provider::Provider;
 
 /// The box that a new machine gets, fetched where the library lacks it. It stays while the hold is held.
 pub(super) fn ensure_box(
     cx: &Cx,
     fleet: &Fleet,
     spec: &MachineSpec,
-    kind: ProviderKind,
+    provider: &dyn Provider,
 ) -> Result<(Installed, BoxHold), Failure> {
     let wanted = spec.box_name.as_deref().ok_or_else(|| Error::NoBox { name: spec.name.clone() })?;
     let library = Library::new(fleet.dirs());
@@ -34,7 +34,7 @@ pub(super) fn ensure_box(
         Some(installed) => installed,
         None => fetch(cx, fleet, spec, wanted)?,
     };
-    library.convert_disks(cx, &installed, backend(kind)?.disk_formats())?;
+    library.convert_disks(cx, &installed, provider.disk_formats())?;
     let hold = library.hold(cx, &installed)?;
     Ok((installed, hold))
 }

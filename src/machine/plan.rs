@@ -11,7 +11,7 @@ use super::status::backend;
 use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
     Firmware, FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner,
-    mac_address,
+    VirtualboxOptions, mac_address,
 };
 use crate::guest::seed::Flavour;
 use crate::progress::Cx;
@@ -128,7 +128,14 @@ pub(super) fn vm_plan(
         forwards: Vec::new(),
         qemu: options.qemu.clone(),
         libvirt: options.libvirt.clone(),
+        virtualbox: virtualbox(record, spec),
     }
+}
+
+/// VirtualBox's options; a box that was made for it names its guest in VirtualBox's words.
+fn virtualbox(record: &MachineRecord, spec: &MachineSpec) -> VirtualboxOptions {
+    let own = spec.provider_options.virtualbox.clone();
+    VirtualboxOptions { os_type: own.os_type.or_else(|| record.manifest.hardware.guest_os.clone()), ..own }
 }
 
 /// The key of forwarded ports; a restore applies them too.

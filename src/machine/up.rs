@@ -126,7 +126,7 @@ impl<'a> Up<'a> {
         backend(kind)?.require(self.spec)?;
         plan::refuse_losses(self.cx, kind, self.spec)?;
         self.refuse_missing(false, true)?;
-        let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec, kind))?;
+        let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec, backend(kind)?))?;
         if plan::seed_flavour(&installed.manifest).is_some() {
             // Before anything is made.
             self.users_key()?;

@@ -13,7 +13,7 @@ use crate::store;
 #[cfg(feature = "libvirt")]
 use super::libvirt;
 use super::qemu::qmp;
-use super::{Finding, Level};
+use super::{Finding, Level, virtualbox};
 
 /// Why a hypervisor did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +175,37 @@ pub enum Error {
     #[cfg(feature = "libvirt")]
     #[error(transparent)]
     Libvirt(#[from] libvirt::Error),
+    /// A call of VBoxManage failed.
+    #[error(transparent)]
+    Virtualbox(#[from] virtualbox::Fault),
+    /// A program of the hypervisor does not come to an end.
+    #[error("`{program}` did not end within {} s", limit.as_secs())]
+    Stalled {
+        /// The program and its verb.
+        program: String,
+        /// How long.
+        limit: Duration,
+    },
+    /// The provider cannot do it.
+    #[error("{provider} cannot {what}")]
+    Unable {
+        /// The provider, as people write it.
+        provider: &'static str,
+        /// What it cannot do.
+        what: &'static str,
+        /// What can be done instead.
+        hint: &'static str,
+    },
+    /// A machine of that id is there, and is not ours.
+    #[error("the machine {uuid} in {provider} is not vbox-rs's: {why}")]
+    Foreign {
+        /// The provider, as people write it.
+        provider: &'static str,
+        /// Its id.
+        uuid: String,
+        /// How that is seen.
+        why: String,
+    },
     /// Files of ours.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -208,7 +239,8 @@ impl Explain for Error {
             }
             Self::AccelValue(_) => Exit::Usage,
             Self::Plan(_) => Exit::MachineFile,
-            Self::Timeout { .. } => Exit::Timeout,
+            Self::Timeout { .. } | Self::Stalled { .. } => Exit::Timeout,
+            Self::Virtualbox(fault) => fault.exit(),
             Self::Full { .. } => Exit::Io,
             #[cfg(feature = "libvirt")]
             Self::Libvirt(error) => error.exit(),
@@ -228,7 +260,14 @@ impl Explain for Error {
                 Some("end what uses it, set another `host` port, or set `auto_correct = true`".into())
             }
             Self::Died { log, .. } => Some(format!("all that QEMU printed is in {}", log.display())),
-            Self::State { hint, .. } => Some((*hint).into()),
+            Self::State { hint, .. } | Self::Unable { hint, .. } => Some((*hint).into()),
+            Self::Virtualbox(fault) => fault.hint(),
+            Self::Stalled { .. } => {
+                Some("VirtualBox's service may hang: end `VBoxSVC` when no machine runs, and try again".into())
+            }
+            Self::Foreign { .. } => {
+                Some("vbox-rs leaves it alone; remove it in the VirtualBox Manager if it is in the way".into())
+            }
             Self::FileMissing { .. } | Self::DiskDamaged { .. } => {
                 Some("put the file back, or `vbox-rs destroy` the machine".into())
             }

@@ -4,18 +4,22 @@
 mod error;
 #[cfg(feature = "libvirt")]
 mod libvirt;
+mod process;
 mod qemu;
+mod virtualbox;
 
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::spec::{DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, Protocol, ProviderKind, QemuOptions};
+use crate::config::spec::{
+    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, Protocol, ProviderKind, QemuOptions, VirtualboxOptions,
+};
 use crate::progress::Cx;
 use crate::store::MachineId;
 
@@ -27,7 +31,9 @@ pub fn provider(kind: ProviderKind) -> Option<&'static dyn Provider> {
         ProviderKind::Qemu => Some(&qemu::Qemu),
         #[cfg(feature = "libvirt")]
         ProviderKind::Libvirt => Some(&libvirt::Libvirt),
-        _ => None,
+        #[cfg(not(feature = "libvirt"))]
+        ProviderKind::Libvirt => None,
+        ProviderKind::Virtualbox => Some(&virtualbox::Virtualbox),
     }
 }
 
@@ -43,7 +49,8 @@ pub trait Provider: Send + Sync + Debug {
     /// Whether what machines need is installed here; asked before anything is made or fetched for one. Starts nothing.
     fn require(&self, spec: &MachineSpec) -> Result<(), Error>;
 
-    /// What overlays of this provider may rest on, best first: a box's disk in another format is converted.
+    /// What overlays or clones of this provider may rest on, as `qemu-img` calls it, the best one first; a box's disk in
+    /// another format is converted.
     fn disk_formats(&self) -> &'static [&'static str];
 
     /// What of a plan this provider cannot do, all at once.
@@ -57,6 +64,12 @@ pub trait Provider: Send + Sync + Debug {
 pub trait Vm: Send {
     /// What it is doing, asked of the hypervisor and the disk, within about half a second; never changes anything.
     fn state(&mut self) -> Result<VmState, Error>;
+
+    /// What it is doing, as far as that is seen without a program that would have to be started: for loops, and for what
+    /// must be quick. As `state` where nothing is seen.
+    fn glance(&mut self) -> Result<VmState, Error> {
+        self.state()
+    }
 
     /// Makes or completes what the plan needs on disk. Idempotent; refuses to shrink a disk.
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error>;
@@ -101,6 +114,13 @@ pub trait Vm: Send {
     /// The disks of a machine that does not run, in the order of attachment: what `qemu-img` reads, which finds what they
     /// rest on by itself.
     fn images(&self) -> Result<Vec<Image>, Error>;
+
+    /// The same, for a provider whose disks `qemu-img` cannot read as they are: then they are copied into `scratch`, a
+    /// folder that the caller removes.
+    fn images_in(&mut self, cx: &Cx, scratch: &Path) -> Result<Vec<Image>, Error> {
+        let _ = (cx, scratch);
+        self.images()
+    }
 
     /// Everything the guest wrote to its serial console, across starts.
     fn console_log(&self) -> PathBuf;
@@ -226,6 +246,9 @@ pub struct VmPlan {
     /// What only libvirt knows.
     #[serde(default)]
     pub libvirt: LibvirtOptions,
+    /// What only VirtualBox knows.
+    #[serde(default)]
+    pub virtualbox: VirtualboxOptions,
 }
 
 /// A disk: an overlay on a box's image.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use vbox_rs::config::spec::{Accel, LibvirtOptions, Protocol, ProviderKind, QemuOptions};
+use vbox_rs::config::spec::{Accel, LibvirtOptions, Protocol, ProviderKind, QemuOptions, VirtualboxOptions};
 use vbox_rs::progress::{Cancel, Cx, Event, Sink};
 use vbox_rs::provider::{Boot, Devices, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
 use vbox_rs::store::{Dirs, MachineId};
@@ -184,6 +184,7 @@ impl TestVm {
             forwards: Vec::new(),
             qemu: QemuOptions::default(),
             libvirt,
+            virtualbox: VirtualboxOptions::default(),
         }
     }
 

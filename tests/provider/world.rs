@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use vbox_rs::config::spec::{LibvirtOptions, Protocol, ProviderKind, QemuOptions};
+use vbox_rs::config::spec::{LibvirtOptions, Protocol, ProviderKind, QemuOptions, VirtualboxOptions};
 use vbox_rs::progress::Cx;
 use vbox_rs::provider::{Boot, Devices, Forward, Image, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
 use vbox_rs::store::{Dirs, MachineId};
@@ -65,6 +65,7 @@ impl<'a> TestVm<'a> {
             forwards: Vec::new(),
             qemu: QemuOptions::default(),
             libvirt: LibvirtOptions::default(),
+            virtualbox: VirtualboxOptions::default(),
         };
         self.host.adjust(&mut plan);
         plan

@@ -6,7 +6,7 @@
 
 mod source;
 mod tables;
-mod vdi;
+pub mod vdi;
 mod vhd;
 mod vhdx;
 pub mod vmdk;

@@ -1,5 +1,10 @@
 //! VirtualBox's images. See `VDICore.h` of VirtualBox; the header is the same since version 1.1 (2005).
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
 use super::source::{Source, le32, le64};
 use super::{Error, Format, Image};
 
@@ -15,6 +20,15 @@ const DIFFERENCE: u32 = 4;
 
 /// What every writer uses, and the only size that QEMU reads.
 const BLOCK: u64 = 1 << 20;
+
+/// Where the ids of the image and of its last change lie.
+const UUIDS_AT: [u64; 2] = [392, 408];
+
+/// Gives an image that was made just now its id, which is also that of its last change.
+pub fn stamp(path: &Path, uuid: &[u8; 16]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    UUIDS_AT.iter().try_for_each(|at| file.write_all_at(uuid, *at))
+}
 
 pub(super) fn is_vdi(head: &[u8]) -> bool {
     le32(head, SIGNATURE_AT) == Some(SIGNATURE)
@@ -84,6 +98,18 @@ fn damaged(why: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::super::tests::made;
+
+    #[test]
+    fn an_image_with_another_id_is_as_good() {
+        let Some(mut image) = made("vdi", "") else { return };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &image).unwrap();
+        super::stamp(file.path(), &[7; 16]).unwrap();
+        let stamped = std::fs::read(file.path()).unwrap();
+        image[392..424].fill(7);
+        assert_eq!(stamped, image);
+        super::super::inspect(&stamped.as_slice()).unwrap();
+    }
 
     #[test]
     fn parents_and_nonsense_are_refused() {

@@ -84,7 +84,7 @@ impl Copy {
         cx.step("start", || self.start(cx, fleet, record, spec, &mut plan)).1?;
         let running = MachineRecord { forwards: plan.forwards, ready: false, ..record.clone() };
         self.clean(cx, fleet, &running, spec).map_err(unclean)?;
-        Ok(self.vm.images()?)
+        Ok(self.vm.images_in(cx, &self.dir)?)
     }
 
     /// With a port of its own for ssh, and no other.

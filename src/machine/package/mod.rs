@@ -115,10 +115,9 @@ impl Work<'_> {
     fn run(&self, request: &PackageRequest, extras: Extras) -> Result<crate::boxes::pack::Packed, Failure> {
         let Self { cx, fleet, record, spec } = *self;
         let installed = Library::new(fleet.dirs()).resting_on(record.manifest.clone())?;
-        let formats = backend(record.provider)?.disk_formats();
-        let plan = plan::vm_plan(record, spec, &installed, None, formats);
+        let plan = plan::vm_plan(record, spec, &installed, None, backend(record.provider)?.disk_formats());
         let mut copy = Copy::new(fleet, record)?;
-        let images = fleet.vm(record)?.images()?;
+        let images = fleet.vm(record)?.images_in(cx, copy.dir())?;
         let images = if request.keep_identity { images } else { copy.cleaned(cx, fleet, record, spec, &plan, images)? };
         // Whoever starts the machine by its disk's own boot loader wants a box that does.
         let boot = installed.direct_boot().filter(|_| plan::direct_boot(record.provider, spec));

@@ -324,7 +324,7 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::spec::{Firmware, LibvirtOptions, Protocol, QemuOptions};
+    use crate::config::spec::{Firmware, LibvirtOptions, Protocol, QemuOptions, VirtualboxOptions};
     use crate::provider::{Devices, PlannedDisk};
 
     fn plan() -> VmPlan {
@@ -345,6 +345,7 @@ mod tests {
             ],
             qemu: QemuOptions::default(),
             libvirt: LibvirtOptions::default(),
+            virtualbox: VirtualboxOptions::default(),
         }
     }
 

@@ -9,13 +9,13 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use super::super::process::Process;
 use super::super::{Devices, Error, Forward, VmPlan};
 use super::accel::Engine;
 use super::argv::{self, Arch, Input, Sockets};
 use super::files::{Files, tail};
 use super::firmware::Flash;
 use super::host;
-use super::process::Process;
 use super::qmp::{self, Qmp};
 use super::socket;
 use super::state::strip_prefix;
@@ -259,7 +259,7 @@ fn same_port(a: &Forward, b: &Forward) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::spec::{LibvirtOptions, QemuOptions};
+    use crate::config::spec::{LibvirtOptions, QemuOptions, VirtualboxOptions};
     use crate::error::{Exit, Explain};
     use crate::provider::Boot;
 
@@ -314,6 +314,7 @@ mod tests {
             forwards: vec![six, forward(80), forward(80), forward(0)],
             qemu: QemuOptions { extra_args: vec!["--daemonize".into()], ..QemuOptions::default() },
             libvirt: LibvirtOptions::default(),
+            virtualbox: VirtualboxOptions::default(),
         };
         let texts: Vec<_> = objections(&plan).into_iter().map(|(text, _)| text).collect();
         assert_eq!(texts.len(), 8, "{texts:#?}");

@@ -12,7 +12,6 @@ pub(super) mod files;
 pub(super) mod firmware;
 pub(super) mod host;
 pub(super) mod launch;
-mod process;
 pub(super) mod qmp;
 mod record;
 mod saved;

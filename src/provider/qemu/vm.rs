@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::super::process::{Mark, Process};
 use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
 use super::accel::{self, Engine, Facts};
 use super::files::{Files, tail};
 use super::launch::{self, Launch};
-use super::process::Process;
 use super::qmp::{self, Qmp};
 use super::record::{self, QemuRecord, Start};
 use super::{disk, firmware, host, saved, socket, state};
@@ -44,6 +44,10 @@ impl QemuVm {
         Self { uuid: home.id.uuid(), files: Files::new(&home.dir), home }
     }
 
+    fn mark(&self) -> Mark<'_> {
+        Mark { option: "-uuid", uuid: &self.uuid, own: true }
+    }
+
     fn alive(&self) -> bool {
         Lock::is_held(&self.files.lock())
     }
@@ -69,7 +73,7 @@ impl QemuVm {
                 return Ok(None);
             }
             let hint = tail(&self.files.pid(), 0, 16).trim().parse().ok();
-            if let Some(process) = Process::find(&self.uuid, hint) {
+            if let Some(process) = Process::find(&self.mark(), hint) {
                 return Ok(Some(process));
             }
             if began.elapsed() > EXEC {
@@ -325,7 +329,7 @@ impl Vm for QemuVm {
         }
         self.end(false)?;
         // Somebody may have removed the lock's file while QEMU held it.
-        while let Some(process) = Process::find(&self.uuid, None) {
+        while let Some(process) = Process::find(&self.mark(), None) {
             let stuck = |source| Error::WillNotEnd { pid: process.pid(), source };
             process.kill().map_err(|e| stuck(Some(e)))?;
             if !process.wait(&Cx::silent(), KILL).map_err(|e| stuck(Some(e)))? {

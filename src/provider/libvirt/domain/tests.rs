@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::config::spec::{Accel, Firmware, LibvirtOptions, Protocol, QemuOptions};
+use crate::config::spec::{Accel, Firmware, LibvirtOptions, Protocol, QemuOptions, VirtualboxOptions};
 use crate::provider::{Devices, PlannedDisk};
 
 fn plan() -> VmPlan {
@@ -20,6 +20,7 @@ fn plan() -> VmPlan {
         forwards: vec![forward(Protocol::Tcp, 2200, 22), forward(Protocol::Udp, 5353, 53)],
         qemu: QemuOptions::default(),
         libvirt: LibvirtOptions::default(),
+        virtualbox: VirtualboxOptions::default(),
     }
 }
 

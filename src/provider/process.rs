@@ -1,4 +1,4 @@
-//! Finding, watching and ending the QEMU process of a machine.
+//! Finding, watching and ending the hypervisor's process of a machine.
 //!
 //! A process id alone is never trusted: it may belong to somebody else by now. What counts is the machine's id on the
 //! process's command line, read after the process was pinned by a descriptor (`pidfd_open(2)`).
@@ -25,14 +25,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process of ours that carries `uuid`; `hint` is looked at first.
-    pub fn find(uuid: &str, hint: Option<i32>) -> Option<Self> {
-        if let Some(found) = hint.and_then(|pid| Self::pin(pid, uuid)) {
+    /// The process that carries `mark`; `hint` is looked at first.
+    pub fn find(mark: &Mark<'_>, hint: Option<i32>) -> Option<Self> {
+        if let Some(found) = hint.and_then(|pid| Self::pin(pid, mark)) {
             return Some(found);
         }
         let entries = fs::read_dir("/proc").ok()?;
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        pids.filter(|&pid| carries(pid, uuid)).find_map(|pid| Self::pin(pid, uuid))
+        pids.filter(|&pid| mark.on(pid)).find_map(|pid| Self::pin(pid, mark))
     }
 
     /// A child that was not waited for yet, whose id is therefore still its own.
@@ -41,10 +41,10 @@ impl Process {
         Ok(Self { pid, fd: pidfd_open(pid, PidfdFlags::empty())? })
     }
 
-    fn pin(pid: i32, uuid: &str) -> Option<Self> {
+    fn pin(pid: i32, mark: &Mark<'_>) -> Option<Self> {
         let pid = Pid::from_raw(pid)?;
         let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        carries(pid.as_raw_nonzero().get(), uuid).then_some(Self { pid, fd })
+        mark.on(pid.as_raw_nonzero().get()).then_some(Self { pid, fd })
     }
 
     /// Its id, for people.
@@ -86,16 +86,29 @@ impl Process {
     }
 }
 
-/// Whether a process of this user was started with `-uuid <uuid>`.
-fn carries(pid: i32, uuid: &str) -> bool {
-    let dir = format!("/proc/{pid}");
-    let ours = fs::metadata(&dir).is_ok_and(|meta| meta.uid() == getuid().as_raw());
-    ours && fs::read(format!("{dir}/cmdline")).is_ok_and(|line| names(&line, uuid))
+/// How the process of one machine is known: by two words of its command line.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark<'a> {
+    /// The option, as `-uuid`.
+    pub option: &'a str,
+    /// What follows it.
+    pub uuid: &'a str,
+    /// Whether it surely belongs to this user. The system calls what was set-uid once its own.
+    pub own: bool,
 }
 
-fn names(cmdline: &[u8], uuid: &str) -> bool {
-    let mut words = cmdline.split(|&b| b == 0);
-    words.any(|word| word == b"-uuid") && words.next() == Some(uuid.as_bytes())
+impl Mark<'_> {
+    /// Whether a process carries it.
+    fn on(&self, pid: i32) -> bool {
+        let dir = format!("/proc/{pid}");
+        let ours = || fs::metadata(&dir).is_ok_and(|meta| meta.uid() == getuid().as_raw());
+        (!self.own || ours()) && fs::read(format!("{dir}/cmdline")).is_ok_and(|line| self.is_in(&line))
+    }
+
+    fn is_in(&self, cmdline: &[u8]) -> bool {
+        let mut words = cmdline.split(|&b| b == 0);
+        words.any(|word| word == self.option.as_bytes()) && words.next() == Some(self.uuid.as_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -108,28 +121,29 @@ mod tests {
 
     #[test]
     fn only_the_word_after_uuid_counts() {
-        assert!(names(b"qemu\0-uuid\0abc\0-S\0", "abc"));
-        assert!(!names(b"grep\0abc\0", "abc"));
-        assert!(!names(b"qemu\0-uuid\0abcd\0", "abc"));
-        assert!(!names(b"qemu\0-uuid", "abc"));
-        assert!(!names(b"", "abc"));
+        let mark = Mark { option: "-uuid", uuid: "abc", own: true };
+        assert!(mark.is_in(b"qemu\0-uuid\0abc\0-S\0"));
+        for other in [&b"grep\0abc\0"[..], b"qemu\0-uuid\0abcd\0", b"qemu\0-uuid", b""] {
+            assert!(!mark.is_in(other));
+        }
     }
 
     #[test]
     fn it_is_found_without_a_hint_and_despite_a_wrong_one() {
-        assert!(Process::find(UUID, Some(1)).is_none());
+        let mark = Mark { option: "-uuid", uuid: UUID, own: true };
+        assert!(Process::find(&mark, Some(1)).is_none());
         let mut child =
             Command::new("sh").args(["-c", "read line; true", "-uuid", UUID]).stdin(pipe()).spawn().unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
         // The child needs a moment until it is `sh`.
-        let found = std::iter::from_fn(|| Some(Process::find(UUID, Some(own)))).flatten().next().unwrap();
+        let found = std::iter::from_fn(|| Some(Process::find(&mark, Some(own)))).flatten().next().unwrap();
         assert_eq!(found.pid(), i32::try_from(child.id()).unwrap());
         assert!(!found.wait(&Cx::silent(), Duration::ZERO).unwrap());
         found.kill().unwrap();
         assert!(found.wait(&Cx::silent(), Duration::from_secs(10)).unwrap());
         child.wait().unwrap();
         found.kill().unwrap();
-        assert!(Process::find(UUID, Some(found.pid())).is_none());
+        assert!(Process::find(&mark, Some(found.pid())).is_none());
     }
 
     fn pipe() -> std::process::Stdio {

@@ -1,0 +1,324 @@
+//! A machine as VirtualBox knows it: asked for, made, changed and removed by calls of VBoxManage.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::{Error, VmPlan, VmState};
+use super::fault::Meaning;
+use super::files::{self, Files, Vdi};
+use super::parse::Info;
+use super::run::Manage;
+use super::{argv, log, seed};
+use crate::progress::Cx;
+use crate::store::{self, MachineId};
+
+/// How people write it.
+pub const VIRTUALBOX: &str = "VirtualBox";
+
+/// One machine, and the way to tell VirtualBox of it.
+pub struct Machine<'a> {
+    pub manage: Manage,
+    pub id: MachineId,
+    pub files: &'a Files,
+}
+
+impl Machine<'_> {
+    /// What VirtualBox knows of it; `None` when it knows no such machine. A machine with its id that lies elsewhere is
+    /// somebody else's, and refused.
+    pub fn info(&self, cx: &Cx) -> Result<Option<Info>, Error> {
+        let text = match self.manage.query(cx, &argv::info(self.id)) {
+            Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::NotFound => return Ok(None),
+            Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::Inaccessible => {
+                return Ok(Some(Info::default()));
+            }
+            answer => answer?,
+        };
+        let info = Info::parse(&text);
+        match info.settings() {
+            Some(settings) if !within(&settings, &self.files.folder()) => {
+                let why = format!("its settings are in {}", settings.display());
+                Err(Error::Foreign { provider: VIRTUALBOX, uuid: self.id.uuid(), why })
+            }
+            _ => Ok(Some(info)),
+        }
+    }
+
+    /// Makes it, with its disks. What an earlier try left is removed first: nothing in it was ever used.
+    pub fn make(&self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
+        if self.files.folder().exists() {
+            self.remove(cx, &bases(plan))?;
+        }
+        store::create_private(&self.files.folder())?;
+        self.register(cx, plan)?;
+        self.manage.call(cx, &argv::mark(self.id))?;
+        let bus = plan.devices.disk_bus;
+        let media = plan.disks.len() + usize::from(plan.seed.is_some());
+        self.manage.call(cx, &argv::controller(self.id, bus, media))?;
+        for index in 0..plan.disks.len() {
+            self.make_disk(cx, plan, index)?;
+            self.manage.call(cx, &argv::attach(self.id, argv::slot(bus, index), self.files.disk(index).as_os_str()))?;
+        }
+        self.attach_seed(cx, plan, None)
+    }
+
+    fn register(&self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
+        let name = argv::name(&plan.name, self.id);
+        let wanted = plan.virtualbox.os_type.as_deref().unwrap_or(argv::OS_TYPE);
+        let create = |os_type: &str| self.manage.call(cx, &argv::create(self.id, &name, &self.files.folder(), os_type));
+        match create(wanted) {
+            // Kinds of guests come and go with VirtualBox's versions.
+            Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::Unknown && wanted != argv::OS_TYPE => {
+                cx.note(format!("this VirtualBox knows no guest `{wanted}`; going on with {}", argv::OS_TYPE));
+                create(argv::OS_TYPE).map(drop)
+            }
+            made => made.map(drop),
+        }
+    }
+
+    fn make_disk(&self, cx: &Cx, plan: &VmPlan, index: usize) -> Result<(), Error> {
+        let (planned, disk) = (&plan.disks[index], self.files.disk(index));
+        let base = std::path::absolute(&planned.backing).map_err(|e| store::Error::io("find", &planned.backing, e))?;
+        let Some(Vdi { size: from, .. }) = files::vdi(&base)? else {
+            return Err(Error::FileMissing { what: "the box's image", path: base });
+        };
+        // What lies behind the end of the image that it rests on, VirtualBox cannot read of an overlay.
+        let grows = planned.size.is_some_and(|to| to > from);
+        if plan.virtualbox.linked_clone && !grows {
+            self.manage.call(cx, &argv::overlay(&base, &disk))?;
+        } else {
+            cx.waiting("VirtualBox to copy the disk");
+            self.manage.long_call(cx, &argv::copy(&base, &disk))?;
+            self.forget(cx, &base)?;
+        }
+        match planned.size {
+            Some(to) if to < from => Err(Error::Shrink { path: disk, from, to }),
+            Some(to) if to > from => self.manage.call(cx, &argv::grow(&disk, to)).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Grows the disks of a machine that is off as the plan says; refuses to shrink them.
+    pub fn grow(&self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
+        for (index, planned) in plan.disks.iter().enumerate() {
+            let path = self.files.disk(index);
+            let Some(Vdi { size: from, overlay }) = files::vdi(&path)? else {
+                return Err(Error::FileMissing { what: "the disk", path });
+            };
+            match planned.size {
+                Some(to) if to < from => return Err(Error::Shrink { path, from, to }),
+                Some(to) if to > from => {
+                    if let Some(state) = self.busy(cx)? {
+                        let hint = "shut it down first: `vbox-rs halt`";
+                        return Err(Error::State { action: "grow a disk of", state, hint });
+                    }
+                    if overlay {
+                        self.stand_alone(cx, plan, index)?;
+                    }
+                    self.manage.call(cx, &argv::grow(&path, to))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a disk that rests on an image one that does not. Cut short it is either: `attach_disks` hangs up what is
+    /// there.
+    fn stand_alone(&self, cx: &Cx, plan: &VmPlan, index: usize) -> Result<(), Error> {
+        let (disk, new) = (self.files.disk(index), self.files.new_disk(index));
+        let slot = argv::slot(plan.devices.disk_bus, index);
+        if new.exists() {
+            self.forget(cx, &new)?;
+            store::remove_file(&new)?;
+        }
+        cx.waiting("VirtualBox to copy the disk");
+        self.manage.long_call(cx, &argv::copy(&disk, &new))?;
+        self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
+        self.forget(cx, &new)?;
+        self.forget(cx, &disk)?;
+        fs::rename(&new, &disk).map_err(|e| store::Error::io("rename", &new, e))?;
+        store::sync_dir(&self.files.folder())?;
+        self.manage.call(cx, &argv::attach(self.id, slot, disk.as_os_str()))?;
+        self.forget(cx, &plan.disks[index].backing)
+    }
+
+    /// Hangs up disks that `info` does not show.
+    pub fn attach_disks(&self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
+        for index in 0..plan.disks.len() {
+            let slot = argv::slot(plan.devices.disk_bus, index);
+            if info.medium(argv::CONTROLLER, slot.0, slot.1).is_none_or(|medium| medium == "none") {
+                self.manage.call(cx, &argv::attach(self.id, slot, self.files.disk(index).as_os_str()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn busy(&self, cx: &Cx) -> Result<Option<&'static str>, Error> {
+        Ok(match self.info(cx)?.map(|info| state(&info, self.files)) {
+            Some(VmState::Saved) => Some("saved"),
+            Some(state) if state.has_process() => Some("running"),
+            _ => None,
+        })
+    }
+
+    /// Hangs the seed on the port after the disks, unless `info` shows it there; takes away one that the plan has not.
+    pub fn attach_seed(&self, cx: &Cx, plan: &VmPlan, info: Option<&Info>) -> Result<(), Error> {
+        let descriptor = self.files.seed();
+        let slot = argv::slot(plan.devices.disk_bus, plan.disks.len());
+        let there =
+            info.and_then(|info| info.medium(argv::CONTROLLER, slot.0, slot.1)).filter(|medium| *medium != "none");
+        match (&plan.seed, there) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => {
+                self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
+                self.forget(cx, &descriptor)
+            }
+            (Some(seed), there) => {
+                seed::describe(seed, &descriptor, self.id)?;
+                if there.is_some_and(|medium| Path::new(medium) == descriptor) {
+                    return Ok(());
+                }
+                self.manage.call(cx, &argv::attach(self.id, slot, descriptor.as_os_str())).map(drop)
+            }
+        }
+    }
+
+    /// VirtualBox forgets a medium, unless others use it.
+    pub fn forget(&self, cx: &Cx, medium: &Path) -> Result<(), Error> {
+        match self.manage.call(cx, &argv::forget(medium)) {
+            // Where another file has its UUID, it is that one which VirtualBox knows.
+            Err(Error::Virtualbox(fault))
+                if matches!(fault.meaning, Meaning::NotFound | Meaning::InUse | Meaning::SameUuid) =>
+            {
+                Ok(())
+            }
+            // A medium that another machine has attached counts as locked or in a wrong state.
+            Err(Error::Virtualbox(fault)) if fault.message.contains("still attached") => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Removes a machine that does not run: from VirtualBox's lists, with its media, and then its files. `bases` are
+    /// forgotten too, unless disks of other machines rest on them.
+    pub fn remove(&self, cx: &Cx, bases: &[PathBuf]) -> Result<(), Error> {
+        if self.info(cx)?.is_some() {
+            match self.manage.call(cx, &argv::unregister(self.id)) {
+                Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::NotFound => {}
+                answer => drop(answer?),
+            }
+        }
+        for disk in self.disks() {
+            self.forget(cx, &disk)?;
+        }
+        if self.files.seed().exists() {
+            self.forget(cx, &self.files.seed())?;
+        }
+        for base in bases {
+            self.forget(cx, base)?;
+        }
+        if self.files.folder().exists() {
+            store::remove_dir(&self.files.folder())?;
+        }
+        Ok(store::remove_file(&self.files.seed())?)
+    }
+
+    fn disks(&self) -> Vec<PathBuf> {
+        let both = |index| [self.files.disk(index), self.files.new_disk(index)];
+        let found = |disks: &[PathBuf; 2]| disks.iter().any(|disk| disk.exists());
+        let all = (0..).map(both).take_while(found).flatten();
+        all.filter(|disk| disk.exists()).collect()
+    }
+}
+
+/// The images that disks of a plan rest on.
+pub fn bases(plan: &VmPlan) -> Vec<PathBuf> {
+    plan.disks.iter().filter_map(|disk| std::path::absolute(&disk.backing).ok()).collect()
+}
+
+/// Whether `path` lies below `folder`, by whatever names both are reached.
+fn within(path: &Path, folder: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    path.starts_with(folder) || real(path).zip(real(folder)).is_some_and(|(path, folder)| path.starts_with(folder))
+}
+
+/// The state in our words.
+pub fn state(info: &Info, files: &Files) -> VmState {
+    let log = || files.log().map(|path| files::tail(&path, log::TAIL)).unwrap_or_default();
+    match info.state() {
+        None => VmState::Broken { why: "VirtualBox cannot read its settings".into() },
+        Some("poweroff" | "powered off") => VmState::Off,
+        Some("running" | "starting" | "restoring" | "stopping" | "livesnapshotting" | "onlinesnapshotting") => {
+            VmState::Running
+        }
+        Some("saved" | "aborted-saved") => VmState::Saved,
+        Some("aborted") => VmState::Vanished { why: "its process ended without the guest's knowing".into() },
+        Some("paused") => VmState::Paused { why: paused(&log()) },
+        Some(word @ ("saving" | "resuming" | "gurumeditation" | "stuck")) => VmState::Paused { why: word.into() },
+        Some(word) => VmState::Unresponsive { why: format!("VirtualBox says `{word}`") },
+    }
+}
+
+/// What a machine's process tells in its log.
+pub fn seen(log: &str) -> VmState {
+    match log::last_state(log) {
+        Some("SUSPENDED" | "SUSPENDED_LS" | "SUSPENDED_EXT_LS") => VmState::Paused { why: paused(log) },
+        Some(word) if word.starts_with("GURU_MEDITATION") => VmState::Paused { why: "guru meditation".into() },
+        _ => VmState::Running,
+    }
+}
+
+/// `paused` where somebody asked for it, else why VirtualBox did it.
+fn paused(log: &str) -> String {
+    // What it met before it ran on is over.
+    let since = log.rfind("to 'RUNNING'").map_or(log, |at| &log[at..]);
+    log::runtime_error(since).map_or_else(|| "paused".into(), Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_of_virtualbox_has_our_word() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        for (theirs, ours) in [
+            ("poweroff", "off"),
+            ("running", "running"),
+            ("saved", "saved"),
+            ("aborted-saved", "saved"),
+            ("paused", "paused"),
+            ("aborted", "vanished"),
+            ("gurumeditation", "paused"),
+            ("teleporting", "unresponsive"),
+        ] {
+            let found = state(&Info::parse(&format!("VMState=\"{theirs}\"\n")), &files);
+            assert_eq!(found.word(), ours, "{theirs}");
+            assert_eq!(found.is_stuck(), theirs == "gurumeditation");
+        }
+        assert_eq!(state(&Info::default(), &files).word(), "broken");
+    }
+
+    #[test]
+    fn a_log_tells_who_stopped_a_machine() {
+        let change = |to: &str| format!("00:01 Changing the VM state from 'RUNNING' to '{to}'\n");
+        let full = format!("00:00 VM: Raising runtime error 'DrvVD_DISKFULL' (fFlags=0x6)\n{}", change("SUSPENDED"));
+        assert_eq!(seen(""), VmState::Running);
+        assert!(!seen(&change("SUSPENDED")).is_stuck());
+        assert_eq!(seen(&full).detail(), Some("DrvVD_DISKFULL"));
+        assert!(seen(&change("GURU_MEDITATION")).is_stuck());
+    }
+
+    #[test]
+    fn a_machine_that_lies_elsewhere_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = dir.path().join("virtualbox");
+        fs::create_dir_all(ours.join("web")).unwrap();
+        fs::write(ours.join("web/web.vbox"), "").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&ours, &link).unwrap();
+        assert!(within(&link.join("web/web.vbox"), &ours));
+        assert!(within(&ours.join("gone/gone.vbox"), &ours));
+        assert!(!within(&dir.path().join("other/other.vbox"), &ours));
+    }
+}

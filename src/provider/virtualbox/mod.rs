@@ -1,0 +1,59 @@
+//! VirtualBox, through its own `VBoxManage`.
+//!
+//! VirtualBox keeps what it knows of a machine in a service (`VBoxSVC`) that every call talks to; we keep no copy of it.
+//! The machine's id is its UUID there, so each is found without a record, and one whose settings do not lie in our own
+//! folder is never touched. What a call would cost (50 to 200 ms) and files or processes show as well is seen there:
+//! whether a machine runs, by its process; whether it was stopped, by its log.
+//!
+//! Disks are differencing images on the box's image, which VirtualBox is told of when the first machine rests on it, and
+//! forgets with the last: it counts the users itself, by refusing to forget one that has any.
+
+mod argv;
+mod fault;
+mod files;
+mod find;
+mod host;
+mod log;
+mod machine;
+mod parse;
+mod record;
+mod run;
+mod seed;
+mod start;
+mod vm;
+
+pub(super) use fault::Fault;
+
+use super::{Error, Finding, HostReport, Provider, Vm, VmHome, VmPlan};
+use crate::config::spec::{MachineSpec, ProviderKind};
+
+/// The provider.
+#[derive(Debug)]
+pub struct Virtualbox;
+
+impl Provider for Virtualbox {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Virtualbox
+    }
+
+    fn probe(&self) -> HostReport {
+        host::probe()
+    }
+
+    fn require(&self, _: &MachineSpec) -> Result<(), Error> {
+        run::Manage::find().map(drop)
+    }
+
+    fn disk_formats(&self) -> &'static [&'static str] {
+        // A box's VMDK is made for transport: compressed, and slow to read at random.
+        &["vdi"]
+    }
+
+    fn check(&self, plan: &VmPlan) -> Vec<Finding> {
+        start::check(plan)
+    }
+
+    fn open(&self, home: VmHome) -> Box<dyn Vm> {
+        Box::new(vm::VirtualboxVm::new(home))
+    }
+}

@@ -1,0 +1,34 @@
+//! `virtualbox.json`: what this provider must remember between commands.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::Files;
+use crate::provider::VmPlan;
+use crate::store::{self, Record};
+
+/// Written before VirtualBox is told of the machine, and before every start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VirtualboxRecord {
+    /// As of the last `create` or start.
+    pub plan: VmPlan,
+    /// Whether machine and disks were complete once: what is missing since was lost, not never made.
+    pub created: bool,
+    /// The images that VirtualBox was told of because disks of this machine rest on them.
+    pub bases: Vec<PathBuf>,
+}
+
+impl Record for VirtualboxRecord {
+    const FORMAT: u32 = 1;
+}
+
+/// The record; `None` when the machine was never created.
+pub fn read(files: &Files) -> Result<Option<VirtualboxRecord>, store::Error> {
+    store::read_record(&files.record())
+}
+
+/// Replaces the record.
+pub fn write(files: &Files, record: &VirtualboxRecord) -> Result<(), store::Error> {
+    store::write_record(&files.record(), record)
+}

@@ -1,0 +1,358 @@
+//! One machine on VirtualBox.
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::super::process::{Mark, Process};
+use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
+use super::fault::Meaning;
+use super::files::{self, Files, Vdi};
+use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
+use super::record::{self, VirtualboxRecord};
+use super::run::Manage;
+use super::{argv, host, log, start};
+use crate::progress::Cx;
+use crate::store;
+
+/// How long a machine's process may take to end after its plug was pulled.
+const END: Duration = Duration::from_secs(15);
+
+/// How long a machine may take to end whose save ended with an error.
+const STUMBLED: Duration = Duration::from_secs(2);
+
+/// How often VirtualBox is asked for a machine whose process cannot be seen.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// A machine on VirtualBox.
+pub struct VirtualboxVm {
+    home: VmHome,
+    uuid: String,
+    files: Files,
+    manage: Option<Manage>,
+    /// Its process, once it was found.
+    process: Option<Process>,
+    /// When VirtualBox was last asked for what no process shows, and whether it ran then.
+    asked: Option<(Instant, bool)>,
+}
+
+impl fmt::Debug for VirtualboxVm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VirtualboxVm").field("home", &self.home).finish_non_exhaustive()
+    }
+}
+
+impl VirtualboxVm {
+    /// The machine that lives in `home`.
+    pub fn new(home: VmHome) -> Self {
+        let (uuid, files) = (home.id.uuid(), Files::new(&home.dir));
+        Self { home, uuid, files, manage: None, process: None, asked: None }
+    }
+
+    /// VBoxManage, which is looked for once.
+    fn manage(&mut self) -> Result<Manage, Error> {
+        if let Some(found) = &self.manage {
+            return Ok(found.clone());
+        }
+        let found = Manage::find()?;
+        Ok(self.manage.insert(found).clone())
+    }
+
+    fn machine(&mut self) -> Result<Machine<'_>, Error> {
+        Ok(Machine { manage: self.manage()?, id: self.home.id, files: &self.files })
+    }
+
+    fn call(&mut self, cx: &Cx, args: &argv::Args) -> Result<String, Error> {
+        self.machine()?.manage.call(cx, args)
+    }
+
+    /// Its process: a window (`VirtualBoxVM`) or none (`VBoxHeadless`).
+    fn process(&mut self) -> Option<&Process> {
+        if self.process.is_none() {
+            // It was set-uid, where the kernel driver wants that.
+            self.process = Process::find(&Mark { option: "--startvm", uuid: &self.uuid, own: false }, None);
+        }
+        self.process.as_ref()
+    }
+
+    /// Tells a machine that runs to do something.
+    fn control(&mut self, cx: &Cx, what: &str) -> Result<(), Error> {
+        let id = self.home.id;
+        self.call(cx, &argv::control(id, what)).map(drop)
+    }
+
+    /// Pulls the plug, and waits until nothing of it is left.
+    fn end(&mut self, cx: &Cx) -> Result<(), Error> {
+        match self.control(cx, "poweroff") {
+            Err(Error::Virtualbox(fault))
+                if matches!(fault.meaning, Meaning::NotRunning | Meaning::NotFound | Meaning::State) => {}
+            // A service or a machine that does not answer: its process can be ended all the same.
+            Err(Error::Virtualbox(_) | Error::Stalled { .. }) if self.process().is_some() => self.kill_process()?,
+            other => other?,
+        }
+        if self.wait_until_ended(cx, END)? {
+            return Ok(());
+        }
+        self.kill_process()
+    }
+
+    fn kill_process(&mut self) -> Result<(), Error> {
+        let Some(process) = self.process() else { return Ok(()) };
+        let stuck = |source| Error::WillNotEnd { pid: process.pid(), source };
+        process.kill().map_err(|e| stuck(Some(e)))?;
+        if !process.wait(&Cx::silent(), END).map_err(|e| stuck(Some(e)))? {
+            return Err(stuck(None));
+        }
+        self.process = None;
+        Ok(())
+    }
+
+    /// Starts what is set up, and looks whether its forwards are there, which VirtualBox itself tells nobody.
+    fn launch(&mut self, cx: &Cx, forwards: &[Forward], gui: bool, saved: bool) -> Result<(), Error> {
+        self.files.keep_console()?;
+        self.process = None;
+        let id = self.home.id;
+        self.machine()?.manage.long_call(cx, &argv::start(id, gui))?;
+        let log = self.files.log().map(|path| start::head(&path)).unwrap_or_default();
+        let refused = log::refused_forwards(&log);
+        if let Some(forward) = forwards.iter().find(|forward| refused.contains(&forward.host)) {
+            let Forward { protocol, host_ip, host: port, .. } = *forward;
+            let cx = cx.uninterrupted();
+            // What was saved must not be lost for a port's sake.
+            if saved {
+                self.save(&cx)?;
+            } else {
+                self.end(&cx)?;
+            }
+            return Err(Error::PortTaken { protocol, host_ip, port });
+        }
+        Ok(())
+    }
+
+    fn record(&self) -> Result<VirtualboxRecord, Error> {
+        let missing = || Error::FileMissing { what: "the machine's record", path: self.files.record() };
+        record::read(&self.files)?.ok_or_else(missing)
+    }
+}
+
+impl Vm for VirtualboxVm {
+    fn state(&mut self) -> Result<VmState, Error> {
+        match record::read(&self.files)? {
+            None if self.files.folder().exists() => {
+                let why = format!("its record {} is missing", self.files.record().display());
+                return Ok(VmState::Broken { why });
+            }
+            None => return Ok(VmState::Absent),
+            Some(record) if !record.created => return Ok(VmState::Absent),
+            Some(_) => {}
+        }
+        let Some(info) = self.machine()?.info(&Cx::silent())? else {
+            let why = "VirtualBox does not know it any more: somebody removed it there".to_owned();
+            return Ok(VmState::Broken { why });
+        };
+        let found = state(&info, &self.files);
+        let lost = !self.files.disk(0).exists() && !found.has_process();
+        let lost = lost.then(|| format!("its disk {} is missing", self.files.disk(0).display()));
+        Ok(lost.map_or(found, |why| VmState::Broken { why }))
+    }
+
+    fn glance(&mut self) -> Result<VmState, Error> {
+        if self.process().is_none() {
+            return self.state();
+        }
+        let log = self.files.log().map(|path| files::tail(&path, log::TAIL)).unwrap_or_default();
+        Ok(seen(&log))
+    }
+
+    fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
+        self.manage()?;
+        store::create_private(&self.home.dir)?;
+        if record::read(&self.files)?.is_some_and(|record| record.created) {
+            return self.machine()?.grow(cx, plan);
+        }
+        let mut record = VirtualboxRecord { plan: plan.clone(), created: false, bases: bases(plan) };
+        record::write(&self.files, &record)?;
+        self.machine()?.make(cx, plan)?;
+        record.created = true;
+        Ok(record::write(&self.files, &record)?)
+    }
+
+    fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        let findings = start::check(plan);
+        if findings.iter().any(|finding| finding.level == Level::Bad) {
+            return Err(Error::Plan(findings));
+        }
+        let record = self.record()?;
+        start::require_files(&self.files, plan)?;
+        let (id, console) = (self.home.id, self.files.console_log());
+        let machine = self.machine()?;
+        let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
+        match state(&info, machine.files) {
+            VmState::Off | VmState::Vanished { .. } => {}
+            VmState::Saved => {
+                let hint = "`vbox-rs resume` goes on with it";
+                return Err(Error::State { action: "start afresh", state: "saved", hint });
+            }
+            VmState::Broken { .. } => return Err(start::broken()),
+            _ => {
+                let hint = "`vbox-rs status` shows it";
+                return Err(Error::State { action: "start", state: "running already", hint });
+            }
+        }
+        if let Some(warning) = host::obstacle() {
+            cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
+        }
+        record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        machine.manage.call(cx, &argv::settings(id, plan, &console, &info.rules()))?;
+        machine.attach_disks(cx, plan, &info)?;
+        machine.attach_seed(cx, plan, Some(&info))?;
+        start::customize(cx, &machine, plan, start::BEFORE)?;
+        self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
+        start::customize(cx, &self.machine()?, plan, start::AFTER)
+    }
+
+    fn press_power_button(&mut self) -> Result<(), Error> {
+        self.control(&Cx::silent(), "acpipowerbutton")
+    }
+
+    fn wait_until_ended(&mut self, cx: &Cx, time: Duration) -> Result<bool, Error> {
+        if let Some(process) = self.process() {
+            let pid = process.pid();
+            let ended = process.wait(cx, time).map_err(|e| Error::WillNotEnd { pid, source: Some(e) })?;
+            if ended {
+                self.process = None;
+            }
+            return Ok(ended);
+        }
+        // Either it has ended, or it is a process of Windows around us: VirtualBox itself knows.
+        let deadline = Instant::now() + time;
+        loop {
+            let fresh = self.asked.filter(|(at, _)| at.elapsed() < ASK_EVERY);
+            let runs = match fresh {
+                Some((_, runs)) => runs,
+                None => self.state()?.has_process(),
+            };
+            if fresh.is_none() {
+                self.asked = Some((Instant::now(), runs));
+            }
+            if !runs {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || cx.sleep(left.min(ASK_EVERY)).is_err() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn kill(&mut self) -> Result<(), Error> {
+        self.end(&Cx::silent())
+    }
+
+    fn pause(&mut self) -> Result<(), Error> {
+        self.control(&Cx::silent(), "pause")
+    }
+
+    fn unpause(&mut self) -> Result<(), Error> {
+        self.control(&Cx::silent(), "resume")
+    }
+
+    fn save(&mut self, cx: &Cx) -> Result<(), Error> {
+        let id = self.home.id;
+        cx.waiting("VirtualBox to save the machine's memory");
+        // Half a save cannot be called back, and ends by itself.
+        cx.check()?;
+        let cx = cx.uninterrupted();
+        match self.machine()?.manage.long_call(&cx, &argv::control(id, "savestate")) {
+            Err(Error::Virtualbox(fault)) => {
+                // Seen: the memory was saved, and then VirtualBox stumbled over another call on the machine's settings.
+                let saved = self.wait_until_ended(&cx, STUMBLED)? && self.state()? == VmState::Saved;
+                if saved { Ok(()) } else { Err(fault.into()) }
+            }
+            Err(error) => Err(error),
+            Ok(_) => self.wait_until_ended(&cx, END).map(drop),
+        }
+    }
+
+    fn restore(&mut self, cx: &Cx, forwards: &[Forward], _keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        let record = self.record()?;
+        start::require_files(&self.files, &record.plan)?;
+        let id = self.home.id;
+        let machine = self.machine()?;
+        let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
+        if state(&info, machine.files) != VmState::Saved {
+            let hint = "start it with `vbox-rs up`";
+            return Err(Error::State { action: "resume", state: "not suspended", hint });
+        }
+        let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
+        record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        let rules = info.rules();
+        // `modifyvm` without a change is an error.
+        if !(forwards.is_empty() && rules.is_empty()) {
+            machine.manage.call(cx, &argv::forwards_only(id, forwards, &rules))?;
+        }
+        self.launch(cx, forwards, plan.virtualbox.gui, true)
+    }
+
+    fn discard_saved(&mut self) -> Result<(), Error> {
+        let id = self.home.id;
+        match self.call(&Cx::silent(), &argv::discard(id)) {
+            // Nothing is saved.
+            Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::State => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    fn destroy(&mut self, cx: &Cx) -> Result<(), Error> {
+        if !self.files.exist() {
+            return Ok(());
+        }
+        let bases = record::read(&self.files).ok().flatten().map(|record| record.bases).unwrap_or_default();
+        let info = self.machine()?.info(cx)?;
+        if info.is_some_and(|info| state(&info, &self.files).has_process()) || self.process().is_some() {
+            self.end(cx)?;
+        }
+        self.machine()?.remove(cx, &bases)?;
+        Ok(self.files.remove()?)
+    }
+
+    fn images(&self) -> Result<Vec<Image>, Error> {
+        Err(Error::Unable {
+            provider: VIRTUALBOX,
+            what: "show its disks to other programs as they are",
+            hint: "`vbox-rs package` copies them first",
+        })
+    }
+
+    fn images_in(&mut self, cx: &Cx, scratch: &Path) -> Result<Vec<Image>, Error> {
+        let mut images = Vec::new();
+        loop {
+            let disk = self.files.disk(images.len());
+            let Some(Vdi { size: virtual_size, .. }) = files::vdi(&disk)? else { return Ok(images) };
+            let path = scratch.join(format!("{}-disk{}.vdi", self.home.id.short(), images.len()));
+            store::remove_file(&path)?;
+            let machine = self.machine()?;
+            machine.manage.long_call(cx, &argv::copy(&disk, &path))?;
+            machine.forget(cx, &path)?;
+            images.push(Image { path, format: "vdi".into(), virtual_size });
+        }
+    }
+
+    fn console_log(&self) -> PathBuf {
+        self.files.console_log()
+    }
+
+    fn hypervisor_log(&self) -> PathBuf {
+        self.files.log().unwrap_or_else(|| self.files.folder().join("VBox.log"))
+    }
+
+    fn console(&mut self) -> Result<UnixStream, Error> {
+        Err(Error::Unable {
+            provider: VIRTUALBOX,
+            what: "attach to a serial console that is written to a file",
+            hint: "`vbox-rs logs` shows what the guest writes to it",
+        })
+    }
+}

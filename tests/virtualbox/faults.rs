@@ -1,0 +1,163 @@
+//! VBoxManage missing, failing, hanging, without room: bounded, told, and gone on from.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::mounts::Mount;
+use crate::outer::Ran;
+use crate::world::Lab;
+
+/// As VirtualBox 7.2 says it, recorded.
+const LOCKED: &str = "VBoxManage: error: The machine 'x' is already locked for a session (or being unlocked)
+VBoxManage: error: Details: code VBOX_E_INVALID_OBJECT_STATE (0x80bb0007), component MachineWrap, interface IMachine, callee nsISupports
+VBoxManage: error: Context: \"LockMachine(a->session, LockType_Write)\" at line 901 of file VBoxManageModifyVM.cpp";
+
+#[test]
+fn without_vboxmanage_the_message_says_what_to_install() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    let usual = ["/usr/lib/virtualbox", "/opt/VirtualBox", "/usr/lib64/virtualbox"];
+    if usual.iter().any(|folder| Path::new(folder).join("VBoxManage").exists()) {
+        println!("skipped: this host has a VirtualBox that is found without PATH");
+        return;
+    }
+    let nowhere = lab.world.folder("nowhere");
+    let run = |args: &[&str]| {
+        let mut command = lab.command(args);
+        Ran::of(&command.env("PATH", &nowhere).env("VBOX_INSTALL_PATH", &nowhere).output().unwrap())
+    };
+    run(&["up"]).fails(8, &["VBoxManage", "install"]);
+    run(&["status"]).ok().says(&["not created"]);
+    run(&["doctor"]).says(&["VBoxManage"]);
+    // Of a machine that is there, nothing is forgotten.
+    lab.up();
+    let id = lab.id();
+    run(&["status"]);
+    assert_ne!(run(&["destroy", "-f"]).code, 0);
+    assert_eq!(lab.id(), id);
+    assert_eq!(lab.state(), "running");
+    lab.destroy();
+}
+
+#[test]
+fn a_call_that_hangs_can_be_interrupted() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    // A child of the call keeps its output open.
+    lab.behave("case \"$1\" in startvm) sleep 300 ;; esac");
+    let child = lab.command(&["up"]).spawn().unwrap();
+    lab.eventually("the call hangs", || {
+        fs::read_to_string(lab.calls_path()).is_ok_and(|calls| calls.lines().any(|call| call.starts_with("startvm")))
+    });
+    let began = Instant::now();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let ran = Ran::of(&child.wait_with_output().unwrap());
+    assert!(began.elapsed() < Duration::from_secs(60), "a hanging call held the interrupt up");
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    lab.behave("");
+    lab.up();
+    lab.destroy();
+}
+
+/// Readers never wait for long: a state that cannot be had is said to be so.
+#[test]
+fn a_query_that_hangs_ends_by_itself() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.up();
+    lab.behave("case \"$1\" in list|showvminfo|getextradata) sleep 300 ;; esac");
+    let child = lab.command(&["status"]).spawn().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiting = thread::spawn(move || sender.send(Ran::of(&child.wait_with_output().unwrap())));
+    let ran = receiver.recv_timeout(Duration::from_secs(100)).expect("status ends though VBoxManage hangs");
+    waiting.join().unwrap().unwrap();
+    assert!(ran.code == 0 || ran.code == 8 || ran.code == 10, "{}: {}", ran.code, ran.stderr);
+    assert!(!ran.stdout.contains("not created") && !ran.stdout.contains(" off"), "{}", ran.stdout);
+    lab.behave("");
+    assert_eq!(lab.state(), "running");
+    lab.destroy();
+}
+
+#[test]
+fn a_machine_that_is_locked_for_a_moment_is_waited_for() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    // Twice, and then no more.
+    lab.behave(&format!(
+        "case \"$1\" in modifyvm|startvm) n=$(cat \"$CALLS.$1\" 2>/dev/null || echo 0); echo $((n + 1)) >\"$CALLS.$1\"\n\
+         if [ \"$n\" -lt 2 ]; then cat >&2 <<'END'\n{LOCKED}\nEND\nexit 1; fi ;; esac"
+    ));
+    lab.up();
+    lab.behave("");
+    assert_eq!(lab.state(), "running");
+    lab.destroy();
+}
+
+#[test]
+fn a_machine_that_stays_locked_is_told() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.up();
+    lab.run(&["halt", "-f"]).ok();
+    lab.behave(&format!("case \"$1\" in modifyvm|startvm) cat >&2 <<'END'\n{LOCKED}\nEND\nexit 1 ;; esac"));
+    let ran = lab.run(&["up"]);
+    assert!([8, 9].contains(&ran.code), "{}: {}", ran.code, ran.stderr);
+    assert!(ran.stderr.contains("locked"), "{}", ran.stderr);
+    lab.behave("");
+    lab.up();
+    lab.destroy();
+}
+
+/// VirtualBox without its kernel driver, as a machine would meet it after an update of the kernel.
+#[test]
+fn a_start_that_fails_is_told_with_virtualboxs_own_words() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.behave(
+        "case \"$1\" in startvm) echo \"VBoxManage: error: The virtual machine 'x' has terminated unexpectedly during startup with \
+         exit code 1 (0x1)\" >&2; echo 'VBoxManage: error: Details: code NS_ERROR_FAILURE (0x80004005), component \
+         MachineWrap, interface IMachine' >&2; exit 1 ;; esac",
+    );
+    lab.run(&["up"]).fails(8, &["terminated unexpectedly"]);
+    assert_ne!(lab.state(), "running");
+    lab.behave("");
+    lab.up();
+    lab.destroy();
+}
+
+/// Output without end, and output that is no text.
+#[test]
+fn nonsense_from_vboxmanage_is_refused() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.up();
+    for (nonsense, name) in
+        [("exec cat /dev/zero", "zeros"), ("exec yes 'VMState=\"running\"'", "lines"), ("exit 0", "nothing")]
+    {
+        lab.behave(&format!("case \"$1\" in list|showvminfo) {nonsense} ;; esac"));
+        let ran = lab.run(&["status"]);
+        assert!(!ran.stdout.contains("not created"), "{name}: {}", ran.stdout);
+        lab.behave("");
+        assert_eq!(lab.state(), "running", "{name}");
+    }
+    lab.destroy();
+}
+
+#[test]
+fn a_full_disk_is_told_and_gone_on_from() {
+    let Some(lab) = Lab::new() else { return };
+    let home = lab.world.home();
+    let Some(mount) = Mount::new(&home, "size=48m") else { return };
+    lab.world.add_empty_box();
+    lab.machine_file("box = \"empty\"\n");
+    let room = rustix::fs::statvfs(&home).unwrap();
+    // Some blocks are left for records; a disk takes more.
+    let ballast = home.join("ballast");
+    let spare = 64 << 10;
+    fs::write(&ballast, vec![1; usize::try_from(room.f_bavail * room.f_frsize - spare).unwrap()]).unwrap();
+    let ran = lab.run(&["up"]);
+    assert!([8, 16].contains(&ran.code), "{}: {}", ran.code, ran.stderr);
+    assert!(ran.stderr.to_lowercase().contains("space") || ran.stderr.contains("full"), "{}", ran.stderr);
+    fs::remove_file(ballast).unwrap();
+    lab.up();
+    lab.destroy();
+    lab.kill("VBox");
+    drop(mount);
+}
