@@ -36,7 +36,9 @@ cp "$work/from/bin/busybox" "$root/bin/"
 for applet in $("$root/bin/busybox" --list); do
     [[ $applet == busybox ]] || ln -s busybox "$root/bin/$applet"
 done
-ln -sf busybox "$root/bin/bash"
+# Debian's busybox has no applet of that name.
+printf '#!/bin/sh\nexec sh "$@"\n' >"$root/bin/bash"
+chmod 755 "$root/bin/bash"
 cp "$here"/guest/{power-button,sudo} "$root/bin/"
 cp "$here/guest/udhcpc" "$root/etc/udhcpc.sh"
 # Not into bin, where busybox has an applet of that name.
