@@ -36,10 +36,13 @@ cp "$work/from/bin/busybox" "$root/bin/"
 for applet in $("$root/bin/busybox" --list); do
     [[ $applet == busybox ]] || ln -s busybox "$root/bin/$applet"
 done
-ln -sf busybox "$root/bin/bash"
-cp "$here"/guest/{init,power-button,sudo} "$root/bin/"
+# Debian's busybox has no applet of that name.
+printf '#!/bin/sh\nexec sh "$@"\n' >"$root/bin/bash"
+chmod 755 "$root/bin/bash"
+cp "$here"/guest/{power-button,sudo} "$root/bin/"
 cp "$here/guest/udhcpc" "$root/etc/udhcpc.sh"
-ln -s bin/init "$root/init"
+# Not into bin, where busybox has an applet of that name.
+cp "$here/guest/init" "$root/init"
 cp "$work/from/usr/sbin/dropbear" "$root/usr/sbin/"
 export LD_LIBRARY_PATH=$work/from/usr/lib/x86_64-linux-gnu
 ldd "$root/usr/sbin/dropbear" | grep -oE '/[^ ]+' | while read -r library; do cp -L "$library" "$root/lib/x86_64-linux-gnu/"; done
