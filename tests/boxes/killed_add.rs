@@ -45,7 +45,10 @@ impl Stage {
         };
         let incoming = || files(&home.dirs.boxes().join("incoming"), "");
         let of_incoming = |name: &str| incoming().iter().find_map(|dir| fs::metadata(dir.join(name)).ok());
+        let is_registered = || home.dirs.boxes().join("manifests/x").exists();
         match self {
+            // What came stays until the box is registered.
+            Self::Download if of_incoming("intent").is_some() || is_registered() => None,
             Self::Download => {
                 let part = files(&home.dirs.downloads(), ".part").pop()?;
                 Some(fs::metadata(part).ok()?.len()).filter(|length| *length > 0)

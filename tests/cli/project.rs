@@ -127,16 +127,3 @@ fn the_machine_file_is_found_from_below_by_flag_and_by_variable() {
     assert!(found(home.cmd(["config"]).current_dir(elsewhere.path()).env("VBOX_RS_CWD", &below)));
     assert!(found(home.cmd(["config", "-C"]).arg(&below).current_dir(elsewhere.path())));
 }
-
-#[test]
-fn validate_names_a_provider_that_is_not_there_yet() {
-    let home = TestHome::new();
-    home.write("Vagrantfile", "box = \"x/y\"\nprovider = \"libvirt\"\n");
-    let (code, out, err) = home.run(["validate"]);
-    assert_eq!(code, 8);
-    assert!(out.starts_with("default: problem: this vbox-rs cannot drive libvirt yet\n"), "{out}");
-    assert_eq!(err, "error: the machine file asks for what its provider cannot do\n");
-    let (code, out, _) = home.run(["validate", "--json"]);
-    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, report["valid"].as_bool()), (8, Some(false)));
-}
