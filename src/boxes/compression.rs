@@ -61,7 +61,7 @@ impl Compression {
             }
             Self::Bzip2 => Box::new(MultiBzDecoder::new(watched)),
         };
-        Ok(Box::new(Judged { inner, failed, compression: self }))
+        Ok(Box::new(Judged { inner, failed, compression: self, is_over: false }))
     }
 }
 
@@ -92,11 +92,17 @@ struct Judged<'a> {
     inner: Box<dyn Read + 'a>,
     failed: Rc<Cell<bool>>,
     compression: Compression,
+    /// What failed is not asked again: libbz2-rs-sys 0.2 aborts the process when it goes on after damage.
+    is_over: bool,
 }
 
 impl Read for Judged<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.is_over {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it has failed before"));
+        }
         self.inner.read(into).map_err(|error| {
+            self.is_over = error.kind() != io::ErrorKind::Interrupted;
             let ours = error.get_ref().is_some_and(is_refusal);
             if self.failed.get() || ours || error.kind() == io::ErrorKind::UnexpectedEof {
                 return error;
@@ -242,6 +248,22 @@ mod tests {
             let error = unpacked(&bytes).unwrap_err();
             let refusal = error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>());
             assert!(matches!(refusal, Some(Refusal::Memory(_))), "{error:?}");
+        }
+    }
+
+    /// Found by the fuzzer.
+    #[test]
+    fn damaged_data_that_is_read_on_stays_an_error() {
+        let mut damaged = vec![0x42, 0x5a, 0x68, 0x39, 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, 0x0e, 0xcb, 0x75, 0xd8];
+        damaged.resize(damaged.len() + 47, 0);
+        damaged.extend([
+            0x49, 0x1a, 0x77, 0x2e, 0x89, 0x67, 0xef, 0xc6, 0xb4, 0x07, 0xf8, 0xbb, 0x92, 0x29, 0xc2, 0x84, 0x80, 0x76,
+            0x5b, 0xae, 0xc0,
+        ]);
+        let mut from = &damaged[..];
+        let mut plain = Compression::Bzip2.undo(&mut from).unwrap();
+        for _ in 0..3 {
+            plain.read(&mut [0; 512]).unwrap_err();
         }
     }
 }

@@ -141,7 +141,10 @@ fn is_whole(home: &Home, expected: &str) {
     let boxes = home.library.list().unwrap().boxes;
     assert_eq!(home.names(), ["x 0"]);
     assert_eq!(sha256(&fs::read(&boxes[0].disk_paths()[0]).unwrap()), expected);
-    assert_eq!(home.files().len(), 2, "{:?}", home.files());
+    // The empty lock of a download that was killed in its last line goes when it is old.
+    let files: Vec<_> =
+        home.files().into_iter().filter(|file| file.extension().is_none_or(|it| it != "lock")).collect();
+    assert_eq!(files.len(), 2, "{files:?}");
 }
 
 #[test]

@@ -182,8 +182,6 @@ fn what_a_provider_cannot_do_is_named() {
     world.machine_file("box = \"demo\"\n[[synced_folder]]\nhost = \".\"\nguest = \"/srv\"\ntype = \"nfs\"\n");
     world.run(&["up"]).fails(8, &["nfs", "/srv", "rsync"]);
     world.assert_nothing_left();
-    world.machine_file("box = \"demo\"\nprovider = \"libvirt\"\n");
-    world.run(&["up"]).fails(8, &["libvirt"]);
     world.machine_file("box = \"nobody/has-this\"\n");
     world.run(&["up"]).fails(4, &["nobody/has-this"]);
     world.machine_file("box = \"demo\"\nbox_version = \"> 9999\"\n");

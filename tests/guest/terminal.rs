@@ -61,7 +61,8 @@ fn a_shell_has_the_windows_size_ctrl_c_and_an_exit_code() {
     session.send_line("sleep 0.3; echo size $(stty size)").unwrap();
     session.exp_string("size 41 133").unwrap();
     session.exp_string("ready>").unwrap();
-    session.send_line("echo begun; sleep 600").unwrap();
+    // Said by the command itself: a shell that is just about to start one may lose the signal.
+    session.send_line("sh -c 'echo begun; exec sleep 600'").unwrap();
     session.exp_string("begun").unwrap();
     session.send_control('c').unwrap();
     session.exp_string("ready>").unwrap();

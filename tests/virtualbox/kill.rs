@@ -5,6 +5,15 @@ use std::time::{Duration, Instant};
 use crate::dice::{Dice, kill_after};
 use crate::world::Lab;
 
+/// Two minutes of kills: not for every `make test`.
+fn lab() -> Option<Lab> {
+    if std::env::var_os("VBOX_RS_TEST_VIRTUALBOX_GUEST").is_none_or(|name| name.is_empty()) {
+        println!("skipped: `make test-virtualbox` (which sets VBOX_RS_TEST_VIRTUALBOX_GUEST) does the kills");
+        return None;
+    }
+    Lab::with_sleeper()
+}
+
 fn killed(lab: &Lab, args: &[&str], time: Duration) {
     kill_after(lab.command(args).spawn().unwrap(), time);
 }
@@ -17,7 +26,7 @@ fn measured(lab: &Lab, args: &[&str]) -> Duration {
 
 #[test]
 fn up_killed_at_any_instant_is_taken_up_again() {
-    let Some(lab) = Lab::with_sleeper() else { return };
+    let Some(lab) = lab() else { return };
     let mut dice = Dice::new();
     // The wait for the guest writes nothing.
     let span = measured(&lab, &["up"]).saturating_sub(Duration::from_millis(800));
@@ -37,7 +46,7 @@ fn up_killed_at_any_instant_is_taken_up_again() {
 
 #[test]
 fn halt_suspend_and_destroy_killed_at_any_instant_are_taken_up_again() {
-    let Some(lab) = Lab::with_sleeper() else { return };
+    let Some(lab) = lab() else { return };
     let mut dice = Dice::new();
     let commands: [&[&str]; 3] = [&["halt", "-f"], &["suspend"], &["destroy", "-f"]];
     let spans = commands.map(|args| {
@@ -61,7 +70,7 @@ fn halt_suspend_and_destroy_killed_at_any_instant_are_taken_up_again() {
 /// Each call of VBoxManage in turn dies before it did its work, and then after: what was done in between is known to nobody.
 #[test]
 fn each_call_that_dies_is_told_and_taken_up_again() {
-    let Some(lab) = Lab::with_sleeper() else { return };
+    let Some(lab) = lab() else { return };
     lab.up();
     lab.destroy();
     lab.calls();

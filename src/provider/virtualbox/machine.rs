@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::super::{Error, VmPlan, VmState};
 use super::fault::Meaning;
@@ -11,6 +12,9 @@ use super::run::Manage;
 use super::{argv, log, seed};
 use crate::progress::Cx;
 use crate::store::{self, MachineId};
+
+/// How long VirtualBox's service may take to end what a killed call began.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// How people write it.
 pub const VIRTUALBOX: &str = "VirtualBox";
@@ -183,19 +187,37 @@ impl Machine<'_> {
         }
     }
 
-    /// VirtualBox forgets a medium, unless others use it.
+    /// Makes VirtualBox forget a medium, whose file stays; not where a machine still has it, or another disk rests on it.
     pub fn forget(&self, cx: &Cx, medium: &Path) -> Result<(), Error> {
+        self.forgotten(cx, medium).map(drop)
+    }
+
+    /// The same; whether it is forgotten.
+    fn forgotten(&self, cx: &Cx, medium: &Path) -> Result<bool, Error> {
         match self.manage.call(cx, &argv::forget(medium)) {
             // Where another file has its UUID, it is that one which VirtualBox knows.
-            Err(Error::Virtualbox(fault))
-                if matches!(fault.meaning, Meaning::NotFound | Meaning::InUse | Meaning::SameUuid) =>
-            {
-                Ok(())
-            }
+            Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::NotFound | Meaning::SameUuid) => Ok(true),
             // A medium that another machine has attached counts as locked or in a wrong state.
-            Err(Error::Virtualbox(fault)) if fault.message.contains("still attached") => Ok(()),
-            answer => answer.map(drop),
+            Err(Error::Virtualbox(fault))
+                if fault.meaning == Meaning::InUse || fault.message.contains("still attached") =>
+            {
+                Ok(false)
+            }
+            answer => answer.map(|_| true),
         }
+    }
+
+    /// Forgets a disk of this machine. A call that was killed may go on in VirtualBox's service for a moment.
+    fn forget_own(&self, cx: &Cx, disk: &Path) -> Result<(), Error> {
+        let began = Instant::now();
+        while !self.forgotten(cx, disk)? {
+            if began.elapsed() > SETTLING {
+                let (state, hint) = ("still using its disk", "try again in a moment");
+                return Err(Error::State { action: "remove", state, hint });
+            }
+            cx.sleep(SETTLING / 20)?;
+        }
+        Ok(())
     }
 
     /// Removes a machine that does not run: from VirtualBox's lists, with its media, and then its files. `bases` are
@@ -208,7 +230,7 @@ impl Machine<'_> {
             }
         }
         for disk in self.disks() {
-            self.forget(cx, &disk)?;
+            self.forget_own(cx, &disk)?;
         }
         if self.files.seed().exists() {
             self.forget(cx, &self.files.seed())?;
