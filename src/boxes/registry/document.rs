@@ -166,7 +166,9 @@ impl Build {
             Base::Url(base) => {
                 let url = base.join(&self.url).map_err(|_| bad("it is no URL"))?;
                 match url.scheme() {
-                    "http" | "https" | "oci" => Ok(url.into()),
+                    "http" | "https" => Ok(url.into()),
+                    // Without a host it would be read as a file's name.
+                    "oci" if url.has_host() => Ok(url.into()),
                     _ => Err(bad("a document of a server can only name what servers have")),
                 }
             }
@@ -270,7 +272,7 @@ mod tests {
         assert_eq!(url("../f.box", &base()).unwrap(), "https://boxes.example/api/v2/vagrant/f.box");
         assert_eq!(url("/f.box", &base()).unwrap(), "https://boxes.example/f.box");
         assert_eq!(url("http://y/f.box?k=1", &base()).unwrap(), "http://y/f.box?k=1");
-        for text in ["file:///etc/passwd", "ftp://x/y", "", "http://[", "a\u{1b}b"] {
+        for text in ["file:///etc/passwd", "ftp://x/y", "", "http://[", "a\u{1b}b", "oci:x//y", "oci:/x"] {
             assert!(url(text, &base()).is_err(), "{text}");
         }
         let folder = Base::Folder("/srv/boxes".into());
