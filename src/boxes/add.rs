@@ -214,7 +214,7 @@ impl Library {
         let intent = Incoming::create(&self.incoming(), "box add")?;
         intent.intend(&new)?;
         for (file, place) in files.iter().zip(places) {
-            put(file, &self.disks().join(place), force)?;
+            put(file, &self.disks().join(place))?;
         }
         sync_dir(&self.disks())?;
         write_record(&path, &manifest)?;
@@ -222,12 +222,9 @@ impl Library {
     }
 }
 
-/// Moves a file to the place that its content names, unless it is there already. With `anew` it replaces what is there,
-/// which may be damaged: the name promises the content, so machines that stand on it get what they had.
-fn put(file: &Written, place: &Path, anew: bool) -> Result<(), Error> {
-    if !anew && fs::symlink_metadata(place).is_ok_and(|there| there.is_file() && there.len() == file.size) {
-        return Ok(());
-    }
+/// Moves a file to the place that its content names. It replaces what is there, which may be damaged: the name promises the
+/// content, so machines that stand on it get what they had.
+fn put(file: &Written, place: &Path) -> Result<(), Error> {
     fs::rename(&file.path, place).map_err(|e| Error::io("write", place, e))
 }
 

@@ -110,8 +110,6 @@ fn without_a_signature_only_the_checksum_counts_and_it_is_said() {
         ("/SHA256SUMS", None, &[][..], ""),
         ("/x.img.sha256", None, &[], ""),
         ("/bare", None, &[], ""),
-        ("/SHA256SUMS", Some("/gone.gpg"), &[PUBLISHER], "has no signature beside it"),
-        ("/SHA256SUMS", None, &[PUBLISHER], "is not signed any more"),
         ("/SHA256SUMS", Some("/late.gpg"), &[LATE], "after its key expired"),
     ] {
         world.said.0.lock().unwrap().clear();
@@ -135,8 +133,9 @@ fn every_bad_file_of_checksums_is_refused() {
         ("/SHA256SUMS", Some("/page.gpg"), Exit::Checksum, "its signature cannot be read"),
         ("/SHA256SUMS", Some("/500.gpg"), Exit::Network, "answered 500"),
         ("/SHA256SUMS", Some("/huge.gpg"), Exit::BoxRefused, "65536 are accepted"),
-        ("/page", None, Exit::Checksum, "it is a web page, not a file of checksums"),
-        ("/twice", None, Exit::Checksum, "two different checksums of `x.img`"),
+        // Whoever can replace the file can leave out the signature, too.
+        ("/SHA256SUMS", Some("/gone.gpg"), Exit::Checksum, "has no signature beside it, and its publisher signs it"),
+        ("/SHA256SUMS", None, Exit::Checksum, "is not signed any more"),
         ("/big", None, Exit::BoxRefused, "8388608 are accepted"),
         ("/gone", None, Exit::BoxNotFound, "answered 404 Not Found"),
     ] {
@@ -145,6 +144,13 @@ fn every_bad_file_of_checksums_is_refused() {
         let (message, code) = told(error);
         assert!(message.contains(why), "{path}: {message}");
         assert_eq!(code, exit, "{message}");
+    }
+    for (path, why) in
+        [("/page", "it is a web page, not a file of checksums"), ("/twice", "two different checksums of `x.img`")]
+    {
+        let (message, code) = told(world.fetch(path, None, &[]).unwrap_err());
+        assert!(message.contains(why), "{path}: {message}");
+        assert_eq!(code, Exit::Checksum, "{message}");
     }
     let sums = PublishedSums { file: "z.img".into(), ..world.sums("/SHA256SUMS", None, &[]) };
     let (message, code) = told(fetch_sums(&world.cx, &world.ring, &Access::default(), &sums).unwrap_err());
