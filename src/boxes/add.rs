@@ -179,7 +179,8 @@ impl Library {
     fn commit(&self, cx: &Cx, wanted: &Wanted<'_>, source: &Source, received: Received) -> Result<Installed, Error> {
         let manifest = describe(wanted, source, &received)?;
         let disks = received.disks.into_iter().map(|disk| disk.file);
-        let files: Vec<Written> = disks.chain([received.kernel, received.initrd].into_iter().flatten()).collect();
+        let files: Vec<Written> =
+            disks.chain([received.kernel, received.initrd, received.key].into_iter().flatten()).collect();
         self.register(cx, manifest, &files, wanted.request.force)
     }
 
@@ -203,17 +204,13 @@ impl Library {
             }
         }
         create_private(&self.disks())?;
-        let places = manifest
-            .disks
-            .iter()
-            .map(StoredDisk::file_name)
-            .chain(manifest.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten());
+        let places = manifest.files();
         // What is there already is not ours to give up.
-        let mut new = manifest.files();
+        let mut new = places.clone();
         new.retain(|name| !self.disks().join(name).exists());
         let intent = Incoming::create(&self.incoming(), "box add")?;
         intent.intend(&new)?;
-        for (file, place) in files.iter().zip(places) {
+        for (file, place) in files.iter().zip(&places) {
             put(file, &self.disks().join(place))?;
         }
         sync_dir(&self.disks())?;
@@ -256,6 +253,7 @@ fn describe(wanted: &Wanted<'_>, source: &Source, received: &Received) -> Result
             initrd: received.initrd.as_ref().map(digest),
             cmdline: theirs.cmdline.clone(),
         }),
+        key: received.key.as_ref().map(digest),
         seed: theirs.seed,
         user: theirs.user.clone().or_else(|| offer?.user.clone()),
         source: told_source(wanted, source),

@@ -26,6 +26,9 @@ pub struct Manifest {
     pub disks: Vec<StoredDisk>,
     /// A kernel that can be started without firmware and boot loader.
     pub boot: Option<StoredKernel>,
+    /// SHA-256 of the private key that lets its user in, where that is not Vagrant's published one.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_sha256")]
+    pub key: Option<String>,
     /// Whether it reads our seed on its first boot.
     pub seed: bool,
     /// Who logs in, where it is not `vagrant`.
@@ -189,13 +192,17 @@ impl Manifest {
     /// The SHA-256 of each of these files.
     pub(super) fn digests(&self) -> impl Iterator<Item = &str> {
         let boot = self.boot.iter().flat_map(|boot| [Some(&boot.kernel), boot.initrd.as_ref()]).flatten();
-        self.disks.iter().map(|disk| &disk.sha256).chain(boot).map(String::as_str)
+        self.disks.iter().map(|disk| &disk.sha256).chain(boot).chain(&self.key).map(String::as_str)
     }
 
     /// Names of all files of the library that it needs.
     pub(super) fn files(&self) -> Vec<String> {
         let boot = self.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten();
-        self.disks.iter().map(StoredDisk::file_name).chain(boot).collect()
+        self.disks.iter().map(StoredDisk::file_name).chain(boot).chain(self.key_name()).collect()
+    }
+
+    fn key_name(&self) -> Option<String> {
+        self.key.as_ref().map(|digest| format!("{digest}.key"))
     }
 }
 
@@ -235,6 +242,11 @@ impl Installed {
             initrd: boot.initrd_name().map(|name| self.disks.join(name)),
             cmdline: boot.cmdline.clone(),
         })
+    }
+
+    /// The private key that lets its user in, where it brings one.
+    pub fn key_path(&self) -> Option<PathBuf> {
+        self.manifest.key_name().map(|name| self.disks.join(name))
     }
 
     /// The file that its manifest lies in.

@@ -97,6 +97,8 @@ pub(super) struct Received {
     pub disks: Vec<ReceivedDisk>,
     pub kernel: Option<Written>,
     pub initrd: Option<Written>,
+    /// The private key that lets its user in.
+    pub key: Option<Written>,
     pub hardware: Hardware,
     /// Whether it was a mere image or appliance, without `metadata.json`.
     pub bare: bool,
@@ -157,6 +159,7 @@ impl Receiver<'_> {
             disks: vec![inspected(self.name, file)?],
             kernel: None,
             initrd: None,
+            key: None,
             hardware: Hardware::default(),
             bare: true,
         })

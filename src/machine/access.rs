@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::record::{KeyInUse, MachineRecord};
 use super::settle::timed;
 use super::{Error, Fleet, Logs, SshTarget, Step, Target, describe};
+use crate::boxes::Library;
 use crate::error::Failure;
 use crate::guest::wait::{self, Outside};
 use crate::guest::{self, Endpoint, HostKey, Login, Session, keys, openssh};
@@ -44,7 +45,10 @@ pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Fail
         }
         KeyInUse::Box if !record.ssh.private_key_path.is_empty() => record.ssh.private_key_path.clone(),
         // A kill between the guest's taking our key and our recording it leaves both possible.
-        KeyInUse::Box => vec![keys::insecure(&dir)?.private, dir.join("id_ed25519")],
+        KeyInUse::Box => {
+            let brought = key_of_box(fleet, record)?.into_iter();
+            brought.chain([keys::insecure(&dir)?.private, dir.join("id_ed25519")]).collect()
+        }
     };
     Ok(Login {
         endpoint: endpoint(record),
@@ -54,6 +58,13 @@ pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Fail
         timeout: Duration::from_secs(record.ssh.connect_timeout),
         keep_alive: record.ssh.keep_alive,
     })
+}
+
+/// The private key that the box brings, where it is not Vagrant's published one.
+pub(super) fn key_of_box(fleet: &Fleet, record: &MachineRecord) -> Result<Option<PathBuf>, Failure> {
+    let installed = Library::new(fleet.dirs()).resting_on(record.manifest.clone())?;
+    let dir = fleet.dirs().machine(record.id).join("ssh");
+    Ok(installed.key_path().map(|source| keys::of_box(&dir, &source)).transpose()?)
 }
 
 /// Whether the guest may not be as its seed says yet.

@@ -92,7 +92,13 @@ impl<'a> Settle<'a> {
         let mut login = access::login(self.fleet, record)?;
         login.keys = vec![key.private.clone()];
         // Until the record says so, `login` tries both keys: a kill in between loses nothing.
-        let session = identity::replace_insecure_key(cx, &mut session, &key.public, &login)?;
+        let boxes = access::key_of_box(self.fleet, record)?.map(|private| keys::public_half(&private).ok());
+        if boxes == Some(None) {
+            cx.note(
+                "the key that the box came with stays in the guest's authorized_keys: its public half cannot be read",
+            );
+        }
+        let session = identity::replace_box_key(cx, &mut session, &key.public, boxes.flatten().as_deref(), &login)?;
         record.key = KeyInUse::Own;
         self.dir.write(record)?;
         Ok(session)

@@ -463,8 +463,7 @@ fn logins_that_lead_nowhere_end() {
         (&unknown, "names no way"),
     ] {
         let home = Home::new();
-        let (message, exit) =
-            told(home.add(&known(server)).unwrap_err());
+        let (message, exit) = told(home.add(&known(server)).unwrap_err());
         assert!(message.contains(why) && !message.contains("s3cret"), "{why}: {message}");
         assert_eq!(exit, Exit::Network);
         assert!(server.requests().len() <= 2, "{why}: {} requests", server.requests().len());

@@ -116,7 +116,12 @@ pub fn tuning() -> Tuning {
 }
 
 pub fn pull_request(source: &str) -> AddRequest {
-    AddRequest { source: source.into(), tuning: tuning(), logins: options(source, None).logins, ..AddRequest::default() }
+    AddRequest {
+        source: source.into(),
+        tuning: tuning(),
+        logins: options(source, None).logins,
+        ..AddRequest::default()
+    }
 }
 
 pub fn pull(home: &Home, source: &str) -> Result<Installed, Error> {
@@ -124,8 +129,8 @@ pub fn pull(home: &Home, source: &str) -> Result<Installed, Error> {
 }
 
 pub fn push_request(name: &str, to: &str) -> PushRequest {
-    let (name, to) = (name.into(), to.into());
-    PushRequest { name, to, tuning: tuning(), options: options(to, None), ..PushRequest::default() }
+    let options = options(to, None);
+    PushRequest { name: name.into(), to: to.into(), tuning: tuning(), options, ..PushRequest::default() }
 }
 
 pub fn push(home: &Home, name: &str, to: &str) -> Result<Pushed, Error> {

@@ -7,7 +7,7 @@ use vbox_rs::boxes::{AddRequest, Error};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
 
-use crate::images::{gz, qcow2, tar};
+use crate::images::{LIBVIRT, gz, qcow2, tar};
 use crate::world::{Home, raw, request, sha256};
 
 #[test]
@@ -43,6 +43,29 @@ fn a_box_survives_the_way_out_and_in_again() {
         (found.source.clone(), found.source_id.clone(), found.added_at);
     (expected.checksum, expected.verified) = (found.checksum.clone(), found.verified.clone());
     assert_eq!(found, expected);
+}
+
+/// As `vagrant package` writes it for a machine that has a key of its own.
+#[test]
+fn the_private_key_that_vagrant_packs_is_kept_and_passed_on() {
+    const KEY: &[u8] = b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+    let disk = qcow2(1 << 20);
+    let with = |key: &[u8]| tar(&[("metadata.json", LIBVIRT), ("vagrant_private_key", key), ("box.img", &disk)]);
+    let home = Home::new();
+    let installed = home.add_file("keyed.box", &with(KEY)).unwrap();
+    assert_eq!(fs::read(installed.key_path().unwrap()).unwrap(), KEY);
+    let target = home.write("unused", b"").with_file_name("again.box");
+    home.library.repackage(&Cx::silent(), &installed, &target, false).unwrap();
+    let again = Home::new().add(&request(&target)).unwrap();
+    assert_eq!(fs::read(again.key_path().unwrap()).unwrap(), KEY);
+    home.remove(&installed).unwrap();
+    home.assert_empty("removed with its box");
+    let large = [KEY, &[b'x'; 20_000]].concat();
+    for no_key in [&b"ssh-ed25519 AAAA"[..], b"", &large] {
+        let other = Home::new();
+        assert_eq!(other.add_file("odd.box", &with(no_key)).unwrap().key_path(), None);
+        assert_eq!(other.files().len(), 2, "manifest and disk");
+    }
 }
 
 #[test]

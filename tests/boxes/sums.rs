@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use vbox_rs::boxes::fetch::Access;
+use vbox_rs::boxes::fetch::{Access, Tuning, document};
 use vbox_rs::boxes::sums::{expected, fetch_sums};
 use vbox_rs::boxes::{Error, Keyring, Offer, PublishedSums, Verified};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::{Cancel, Cx, Event, Sink};
 
 use crate::fault_server::{Reply, Server};
-use crate::world::{Home, told};
+use crate::world::{Home, impatient, told};
 
 macro_rules! data {
     ($name:literal) => {
@@ -203,4 +204,15 @@ fn a_cancelled_command_asks_no_server() {
     world.cx.cancel().raise();
     let error = world.fetch("/SHA256SUMS", None, &[]).unwrap_err();
     assert_eq!(error.exit(), Exit::Interrupted);
+}
+
+#[test]
+fn a_small_document_that_comes_drop_by_drop_ends() {
+    let server = Server::start(|_, _| Reply::new(200, vec![b' '; 40 * (64 << 10)]).slow(Duration::from_millis(100)));
+    let tuning = Tuning { stall: Duration::from_millis(150), tries: 1, ..impatient() };
+    let error = document(&Cx::silent(), &server.url("/sums"), 8 << 20, &Access::default(), &tuning).unwrap_err();
+    assert!(error.hint().is_some());
+    let (message, exit) = told(error);
+    assert!(message.contains("is too slow"), "{message}");
+    assert_eq!(exit, Exit::Network);
 }

@@ -121,6 +121,7 @@ impl Wanted<'_> {
             architecture: metadata.architecture.or_else(|| self.architecture.clone()),
             disks: Vec::new(),
             boot: None,
+            key: None,
             seed: metadata.seed,
             user: metadata.user,
             source: self.reference.to_string(),
@@ -184,7 +185,7 @@ impl Library {
     }
 
     fn register_pulled(&self, cx: &Cx, wanted: &Wanted<'_>, pulled: Pulled) -> Result<Installed, Error> {
-        let Pulled { metadata, disks, kernel, initrd, info, cloud_init, hardware, bare } = pulled;
+        let Pulled { metadata, disks, kernel, initrd, key, info, cloud_init, hardware, bare } = pulled;
         let cmdline = metadata.cmdline.clone();
         let mut manifest = wanted.describe(metadata)?;
         let (stored, written): (Vec<_>, Vec<_>) = disks.into_iter().unzip();
@@ -196,7 +197,8 @@ impl Library {
         });
         (manifest.info, manifest.cloud_init, manifest.hardware) = (info, cloud_init, hardware);
         manifest.bare = bare;
-        let files: Vec<_> = written.into_iter().chain(kernel).chain(initrd).collect();
+        manifest.key = key.as_ref().map(|key| key.sha256.clone());
+        let files: Vec<_> = written.into_iter().chain(kernel).chain(initrd).chain(key).collect();
         self.register(cx, manifest, &files, wanted.request.force)
     }
 

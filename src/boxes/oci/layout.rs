@@ -229,9 +229,10 @@ impl Archive<'_> {
         }
         let kernel = metadata.kernel.as_deref().map(&mut take).transpose()?;
         let initrd = metadata.initrd.as_deref().map(&mut take).transpose()?;
+        let key = metadata.key.as_deref().map(&mut take).transpose()?;
         metadata.cloud_init = config.cloud_init;
         let hardware = config.hardware.checked();
-        Ok(Received { metadata, info: config.info, disks, kernel, initrd, hardware, bare: false })
+        Ok(Received { metadata, info: config.info, disks, kernel, initrd, key, hardware, bare: false })
     }
 
     fn put_together(&self, receiver: &Receiver<'_>, plan: &FilePlan) -> Result<Written, Broken> {

@@ -10,12 +10,12 @@
 //!                org.vbox-rs.box.architecture = amd64 | arm64 | …
 //! config         application/vnd.vbox-rs.box.config.v1+json
 //!                {"format": 1,
-//!                 "metadata": as metadata.json of a `.box`; its files are named disk0, kernel, initrd,
+//!                 "metadata": as metadata.json of a `.box`; its files are named disk0, kernel, initrd, key,
 //!                 "disks": [{"sha256", "format", "virtual_size", "size"}],
 //!                 "files": [{"name": "kernel", "sha256", "size"}],
 //!                 "cloud_init", "hardware", "info"}
 //! layers         application/vnd.vbox-rs.box.piece.v1+zstd, each a part of one file, compressed by itself
-//!                org.vbox-rs.piece.file   = disk0 | kernel | initrd
+//!                org.vbox-rs.piece.file   = disk0 | kernel | initrd | key
 //!                org.vbox-rs.piece.offset = where in the file
 //!                org.vbox-rs.piece.size   = bytes when decompressed, at most 512 MiB
 //!                org.vbox-rs.piece.digest = sha256:… of these bytes

@@ -71,6 +71,7 @@ pub(super) struct Pulled {
     pub disks: Vec<(StoredDisk, Written)>,
     pub kernel: Option<Written>,
     pub initrd: Option<Written>,
+    pub key: Option<Written>,
     pub info: Option<Map<String, Value>>,
     pub cloud_init: Option<CloudInit>,
     pub hardware: Hardware,
@@ -80,9 +81,9 @@ pub(super) struct Pulled {
 
 impl From<Received> for Pulled {
     fn from(received: Received) -> Self {
-        let Received { metadata, info, disks, kernel, initrd, hardware, bare } = received;
+        let Received { metadata, info, disks, kernel, initrd, key, hardware, bare } = received;
         let disks = disks.into_iter().map(|disk| (stored(&disk), disk.file)).collect();
-        Self { metadata, disks, kernel, initrd, info, cloud_init: None, hardware, bare }
+        Self { metadata, disks, kernel, initrd, key, info, cloud_init: None, hardware, bare }
     }
 }
 
@@ -195,8 +196,9 @@ impl Ours {
         }
         let kernel = metadata.kernel.as_deref().map(&mut part).transpose()?;
         let initrd = metadata.initrd.as_deref().map(&mut part).transpose()?;
+        let key = metadata.key.as_deref().map(&mut part).transpose()?;
         let BoxConfig { info, cloud_init, hardware, .. } = self.config;
-        Ok(Pulled { metadata, disks, kernel, initrd, info, cloud_init, hardware, bare: false })
+        Ok(Pulled { metadata, disks, kernel, initrd, key, info, cloud_init, hardware, bare: false })
     }
 }
 
@@ -272,8 +274,9 @@ pub(super) fn plan(
         plans.push(FilePlan { name, sha256, size: disk.size, format, pieces: Vec::new() });
     }
     for file in &config.files {
-        let is_boot = [&metadata.kernel, &metadata.initrd].into_iter().flatten().any(|name| *name == file.name);
-        if !is_boot || plans.iter().any(|plan| plan.name == file.name) {
+        let named = [&metadata.kernel, &metadata.initrd, &metadata.key];
+        let is_named = named.into_iter().flatten().any(|name| *name == file.name);
+        if !is_named || plans.iter().any(|plan| plan.name == file.name) {
             return Err(format!("`{}` is no file of a box", printable(&file.name)));
         }
         let (name, sha256) = (file.name.clone(), file.sha256.hex().to_owned());
@@ -310,7 +313,7 @@ fn merged(theirs: Metadata, registry: Metadata) -> Metadata {
 
 /// A file that the library has already, linked: it stays ours even when its box is removed at this moment.
 fn link_known(plan: &FilePlan, disks: &Path, into: &Path) -> Result<Option<Written>, Error> {
-    let endings: &[&str] = if plan.format.is_some() { &["qcow2", "img"] } else { &["kernel", "initrd"] };
+    let endings: &[&str] = if plan.format.is_some() { &["qcow2", "img"] } else { &["kernel", "initrd", "key"] };
     let fits =
         |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.len() == plan.size);
     let known = endings.iter().map(|ending| disks.join(format!("{}.{ending}", plan.sha256))).find(fits);

@@ -165,7 +165,8 @@ fn open_parts(installed: &Installed) -> Result<Vec<Part>, Error> {
     let kernel = boot.iter().map(|boot| ("kernel".to_owned(), boot.kernel.clone()));
     let initrd = boot.iter().filter_map(|boot| Some(("initrd".to_owned(), boot.initrd.clone()?)));
     let disks = installed.disk_paths().into_iter().enumerate().map(|(index, path)| (disk_name(index), path));
-    disks.chain(kernel).chain(initrd).map(|(name, path)| Part::open(&name, &path)).collect()
+    let key = installed.key_path().into_iter().map(|path| ("key".to_owned(), path));
+    disks.chain(kernel).chain(initrd).chain(key).map(|(name, path)| Part::open(&name, &path)).collect()
 }
 
 /// The repository that a box came from, where it is another one of the same registry.
@@ -311,12 +312,17 @@ pub(super) fn config_of(manifest: &Manifest, parts: &[Part]) -> BoxConfig {
         set("initrd", boot.initrd.as_ref().map(|_| "initrd".into()));
         set("cmdline", Some(boot.cmdline.clone().into()));
     }
+    set("key", manifest.key.as_ref().map(|_| "key".into()));
     if let Some(architecture) = &manifest.architecture {
         metadata["architecture"] = architecture.clone().into();
     }
     metadata["vbox_rs"] = ours;
     let boot = manifest.boot.as_ref();
-    let digests = [("kernel", boot.map(|boot| &boot.kernel)), ("initrd", boot.and_then(|boot| boot.initrd.as_ref()))];
+    let digests = [
+        ("kernel", boot.map(|boot| &boot.kernel)),
+        ("initrd", boot.and_then(|boot| boot.initrd.as_ref())),
+        ("key", manifest.key.as_ref()),
+    ];
     let mut files = Vec::new();
     for (name, digest) in digests {
         if let (Some(digest), Some(part)) = (digest, parts.iter().find(|part| part.name == name)) {

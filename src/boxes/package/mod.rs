@@ -189,6 +189,8 @@ fn manifest(machine: &Machine<'_>, to: &Destination<'_>) -> Manifest {
         architecture: architecture(std::env::consts::ARCH).ok(),
         disks: machine.disks.iter().map(stored).collect(),
         boot: machine.manifest.boot.clone().filter(|_| machine.boot.is_some()),
+        // The reset leaves Vagrant's published key.
+        key: None,
         // A cloud image makes its users by itself.
         user: machine.manifest.cloud_init.map_or_else(|| Some(machine.user.into()), |_| machine.manifest.user.clone()),
         hardware: machine.hardware.clone(),

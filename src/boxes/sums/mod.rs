@@ -158,7 +158,7 @@ impl Explain for Error {
         match self {
             Self::Unusable { .. } | Self::Unsigned { .. } | Self::Forged { .. } | Self::Disagree { .. } => {
                 Exit::Checksum
-            },
+            }
             Self::Fetch(error) => error.exit(),
             Self::Checksum(_) => Exit::Usage,
         }
