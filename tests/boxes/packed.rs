@@ -56,7 +56,8 @@ fn the_private_key_that_vagrant_packs_is_kept_and_passed_on() {
     assert_eq!(fs::read(installed.key_path().unwrap()).unwrap(), KEY);
     let target = home.write("unused", b"").with_file_name("again.box");
     home.library.repackage(&Cx::silent(), &installed, &target, false).unwrap();
-    let again = Home::new().add(&request(&target)).unwrap();
+    let other = Home::new();
+    let again = other.add(&request(&target)).unwrap();
     assert_eq!(fs::read(again.key_path().unwrap()).unwrap(), KEY);
     home.remove(&installed).unwrap();
     home.assert_empty("removed with its box");

@@ -115,7 +115,7 @@ fn every_error_of_the_protocol_has_its_own_message_and_its_own_next_step() {
         (Reply::new(200, ""), Exit::BoxRefused, "it is empty", "nothing was fetched"),
         (Reply::new(200, "{\"name\":\"me/deb\","), Exit::BoxRefused, "it is broken: EOF", "nothing was fetched"),
         (Reply::new(200, "{\"name\":7}"), Exit::BoxRefused, "expected a string", "nothing was fetched"),
-        (Reply::new(200, deep), Exit::BoxRefused, "it is broken: invalid type", "nothing was fetched"),
+        (Reply::new(200, deep), Exit::BoxRefused, "it is broken: recursion limit exceeded", "nothing was fetched"),
         (Reply::new(200, vec![b' '; 50 << 20]), Exit::BoxRefused, "larger than 20 MiB", "nothing was fetched"),
         (Reply::new(200, "{}").length(50 << 20), Exit::BoxRefused, "larger than 20 MiB", "nothing was fetched"),
         (Reply::new(200, "{\"name\":\"evil/deb\"}"), Exit::BoxRefused, "about `evil/deb`, not about `me/deb`", "leave"),

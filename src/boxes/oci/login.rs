@@ -356,7 +356,7 @@ mod tests {
         let find = |logins: &Logins, text: &str| logins.find(&Cx::silent(), &text.parse().unwrap()).unwrap();
         let given = Logins::given("x.example:5000", "me", "s3cret");
         assert_eq!(find(&given, "oci://X.example:5000/a"), Some(password("me", "s3cret")));
-        for other in ["oci://x.example/a", "oci://evil.example/x.example:5000/a", "oci://docker.io/debian"] {
+        for other in ["oci://x.example/a", "oci://evil.example/x.example/a", "oci://docker.io/debian"] {
             assert_eq!(find(&given, other), None, "{other}");
         }
         let unbound = Given { registry: None, user: "me".into(), password: "s3cret".into() };
