@@ -12,6 +12,7 @@ use super::convert;
 use super::defaults::Defaults;
 use super::disk::Written;
 use super::error::Refusal;
+use super::extras::Bundle;
 use super::images::vmdk::Descriptor;
 use super::images::{self, Format};
 use super::metadata::{Metadata, is_user};
@@ -28,6 +29,8 @@ pub(super) struct Parts {
     pub metadata: Option<Metadata>,
     pub info: Option<Map<String, Value>>,
     pub vagrantfile: Vec<u8>,
+    /// The Vagrantfile again, and what the box's author included.
+    pub extras: Bundle,
     pub files: BTreeMap<String, Written>,
     pub described: BTreeMap<String, Described>,
     /// Descriptions of disks in pieces.
@@ -73,7 +76,8 @@ impl Parts {
         let kernel = metadata.kernel.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;
         let initrd = metadata.initrd.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;
         let disks = disks.iter().map(|name| self.disk(receiver, name, &by)).collect::<Result<_, _>>()?;
-        Ok(Received { metadata, info: self.info, disks, kernel, initrd, hardware, bare })
+        let extras = self.extras.finish().map_err(Broken::Failed)?;
+        Ok(Received { metadata, info: self.info, disks, kernel, initrd, extras, hardware, bare })
     }
 
     fn take(&mut self, name: &str, by: &str) -> Result<Written, Refusal> {

@@ -8,6 +8,7 @@ use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
 
 use crate::images::{gz, qcow2, tar};
+use crate::layout::brought;
 use crate::world::{Home, raw, request, sha256};
 
 #[test]
@@ -22,6 +23,9 @@ fn a_box_survives_the_way_out_and_in_again() {
         ("box.img", &qcow2(3 << 20)),
         ("k", b"kernel"),
         ("i", b"initrd"),
+        ("Vagrantfile", b"# defaults"),
+        ("include/deep/er", b"mine"),
+        ("other", b"not kept"),
     ]));
     let first = home.add_file("x.box", &bytes).unwrap();
     let (one, two) = (home.dir.path().join("one.box"), home.dir.path().join("two.box"));
@@ -33,6 +37,9 @@ fn a_box_survives_the_way_out_and_in_again() {
     let error = home.library.repackage(&Cx::silent(), &first, &one, false).unwrap_err();
     assert_eq!(error.exit(), Exit::Io, "a file that is there is replaced only when asked");
     home.library.repackage(&Cx::silent(), &first, &one, true).unwrap();
+
+    let included = [("Vagrantfile", "# defaults"), ("include/deep/er", "mine")];
+    assert_eq!(brought(&home, &first), included.map(|(name, text)| (name.to_owned(), text.to_owned())));
 
     let other = Home::new();
     let second = other.add(&AddRequest { checksum: Some(packed.sha256), ..request(&one) }).unwrap();
