@@ -496,6 +496,9 @@ impl Refusal {
             Self::Provider { .. } => {
                 "look for a build of it for libvirt, qemu or virtualbox, or add a cloud image of the same system"
             }
+            Self::Layout(_) => {
+                "vbox-rs reads what `vbox-rs package --format oci` wrote, a single .box or disk image, and containerDisks"
+            }
             Self::Architecture { .. } => "add the build for the right architecture",
             Self::Image { source, .. } if source.needs_flattening() => {
                 "its author can flatten it: `qemu-img convert -O qcow2 OLD NEW`"

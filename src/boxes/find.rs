@@ -311,7 +311,8 @@ fn pick(name: &str, offers: Vec<Offer>, requirement: Option<&Requirement>, ask: 
     let (offers, others): (Vec<_>, Vec<_>) = offers.into_iter().partition(|offer| rank(offer).is_some());
     if offers.is_empty() {
         let wanted = wanted.iter().map(ToString::to_string).collect();
-        return Err(Unmet::Provider { name: name(), wanted, providers: others.iter().map(provider).collect() });
+        let providers: BTreeSet<_> = others.iter().map(provider).collect();
+        return Err(Unmet::Provider { name: name(), wanted, providers: providers.into_iter().collect() });
     }
     let architecture = Architecture::asked(ask.architecture).name();
     let architectures: BTreeSet<_> = offers.iter().filter_map(|offer| offer.architecture.clone()).collect();

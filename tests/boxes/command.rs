@@ -108,7 +108,7 @@ fn of_several_addresses_the_first_that_delivers_counts_and_failures_are_told_tog
          /nowhere.box; the box from {page} is refused: it is a web page, not a box"
     );
     assert!(text.contains(&note), "{note}: {text}");
-    assert_eq!(text.matches("404").count(), 1, "each failure is told once: {text}");
+    assert_eq!(text.matches("404 Not Found").count(), 1, "each failure is told once: {text}");
     assert!(!text.contains("s3cret"), "{text}");
 
     let (code, text, _) = up(&format!("['{gone}', '{page}']"));

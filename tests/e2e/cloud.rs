@@ -152,7 +152,9 @@ impl Seen<'_> {
 
     /// cloud-init makes a machine of its copy as it made this one of the image: its user, a host key, a machine id.
     fn becomes_a_box_whose_machines_are_their_own(&self) {
-        let marks = "cat /etc/machine-id; sudo cat /etc/ssh/ssh_host_ed25519_key.pub; cat ~/.ssh/authorized_keys";
+        // A key that cloud-init wrote may end without a line feed.
+        let marks =
+            "cat /etc/machine-id; echo \"$(sudo cat /etc/ssh/ssh_host_ed25519_key.pub)\"; cat ~/.ssh/authorized_keys";
         self.guest("echo kept | sudo tee /root/mark; sync");
         let before = self.guest(marks);
         self.world.run(&["package"]).ok().says(&["package.box is written"]);

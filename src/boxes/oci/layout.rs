@@ -186,9 +186,9 @@ pub(in crate::boxes) fn assemble(
         return archive.unpacked(receiver, &manifest);
     }
     let known = foreign_metadata(&manifest, entry.annotations.get(TAG).map(String::as_str));
-    let mut received = archive.foreign(receiver, &manifest)?;
-    received.metadata = merged(received.metadata, known);
-    Ok(received)
+    let mut unpacked = archive.foreign(receiver, &manifest)?;
+    unpacked.metadata = merged(unpacked.metadata, known);
+    Ok(unpacked)
 }
 
 fn refused(why: String) -> Refusal {
