@@ -12,7 +12,7 @@ use super::error::{Error, Refusal};
 use super::fetch::{Download, Outcome, Part, Tuning};
 use super::incoming::Incoming;
 use super::library::Library;
-use super::manifest::{CloudInit, Installed, Manifest, StoredDisk, StoredKernel};
+use super::manifest::{CloudInit, Installed, Manifest, StoredDisk, StoredFile, StoredKernel};
 use super::oci;
 use super::receive::{Broken, Received, ReceivedDisk, Receiver};
 use super::request::{AddRequest, Wanted};
@@ -25,7 +25,7 @@ use crate::store::{create_private, read_record, sync_dir, write_record};
 const ATTEMPTS: usize = 3;
 
 /// With another place to go to, a server that does not answer is not asked for long.
-const TRIES_WITH_A_MIRROR: u32 = 2;
+pub(super) const TRIES_WITH_A_MIRROR: u32 = 2;
 
 impl Library {
     /// Adds a box. When another process is adding the same one, waits for it and returns what it added.
@@ -180,7 +180,7 @@ impl Library {
         let manifest = describe(wanted, source, &received)?;
         let disks = received.disks.into_iter().map(|disk| disk.file);
         let files: Vec<Written> =
-            disks.chain([received.kernel, received.initrd, received.key].into_iter().flatten()).collect();
+            disks.chain([received.kernel, received.initrd, received.extras].into_iter().flatten()).collect();
         self.register(cx, manifest, &files, wanted.request.force)
     }
 
@@ -210,8 +210,8 @@ impl Library {
         new.retain(|name| !self.disks().join(name).exists());
         let intent = Incoming::create(&self.incoming(), "box add")?;
         intent.intend(&new)?;
-        for (file, place) in files.iter().zip(&places) {
-            put(file, &self.disks().join(place))?;
+        for (file, place) in files.iter().zip(places) {
+            put(file, &self.disks().join(place), force)?;
         }
         sync_dir(&self.disks())?;
         write_record(&path, &manifest)?;
@@ -219,9 +219,12 @@ impl Library {
     }
 }
 
-/// Moves a file to the place that its content names. It replaces what is there, which may be damaged: the name promises the
-/// content, so machines that stand on it get what they had.
-fn put(file: &Written, place: &Path) -> Result<(), Error> {
+/// Moves a file to the place that its content names, unless it is there already. With `anew` it replaces what is there,
+/// which may be damaged: the name promises the content, so machines that stand on it get what they had.
+fn put(file: &Written, place: &Path, anew: bool) -> Result<(), Error> {
+    if !anew && fs::symlink_metadata(place).is_ok_and(|there| there.is_file() && there.len() == file.size) {
+        return Ok(());
+    }
     fs::rename(&file.path, place).map_err(|e| Error::io("write", place, e))
 }
 
@@ -253,7 +256,7 @@ fn describe(wanted: &Wanted<'_>, source: &Source, received: &Received) -> Result
             initrd: received.initrd.as_ref().map(digest),
             cmdline: theirs.cmdline.clone(),
         }),
-        key: received.key.as_ref().map(digest),
+        extras: received.extras.as_ref().map(|file| StoredFile { sha256: digest(file), size: file.size }),
         seed: theirs.seed,
         user: theirs.user.clone().or_else(|| offer?.user.clone()),
         source: told_source(wanted, source),

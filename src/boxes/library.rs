@@ -1,7 +1,7 @@
 //! The boxes on this computer.
 //!
 //! ```text
-//! boxes/disks/<sha256>.{qcow2,img,vmdk,vdi,vhdx,vhd,kernel,initrd,key}
+//! boxes/disks/<sha256>.{qcow2,img,vmdk,vdi,vhdx,vhd,kernel,initrd}
 //!                                                   content, shared by all boxes that have it
 //! boxes/manifests/<name>/<version>/<provider>-<architecture>.json
 //! boxes/converted/<sha256 of a disk>.<format>       the same disk in another format: see `convert`

@@ -24,9 +24,6 @@ const DISKS_LIMIT: usize = 26;
 /// What a kernel takes on its command line on x86 (`COMMAND_LINE_SIZE`).
 const CMDLINE_LIMIT: usize = 2048;
 
-/// The private key that `vagrant package` puts into a box whose machine has one of its own (lib/vagrant/action/general/package.rb).
-pub(super) const PACKAGED_KEY: &str = "vagrant_private_key";
-
 /// What a box says about itself, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Metadata {
@@ -38,8 +35,6 @@ pub(super) struct Metadata {
     pub version: Option<String>,
     pub kernel: Option<String>,
     pub initrd: Option<String>,
-    /// The private key that lets its user in, where that is not Vagrant's published one.
-    pub key: Option<String>,
     pub cmdline: String,
     pub seed: bool,
     pub cloud_init: Option<CloudInit>,
@@ -67,7 +62,6 @@ struct Ours {
     version: Option<String>,
     kernel: Option<String>,
     initrd: Option<String>,
-    key: Option<String>,
     #[serde(default)]
     cmdline: String,
     #[serde(default)]
@@ -84,11 +78,14 @@ impl Metadata {
         self.disks.iter().any(|disk| disk == name)
     }
 
-    /// Whether the file may be a part of the box that we keep.
+    /// Whether it names the file as a part of the machine.
+    pub fn names(&self, name: &str) -> bool {
+        self.kernel.as_deref() == Some(name) || self.initrd.as_deref() == Some(name) || self.is_disk(name)
+    }
+
+    /// Whether the file may be a part of the machine that we keep.
     pub fn wants(&self, name: &str) -> bool {
-        let is_boot = self.kernel.as_deref() == Some(name) || self.initrd.as_deref() == Some(name);
-        let is_key = self.key.as_deref() == Some(name) || name == PACKAGED_KEY;
-        !self.is_native() || is_boot || is_key || self.is_disk(name)
+        !self.is_native() || self.names(name)
     }
 
     /// Whether it says itself which files are its disks.
@@ -125,7 +122,6 @@ impl Metadata {
         let file = |name: Option<String>| name.map(|name| safe_name(name.as_bytes())).transpose();
         self.kernel = file(ours.kernel)?;
         self.initrd = file(ours.initrd)?;
-        self.key = file(ours.key)?;
         if self.initrd.is_some() && self.kernel.is_none() {
             return Err(bad("it names an `initrd` but no `kernel`"));
         }

@@ -12,17 +12,15 @@ use super::convert;
 use super::defaults::Defaults;
 use super::disk::Written;
 use super::error::Refusal;
+use super::extras::Bundle;
 use super::images::vmdk::Descriptor;
 use super::images::{self, Format};
-use super::metadata::{Metadata, PACKAGED_KEY, is_user};
+use super::metadata::{Metadata, is_user};
 use super::ovf::Ovf;
 use super::receive::{Broken, Received, ReceivedDisk, Receiver, inspected};
 use super::source::percent_decoded;
 use super::vmx::Vmx;
 use super::{DiskBus, Hardware};
-
-/// Larger than any private key: one of RSA 4096 has about 3,300 bytes.
-const KEY_LIMIT: u64 = 16 << 10;
 
 /// What was found in an archive.
 #[derive(Default)]
@@ -31,6 +29,8 @@ pub(super) struct Parts {
     pub metadata: Option<Metadata>,
     pub info: Option<Map<String, Value>>,
     pub vagrantfile: Vec<u8>,
+    /// The Vagrantfile again, and what the box's author included.
+    pub extras: Bundle,
     pub files: BTreeMap<String, Written>,
     pub described: BTreeMap<String, Described>,
     /// Descriptions of disks in pieces.
@@ -75,10 +75,9 @@ impl Parts {
         metadata.user = metadata.user.or(defaults.user.filter(|user| is_user(user)));
         let kernel = metadata.kernel.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;
         let initrd = metadata.initrd.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;
-        let key = metadata.key.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;
-        let key = key.or_else(|| self.files.remove(PACKAGED_KEY)).filter(is_private_key);
         let disks = disks.iter().map(|name| self.disk(receiver, name, &by)).collect::<Result<_, _>>()?;
-        Ok(Received { metadata, info: self.info, disks, kernel, initrd, key, hardware, bare })
+        let extras = self.extras.finish().map_err(Broken::Failed)?;
+        Ok(Received { metadata, info: self.info, disks, kernel, initrd, extras, hardware, bare })
     }
 
     fn take(&mut self, name: &str, by: &str) -> Result<Written, Refusal> {
@@ -188,10 +187,4 @@ fn beside(folder: &str, file: &str) -> Result<String, Refusal> {
     // An absolute name must not become a relative one.
     safe_name(file.as_bytes())?;
     safe_name(format!("{folder}/{file}").trim_start_matches('/').as_bytes())
-}
-
-/// Whether it may be one: what is something else is not offered to the guest.
-fn is_private_key(file: &Written) -> bool {
-    let first = file.head.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
-    file.size <= KEY_LIMIT && first.starts_with(b"-----BEGIN ") && first.ends_with(b"PRIVATE KEY-----")
 }

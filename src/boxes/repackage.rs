@@ -6,21 +6,15 @@ use serde_json::{Value, json};
 
 use super::NATIVE;
 use super::error::Error;
+use super::extras;
 use super::library::Library;
 use super::manifest::{Installed, Manifest};
-use super::metadata::PACKAGED_KEY;
 use super::pack::{Package, Packed, Part};
 use crate::progress::Cx;
 
 /// The format of a box's disks.
 const FORMAT: &str = "qcow2";
 const FORMATS: &[&str] = &[FORMAT];
-
-/// What leads Vagrant to the key, as its own `package` writes it.
-const KEY_SETTING: &str = r#"Vagrant.configure("2") do |config|
-  config.ssh.private_key_path = File.expand_path("../vagrant_private_key", __FILE__)
-end
-"#;
 
 /// Bytes of the unit that `virtual_size` is told in.
 const GIB: u64 = 1 << 30;
@@ -48,13 +42,14 @@ fn package(installed: &Installed) -> Result<Package<'static>, Error> {
     let boot = installed.direct_boot();
     let kernel = boot.iter().map(|boot| ("vmlinuz", boot.kernel.clone()));
     let initrd = boot.iter().filter_map(|boot| Some(("initrd.img", boot.initrd.clone()?)));
-    let key = installed.key_path().map(|path| (PACKAGED_KEY, path));
-    let parts = kernel.chain(initrd).chain(key.clone()).chain(disks).map(|(name, path)| Part::open(name, &path));
+    let machine = kernel.chain(initrd).chain(disks).map(|(name, path)| Ok(Part::open(name, &path)?));
+    let mut parts = installed.extras().map(|path| extras::parts(&path)).transpose()?.unwrap_or_default();
+    parts.extend(machine.collect::<Result<Vec<_>, Error>>()?);
     Ok(Package {
         metadata: metadata(manifest, &names),
         info: manifest.info.clone(),
-        vagrantfile: key.map(|_| KEY_SETTING.to_owned()),
-        parts: parts.collect::<Result<_, _>>()?,
+        vagrantfile: None,
+        parts,
         date: manifest.added_at,
     })
 }
@@ -90,7 +85,6 @@ pub(super) fn metadata(manifest: &Manifest, disks: &[String]) -> Value {
         ("version", Some(manifest.version.to_string().into())),
         ("kernel", boot.map(|_| "vmlinuz".into())),
         ("initrd", boot.and_then(|boot| boot.initrd.as_ref()).map(|_| "initrd.img".into())),
-        ("key", manifest.key.as_ref().map(|_| PACKAGED_KEY.into())),
         ("cmdline", boot.map(|boot| boot.cmdline.as_str().into())),
         ("seed", Some(manifest.seed.into())),
         ("user", manifest.user.as_deref().map(Into::into)),

@@ -8,6 +8,7 @@ use super::args::Machines;
 use super::{App, Done};
 use crate::error::Exit;
 use crate::machine::{Status as MachineStatus, Unnamed};
+use crate::progress::Cx;
 use crate::provider::Forward;
 use crate::ui::{self, Table, Ui};
 
@@ -32,7 +33,9 @@ impl Status {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let targets = app.targets(&fleet, &self.machines.names, Unnamed::Everything)?;
-        let all: Vec<_> = targets.iter().map(|target| fleet.report(target)).collect();
+        // A program gets one document, and nothing before it.
+        let cx = if app.ui.json() { Cx::silent() } else { app.ui.cx() };
+        let all = fleet.reports(&cx, &targets);
         let damaged = all.iter().any(|status| status.state == MachineStatus::DAMAGED);
         let code = if damaged { Exit::State } else { Exit::Ok }.code();
         if app.ui.json() {

@@ -189,6 +189,14 @@ mod tests {
     }
 
     #[test]
+    fn several_addresses_of_a_box_stay_a_list_and_one_is_written_without() {
+        let one = imported("box = 'a/b'\nbox_url = ['http://x/1.box']\n");
+        assert!(one.contains("box_url = \"http://x/1.box\"\n"), "{one}");
+        let two = imported("box = 'a/b'\nbox_url = ['http://x/1.box', 'y.box']\n");
+        assert!(two.contains("box_url = [\"http://x/1.box\", \"./y.box\"]\n"), "{two}");
+    }
+
+    #[test]
     fn what_all_machines_share_stands_at_the_top() {
         let text =
             imported("box = 'a/b'\ncpus = 2\n[machines.web]\nprimary = true\n[machines.db]\n[machines.x]\ncpus = 2");

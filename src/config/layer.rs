@@ -23,7 +23,7 @@ pub struct Layer {
     pub autostart: Option<bool>,
     pub box_name: Option<String>,
     pub box_version: Option<String>,
-    pub box_url: Option<String>,
+    pub box_url: Option<Vec<String>>,
     pub box_checksum: Option<String>,
     pub box_architecture: Option<String>,
     pub hostname: Option<String>,
@@ -150,7 +150,7 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
         has_box: table.has("box"),
         box_name: plain(table.parsed("box", box_source)),
         box_version: plain(table.parsed("box_version", check::version_constraint)),
-        box_url: plain(table.parsed("box_url", |text| check::box_url(text, paths))),
+        box_url: box_urls(table, paths),
         box_checksum: plain(table.parsed("box_checksum", check::checksum)),
         box_architecture: plain(table.parsed("box_architecture", check::architecture)).flatten(),
         hostname: plain(table.parsed("hostname", check::hostname)),
@@ -177,6 +177,19 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
         ssh: table.table("ssh").map(|table| sections::ssh(table, paths)).unwrap_or_default(),
         providers: table.table("provider_options").map(sections::provider_options).unwrap_or_default(),
     }
+}
+
+/// Each address that is one; none of them counts where there is none.
+fn box_urls(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<Vec<String>> {
+    let texts = table.one_or_more("box_url")?;
+    let read = |text: &Spanned<String>| match check::box_url(text.get_ref(), paths) {
+        Ok(url) => Some(url),
+        Err(complaint) => {
+            table.refuse("box_url", text.span(), complaint);
+            None
+        }
+    };
+    Some(texts.iter().filter_map(read).collect())
 }
 
 /// Reads every `[[key]]`.

@@ -276,6 +276,14 @@ impl<'r, 'i> Table<'r, 'i> {
         Some(strings.collect())
     }
 
+    /// A string, or a list of them.
+    pub fn one_or_more(&mut self, key: &'static str) -> Option<Vec<Spanned<String>>> {
+        if matches!(self.value(key)?.get_ref(), DeValue::Array(_)) {
+            return self.strings(key);
+        }
+        self.string(key).map(|one| vec![one])
+    }
+
     /// Two whole numbers.
     pub fn pair(&mut self, key: &'static str, range: &RangeInclusive<u64>) -> Option<Spanned<(u16, u16)>> {
         let value = self.value(key)?;

@@ -178,7 +178,7 @@ pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
         depends_on: depends_on(machine),
         box_name: layer.box_name.clone(),
         box_version: layer.box_version.clone(),
-        box_url: layer.box_url.clone(),
+        box_url: layer.box_url.clone().unwrap_or_default(),
         box_checksum: layer.box_checksum.clone(),
         box_architecture: layer.box_architecture.clone(),
         hostname: layer.hostname.clone(),

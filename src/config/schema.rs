@@ -87,8 +87,8 @@ pub struct MachineKeys {
     /// Constraints on the box's version, separated by commas: `=`, `!=`, `>`, `<`, `>=`, `<=`, `~>`. For instance
     /// `~> 12.0`.
     pub box_version: Option<String>,
-    /// URL or path to fetch the box from when the library does not have it.
-    pub box_url: Option<String>,
+    /// URL or path to fetch the box from when the library does not have it; of several, the first that delivers it.
+    pub box_url: Option<OneOrMore>,
     /// `sha256:…` or `sha512:…` of the file that is fetched.
     pub box_checksum: Option<String>,
     /// `amd64`, `arm64`, …, or `auto`. Default: the host's.
@@ -375,6 +375,22 @@ pub struct Qemu {
 /// A TCP or UDP port.
 #[derive(JsonSchema)]
 pub struct Port(#[schemars(range(min = 1, max = 65535))] pub u16);
+
+/// A string, or a list of strings.
+pub struct OneOrMore;
+
+impl JsonSchema for OneOrMore {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OneOrMore".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A string, or a list of strings.",
+            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+        })
+    }
+}
 
 /// MiB as a number, or a string with a unit (powers of 1024).
 pub struct Size;

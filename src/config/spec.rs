@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use options::{
     Accel, CpuMode, Customization, CustomizeEvent, Graphics, GraphicsController, LibvirtOptions, ProviderOptions,
@@ -43,8 +43,9 @@ pub struct MachineSpec {
     pub box_name: Option<String>,
     /// Constraints as RubyGems writes them (`~> 12.0`).
     pub box_version: Option<String>,
-    /// Where to fetch the box from when the library does not have it.
-    pub box_url: Option<String>,
+    /// Where to fetch the box from when the library does not have it, in order.
+    #[serde(serialize_with = "one_or_more")]
+    pub box_url: Vec<String>,
     /// `sha256:…` or `sha512:…` of what `box_url` (or `box`, where it is a URL or path) delivers.
     pub box_checksum: Option<String>,
     /// `amd64`, `arm64`, …; the host's where left out.
@@ -421,6 +422,15 @@ impl Default for SshSpec {
             connect_timeout: 60,
             extra_args: Vec::new(),
         }
+    }
+}
+
+/// One as it is written most: without a list around it.
+fn one_or_more<S: Serializer>(list: &[String], to: S) -> Result<S::Ok, S::Error> {
+    match list {
+        [] => to.serialize_none(),
+        [one] => to.serialize_str(one),
+        more => more.serialize(to),
     }
 }
 

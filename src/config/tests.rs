@@ -56,6 +56,20 @@ fn the_least_file_is_a_box() {
 }
 
 #[test]
+fn a_box_has_one_address_or_several_and_each_must_be_one() {
+    let urls = |value: &str| machine(&format!("box = 'a'\nbox_url = {value}")).box_url;
+    assert_eq!(urls("'https://a/x.box'"), ["https://a/x.box"]);
+    assert_eq!(urls("['https://a/x.box', 'x.box']"), ["https://a/x.box", "/p/x.box"]);
+    assert!(urls("[]").is_empty());
+    let wrong = told("box = 'a'\nbox_url = ['https://a/x.box',\n'ftp://a/x.box', 'http://b']");
+    assert_eq!(wrong, ["3: bad value of `box_url`"]);
+    assert_eq!(told("box = 'a'\nbox_url = 3").len(), 1);
+    let inherited =
+        project("box = 'a'\nbox_url = ['http://a', 'http://b']\n[machines.x]\n[machines.y]\nbox = 'other'\n");
+    assert_eq!((inherited.machines[0].box_url.len(), inherited.machines[1].box_url.len()), (2, 0));
+}
+
+#[test]
 fn sizes_are_mib_for_memory_and_bytes_for_the_disk() {
     for (text, memory, disk) in [
         ("memory = 2048\ndisk = 20480", 2048, 20 << 30),

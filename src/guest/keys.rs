@@ -61,14 +61,12 @@ pub fn insecure(dir: &Path) -> Result<KeyPair, Error> {
     complete(private, format!("{} vagrant insecure public key", INSECURE_PUBLIC[0]))
 }
 
-/// The private key that a box came with, in `dir`: `source` may be readable for others, which the OpenSSH client refuses.
-/// Without a public half beside it: that may be in a form that only OpenSSH can read.
-pub fn of_box(dir: &Path, source: &Path) -> Result<PathBuf, Error> {
+/// The private key that a box came with, in `dir`. Without a public half beside it: the key may be in a form that only
+/// OpenSSH can read.
+pub fn of_box(dir: &Path, text: &[u8]) -> Result<PathBuf, Error> {
     let private = dir.join("box_key");
-    if !private.exists() {
-        let missing = || Error::Key { path: source.into(), why: "it is missing".into() };
-        let text = store::read_bounded(source, KEY_LIMIT)?.ok_or_else(missing)?;
-        store::write_atomic(&private, &text, 0o600)?;
+    if store::read_bounded(&private, KEY_LIMIT)?.is_none_or(|there| there != text) {
+        store::write_atomic(&private, text, 0o600)?;
     }
     Ok(private)
 }

@@ -64,7 +64,7 @@ pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Fail
 pub(super) fn key_of_box(fleet: &Fleet, record: &MachineRecord) -> Result<Option<PathBuf>, Failure> {
     let installed = Library::new(fleet.dirs()).resting_on(record.manifest.clone())?;
     let dir = fleet.dirs().machine(record.id).join("ssh");
-    Ok(installed.key_path().map(|source| keys::of_box(&dir, &source)).transpose()?)
+    Ok(installed.private_key()?.map(|text| keys::of_box(&dir, &text)).transpose()?)
 }
 
 /// Whether the guest may not be as its seed says yet.

@@ -1,8 +1,13 @@
 //! What machines are doing, asked of the hypervisor: changes nothing, waits for nobody.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
 use super::link::{self, same_folder};
 use super::record::{Intent, MachineDir, MachineRecord};
-use super::select::{Listed, check_owner};
+use super::select::check_owner;
 use super::{Error, Fleet, Status, Target};
 use crate::config::spec::ProviderKind;
 use crate::error::Failure;
@@ -10,10 +15,27 @@ use crate::progress::Cx;
 use crate::provider::{self, Provider, Vm, VmHome, VmState};
 use crate::store::{self, Lock, MachineId};
 
+/// A hypervisor that takes longer for its answer is told of, so that nobody waits blindly.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// Asking is mostly waiting; more at once than this would not be answered sooner.
+const AT_ONCE: usize = 8;
+
 impl Fleet {
     /// Every machine with its real state, oldest first; unreadable records are listed as `damaged`.
     pub fn survey(&self) -> Result<Vec<Status>, Failure> {
-        Ok(self.index()?.into_iter().map(|listed| self.surveyed(listed)).collect())
+        let unreadable = |id, error: store::Error| damaged("?", Some(id), &error.into(), self.busy(id));
+        let listed = self.index()?.into_iter().map(|(id, record)| record.map_err(|error| unreadable(id, error)));
+        let listed: Vec<Result<MachineRecord, Status>> = listed.collect();
+        Ok(ask_all(&Cx::silent(), &listed, &|_| String::new(), &|listed| match listed {
+            Ok(record) => self.status_of(record, None),
+            Err(status) => status.clone(),
+        }))
+    }
+
+    /// [`Fleet::report`] of each, in their order: asked at once, so that slow hypervisors do not add up.
+    pub fn reports(&self, cx: &Cx, targets: &[Target]) -> Vec<Status> {
+        ask_all(cx, targets, &|target| target.name.clone(), &|target| self.report(target))
     }
 
     /// The real state, also of a machine whose record cannot be read: that is told as `damaged`.
@@ -102,13 +124,6 @@ impl Fleet {
         Ok((dir, record))
     }
 
-    fn surveyed(&self, (id, record): Listed) -> Status {
-        match record {
-            Ok(record) => self.status_of(&record, None),
-            Err(error) => damaged("?", Some(id), &error.into(), self.busy(id)),
-        }
-    }
-
     /// `seen`: how the project sees the machine that asks, which may stand elsewhere than is recorded.
     fn status_of(&self, record: &MachineRecord, seen: Option<&Target>) -> Status {
         let busy = self.busy(record.id);
@@ -144,6 +159,42 @@ impl Fleet {
         let lock = MachineDir::new(&self.dirs, id).lock();
         Lock::is_held(&lock).then(|| Lock::holder(&lock).to_string())
     }
+}
+
+/// Asks several things at once, and tells whose answers are missing when they take long.
+fn ask_all<T: Sync, R: Send>(
+    cx: &Cx,
+    items: &[T],
+    name: &dyn Fn(&T) -> String,
+    ask: &(dyn Fn(&T) -> R + Sync),
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let (done, answers) = mpsc::channel();
+    let mut found: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    thread::scope(|scope| {
+        for done in vec![done; AT_ONCE.min(items.len())] {
+            let next = &next;
+            scope.spawn(move || {
+                while let Some((index, item)) = items.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    // The other end stays until we are done.
+                    let _ = done.send((index, ask(item)));
+                }
+            });
+        }
+        loop {
+            match answers.recv_timeout(QUIET) {
+                Ok((index, answer)) => found[index] = Some(answer),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    let missing = items.iter().zip(&found).filter(|(_, answer)| answer.is_none());
+                    let names: Vec<_> = missing.map(|(item, _)| name(item)).collect();
+                    cx.waiting(format!("the hypervisor of {}", names.join(", ")));
+                }
+            }
+        }
+    });
+    cx.waiting_ended();
+    found.into_iter().flatten().collect()
 }
 
 /// The backend of a provider that this version has.
@@ -216,4 +267,44 @@ fn whereabouts(record: &MachineRecord) -> (&'static str, Option<String>) {
 
 fn unfinished(intent: Intent) -> String {
     format!("`vbox-rs {}` was cut short; run it again, or destroy the machine", intent.command())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::progress::{Cancel, Event, Sink};
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Sink for Heard {
+        fn emit(&self, _: Option<&str>, event: &Event) {
+            if let Event::Waiting { what } = event {
+                self.0.lock().unwrap().push(what.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn all_are_asked_and_only_those_who_take_long_are_told_of() {
+        let heard = Arc::new(Heard::default());
+        let cx = Cx::new(heard.clone(), Cancel::default());
+        let items: Vec<u32> = (0..30).collect();
+        let slow = |item: &u32| {
+            if *item == 3 {
+                // Until somebody was told of it.
+                while heard.0.lock().unwrap().is_empty() {
+                    thread::sleep(QUIET / 50);
+                }
+            }
+            item * 2
+        };
+        let answers = ask_all(&cx, &items, &|item| format!("m{item}"), &slow);
+        assert_eq!(answers, items.iter().map(|item| item * 2).collect::<Vec<_>>());
+        let told = heard.0.lock().unwrap().clone();
+        assert!(told[0].starts_with("the hypervisor of ") && told[0].contains("m3"), "{told:?}");
+        assert_eq!(ask_all(&cx, &[0; 0], &|_| String::new(), &|item| *item), [0; 0]);
+    }
 }

@@ -139,7 +139,7 @@ impl<'a> Up<'a> {
             file: self.target.file.clone(),
             provider: kind,
             // What the publisher tells about the box would make every query read it again.
-            manifest: Manifest { info: None, ..installed.manifest.clone() },
+            manifest: Manifest { info: None, extras: None, ..installed.manifest.clone() },
             created: now(),
             intent: Some(Intent::Create),
             ready: false,

@@ -62,7 +62,8 @@ pub trait Provider: Send + Sync + Debug {
 
 /// One virtual machine. The caller holds the machine's lock for everything but `state`, the logs and the console.
 pub trait Vm: Send {
-    /// What it is doing, asked of the hypervisor and the disk, within about half a second; never changes anything.
+    /// What it is doing, asked of the hypervisor and the disk; never changes anything. Quick, but for a hypervisor that
+    /// takes its time: a few seconds.
     fn state(&mut self) -> Result<VmState, Error>;
 
     /// What it is doing, as far as that is seen without a program that would have to be started: for loops, and for what

@@ -41,7 +41,7 @@ fn a_box_is_the_same_however_it_is_packed() {
         let home = Home::new();
         let manifest = home.add_file("some.thing", &bytes).unwrap_or_else(|e| panic!("{how}: {}", told(e).0)).manifest;
         assert_eq!((manifest.disks[0].sha256.as_str(), manifest.bare), (sha256(&disk).as_str(), false), "{how}");
-        assert_eq!(home.files().len(), 2, "{how}");
+        assert_eq!(home.files().len(), 3, "{how}: disk, what is beside the machine, record");
     }
 }
 
@@ -244,12 +244,7 @@ fn bad() -> Option<Vec<(Vec<u8>, &'static str)>> {
 #[test]
 fn a_bad_box_of_another_hypervisor_is_refused_with_the_reason_and_leaves_nothing() {
     for (bytes, why) in bad().unwrap_or_default() {
-        let home = Home::new();
-        let Err(error) = home.add_file("x.box", &bytes) else { panic!("{why}: it was taken") };
-        let (message, exit) = told(error);
-        assert!(message.contains(why), "{why}: {message}");
-        assert_eq!(exit, Exit::BoxRefused, "{message}");
-        home.assert_empty(why);
+        Home::new().refuses("x.box", &bytes, why);
     }
 }
 
@@ -284,12 +279,7 @@ fn a_bad_zip_archive_is_refused_with_the_reason_and_leaves_nothing() {
         ([good.as_slice(), b"more"].concat(), "data behind its end"),
         (zip(Zipped::Stored, &[]), "it is empty"),
     ] {
-        let home = Home::new();
-        let Err(error) = home.add_file("x.box", &bytes) else { panic!("{why}: it was taken") };
-        let (message, exit) = told(error);
-        assert!(message.contains(why), "{why}: {message}");
-        assert_eq!(exit, Exit::BoxRefused, "{message}");
-        home.assert_empty(why);
+        Home::new().refuses("x.box", &bytes, why);
     }
 }
 

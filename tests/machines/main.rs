@@ -18,3 +18,6 @@ mod dice;
 
 #[path = "../support/mounts.rs"]
 mod mounts;
+
+#[path = "../support/packed.rs"]
+mod packed;

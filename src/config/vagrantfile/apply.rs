@@ -237,12 +237,10 @@ impl Applying<'_> {
             "box_version" if value.text().is_some_and(|text| text.trim().is_empty()) => {}
             "box_version" => layer.box_version = self.checked(at, "box_version", &value, check::version_constraint),
             "box_url" => {
-                let urls = self.texts(at, "box_url", &value);
-                if urls.len() > 1 {
-                    self.left_out(at, "every `box_url` but the first", "one is tried", true);
-                }
-                let first = urls.first().map_or(Value::Nil, |url| Value::str(url.as_str()));
-                layer.box_url = self.checked(at, "box_url", &first, |text| check::box_url(text, paths));
+                let urls = self.texts(at, "box_url", &value).into_iter().map(|url| Value::str(url.as_str()));
+                let urls = urls.filter_map(|url| self.checked(at, "box_url", &url, |text| check::box_url(text, paths)));
+                let urls: Vec<_> = urls.collect();
+                layer.box_url = (!urls.is_empty()).then_some(urls);
             }
             "box_download_checksum" => {
                 let digits = value.text().map_or(0, |text| text.trim().len());

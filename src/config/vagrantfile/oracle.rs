@@ -76,7 +76,7 @@ fn ours(machine: &MachineSpec, root: &Path) -> Value {
     let keys: Vec<_> = ssh.private_key_path.iter().map(|path| recorded(path, root)).collect();
     json!({
         "name": machine.name, "primary": machine.primary, "autostart": machine.autostart,
-        "box": machine.box_name, "box_version": machine.box_version, "box_url": machine.box_url,
+        "box": machine.box_name, "box_version": machine.box_version, "box_url": machine.box_url.first(),
         "box_checksum": machine.box_checksum, "hostname": machine.hostname, "base_mac": machine.mac,
         "boot_timeout": machine.boot_timeout, "graceful_halt_timeout": machine.graceful_halt_timeout,
         "post_up_message": machine.post_up_message,

@@ -26,6 +26,16 @@ fn wrong(body: &str) -> String {
 }
 
 #[test]
+fn all_addresses_of_a_box_are_carried_over() {
+    let file =
+        "Vagrant.configure('2') do |c|\n c.vm.box = 'a/b'\n c.vm.box_url = ['http://x/1.box', 'http://y/2.box']\nend";
+    let (project, warnings) = read(file).unwrap();
+    assert_eq!(project.machines[0].box_url, ["http://x/1.box", "http://y/2.box"]);
+    assert_eq!(warnings, [""; 0]);
+    assert!(wrong("config.vm.box_url = ['http://x/1.box', 'ftp://y']").contains("`ftp` URLs"));
+}
+
+#[test]
 fn a_command_of_the_host_is_refused_with_its_line() {
     let text = wrong("x = `rm -rf /tmp/nothing`");
     assert!(text.contains("wants to run a command on this computer: `rm -rf /tmp/nothing`"), "{text}");

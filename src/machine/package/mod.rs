@@ -64,7 +64,6 @@ pub fn package(cx: &Cx, fleet: &Fleet, target: &Target, request: &PackageRequest
     let cx = &cx.for_machine(&target.name);
     // What the user named wrongly must not stop a machine first.
     let extras = Extras::read(&request.extras)?;
-    extras.fit(request.format)?;
     fleet.existing(target)?;
     let spec = wanted(target)?;
     let (_lock, dir, mut record) = fleet.locked(cx, target, "package")?;
