@@ -175,6 +175,9 @@ impl Receiver<'_> {
                 "metadata.json" => parts.metadata = Some(Metadata::read(archive)?),
                 "info.json" => parts.info = Some(read_info(archive)?),
                 "Vagrantfile" => archive.take(defaults::LIMIT as u64).read_to_end(&mut parts.vagrantfile).map(drop)?,
+                "include/_Vagrantfile" => {
+                    archive.take(defaults::LIMIT as u64).read_to_end(&mut parts.included).map(drop)?;
+                }
                 // The metadata may come last, so until then every file could be a part of the box.
                 name if parts.metadata.as_ref().is_none_or(|metadata| metadata.wants(name)) => {
                     self.part(archive, name, entry.size, &mut parts)?;
