@@ -36,10 +36,10 @@ fn a_file_runs_commands_on_this_computer_only_with_the_users_trust() {
     world.run(&["up"]).fails(
         10,
         &[
-            "Vagrantfile:5",
+            "Vagrantfile:6",
             "of the trigger before `up`: it would run on this computer; `--trust` lets it",
             "it begins",
-            "the trigger before `up` (Vagrantfile:5) wants to run a command on this computer, and is left out",
+            "the trigger before `up` (Vagrantfile:6) wants to run a command on this computer, and is left out",
         ],
     );
     assert!(!said.exists());
