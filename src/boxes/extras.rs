@@ -19,6 +19,9 @@ use super::receive::{Broken, Limits};
 /// The box's own Vagrantfile.
 pub(super) const VAGRANTFILE: &str = "Vagrantfile";
 
+/// What it includes: what `package --vagrantfile` was given.
+pub(super) const INCLUDED: &str = "include/_Vagrantfile";
+
 /// What its author added, as Vagrant's `package --include` puts it there.
 const FOLDER: &str = "include/";
 

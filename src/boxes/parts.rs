@@ -31,6 +31,8 @@ pub(super) struct Parts {
     pub vagrantfile: Vec<u8>,
     /// The Vagrantfile again, and what the box's author included.
     pub extras: Bundle,
+    /// What the Vagrantfile includes: what `package --vagrantfile` was given.
+    pub included: Vec<u8>,
     pub files: BTreeMap<String, Written>,
     pub described: BTreeMap<String, Described>,
     /// Descriptions of disks in pieces.
@@ -70,7 +72,7 @@ impl Parts {
         let bare = self.metadata.is_none();
         let mut metadata = self.metadata.take().unwrap_or_default();
         let provider = metadata.provider.as_deref().unwrap_or("virtualbox");
-        let defaults = Defaults::parse(&self.vagrantfile, provider);
+        let defaults = Defaults::read(receiver.cx, &self.vagrantfile, &self.included, provider);
         hardware = std::mem::take(&mut metadata.hardware).or(defaults.hardware).or(hardware);
         metadata.user = metadata.user.or(defaults.user.filter(|user| is_user(user)));
         let kernel = metadata.kernel.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;

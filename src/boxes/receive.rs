@@ -192,6 +192,11 @@ impl Receiver<'_> {
                     archive.take(limit + 1).read_to_end(&mut parts.vagrantfile)?;
                     parts.extras.add(self.into, extras::VAGRANTFILE, &mut parts.vagrantfile.as_slice(), limit)?;
                 }
+                extras::INCLUDED => {
+                    let limit = defaults::LIMIT as u64;
+                    archive.take(limit + 1).read_to_end(&mut parts.included)?;
+                    parts.extras.add(self.into, extras::INCLUDED, &mut parts.included.as_slice(), limit)?;
+                }
                 // No part of its machine, unless its metadata says so.
                 name if extras::is_included(name)
                     && !parts.metadata.as_ref().is_some_and(|metadata| metadata.names(name)) =>

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::error::{Exit, Explain};
+use crate::error::{Exit, Explain, Failure};
+use crate::machine;
 use crate::ui::text::list;
 
 /// What only the command line can do wrong.
@@ -139,6 +140,14 @@ pub enum Error {
         /// What the user wrote.
         id: String,
     },
+}
+
+/// What the process ends with: a trigger may choose a code of its own.
+pub(super) fn code(failure: &Failure) -> u8 {
+    match failure.downcast_ref() {
+        Some(machine::TriggerError::Aborted { code, .. }) => *code,
+        _ => failure.exit().code(),
+    }
 }
 
 fn not_one(asked: &str, names: &[String]) -> String {

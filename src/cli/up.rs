@@ -46,10 +46,12 @@ pub(super) struct Up {
 impl Up {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
+        app.choose_provider(self.provider);
         let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Autostart)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = UpOptions {
             provider: self.provider,
+            default_provider: app.default_provider(),
             destroy_on_error: self.destroy_on_error,
             ..self.provisioning.options()
         };

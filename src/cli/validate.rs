@@ -30,7 +30,8 @@ impl Validate {
         let findings: Vec<(&str, Finding)> = if self.ignore_provider {
             Vec::new()
         } else {
-            let check = |spec| findings(spec).into_iter().map(move |finding| (name(spec), finding));
+            let default = app.default_provider();
+            let check = |spec| findings(spec, default).into_iter().map(move |finding| (name(spec), finding));
             project.machines.iter().flat_map(check).collect()
         };
         let good = !findings.iter().any(|(_, finding)| finding.level == Level::Bad);
@@ -79,8 +80,8 @@ pub(super) fn told(app: &App, finding: &Finding) -> String {
     text
 }
 
-fn findings(spec: &MachineSpec) -> Vec<Finding> {
-    let kind = spec.provider.unwrap_or(ProviderKind::Qemu);
+fn findings(spec: &MachineSpec, default: Option<ProviderKind>) -> Vec<Finding> {
+    let kind = spec.provider.or(default).unwrap_or(ProviderKind::Qemu);
     match provider::provider(kind) {
         Some(provider) => provider.check(&sketch(spec)),
         None => vec![Finding {

@@ -12,6 +12,7 @@ use super::sections::{self, Folder, UnnamedProvisioner};
 use super::spec::{
     Accel, CpuMode, DiskBus, Firmware, ForwardedPort, Graphics, Nic, PrivateNetwork, ProviderKind, PublicNetwork,
 };
+use super::trigger::{self, WrittenTrigger};
 use super::virtualbox::VirtualboxLayer;
 use super::{check, size};
 
@@ -44,6 +45,7 @@ pub struct Layer {
     pub public_networks: Vec<PublicNetwork>,
     pub folders: Vec<Folder>,
     pub provisioners: Vec<UnnamedProvisioner>,
+    pub triggers: Vec<WrittenTrigger>,
     pub ssh: SshLayer,
     pub providers: ProviderLayers,
 }
@@ -174,6 +176,7 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
         public_networks: each(table, "public_network", |table| Some(sections::public_network(table))),
         folders: each(table, "synced_folder", |table| sections::synced_folder(table, paths)),
         provisioners: each(table, "provision", |table| sections::provisioner(table, paths)),
+        triggers: each(table, "trigger", |table| trigger::read(table, paths)),
         ssh: table.table("ssh").map(|table| sections::ssh(table, paths)).unwrap_or_default(),
         providers: table.table("provider_options").map(sections::provider_options).unwrap_or_default(),
     }

@@ -56,6 +56,11 @@ impl Reader {
         Self { source, problems: RefCell::default(), broken: Vec::new() }
     }
 
+    /// One of the same file whose problems nobody hears.
+    pub fn quiet(&self) -> Self {
+        Self::new(Arc::clone(&self.source))
+    }
+
     pub fn error(&self, message: impl Into<String>) -> Note<'_> {
         Note { reader: self, problem: Problem::new(&self.source, Level::Error, message.into()) }
     }

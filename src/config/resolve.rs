@@ -11,9 +11,10 @@ use super::layer::{Layer, LibvirtLayer, ProviderLayers, QemuLayer, SshLayer};
 use super::read::Reader;
 use super::sections::{Folder, UnnamedProvisioner};
 use super::spec::{
-    FolderType, ForwardedPort, LibvirtOptions, MachineSpec, ProviderOptions, Provisioner, QemuOptions, SshSpec,
-    SyncedFolder,
+    FolderType, ForwardedPort, LibvirtOptions, MachineSpec, ProviderKind, ProviderOptions, Provisioner, QemuOptions,
+    SshSpec, SyncedFolder,
 };
+use super::trigger;
 
 /// Vagrant's defaults.
 const BOOT_TIMEOUT: u64 = 300;
@@ -33,6 +34,8 @@ pub struct Machine {
     pub depends_on: Vec<Spanned<String>>,
     /// Already laid over the top level.
     pub layer: Layer,
+    /// The same for other providers, where that is something else.
+    pub others: Vec<(ProviderKind, Layer)>,
 }
 
 impl Layer {
@@ -65,6 +68,7 @@ impl Layer {
             public_networks: appended(below.public_networks, above.public_networks),
             folders: appended(below.folders, above.folders),
             provisioners: appended(below.provisioners, above.provisioners),
+            triggers: appended(below.triggers, above.triggers),
             ssh: below.ssh.overlaid(above.ssh),
             providers: ProviderLayers {
                 qemu: below.providers.qemu.overlaid(above.providers.qemu),
@@ -170,7 +174,14 @@ fn appended<T>(mut below: Vec<T>, above: Vec<T>) -> Vec<T> {
 
 /// The machine as the rest of the program sees it.
 pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
-    let layer = &machine.layer;
+    let mut spec = spec_of(machine, &machine.layer, root, reader);
+    let quiet = reader.quiet();
+    let others = machine.others.iter();
+    spec.variants = others.map(|(kind, layer)| (*kind, spec_of(machine, layer, root, &quiet))).collect();
+    spec
+}
+
+fn spec_of(machine: &Machine, layer: &Layer, root: &Path, reader: &Reader) -> MachineSpec {
     MachineSpec {
         name: machine.name.clone(),
         primary: machine.primary.as_ref().is_some_and(|primary| *primary.get_ref()),
@@ -203,13 +214,30 @@ pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
         public_networks: layer.public_networks.clone(),
         synced_folders: folders(&layer.folders, root),
         provisioners: provisioners(&layer.provisioners, reader),
+        triggers: trigger::of_machine(&layer.triggers, &machine.name),
         ssh: layer.ssh.spec(),
         provider_options: ProviderOptions {
             qemu: layer.providers.qemu.spec(),
             libvirt: layer.providers.libvirt.spec(),
             virtualbox: layer.providers.virtualbox.spec(),
         },
+        silent: silent(layer),
+        variants: Vec::new(),
     }
+}
+
+/// What a box may say as well, and the file does not.
+fn silent(layer: &Layer) -> Vec<&'static str> {
+    let says_folder = layer.folders.iter().any(|folder| folder.spec.guest == DEFAULT_FOLDER);
+    let keys = [
+        ("boot_timeout", layer.boot_timeout.is_none()),
+        ("graceful_halt_timeout", layer.graceful_halt_timeout.is_none()),
+        ("ssh.connect_timeout", layer.ssh.connect_timeout.is_none()),
+        ("ssh.insert_key", layer.ssh.insert_key.is_none()),
+        ("ssh.guest_port", layer.ssh.guest_port.is_none()),
+        ("synced_folder", !says_folder),
+    ];
+    keys.into_iter().filter(|(_, silent)| *silent).map(|(key, _)| key).collect()
 }
 
 fn depends_on(machine: &Machine) -> Vec<String> {

@@ -11,7 +11,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::spec::{
-    Accel, CpuMode, DiskBus, Firmware, FolderType, Graphics, GraphicsController, Nic, Protocol, ProviderKind, RunPolicy,
+    Accel, CpuMode, DiskBus, Firmware, FolderType, Graphics, GraphicsController, Nic, OnError, Protocol, ProviderKind,
+    RunPolicy,
 };
 
 /// The JSON Schema of machine files (draft 7, which every editor's TOML support knows).
@@ -143,6 +144,9 @@ pub struct MachineKeys {
     /// What is run in the new machine, in order.
     #[serde(default)]
     pub provision: Vec<Provisioner>,
+    /// What is done before and after commands.
+    #[serde(default)]
+    pub trigger: Vec<Trigger>,
     /// How vbox-rs logs in.
     pub ssh: Option<Ssh>,
     /// What only one hypervisor knows.
@@ -270,6 +274,99 @@ pub enum EnvValue {
     Number(i64),
     /// `true` or `false`.
     Boolean(bool),
+}
+
+/// Something that is done before or after commands, for each machine that they mean. It has exactly one of `before` and
+/// `after`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// For messages.
+    pub name: Option<String>,
+    /// Before these commands begin.
+    pub before: Option<Vec<TriggerAction>>,
+    /// After these commands went well.
+    pub after: Option<Vec<TriggerAction>>,
+    /// Commands that `all` does not mean.
+    #[serde(default)]
+    pub ignore: Vec<TriggerAction>,
+    /// Machines by name or `/regular expression/`. Default: all that inherit it.
+    #[serde(default)]
+    pub only_on: Vec<String>,
+    /// Told.
+    pub info: Option<String>,
+    /// Told as a warning.
+    pub warn: Option<String>,
+    /// Ends the command with this exit code.
+    pub abort: Option<u8>,
+    /// Run on this computer, in the project's folder, if you let it (`--trust`).
+    pub run: Option<HostCommand>,
+    /// Run in the guest, which must run.
+    pub run_remote: Option<GuestScript>,
+    /// Exit codes of `run` that mean success. Default: `[0]`.
+    pub exit_codes: Option<Vec<u8>>,
+    /// `halt`: when it fails, so does the command; `continue`: it is told. Default: halt.
+    pub on_error: Option<OnError>,
+}
+
+/// A command that triggers go with.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TriggerAction {
+    /// `up`.
+    Up,
+    /// `halt`.
+    Halt,
+    /// `destroy`.
+    Destroy,
+    /// `provision`.
+    Provision,
+    /// `reload`.
+    Reload,
+    /// `suspend`.
+    Suspend,
+    /// `resume`.
+    Resume,
+    /// All of these.
+    All,
+}
+
+/// A command on this computer. It has exactly one of `inline` and `path`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostCommand {
+    /// The command's words, with a shell's quotes. No shell looks at it: for variables, pipes and the like write
+    /// `sh -c '…'`.
+    pub inline: Option<String>,
+    /// A script on this computer.
+    pub path: Option<String>,
+    /// Its arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+}
+
+/// A script for the guest. It has exactly one of `inline`, `path` and `url`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuestScript {
+    /// The script's text.
+    pub inline: Option<String>,
+    /// A script on the host.
+    pub path: Option<String>,
+    /// A script that the host fetches.
+    pub url: Option<String>,
+    /// Its arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Its environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, EnvValue>,
+    /// Run as root. Default: true.
+    pub privileged: Option<bool>,
+    /// Reboot the guest afterwards and wait for it. Default: false.
+    pub reboot: Option<bool>,
+    /// Do not show what it prints. Default: false.
+    pub sensitive: Option<bool>,
 }
 
 /// How vbox-rs logs in.

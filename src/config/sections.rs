@@ -138,7 +138,7 @@ pub fn provisioner(mut table: Table<'_, '_>, paths: &Paths<'_>) -> Option<Unname
     let span = name.as_ref().map_or_else(|| table.span(), Spanned::span);
     table.require("type", "write `type = \"shell\"` or `type = \"file\"`");
     let is_file = kind?.into_inner();
-    let kind = if is_file { file(&mut table, paths) } else { shell(&mut table, paths) };
+    let kind = if is_file { file(&mut table, paths) } else { shell(&mut table, paths).map(ProvisionerKind::Shell) };
     table.finish();
     Some(UnnamedProvisioner { name: plain(name), run, kind: kind?, span })
 }
@@ -154,14 +154,15 @@ fn file(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<ProvisionerKind>
     Some(ProvisionerKind::File { source: source.into_inner(), destination: destination?.into_inner() })
 }
 
-fn shell(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<ProvisionerKind> {
+/// A script for the guest, with all that is said of it.
+pub fn shell(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<ShellProvisioner> {
     let script = script(table, paths);
     let args = table.strings("args").unwrap_or_default().into_iter().map(Spanned::into_inner).collect();
     let env = table.table("env").map(|table| environment(&table)).unwrap_or_default();
     let privileged = plain(table.boolean("privileged")).unwrap_or(true);
     let reboot = plain(table.boolean("reboot")).unwrap_or_default();
     let sensitive = plain(table.boolean("sensitive")).unwrap_or_default();
-    Some(ProvisionerKind::Shell(ShellProvisioner { script: script?, args, env, privileged, reboot, sensitive }))
+    Some(ShellProvisioner { script: script?, args, env, privileged, reboot, sensitive })
 }
 
 /// Exactly one of `inline`, `path` and `url`.

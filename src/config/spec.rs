@@ -4,6 +4,7 @@
 //! --json` prints, with the keys of the machine file.
 
 mod options;
+mod trigger;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use options::{
     Accel, CpuMode, Customization, CustomizeEvent, Graphics, GraphicsController, LibvirtOptions, ProviderOptions,
     QemuOptions, VirtualboxOptions,
 };
+pub use trigger::{Action, HostCommand, Moment, OnError, Trigger, When};
 
 /// A machine file, resolved: every machine has inherited the top level.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -91,10 +93,28 @@ pub struct MachineSpec {
     /// What is run in the new machine, in order.
     #[serde(rename = "provision")]
     pub provisioners: Vec<Provisioner>,
+    /// What is done before and after commands.
+    #[serde(rename = "trigger")]
+    pub triggers: Vec<Trigger>,
     /// How we log in.
     pub ssh: SshSpec,
     /// What only one hypervisor knows.
     pub provider_options: ProviderOptions,
+    /// Keys that the file leaves to defaults, of those that a box may say too.
+    #[serde(skip)]
+    pub silent: Vec<&'static str>,
+    /// What it is for other providers, where the file says something else for them.
+    #[serde(skip)]
+    pub variants: Vec<(ProviderKind, MachineSpec)>,
+}
+
+impl MachineSpec {
+    /// The machine as the file wants it for a provider.
+    #[must_use]
+    pub fn for_provider(&self, kind: ProviderKind) -> Self {
+        let found = self.variants.iter().find(|(other, _)| *other == kind);
+        found.map_or(self, |(_, variant)| variant).clone()
+    }
 }
 
 /// A hypervisor backend.
@@ -112,6 +132,11 @@ pub enum ProviderKind {
 impl ProviderKind {
     /// All, in the order in which they are tried.
     pub const ALL: &[Self] = &[Self::Qemu, Self::Libvirt, Self::Virtualbox];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
 
     /// As written in machine files and boxes.
     pub fn name(self) -> &'static str {

@@ -5,6 +5,7 @@
 
 mod access;
 mod error;
+mod host_command;
 mod library;
 mod link;
 mod needs;
@@ -17,6 +18,7 @@ mod select;
 mod settle;
 mod status;
 mod stop;
+mod trigger;
 mod up;
 
 use std::path::PathBuf;
@@ -31,6 +33,7 @@ pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, res
 pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};
+pub use trigger::Error as TriggerError;
 
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::provider::{Forward, VmState};
@@ -111,6 +114,8 @@ impl Status {
 pub struct UpOptions {
     /// `--provider`.
     pub provider: Option<ProviderKind>,
+    /// For machines that are made now and of which neither `--provider` nor the machine file says anything.
+    pub default_provider: Option<ProviderKind>,
     /// `--[no-]provision`; `None`: on the first `up` only (and those that run always).
     pub provision: Option<bool>,
     /// `--provision-with`: names or types.

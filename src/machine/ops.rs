@@ -6,7 +6,8 @@ use super::record::{Intent, MachineDir};
 use super::settle;
 use super::stop::halt_locked;
 use super::up::{go_on, up_one, wanted};
-use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan};
+use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan, trigger};
+use crate::config::spec::Action;
 use crate::error::{Exit, Failure};
 use crate::progress::Cx;
 use crate::provider::VmState;
@@ -18,7 +19,9 @@ pub type Fared<T> = (String, Result<T, Failure>);
 /// Brings machines up, as parallel as dependencies, memory and cores allow (`parallel`), and says how each fared, in the
 /// order of `targets`.
 pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, parallel: bool) -> Vec<Fared<UpReport>> {
-    each(cx, fleet, targets, Order::DependenciesFirst, parallel, |cx, target| up_one(cx, fleet, target, options))
+    each(cx, fleet, targets, Order::DependenciesFirst, parallel, |cx, target| {
+        trigger::around(cx, fleet, target, Action::Up, || up_one(cx, fleet, target, options))
+    })
 }
 
 /// Does the same to several machines, in `order`, several at once where `parallel`, and says how each fared, in the
@@ -60,10 +63,15 @@ fn has_process(fleet: &Fleet, target: &Target) -> Option<bool> {
 
 /// `halt`, then `up` with the machine file as it is now. The lock is held from end to end: nobody comes between.
 pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
+    trigger::around(cx, fleet, target, Action::Reload, || reload_one(cx, fleet, target, force, options))
+}
+
+fn reload_one(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
     let cx = &cx.for_machine(&target.name);
     // What `up` would refuse must not leave the machine off.
     let spec = wanted(target)?;
     let (lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
+    let spec = &plan::of_machine(spec, &record);
     plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned), true)?;
     if record.intent == Some(Intent::Destroy) {
         // Half of a machine: `up` ends what `destroy` began, and makes a new one.
@@ -115,7 +123,7 @@ pub fn resume(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> R
         }
     }
     let options = UpOptions { provision: options.provision.or(Some(false)), ..options.clone() };
-    up_one(cx, fleet, target, &options)
+    trigger::around(cx, fleet, target, Action::Resume, || up_one(cx, fleet, target, &options))
 }
 
 /// Refuses names of `--provision-with` that no machine of `targets` has, before any of them is touched.
@@ -126,9 +134,14 @@ pub fn check_provisioners(targets: &[Target], names: &[String]) -> Result<(), Fa
 
 /// Runs provisioners in a running machine: all that would run on a first `up`, or those that `with` names.
 pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Result<(), Failure> {
+    trigger::around(cx, fleet, target, Action::Provision, || provision_one(cx, fleet, target, with))
+}
+
+fn provision_one(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
     let spec = wanted(target)?;
     let (_lock, dir, mut record) = fleet.locked(cx, target, "provision")?;
+    let spec = &plan::of_machine(spec, &record);
     let asked = Wish { provision: Some(true), with: with.to_vec() };
     let chosen = provision::select(&spec.provisioners, &asked, record.provisioned);
     if chosen.is_empty() && !with.is_empty() {
@@ -161,6 +174,7 @@ pub fn sync_folders(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(), Failu
     let cx = &cx.for_machine(&target.name);
     let spec = wanted(target)?;
     let (_lock, _, record) = fleet.locked(cx, target, "rsync")?;
+    let spec = &plan::of_machine(spec, &record);
     let mut session = access::session(cx, fleet, &record)?;
     settle::sync(cx, fleet, &record, &mut session, spec).map_err(|error| {
         cut_short(error, || {

@@ -30,6 +30,11 @@ const BOX_MEMORY: std::ops::RangeInclusive<u64> = 32..=64 << 10;
 /// Login name where neither machine file nor box says: Vagrant's convention.
 const DEFAULT_USER: &str = "vagrant";
 
+/// What the machine file says of a machine that exists: for the provider that it has, on the box that it rests on.
+pub(super) fn of_machine(spec: &MachineSpec, record: &MachineRecord) -> MachineSpec {
+    spec.for_provider(record.provider).on_box(&record.manifest.hardware.settings)
+}
+
 /// Who logs in. A cloud image gets Vagrant's user from us, beside the one that its publisher gave it.
 pub(super) fn user(spec: &MachineSpec, manifest: &Manifest) -> String {
     let theirs = manifest.user.clone().filter(|_| manifest.cloud_init.is_none());

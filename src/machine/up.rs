@@ -102,7 +102,8 @@ struct Up<'a> {
     cx: &'a Cx,
     fleet: &'a Fleet,
     target: &'a Target,
-    spec: &'a MachineSpec,
+    /// For the provider that it has, on the box that it rests on, as soon as these are known.
+    spec: MachineSpec,
     options: &'a UpOptions,
     dir: MachineDir,
     steps: Vec<Step>,
@@ -118,15 +119,22 @@ impl<'a> Up<'a> {
         id: MachineId,
     ) -> Self {
         let dir = MachineDir::new(fleet.dirs(), id);
-        Self { cx, fleet, target, spec, options, dir, steps: Vec::new() }
+        Self { cx, fleet, target, spec: spec.clone(), options, dir, steps: Vec::new() }
     }
 
     fn create(&mut self, id: MachineId) -> Result<UpReport, Failure> {
-        let kind = self.options.provider.or(self.spec.provider).unwrap_or(ProviderKind::Qemu);
-        backend(kind)?.require(self.spec)?;
-        plan::refuse_losses(self.cx, kind, self.spec)?;
+        let kind = self.options.provider.or(self.spec.provider).or(self.options.default_provider);
+        let kind = kind.unwrap_or(ProviderKind::Qemu);
+        if self.options.provider.or(self.spec.provider).is_none() && self.options.default_provider.is_some() {
+            self.cx.note(format!("provider {kind}, because VAGRANT_DEFAULT_PROVIDER says so"));
+        }
+        self.spec = self.spec.for_provider(kind);
+        backend(kind)?.require(&self.spec)?;
+        plan::refuse_losses(self.cx, kind, &self.spec)?;
         self.refuse_missing(false, true)?;
-        let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec, backend(kind)?))?;
+        let (installed, hold) =
+            self.step("box", |up| library::ensure_box(up.cx, up.fleet, &up.spec, backend(kind)?))?;
+        self.spec = self.spec.on_box(&installed.manifest.hardware.settings);
         if plan::seed_flavour(&installed.manifest).is_some() {
             // Before anything is made.
             self.users_key()?;
@@ -144,7 +152,7 @@ impl<'a> Up<'a> {
             intent: Some(Intent::Create),
             ready: false,
             provisioned: false,
-            user: plan::user(self.spec, &installed.manifest),
+            user: plan::user(&self.spec, &installed.manifest),
             host_key: None,
             key: KeyInUse::Box,
             hostname: None,
@@ -153,7 +161,7 @@ impl<'a> Up<'a> {
             forwards: Vec::new(),
             ssh: self.spec.ssh.clone(),
             graceful_halt_timeout: self.spec.graceful_halt_timeout,
-            started_with: plan::wishes(self.spec),
+            started_with: plan::wishes(&self.spec),
         };
         self.dir.write(&record)?;
         drop(hold);
@@ -165,6 +173,7 @@ impl<'a> Up<'a> {
         if let Some(wanted) = self.options.provider.filter(|wanted| *wanted != record.provider) {
             return Err(Error::OtherProvider { name: record.name, has: record.provider, wanted }.into());
         }
+        self.spec = plan::of_machine(&self.spec, &record);
         self.refresh(&mut record)?;
         let mut vm = self.fleet.vm(&record)?;
         let state = vm.state()?;
@@ -212,7 +221,7 @@ impl<'a> Up<'a> {
         record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
         // The seed is not written again.
         if plan::seed_flavour(&record.manifest).is_none() {
-            record.user = plan::user(self.spec, &record.manifest);
+            record.user = plan::user(&self.spec, &record.manifest);
         }
         if *record != before {
             self.dir.write(record)?;
@@ -222,7 +231,7 @@ impl<'a> Up<'a> {
 
     /// What the machine file says by now and only a new start, or a new machine, brings.
     fn tell_changes(&self, record: &MachineRecord) {
-        let changed = plan::changes(self.spec, &record.started_with);
+        let changed = plan::changes(&self.spec, &record.started_with);
         if !changed.is_empty() {
             self.cx.note(format!(
                 "changed in the machine file since it was started: {}; `vbox-rs reload` applies it",
@@ -249,7 +258,7 @@ impl<'a> Up<'a> {
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
         self.tell_changes(&record);
-        let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
+        let settle = Settle::new(self.fleet, &self.dir, &self.spec, self.options);
         if record.ready && record.intent.is_none() && !settle.has_work(&record) {
             return Ok(self.report(&record, outcome, outcome != "already running"));
         }
@@ -264,7 +273,7 @@ impl<'a> Up<'a> {
     }
 
     fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
-        plan::refuse_losses(self.cx, record.provider, self.spec)?;
+        plan::refuse_losses(self.cx, record.provider, &self.spec)?;
         self.refuse_missing(record.provisioned, true)?;
         let library = Library::new(self.fleet.dirs());
         let installed = library.resting_on(record.manifest.clone())?;
@@ -291,7 +300,7 @@ impl<'a> Up<'a> {
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
         record.ready = false;
-        record.started_with = plan::wishes(self.spec);
+        record.started_with = plan::wishes(&self.spec);
         let mut vm = self.fleet.vm(&record)?;
         let mut plan = self.step("disk", |up| up.make_disks(&mut record, installed, vm.as_mut()))?;
         self.step("start", |up| up.start(&mut record, vm.as_mut(), &mut plan))?;
@@ -300,8 +309,8 @@ impl<'a> Up<'a> {
     }
 
     fn refuse_missing(&self, already: bool, folders: bool) -> Result<(), Failure> {
-        let chosen = settle::chosen(self.spec, self.options, already);
-        Ok(plan::refuse_missing(self.spec, &chosen, folders)?)
+        let chosen = settle::chosen(&self.spec, self.options, already);
+        Ok(plan::refuse_missing(&self.spec, &chosen, folders)?)
     }
 
     /// Keys, seed and overlay, and the plan of the machine without its ports.
@@ -338,13 +347,13 @@ impl<'a> Up<'a> {
                     authorized_key: &authorized,
                     host_key: Some(&host_key),
                     flavour,
-                    mac: &plan::mac(record, self.spec),
+                    mac: &plan::mac(record, &self.spec),
                 },
             )?;
         }
         let seed = flavour.map(|_| self.dir.seed());
         let formats = backend(record.provider)?.disk_formats();
-        let plan = plan::vm_plan(record, self.spec, installed, seed, formats);
+        let plan = plan::vm_plan(record, &self.spec, installed, seed, formats);
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;
         Ok(plan)
@@ -379,7 +388,7 @@ impl<'a> Up<'a> {
         loop {
             let planned = self.plan_ports(record)?;
             record.forwards = planned.list();
-            if let Some(value) = plan::wishes(self.spec).remove(plan::FORWARDS) {
+            if let Some(value) = plan::wishes(&self.spec).remove(plan::FORWARDS) {
                 record.started_with.insert(plan::FORWARDS.into(), value);
             }
             self.dir.write(record)?;
@@ -393,7 +402,7 @@ impl<'a> Up<'a> {
 
     fn plan_ports(&self, record: &MachineRecord) -> Result<Planned, network::Error> {
         let owner = format!("machine `{}` ({})", record.name, record.id.short());
-        plan_forwards(self.cx, Ports(self.fleet.dirs()), &Wishes::of(self.spec, &record.forwards, &owner))
+        plan_forwards(self.cx, Ports(self.fleet.dirs()), &Wishes::of(&self.spec, &record.forwards, &owner))
     }
 
     /// Waits until the guest lets us in.
@@ -411,7 +420,7 @@ impl<'a> Up<'a> {
         session: Session,
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
-        let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
+        let settle = Settle::new(self.fleet, &self.dir, &self.spec, self.options);
         let done = settle.run(self.cx, &mut record, session, &mut self.steps);
         self.dir.write_timings(&Timings { at: now(), steps: self.steps.clone() })?;
         done?;

@@ -114,6 +114,28 @@ fn a_box_of_virtualbox_brings_its_disks_in_order_and_its_machine() {
 }
 
 #[test]
+fn a_boxs_own_vagrantfile_is_run_and_sees_nothing_of_this_computer() {
+    let vagrantfile = b"Vagrant.configure('2') do |config|\n  config.vm.synced_folder '.', '/vagrant', disabled: true\n  \
+        config.ssh.username = Dir.glob('/*').empty? && ENV.to_h.empty? ? 'blind' : 'seeing'\n  config.vm.boot_timeout = 5 * 120\nend\n\
+        load '/etc/passwd' if File.exist?('/etc/passwd')\n";
+    let included = b"Vagrant.configure('2') { |config| config.vm.provider('libvirt') { |lv| lv.memory = 2 * 256 } }\n";
+    let disk = qcow2(2 << 20);
+    let files: [(&str, &[u8]); 4] = [
+        ("metadata.json", LIBVIRT),
+        ("Vagrantfile", vagrantfile),
+        ("include/_Vagrantfile", included),
+        ("box.img", &disk),
+    ];
+    let manifest = Home::new().add_file("x.box", &tar(&files)).unwrap().manifest;
+    assert_eq!(manifest.user.as_deref(), Some("blind"));
+    let settings = &manifest.hardware.settings;
+    assert_eq!(
+        (manifest.hardware.memory, settings.boot_timeout, settings.without_folder),
+        (Some(512), Some(600), true)
+    );
+}
+
+#[test]
 fn a_box_of_vmware_may_have_its_disk_in_pieces() {
     let disk = content(8 << 20);
     for options in ["subformat=twoGbMaxExtentSparse", "subformat=monolithicFlat", "subformat=monolithicSparse"] {

@@ -11,6 +11,7 @@ mod ports;
 mod projects;
 mod records;
 mod together;
+mod triggers;
 mod world;
 
 #[path = "../support/dice.rs"]

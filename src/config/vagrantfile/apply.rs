@@ -8,6 +8,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use toml::Spanned;
 
+use super::plugins::WINDOWS;
 use super::provision::Draft;
 use super::ruby::{At, Interp, Value};
 use super::section::Setting;
@@ -36,8 +37,6 @@ const HARMLESS: &[(&str, &str)] = &[
 /// Settings whose job is not done yet.
 const NOT_YET: &[&str] = &[
     "communicator",
-    "cloud_init",
-    "cloud_init_first_boot_only",
     "clone",
     "box_download_ca_cert",
     "box_download_ca_path",
@@ -108,6 +107,8 @@ pub struct Applying<'a> {
     pub ruby: &'a mut Interp,
     pub reader: &'a Reader,
     pub paths: &'a Paths<'a>,
+    /// The name of the machine that they are for.
+    pub machine: Rc<str>,
     /// What was said already: machines inherit, and once is enough.
     pub said: HashSet<(u16, u32, String)>,
     /// What several levels say of one thing: it is read when all have spoken.
@@ -145,7 +146,7 @@ impl Applying<'_> {
     }
 
     /// File and line.
-    fn place(&self, at: At) -> String {
+    pub(super) fn place(&self, at: At) -> String {
         let path = if at.file == 0 { self.reader.source().name.clone() } else { self.ruby.file_path(at.file) };
         let root = format!("{}/", self.paths.root.display());
         format!("{}:{}", path.strip_prefix(&root).unwrap_or(&path), self.ruby.line_of(at))
@@ -279,7 +280,14 @@ impl Applying<'_> {
             "share_folder" => self.share_folder(setting),
             "provision" => self.provision(setting),
             "disk" => self.disk(layer, setting),
+            "cloud_init" => {
+                let why = "the guest's cloud-init gets user, key and host name from us, and no user data of yours yet";
+                self.left_out(at, "`config.vm.cloud_init`", why, true);
+            }
             "communicator" if matches!(value.text().as_deref(), None | Some("ssh")) => {}
+            name @ ("communicator" | "guest") if is_windows(&value) => {
+                self.left_out(at, &format!("`config.vm.{name}`"), WINDOWS, true);
+            }
             // These say nothing alone, or lead to machines and providers, which are read by themselves.
             "cloud_init_first_boot_only" | "provider" | "define" | "box_architecture" | "customize" => {}
             name => self.other(name, at, "config.vm", VM),
@@ -347,6 +355,11 @@ impl Applying<'_> {
         self.folders(layer, &gathered.folders);
         self.provisioners(layer, &gathered.provisioners);
     }
+}
+
+/// Whether a guest or the way into it is Windows'.
+fn is_windows(value: &Value) -> bool {
+    matches!(value.text().as_deref(), Some("windows" | "winrm" | "winssh"))
 }
 
 /// A text, number or boolean as text, without asking the program's own methods.

@@ -107,3 +107,55 @@ impl Host for Policy {
         vec!["up".into()]
     }
 }
+
+/// For what is not even the project's own: it sees nothing, and what it prints is kept.
+#[derive(Default)]
+pub struct Sealed {
+    pub printed: RefCell<String>,
+}
+
+impl Host for Sealed {
+    fn env(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn envs(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn may_see(&self) -> bool {
+        false
+    }
+
+    fn may_read(&self, _path: &Path) -> bool {
+        false
+    }
+
+    fn may_look(&self) -> bool {
+        false
+    }
+
+    fn may_run(&self, line: &str) -> Result<(), String> {
+        Err(format!("it wants to run a command on this computer: `{line}`"))
+    }
+
+    fn may_write(&self, path: &Path) -> Result<(), String> {
+        Err(format!("it wants to change {}", path.display()))
+    }
+
+    fn print(&self, text: &str, _to: Stream) {
+        self.printed.borrow_mut().push_str(text);
+    }
+
+    fn home(&self) -> PathBuf {
+        "/".into()
+    }
+
+    fn current_dir(&self) -> PathBuf {
+        "/".into()
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

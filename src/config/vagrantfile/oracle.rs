@@ -11,14 +11,17 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::config::spec::{MachineSpec, Project, Protocol, ProvisionerKind, RunPolicy, Script};
+use crate::config::spec::{
+    Action, MachineSpec, Moment, OnError, Project, Protocol, ProvisionerKind, RunPolicy, Script,
+};
 use crate::config::{self, Problem};
 
 /// What stands for the project's folder in recorded answers.
 const ROOT: &str = "/project";
 
 /// Plugins that Vagrant is told to have: those that `has_plugin?` is true for here.
-const PLUGINS: &str = "vagrant-disksize,vagrant-env,vagrant-reload,vagrant-vbguest,vagrant-libvirt,vagrant-qemu";
+const PLUGINS: &str =
+    "vagrant-disksize,vagrant-env,vagrant-reload,vagrant-triggers,vagrant-vbguest,vagrant-libvirt,vagrant-qemu";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vagrantfiles")
@@ -86,9 +89,31 @@ fn ours(machine: &MachineSpec, root: &Path) -> Value {
         "private": machine.private_networks.iter().map(|net| json!([net.ip, net.prefix, net.name])).collect::<Vec<_>>(),
         "public": machine.public_networks.iter().map(|net| json!([net.bridge, net.ip])).collect::<Vec<_>>(),
         "folders": machine.synced_folders.iter().map(folder).collect::<Vec<_>>(),
-        "provisioners": provisioners,
+        "provisioners": provisioners, "triggers": triggers(machine, root),
         "ssh": [ssh.username, keys, ssh.insert_key, ssh.forward_agent, ssh.forward_x11, ssh.keep_alive, ssh.guest_port, ssh.port],
     })
+}
+
+/// Vagrant has one trigger for each command, and those before commands in a list of their own.
+fn triggers(machine: &MachineSpec, root: &Path) -> Vec<Value> {
+    let moments = [("before", Moment::Before), ("after", Moment::After)];
+    let all = moments.into_iter().flat_map(|(word, moment)| {
+        machine.triggers.iter().filter(move |one| one.when.moment() == moment).map(move |one| (word, one))
+    });
+    let script = |script: &Script| match script {
+        Script::Inline(text) => (Some(text.clone()), None),
+        Script::Path(path) => (None, Some(recorded(path, root))),
+        Script::Url(url) => (None, Some(url.clone())),
+    };
+    all.flat_map(|(word, one)| {
+        let run = one.run.as_ref().map(|run| json!([script(&run.script), run.args]));
+        let remote = one.run_remote.as_ref();
+        let remote = remote.map(|shell| json!([script(&shell.script), shell.args, shell.env, shell.privileged]));
+        let halts = one.on_error == OnError::Halt;
+        let rest = json!([one.name, one.info, one.warn, one.abort, run, remote, one.exit_codes, halts]);
+        one.when.actions().iter().map(move |action| json!([word, action.name(), rest])).collect::<Vec<_>>()
+    })
+    .collect()
 }
 
 /// A setting of Vagrant's machine as the provider whose blocks count here overrides it.
@@ -224,6 +249,44 @@ impl<'a> Theirs<'a> {
         made.collect()
     }
 
+    /// Those that we know, as ours.
+    fn triggers(&self) -> Vec<Value> {
+        let mut found = Vec::new();
+        for (word, one) in self.all_triggers() {
+            let wanted = one["only_on"].as_array();
+            if wanted.is_some_and(|names| !names.contains(&self.machine["name"])) {
+                continue;
+            }
+            let script = |script: &Value| json!([script["inline"], self.path(&script["path"])]);
+            let run = Some(&one["run"]).filter(|run| !run.is_null());
+            let run = run.map(|run| json!([script(run), words(&run["args"])]));
+            let remote = Some(&one["run_remote"]).filter(|remote| !remote.is_null()).map(|remote| {
+                let env = remote["env"].as_object().into_iter().flatten();
+                let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+                let env: Vec<_> = env.map(|(key, value)| json!([key, text(value)])).collect();
+                json!([script(remote), words(&remote["args"]), env, remote["privileged"]])
+            });
+            let halts = one["on_error"] == "halt";
+            let rest =
+                json!([one["name"], one["info"], one["warn"], one["abort"], run, remote, one["exit_codes"], halts]);
+            let ignored = |action: &Action| one["ignore"].as_array().unwrap().contains(&json!(action.name()));
+            let command = one["command"].as_str().unwrap();
+            let actions = Action::ALL.iter().filter(|action| match command {
+                "all" => !ignored(action),
+                command => command == action.name(),
+            });
+            found.extend(actions.map(|action| json!([word, action.name(), rest])));
+        }
+        found
+    }
+
+    fn all_triggers(&self) -> impl Iterator<Item = (&'static str, &'a Value)> {
+        let triggers = &self.machine["triggers"];
+        ["before", "after"].into_iter().flat_map(|word| {
+            triggers[format!("{word}_triggers")].as_array().into_iter().flatten().map(move |one| (word, one))
+        })
+    }
+
     fn disk(&self) -> Option<u64> {
         let disks = self.list("disks");
         let first = disks.iter().find(|disk| disk["primary"] == true)?;
@@ -245,7 +308,7 @@ impl<'a> Theirs<'a> {
         let called =
             calls.filter(|call| call[0] == "machine_virtual_size=").filter_map(|call| call[1][0].as_u64()).next_back();
         let disk = size.or(called).filter(|_| self.name == "libvirt").map(|gib| gib << 30).or_else(|| self.disk());
-        json!({
+        let mut json = json!({
             "name": machine["name"], "primary": machine["options"]["primary"] == true,
             "autostart": machine["options"]["autostart"] != false,
             "box": get("box"), "box_version": get("box_version"), "box_url": get("box_url")[0],
@@ -260,18 +323,24 @@ impl<'a> Theirs<'a> {
             "folders": self.folders(), "provisioners": self.provisioners(),
             "ssh": [ssh["username"], keys, ssh["insert_key"], ssh["forward_agent"], ssh["forward_x11"], ssh["keep_alive"],
                     ssh["guest_port"], self.ssh_port()],
-        })
+        });
+        let triggers = self.triggers();
+        if !triggers.is_empty() {
+            json["triggers"] = triggers.into();
+        }
+        json
     }
 
     /// What we do not do and must list.
     fn to_list(&self) -> BTreeSet<String> {
-        let known = ["shell", "file", "reload"];
+        let done = ["shell", "file", "reload"];
         let kinds = self.list("provisioners").into_iter().filter_map(|one| one["type"].as_str().map(String::from));
-        let kinds = kinds.filter(|kind| !known.contains(&kind.as_str()));
-        let triggers = &self.machine["triggers"];
-        let some = |when: &str| triggers[format!("{when}_triggers")].as_array().is_some_and(|list| !list.is_empty());
-        let triggers =
-            ["before", "after"].into_iter().filter(|when| some(when)).map(|when| format!("the trigger {when}"));
+        let kinds = kinds.filter(|kind| !done.contains(&kind.as_str()));
+        let known = |command: &str| command == "all" || Action::ALL.iter().any(|action| action.name() == command);
+        let triggers = self.all_triggers().filter_map(|(word, one)| {
+            let command = one["command"].as_str()?;
+            (!known(command)).then(|| format!("the trigger {word} `{command}`"))
+        });
         kinds.map(|kind| format!("the provisioner `{kind}`")).chain(triggers).collect()
     }
 }
@@ -338,6 +407,9 @@ fn differences(name: &str, answer: &Value) -> Vec<String> {
         found.push(format!("{name}: {} machines, not {}", machines.len(), theirs.len()));
     }
     for (ours, theirs) in machines.iter().zip(theirs) {
+        if theirs.get("triggers").is_none() && ours["triggers"] != json!([]) {
+            found.push(format!("{name}/{}: triggers {}", ours["name"], ours["triggers"]));
+        }
         for (key, value) in theirs.as_object().unwrap() {
             if ours[key] != *value {
                 found.push(format!("{name}/{}: {key}\n    ours   {}\n    theirs {value}", ours["name"], ours[key]));

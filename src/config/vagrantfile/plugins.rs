@@ -27,13 +27,14 @@ type Plugin = (&'static str, &'static [&'static str], Job);
 const GUEST_ADDITIONS: &str = "no guest additions are needed";
 const NAMES: &str = "nobody writes the machines' names to /etc/hosts";
 const CHEF: &str = "Chef is not supported yet";
-const WINDOWS: &str = "Windows guests are not supported yet";
+pub(super) const WINDOWS: &str = "Windows guests are not supported yet";
 
 /// All that are known.
 const PLUGINS: &[Plugin] = &[
     ("vagrant-disksize", &["disksize"], Done),
     ("vagrant-env", &["env"], Done),
     ("vagrant-reload", &[], Done),
+    ("vagrant-triggers", &[], Done),
     ("vagrant-libvirt", &["libvirt"], Needless("it belongs into a provider's block")),
     ("vagrant-qemu", &["qemu"], Needless("it belongs into a provider's block")),
     ("vagrant-vbguest", &["vbguest"], Needless(GUEST_ADDITIONS)),
@@ -88,7 +89,7 @@ impl Applying<'_> {
     pub(super) fn plugin(&mut self, layer: &mut Layer, section: &str, setting: &Setting) {
         let at = setting.at;
         match section {
-            "trigger" => return self.trigger(setting),
+            "trigger" => return self.trigger(layer, setting),
             "vagrant" => return self.of_vagrant(setting),
             "disksize" if &*setting.name == "size" => {
                 let Some(text) = self.text(at, "config.disksize.size", &setting.value()) else { return };
@@ -108,14 +109,6 @@ impl Applying<'_> {
                 self.left_out(at, &format!("`config.{section}`"), "a plugin of Vagrant that does not run here", true);
             }
         }
-    }
-
-    /// `config.trigger.before :up, …`.
-    fn trigger(&mut self, setting: &Setting) {
-        let actions: Vec<_> = setting.args.iter().flat_map(flat).filter_map(|action| action.text()).collect();
-        let of = if actions.is_empty() { "an action".to_owned() } else { format!("`{}`", actions.join("`, `")) };
-        let when = setting.name.replace('_', " ");
-        self.left_out(setting.at, &format!("the trigger {when} {of}"), "triggers are not run yet", true);
     }
 
     /// `config.vagrant`: how Vagrant itself works.

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 
 use super::dotenv;
 use super::ruby::{At, Call, Hash, HostObject, Interp, Name, Proc, Result, Value};
+use super::trigger;
 
 /// What every object answers, also ours.
 const OF_OBJECTS: &[&str] = &[
@@ -55,7 +56,7 @@ pub struct Setting {
     /// Keywords, or the hash at the end.
     pub options: Option<Rc<Hash>>,
     pub block: Option<Rc<Proc>>,
-    /// What the block of a provisioner wrote.
+    /// What the block of a provisioner or trigger wrote.
     pub inner: Option<Rc<Section>>,
     pub at: At,
 }
@@ -80,6 +81,8 @@ pub enum Kind {
     Provider,
     /// A provisioner's block.
     Provisioner,
+    /// A trigger's block: nothing but a trigger's own settings, so that methods of the file can be called in it.
+    Trigger,
     /// Of a plugin: nobody knows what it answers.
     Plugin,
 }
@@ -112,7 +115,7 @@ impl Section {
             }
             Kind::Provider | Kind::Provisioner if HASHES.contains(&name) => Value::hash([]),
             Kind::Provider | Kind::Provisioner if LISTS.contains(&name) => Value::array(Vec::new()),
-            Kind::Own | Kind::Provider | Kind::Provisioner => return Value::Nil,
+            Kind::Own | Kind::Trigger | Kind::Provider | Kind::Provisioner => return Value::Nil,
         };
         self.log.borrow_mut().push(Setting::read(name, Some(fresh.clone()), ruby.at));
         fresh
@@ -126,7 +129,8 @@ impl HostObject for Section {
 
     fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
         let text = name.text();
-        if OF_OBJECTS.contains(&&*text) {
+        let is_strange = self.kind == Kind::Trigger && !trigger::knows(text.trim_end_matches('='));
+        if OF_OBJECTS.contains(&&*text) || is_strange {
             return Ok(None);
         }
         if &*self.label == "config.env" {
@@ -154,6 +158,10 @@ impl HostObject for Section {
             let section = Self::new("a provisioner", Kind::Provisioner);
             ruby.yield_to(block, vec![Value::Host(Rc::clone(&section) as Rc<dyn HostObject>)])?;
             inner = Some(section);
+        } else if &*self.label == "config.trigger"
+            && let Some(block) = &call.block
+        {
+            inner = Some(trigger::describe(ruby, block)?);
         }
         let name = assigned.unwrap_or(&text).into();
         self.log.borrow_mut().push(Setting { name, args, options, block: call.block.clone(), inner, at });

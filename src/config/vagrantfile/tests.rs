@@ -7,7 +7,7 @@ use crate::config::spec::{Accel, DiskBus, Firmware, Nic, Project};
 use crate::config::{self, Error, Level};
 
 /// What a file means, with the messages of its warnings.
-fn read(text: &str) -> Result<(Project, Vec<String>), String> {
+pub fn read(text: &str) -> Result<(Project, Vec<String>), String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("Vagrantfile");
     fs::write(&file, text).unwrap();
@@ -21,7 +21,7 @@ fn read(text: &str) -> Result<(Project, Vec<String>), String> {
     }
 }
 
-fn wrong(body: &str) -> String {
+pub fn wrong(body: &str) -> String {
     read(&format!("Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  {body}\nend\n")).unwrap_err()
 }
 

@@ -28,6 +28,11 @@ pub trait Host {
     /// All variables of the environment.
     fn envs(&self) -> Vec<(String, String)>;
 
+    /// Whether there are files at all, as far as the program can tell.
+    fn may_see(&self) -> bool {
+        true
+    }
+
     /// Whether a file or folder may be looked at and read: an absolute path without `..`.
     fn may_read(&self, path: &Path) -> bool;
 

@@ -319,7 +319,7 @@ pub fn function(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Val
     let path = files::tidy(&folder.join(&written));
     let with_end = PathBuf::from(format!("{}.rb", path.display()));
     let path = if name != "load" && with_end.is_file() { with_end } else { path };
-    if !path.is_file() || (name == "require" && !written.starts_with(['/', '.'])) {
+    if !ruby.host.may_see() || !path.is_file() || (name == "require" && !written.starts_with(['/', '.'])) {
         return Err(ruby.error("LoadError", format!("cannot load such file -- {written}")));
     }
     if name != "load" && ruby.files.iter().any(|file| file.path == path) {
