@@ -5,6 +5,7 @@ mod calls;
 mod definitions;
 mod flow;
 mod literals;
+mod patterns;
 mod variables;
 
 use ruby_prism::{ConstantId, Location, Node as Parsed, NodeList, StatementsNode};
