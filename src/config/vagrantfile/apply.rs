@@ -232,12 +232,7 @@ impl Applying<'_> {
         match &*setting.name {
             "box" => {
                 layer.has_box = !value.is_nil();
-                // Where a URL says where it comes from, it is a name whatever it ends with.
-                let named = |text: &str| text.ends_with(".box") && !text.starts_with(['/', '.', '~']) && has_url;
-                layer.box_name = self.checked(at, "box", &value, |text| match text {
-                    text if named(text) => Ok(text.to_owned()),
-                    text => check::box_source(text, paths),
-                });
+                layer.box_name = self.checked(at, "box", &value, |text| check::box_source(text, paths, has_url));
             }
             "box_version" if value.text().is_some_and(|text| text.trim().is_empty()) => {}
             "box_version" => layer.box_version = self.checked(at, "box_version", &value, check::version_constraint),

@@ -76,7 +76,7 @@ fn ours(machine: &MachineSpec, root: &Path) -> Value {
     let keys: Vec<_> = ssh.private_key_path.iter().map(|path| recorded(path, root)).collect();
     json!({
         "name": machine.name, "primary": machine.primary, "autostart": machine.autostart,
-        "box": machine.box_name, "box_version": machine.box_version, "box_url": machine.box_url,
+        "box": machine.box_name, "box_version": machine.box_version, "box_url": machine.box_url.as_ref().map(|url| recorded(Path::new(url), root)),
         "box_checksum": machine.box_checksum, "hostname": machine.hostname, "base_mac": machine.mac,
         "boot_timeout": machine.boot_timeout, "graceful_halt_timeout": machine.graceful_halt_timeout,
         "post_up_message": machine.post_up_message,
@@ -322,6 +322,15 @@ fn answer(line: &str) -> (String, Value) {
     sections.retain(|name| name != "`config.disksize`" && name != "`config.env`");
     let listed: Vec<_> = listed.into_iter().chain(sections).collect();
     let mut machines: Vec<_> = machines.iter().map(Theirs::json).collect();
+    // What a plugin of Vagrant does that is not installed there, or a provider whose settings it does not read.
+    for (machine, theirs) in machines.iter_mut().zip(answer["machines"].as_array().unwrap()) {
+        let foreign = answer["unknown_config"].as_array().unwrap().iter().any(|name| name == "disksize");
+        let vmx = theirs["providers"].as_object().unwrap().keys().all(|name| name.starts_with("vmware"));
+        let keys = [("disk", foreign), ("memory", vmx), ("cpus", vmx)];
+        for (key, _) in keys.iter().filter(|(key, skip)| *skip && machine[key].is_null()) {
+            machine.as_object_mut().unwrap().remove(*key);
+        }
+    }
     if name == "disksize_plugin" {
         // A plugin of Vagrant that is not installed there.
         machines[0]["disk"] = json!(30_u64 << 30);

@@ -292,7 +292,30 @@ fn json_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Valu
         }
         _ => return Ok(None),
     };
-    Ok(Some(value))
+    match call.keyword("object_class") {
+        Some(class) if matches!(name, "parse" | "parse!" | "load_file") => of_class(ruby, &value, &class).map(Some),
+        _ => Ok(Some(value)),
+    }
+}
+
+/// The same with objects of a class for the hashes (`object_class: OpenStruct`).
+fn of_class(ruby: &mut Interp, value: &Value, class: &Value) -> Result<Value> {
+    ruby.step()?;
+    Ok(match value {
+        Value::Array(array) => {
+            let items = array.items.borrow().clone();
+            Value::array(items.iter().map(|item| of_class(ruby, item, class)).collect::<Result<_>>()?)
+        }
+        Value::Hash(hash) => {
+            let object = ruby.send(class, "new", Vec::new())?;
+            for (key, value) in hash.pairs() {
+                let value = of_class(ruby, &value, class)?;
+                ruby.send(&object, "[]=", vec![key, value])?;
+            }
+            object
+        }
+        other => other.clone(),
+    })
 }
 
 /// Methods of objects that the library makes: files that were opened.

@@ -184,7 +184,8 @@ fn copy_all(ruby: &mut Interp, from: &Path, to: &Path, depth: u32) -> Result<()>
     }
     folder(ruby, to)?;
     let Ok(entries) = std::fs::read_dir(from) else { return Err(files::missing(ruby, from)) };
-    for entry in entries.flatten() {
+    // A link may lead back to where it lies.
+    for entry in entries.flatten().filter(|entry| !entry.path().is_symlink()) {
         copy_all(ruby, &entry.path(), &to.join(entry.file_name()), depth + 1)?;
     }
     Ok(())
