@@ -82,7 +82,11 @@ impl Host for Policy {
             [program, "list" | "showvminfo" | "showhdinfo" | "showmediuminfo", ..]
                 if program.eq_ignore_ascii_case("VBoxManage") && !line.contains(['|', '>', ';', '&']) =>
             {
-                (!self.trusted).then(Output::default)
+                // Where machines would lie, which files put their disks next to; nothing else is known.
+                let folder = self.home.join("VirtualBox VMs");
+                let folder = format!("Default machine folder:          {}\n", folder.display());
+                let text = if line.ends_with("systemproperties") { folder } else { String::new() };
+                (!self.trusted).then_some(Output { text, status: 0 })
             }
             _ => None,
         }

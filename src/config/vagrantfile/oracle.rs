@@ -327,8 +327,10 @@ fn answer(line: &str) -> (String, Value) {
         let foreign = answer["unknown_config"].as_array().unwrap().iter().any(|name| name == "disksize");
         let vmx = theirs["providers"].as_object().unwrap().keys().all(|name| name.starts_with("vmware"));
         let keys = [("disk", foreign), ("memory", vmx), ("cpus", vmx)];
-        for (key, _) in keys.iter().filter(|(key, skip)| *skip && machine[key].is_null()) {
-            machine.as_object_mut().unwrap().remove(*key);
+        for (key, skip) in keys {
+            if skip && machine[key].is_null() {
+                machine.as_object_mut().unwrap().remove(key);
+            }
         }
     }
     if name == "disksize_plugin" {
