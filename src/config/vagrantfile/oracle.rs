@@ -325,7 +325,8 @@ fn answer(line: &str) -> (String, Value) {
     // What a plugin of Vagrant does that is not installed there, or a provider whose settings it does not read.
     for (machine, theirs) in machines.iter_mut().zip(answer["machines"].as_array().unwrap()) {
         let foreign = answer["unknown_config"].as_array().unwrap().iter().any(|name| name == "disksize");
-        let vmx = theirs["providers"].as_object().unwrap().keys().all(|name| name.starts_with("vmware"));
+        let providers = theirs["providers"].as_object().unwrap();
+        let vmx = !providers.is_empty() && providers.keys().all(|name| name.starts_with("vmware"));
         let keys = [("disk", foreign), ("memory", vmx), ("cpus", vmx)];
         for (key, skip) in keys {
             if skip && machine[key].is_null() {

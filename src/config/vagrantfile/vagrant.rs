@@ -221,7 +221,7 @@ impl HostObject for Platform {
 
     fn call(self: Rc<Self>, _ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
         Ok(match &*name.text() {
-            "linux?" => Some(cfg!(target_os = "linux").into()),
+            "linux?" | "systemd?" => Some(cfg!(target_os = "linux").into()),
             "darwin?" => Some(cfg!(target_os = "macos").into()),
             "windows?"
             | "cygwin?"
@@ -232,12 +232,11 @@ impl HostObject for Platform {
             | "windows_hyperv_enabled?"
             | "windows_hyperv_admin?"
             | "solaris?"
-            | "freebsd?" => Some(Value::Bool(false)),
+            | "freebsd?"
+            | "bit32?" => Some(Value::Bool(false)),
             "platform" if cfg!(target_os = "macos") => Some("darwin".into()),
             "platform" => Some("linux-gnu".into()),
             "bit64?" | "fs_case_sensitive?" | "terminal_supports_colors?" | "unix?" => Some(Value::Bool(true)),
-            "bit32?" => Some(Value::Bool(false)),
-            "systemd?" => Some(cfg!(target_os = "linux").into()),
             "architecture" => Some(Value::str(if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" })),
             // Paths are what they are on any but Windows.
             "fs_real_path" | "cygwin_windows_path" | "windows_unc_path" | "wsl_to_windows_path" | "windows_path" => {

@@ -121,8 +121,8 @@ impl Interp {
         items: &[Value],
         scope: &Rc<Scope>,
     ) -> Result<bool> {
-        let least = before.len() + after.len();
-        if items.len() < least || (rest.is_none() && items.len() > least) {
+        let needed = before.len() + after.len();
+        if items.len() < needed || (rest.is_none() && items.len() > needed) {
             return Ok(false);
         }
         let (first, others) = items.split_at(before.len());

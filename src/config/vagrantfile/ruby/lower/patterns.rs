@@ -80,7 +80,7 @@ impl Lower {
             pairs.push((key, self.pattern(&value)));
         }
         let rest = node.rest();
-        let splat = rest.as_ref().and_then(|rest| rest.as_assoc_splat_node()).and_then(|splat| splat.value());
+        let splat = rest.as_ref().and_then(ruby_prism::Node::as_assoc_splat_node).and_then(|splat| splat.value());
         let only = rest.as_ref().is_some_and(|rest| rest.as_no_keywords_parameter_node().is_some());
         Some(Pattern::Keys { constant, pairs, rest: splat.map(|splat| self.target(&splat)), only })
     }
