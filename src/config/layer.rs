@@ -147,7 +147,8 @@ pub fn plain<T>(value: Option<Spanned<T>>) -> Option<T> {
 
 /// Reads the keys that the top and every machine have.
 pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
-    let box_source = |text: &str| check::box_source(text, paths);
+    let has_url = table.has("box_url");
+    let box_source = |text: &str| check::box_source(text, paths, has_url);
     Layer {
         has_box: table.has("box"),
         box_name: plain(table.parsed("box", box_source)),

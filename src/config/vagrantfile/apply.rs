@@ -227,13 +227,13 @@ impl Applying<'_> {
         pairs.into_iter().filter_map(|(key, value)| Some((key.text()?, value))).collect()
     }
 
-    /// One setting of `config.vm`.
-    pub fn vm(&mut self, layer: &mut Layer, setting: &Setting) {
+    /// One setting of `config.vm`; whether the machine's box has a URL of its own.
+    pub fn vm(&mut self, layer: &mut Layer, setting: &Setting, has_url: bool) {
         let (at, value, paths) = (setting.at, setting.value(), self.paths);
         match &*setting.name {
             "box" => {
                 layer.has_box = !value.is_nil();
-                layer.box_name = self.checked(at, "box", &value, |text| check::box_source(text, paths));
+                layer.box_name = self.checked(at, "box", &value, |text| check::box_source(text, paths, has_url));
             }
             "box_version" if value.text().is_some_and(|text| text.trim().is_empty()) => {}
             "box_version" => layer.box_version = self.checked(at, "box_version", &value, check::version_constraint),

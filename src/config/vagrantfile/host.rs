@@ -75,8 +75,26 @@ impl Host for Policy {
             ["vagrant", "--version" | "-v"] => {
                 Some(Output { text: format!("Vagrant {}\n", super::vagrant::VERSION), status: 0 })
             }
+            // Files ask whether it is too old for them; machines run on another hypervisor anyway.
+            [program, "--version" | "-v"] if program.eq_ignore_ascii_case("VBoxManage") => {
+                Some(Output { text: "7.1.12r169651\n".into(), status: 0 })
+            }
+            [program, "list" | "showvminfo" | "showhdinfo" | "showmediuminfo", ..]
+                if program.eq_ignore_ascii_case("VBoxManage") && !line.contains(['|', '>', ';', '&']) =>
+            {
+                // Where machines would lie, which files put their disks next to; nothing else is known.
+                let folder = self.home.join("VirtualBox VMs");
+                let folder = format!("Default machine folder:          {}\n", folder.display());
+                let text = if line.ends_with("systemproperties") { folder } else { String::new() };
+                (!self.trusted).then_some(Output { text, status: 0 })
+            }
             _ => None,
         }
+    }
+
+    /// Vagrant's own files, and its plugins: what they bring is here, or is listed as left out.
+    fn provides(&self, library: &str) -> bool {
+        library.starts_with("vagrant/") || library.starts_with("vagrant-")
     }
 
     fn may_run(&self, line: &str) -> Result<(), String> {

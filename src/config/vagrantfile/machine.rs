@@ -19,6 +19,9 @@ use crate::config::resolve::Machine;
 use crate::config::spec::ProviderKind;
 use crate::config::{DEFAULT, MOST_MACHINES, check};
 
+/// More often no file is run: each time it learns of one more plugin.
+const ROUNDS: usize = 20;
+
 /// A machine that `config.vm.define` names.
 struct Defined {
     name: String,
@@ -47,17 +50,25 @@ pub struct Sources<'a> {
 
 /// The machines of the file; problems go to the reader. Also the other files that were run.
 pub fn machines(reader: &Reader, sources: &Sources<'_>, paths: &Paths<'_>) -> (Vec<Machine>, Vec<PathBuf>) {
-    let mut installed = Vec::new();
-    // A file that installs plugins by itself starts Vagrant anew then; once is enough.
-    for round in 0..2 {
+    let (mut installed, mut pretended) = (Vec::new(), Vec::new());
+    // A file that installs plugins by itself starts Vagrant anew then; one that ends itself without a plugin is told that
+    // it is there, which may show it the next one that is missing.
+    for round in 1..=ROUNDS {
         let policy = Rc::new(Policy::new(paths.root, paths.home.clone(), sources.trusted));
         policy.installed.borrow_mut().append(&mut installed);
         let mut ruby = Interp::new(Rc::clone(&policy) as Rc<dyn Host>, Bounds::default());
         let vagrant = vagrant::define(&mut ruby, Rc::clone(&policy.installed));
+        vagrant.pretended.borrow_mut().append(&mut pretended);
+        let had = policy.installed.borrow().len();
         let machines = match run(&mut ruby, &vagrant, sources) {
             Ok(levels) => made(&mut ruby, reader, paths, &levels, (&vagrant, sources.provider)),
-            Err(_) if round == 0 && *policy.again.borrow() && !policy.installed.borrow().is_empty() => {
+            Err(_) if had == 0 && *policy.again.borrow() && !policy.installed.borrow().is_empty() => {
                 installed = policy.installed.take();
+                continue;
+            }
+            Err(flow) if round < ROUNDS && gave_up(&flow) && !vagrant.denied.borrow().is_empty() => {
+                (installed, pretended) = (policy.installed.take(), vagrant.pretended.take());
+                pretended.append(&mut vagrant.denied.borrow_mut());
                 continue;
             }
             Err(flow) => {
@@ -130,6 +141,15 @@ fn same_family(provider: &str) -> &'static [&'static str] {
         "parallels" => &["parallels"],
         vmware if vmware.starts_with("vmware") => &["vmware_desktop", "vmware_fusion", "vmware_workstation"],
         _ => &[],
+    }
+}
+
+/// Whether a file ended by its own will.
+fn gave_up(flow: &Flow) -> bool {
+    match flow {
+        Flow::Raise(_) => true,
+        Flow::Stop(stop) => matches!(stop.kind, StopKind::Exit(_)),
+        _ => false,
     }
 }
 
@@ -210,6 +230,15 @@ fn made(
     }
     for at in vagrant.own.borrow().iter() {
         applying.left_out(*at, "the file's own plugin", "plugins of Vagrant do not run here", true);
+    }
+    for (at, library) in std::mem::take(&mut applying.ruby.provided) {
+        if let Some((why, changes)) = plugins::why_not(&library).filter(|_| library.starts_with("vagrant-")) {
+            applying.left_out(at, &format!("the plugin `{library}`"), why, changes);
+        }
+    }
+    for (at, class) in std::mem::take(&mut applying.ruby.reopened) {
+        let (why, changes) = vagrant::why_not_changed(&class);
+        applying.left_out(at, &format!("the change of `{class}`"), why, changes);
     }
     for at in vagrant.old.borrow().iter() {
         applying.left_out(*at, "version 1 of the configuration", "its settings are read as those of version 2", false);
@@ -301,7 +330,13 @@ fn one(applying: &mut Applying<'_>, configs: &[&Rc<Config>], preferred: &[&str])
             return layer;
         }
     };
-    for (level, config) in configs.iter().copied().chain([&overrides]).enumerate() {
+    let levels = || configs.iter().copied().chain([&overrides]);
+    let is_url = |setting: &Setting| &*setting.name == "box_url" && setting.value().text().is_some();
+    let has_url = levels().any(|config| {
+        let sections = config.sections.borrow();
+        sections.get("vm").is_some_and(|section| section.log.borrow().iter().any(is_url))
+    });
+    for (level, config) in levels().enumerate() {
         applying.gathered.level = level;
         let sections: Vec<_> =
             config.sections.borrow().iter().map(|(name, one)| (Rc::clone(name), Rc::clone(one))).collect();
@@ -309,7 +344,7 @@ fn one(applying: &mut Applying<'_>, configs: &[&Rc<Config>], preferred: &[&str])
             let log = section.log.borrow().clone();
             for setting in &log {
                 match &*name {
-                    "vm" => applying.vm(&mut layer, setting),
+                    "vm" => applying.vm(&mut layer, setting, has_url),
                     "ssh" => applying.ssh(&mut layer, setting),
                     other => applying.plugin(&mut layer, other, setting),
                 }

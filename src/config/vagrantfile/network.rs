@@ -110,7 +110,14 @@ impl Applying<'_> {
         let mut network = PrivateNetwork { ip: None, prefix: None, name: None };
         for (key, value) in gathered.options.iter().filter(|(_, value)| !value.is_nil()) {
             match &**key {
-                "ip" => network.ip = self.address(at, value),
+                "ip" => match value.text().as_deref().and_then(|text| text.split_once('/')) {
+                    // With the network's length behind it, as some providers take it.
+                    Some((address, length)) if length.parse::<u8>().is_ok_and(|bits| (1..=32).contains(&bits)) => {
+                        network.ip = self.address(at, &Value::str(address));
+                        network.prefix = network.prefix.or(length.parse().ok());
+                    }
+                    _ => network.ip = self.address(at, value),
+                },
                 "netmask" | "libvirt__netmask" => network.prefix = self.checked(at, "netmask", value, prefix),
                 "virtualbox__intnet" if matches!(value, Value::Bool(_)) => {
                     network.name = value.truthy().then(|| "intnet".into());

@@ -79,7 +79,8 @@ fn ours(machine: &MachineSpec, root: &Path) -> Value {
     let keys: Vec<_> = ssh.private_key_path.iter().map(|path| recorded(path, root)).collect();
     json!({
         "name": machine.name, "primary": machine.primary, "autostart": machine.autostart,
-        "box": machine.box_name, "box_version": machine.box_version, "box_url": machine.box_url.first(),
+        "box": machine.box_name, "box_version": machine.box_version,
+        "box_url": machine.box_url.first().map(|url| recorded(Path::new(url), root)),
         "box_checksum": machine.box_checksum, "hostname": machine.hostname, "base_mac": machine.mac,
         "boot_timeout": machine.boot_timeout, "graceful_halt_timeout": machine.graceful_halt_timeout,
         "post_up_message": machine.post_up_message,
@@ -146,6 +147,9 @@ impl<'a> Theirs<'a> {
         if text.contains("://") {
             return Some(text.to_owned());
         }
+        if let Some(inside) = text.strip_prefix("~/") {
+            return Some(Path::new(&std::env::var_os("HOME")?).join(inside).display().to_string());
+        }
         Some(recorded(&self.root.join(text).components().collect::<PathBuf>(), self.root))
     }
 
@@ -165,9 +169,11 @@ impl<'a> Theirs<'a> {
 
     fn ports(&self) -> Vec<Value> {
         let ports = self.list("forwarded_ports").into_iter();
-        let ports = ports.filter(|port| port["id"] != "ssh" && port["disabled"] != true && port["id"] != "winrm");
+        // Vagrant's own, which no file asks for.
+        let defaults = [json!(["winrm", 55985]), json!(["winrm-ssl", 55986])];
+        let ports = ports.filter(|port| port["id"] != "ssh" && port["disabled"] != true);
         ports
-            .filter(|port| port["id"] != "winrm-ssl")
+            .filter(|port| !defaults.contains(&json!([port["id"], port["host"]])))
             .map(|port| {
                 let ip = port["host_ip"].as_str().filter(|ip| !ip.is_empty());
                 let own = format!(
@@ -187,7 +193,8 @@ impl<'a> Theirs<'a> {
 
     fn ssh_port(&self) -> Option<u64> {
         let ports = self.list("forwarded_ports");
-        let port = ports.iter().find(|port| port["id"] == "ssh" && port["auto_correct"] != true);
+        let own = |port: &&Value| port["id"] == "ssh" && port["auto_correct"] != true && port["disabled"] != true;
+        let port = ports.iter().find(own);
         port.and_then(|port| number(&port["host"])).or_else(|| number(&self.get("ssh")["port"]))
     }
 
@@ -197,15 +204,20 @@ impl<'a> Theirs<'a> {
             .map(|net| {
                 let options = &net["options"];
                 if kind == "public_network" {
-                    let bridge = options["bridge"].get(0).unwrap_or(&options["bridge"]);
+                    let bridge = if options["bridge"].is_null() { &options["dev"] } else { &options["bridge"] };
+                    let bridge = bridge.get(0).unwrap_or(bridge);
                     return json!([bridge, options["ip"]]);
                 }
                 let mask = options["netmask"].as_str().filter(|_| !options["ip"].is_null());
                 let bits = mask.and_then(|mask| mask.parse::<std::net::Ipv4Addr>().ok()).map(u32::from);
                 let name = match &options["virtualbox__intnet"] {
                     Value::Bool(true) => json!("intnet"),
+                    Value::Null => options["libvirt__network_name"].clone(),
                     other => other.clone(),
                 };
+                if let Some((ip, length)) = options["ip"].as_str().and_then(|ip| ip.split_once('/')) {
+                    return json!([ip, length.parse::<u32>().ok(), name]);
+                }
                 json!([options["ip"], bits.map(u32::count_ones), name])
             })
             .collect()
@@ -236,7 +248,10 @@ impl<'a> Theirs<'a> {
                 "reload" => json!(["shell", run, "true", null, [], [], flags([true, true, false])]),
                 "shell" => {
                     let env = config["env"].as_object().into_iter().flatten();
-                    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+                    let text = |value: &Value| match value {
+                        Value::Null => String::new(),
+                        value => value.as_str().map_or_else(|| value.to_string(), String::from),
+                    };
                     let env: Vec<_> = env.map(|(key, value)| json!([key, text(value)])).collect();
                     let is = |name: &str| config[name] == true;
                     let flags = flags([is("privileged"), is("reboot"), is("sensitive")]);
@@ -311,7 +326,7 @@ impl<'a> Theirs<'a> {
         let mut json = json!({
             "name": machine["name"], "primary": machine["options"]["primary"] == true,
             "autostart": machine["options"]["autostart"] != false,
-            "box": get("box"), "box_version": get("box_version"), "box_url": get("box_url")[0],
+            "box": get("box"), "box_version": get("box_version"), "box_url": self.path(&get("box_url")[0]),
             "box_checksum": filled(get("box_download_checksum")).map(|text| format!("sha256:{}", text.as_str().unwrap())),
             "hostname": get("hostname"), "base_mac": mac,
             "boot_timeout": get("boot_timeout"), "graceful_halt_timeout": get("graceful_halt_timeout"),
@@ -377,6 +392,18 @@ fn answer(line: &str) -> (String, Value) {
     sections.retain(|name| name != "`config.disksize`" && name != "`config.env`");
     let listed: Vec<_> = listed.into_iter().chain(sections).collect();
     let mut machines: Vec<_> = machines.iter().map(Theirs::json).collect();
+    // What a plugin of Vagrant does that is not installed there, or a provider whose settings it does not read.
+    for (machine, theirs) in machines.iter_mut().zip(answer["machines"].as_array().unwrap()) {
+        let foreign = answer["unknown_config"].as_array().unwrap().iter().any(|name| name == "disksize");
+        let providers = theirs["providers"].as_object().unwrap();
+        let vmx = !providers.is_empty() && providers.keys().all(|name| name.starts_with("vmware"));
+        let keys = [("disk", foreign), ("memory", vmx), ("cpus", vmx)];
+        for (key, skip) in keys {
+            if skip && machine[key].is_null() {
+                machine.as_object_mut().unwrap().remove(key);
+            }
+        }
+    }
     if name == "disksize_plugin" {
         // A plugin of Vagrant that is not installed there.
         machines[0]["disk"] = json!(30_u64 << 30);
@@ -396,10 +423,13 @@ fn load(name: &str) -> Result<(Project, Vec<Problem>), String> {
 
 /// The settings in which ours differ.
 fn differences(name: &str, answer: &Value) -> Vec<String> {
-    let (project, problems) = match load(name) {
-        Ok(loaded) => loaded,
-        Err(error) => return vec![format!("{name}: {error}")],
-    };
+    match load(name) {
+        Ok(loaded) => differences_of(name, &loaded, answer),
+        Err(error) => vec![format!("{name}: {error}")],
+    }
+}
+
+fn differences_of(name: &str, (project, problems): &(Project, Vec<Problem>), answer: &Value) -> Vec<String> {
     let machines: Vec<_> = project.machines.iter().map(|machine| ours(machine, &project.root)).collect();
     let theirs = answer["machines"].as_array().unwrap();
     let mut found = Vec::new();
@@ -481,4 +511,50 @@ fn every_file_can_be_written_as_toml_with_the_same_meaning() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// How the files of some folder compare: `VBOX_RS_TEST_VAGRANTFILES` names it, every folder in it holds a `Vagrantfile`.
+#[test]
+fn files_that_somebody_else_wrote_are_measured() {
+    let Some(folder) = std::env::var_os("VBOX_RS_TEST_VAGRANTFILES").map(PathBuf::from) else {
+        writeln!(std::io::stderr(), "skipped: VBOX_RS_TEST_VAGRANTFILES names no folder").unwrap();
+        return;
+    };
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path().join("Vagrantfile")).collect();
+    files.retain(|file| file.is_file());
+    files.sort();
+    let arguments = files.iter().map(|file| file.as_os_str());
+    let oracle = self::folder().join("oracle.rb");
+    let output = Command::new("/usr/bin/ruby")
+        .arg(oracle)
+        .args(["--plugins", PLUGINS])
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let mut count = BTreeMap::<&str, usize>::new();
+    let mut report = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let theirs: Value = serde_json::from_str(line).unwrap();
+        let file = PathBuf::from(theirs["vagrantfile"].as_str().unwrap());
+        let name = file.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let ours = config::load(&file).map_err(|error| error.to_string());
+        let (what, details) = match (theirs["ok"] == true, ours) {
+            (true, Ok(loaded)) => {
+                let found = differences_of(&name, &loaded, &answer(line).1);
+                (if found.is_empty() { "equal" } else { "different" }, found)
+            }
+            (true, Err(error)) if error.contains("it wants to") => ("refused", vec![error]),
+            (true, Err(error)) => ("stopped", vec![error]),
+            (false, Ok(_)) => ("bridged", vec![theirs["error"]["message"].to_string()]),
+            (false, Err(error)) => ("stopped both", vec![theirs["error"]["message"].to_string(), error]),
+        };
+        *count.entry(what).or_default() += 1;
+        if what != "equal" {
+            report.push(format!("{name}: {what}\n  {}", details.join("\n  ")));
+        }
+    }
+    writeln!(std::io::stderr(), "{}\n{} files: {count:?}", report.join("\n"), files.len()).unwrap();
+    assert!(count.values().sum::<usize>() > 0 || files.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -69,6 +69,11 @@ const PLUGINS: &[Plugin] = &[
     ("", &["winrm", "winssh", "windows"], Missing(WINDOWS)),
 ];
 
+/// Plugins that seem to be there.
+pub fn there() -> impl Iterator<Item = &'static str> {
+    PLUGINS.iter().map(|(name, _, _)| *name).filter(|name| is_there(name))
+}
+
 /// What `Vagrant.has_plugin?` answers.
 pub fn is_there(name: &str) -> bool {
     !name.is_empty() && PLUGINS.iter().any(|(plugin, _, job)| *plugin == name && matches!(job, Done | Needless(_)))

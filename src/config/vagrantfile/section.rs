@@ -105,6 +105,30 @@ impl Section {
         log.iter().rev().find(|setting| &*setting.name == name && !setting.args.is_empty()).map(Setting::value)
     }
 
+    /// What was written until now, as Vagrant's own code reads it: networks with their kind, folders by their name.
+    fn gathered(&self, name: &str) -> Option<Value> {
+        let log = self.log.borrow();
+        let calls = |method: &'static str| log.iter().filter(move |setting| &*setting.name == method);
+        let options = |setting: &Setting| setting.options.as_ref().map(|options| options.pairs()).unwrap_or_default();
+        match name {
+            _ if &*self.label != "config.vm" => None,
+            "networks" => {
+                let kind = |setting: &Setting| setting.value().text().map_or(Value::Nil, |kind| Value::sym(&kind));
+                let pair = |setting| Value::array(vec![kind(setting), Value::hash(options(setting))]);
+                Some(Value::array(calls("network").map(pair).collect()))
+            }
+            "synced_folders" => Some(Value::hash(calls("synced_folder").map(|setting| {
+                let guest = setting.args.get(1).cloned().unwrap_or(Value::Nil);
+                let mut pairs = options(setting);
+                pairs.push((Value::sym("guestpath"), guest.clone()));
+                pairs.push((Value::sym("hostpath"), setting.value()));
+                let id = setting.options.as_ref().and_then(|options| options.get_named("id"));
+                (id.unwrap_or(guest), Value::hash(pairs))
+            }))),
+            _ => None,
+        }
+    }
+
     /// What a setting is worth that nothing was assigned to.
     fn unset(&self, ruby: &Interp, name: &str) -> Value {
         let fresh = match self.kind {
@@ -138,7 +162,8 @@ impl HostObject for Section {
         }
         let assigned = text.strip_suffix('=');
         if assigned.is_none() && call.args.is_empty() && call.keywords.is_none() && call.block.is_none() {
-            return Ok(Some(self.last(&text).unwrap_or_else(|| self.unset(ruby, &text))));
+            let known = self.gathered(&text).or_else(|| self.last(&text));
+            return Ok(Some(known.unwrap_or_else(|| self.unset(ruby, &text))));
         }
         ruby.grow(100)?;
         let at = ruby.at;

@@ -86,7 +86,7 @@ fn a_slip_is_shown_with_its_place() {
 
 #[test]
 fn what_we_do_not_have_is_named() {
-    assert!(wrong("x = CSV.read('a')").contains("not understood: `CSV.read` of Ruby's library"));
+    assert!(wrong("x = Zlib.crc32('a')").contains("not understood: `Zlib.crc32` of Ruby's library"));
     assert!(read("Vagrant.configure('3') { }\n").unwrap_err().contains("configuration version 3"));
     assert!(wrong("require 'no-such-thing'").contains("cannot load such file -- no-such-thing"));
     assert!(
@@ -102,6 +102,39 @@ fn a_file_that_installs_plugins_and_starts_vagrant_anew_is_read_as_if_it_had() {
     let (project, _) = read(text).unwrap();
     assert_eq!(project.machines[0].hostname.as_deref(), Some("rare"));
     assert!(read("exec 'vagrant up'\nVagrant.configure('2') { }\n").unwrap_err().contains("start Vagrant itself"));
+}
+
+#[test]
+fn a_file_that_gives_up_without_a_plugin_is_read_as_if_it_were_there_and_says_so() {
+    let text = "%w[vagrant-rare vagrant-bindfs].each do |name|\n  next if Vagrant.has_plugin?(name)\n  puts \"install #{name}\"\n  \
+        exit 1\nend\nrequire 'vagrant-other'\nraise 'hosts' unless Vagrant.has_plugin?('landrush')\n\
+        Vagrant.configure('2') { |config| config.vm.box = 'a/b' }\n";
+    let (project, warnings) = read(text).unwrap();
+    assert_eq!(project.machines[0].box_name.as_deref(), Some("a/b"));
+    for name in ["vagrant-rare", "vagrant-bindfs", "landrush", "vagrant-other"] {
+        assert!(warnings.contains(&format!("the plugin `{name}` is left out")), "{name}: {warnings:?}");
+    }
+    assert!(read("Vagrant.has_plugin?('x')\nabort 'never'\n").unwrap_err().contains("never"));
+}
+
+#[test]
+fn changes_of_vagrants_own_classes_are_told() {
+    let text = "class VagrantPlugins::ProviderVirtualBox::Action::SetName\n  alias_method :old, :call\n  def call(env) = old(env)\nend\n\
+        raise 'hosts' if defined?(VagrantPlugins::HostsUpdater)\n\
+        begin\n  raise Vagrant::Errors::SomethingNotFound, 'x'\nrescue Vagrant::Errors::VagrantError\nend\n\
+        Vagrant.configure('2') { |config| config.vm.box = 'a/b' }\n";
+    let (_, warnings) = read(text).unwrap();
+    let wanted = "the change of `VagrantPlugins::ProviderVirtualBox::Action::SetName` is left out";
+    assert!(warnings.iter().any(|warning| warning == wanted), "{warnings:?}");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_not_run() {
+    let text = "made = system('no-such-program-of-ours --version') || `no-such-program-of-ours | grep x`\n\
+        raise made unless made == '' && $?.exitstatus == 1\nputs Vagrant::Util::Which.which('no-such-program-of-ours').inspect\n\
+        Vagrant.configure('2') { |config| config.vm.box = 'a/b' }\n";
+    let (_, warnings) = read(text).unwrap();
+    assert!(warnings.iter().any(|warning| warning == "the file says: nil"), "{warnings:?}");
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub struct Class {
     pub instance_vars: RefCell<IndexMap<Name, Value>>,
     /// Members of a `Struct`.
     pub members: RefCell<Option<Vec<Name>>>,
+    /// Where it belongs to what is not here: the class above those that come into being below it when they are named.
+    pub grows: RefCell<Option<Rc<Class>>>,
     /// What `private` and `module_function` without arguments mean for the methods that follow.
     pub default_visibility: Cell<Visibility>,
 }
@@ -94,6 +96,7 @@ impl Class {
             class_vars: RefCell::default(),
             instance_vars: RefCell::default(),
             members: RefCell::default(),
+            grows: RefCell::default(),
             default_visibility: Cell::default(),
         })
     }
@@ -108,6 +111,7 @@ impl Class {
         self.constants.take();
         self.class_vars.take();
         self.instance_vars.take();
+        self.grows.take();
     }
 
     /// Itself, its modules, its superclass and so on: in the order in which methods are looked for.

@@ -47,6 +47,11 @@ pub trait Host {
         None
     }
 
+    /// Whether a library that the program requires is the embedding program's own: it is there, then.
+    fn provides(&self, _library: &str) -> bool {
+        false
+    }
+
     /// Whether a command may really be run, by a shell in [`Self::current_dir`]; the reason when it may not.
     fn may_run(&self, line: &str) -> std::result::Result<(), String>;
 

@@ -45,6 +45,12 @@ pub struct Interp {
     pub known: HashMap<&'static str, Rc<Class>>,
     /// Modules whose methods the embedding program answers.
     pub modules: HashMap<&'static str, Rc<dyn HostObject>>,
+    /// Libraries that the program required and the host says are there.
+    pub provided: Vec<(At, String)>,
+    /// Classes of what is not here that the program changes.
+    pub reopened: Vec<(At, String)>,
+    /// Where `Dir.chdir` went.
+    pub moved: Option<PathBuf>,
 }
 
 /// A file that was read.
@@ -141,6 +147,9 @@ impl Interp {
             chance: super::library::seed(),
             known: HashMap::new(),
             modules: HashMap::new(),
+            provided: Vec::new(),
+            reopened: Vec::new(),
+            moved: None,
         };
         super::core::define(&mut ruby);
         ruby
@@ -160,10 +169,22 @@ impl Interp {
         module
     }
 
+    /// Makes a module of something that is not here: classes below it come into being when the program names them.
+    pub fn define_absent(&mut self, name: &'static str, above: &Rc<Class>) {
+        let module = self.known.get(name).cloned();
+        let module = module.unwrap_or_else(|| self.define_module(name));
+        *module.grows.borrow_mut() = Some(Rc::clone(above));
+    }
+
     /// Makes a module whose methods the embedding program answers.
     pub fn define_host_module(&mut self, name: &'static str, module: Rc<dyn HostObject>) {
         self.define_module(name);
         self.modules.insert(name, module);
+    }
+
+    /// Where relative paths start.
+    pub fn current_dir(&self) -> PathBuf {
+        self.moved.clone().unwrap_or_else(|| self.host.current_dir())
     }
 
     fn register(&mut self, name: &'static str, class: &Rc<Class>) {

@@ -120,7 +120,11 @@ pub fn define(ruby: &mut Interp) {
         ("RUBY_PATCHLEVEL", Value::Int(20)),
         ("ARGV", Value::array(ruby.host.arguments().into_iter().map(Value::str).collect())),
     ];
-    for (name, value) in constants {
+    // Of older Rubies.
+    let integer = Value::Class(ruby.class_named("Integer"));
+    let older = [("TRUE", Value::Bool(true)), ("FALSE", Value::Bool(false)), ("NIL", Value::Nil)];
+    let numbers = [("Fixnum", integer.clone()), ("Bignum", integer)];
+    for (name, value) in constants.into_iter().chain(older).chain(numbers) {
         object.constants.borrow_mut().insert(Name::of(name), value);
     }
     let float = ruby.class_named("Float");

@@ -5,9 +5,11 @@ mod call;
 mod control;
 mod define;
 mod invoke;
+mod pattern;
 
 use std::rc::Rc;
 
+use super::class::Class;
 use super::flow::Result;
 use super::interp::Interp;
 use super::names::Name;
@@ -258,16 +260,32 @@ impl Interp {
     }
 
     /// `class::NAME`.
-    pub fn const_in(&mut self, class: &Rc<super::class::Class>, name: Name) -> Result<Value> {
-        let found = class.ancestors().into_iter().find_map(|class| class.constants.borrow().get(&name).cloned());
+    pub fn const_in(&mut self, class: &Rc<Class>, name: Name) -> Result<Value> {
+        let object = &self.object;
+        // Only what is asked for by its own name is looked for at the top level.
+        let places =
+            class.ancestors().into_iter().filter(|place| !Rc::ptr_eq(place, object) || Rc::ptr_eq(class, object));
+        let found = places.into_iter().find_map(|class| class.constants.borrow().get(&name).cloned());
         if let Some(found) = found {
             return Ok(found);
         }
         if Rc::ptr_eq(class, &self.object) && self.autoload(&name.text())? {
             return self.const_in(class, name);
         }
+        let above = class.grows.borrow().clone();
+        if let Some(above) = above {
+            return Ok(Value::Class(grown(class, name, &above)));
+        }
         let outer = class.name.borrow().clone();
         let shown = if &*outer == "Object" { name.to_string() } else { format!("{outer}::{name}") };
         Err(self.error("NameError", format!("uninitialized constant {shown}")))
     }
+}
+
+/// A class that comes into being because the program names it.
+fn grown(class: &Class, name: Name, above: &Rc<Class>) -> Rc<Class> {
+    let made = Class::new(&format!("{}::{name}", class.name.borrow()), Some(Rc::clone(above)), false);
+    *made.grows.borrow_mut() = Some(Rc::clone(above));
+    class.constants.borrow_mut().insert(name, Value::Class(Rc::clone(&made)));
+    made
 }

@@ -124,7 +124,7 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
         return Ok(Some(value));
     }
     let value = match name {
-        "pwd" | "getwd" => ruby.host.current_dir().display().to_string().into(),
+        "pwd" | "getwd" => ruby.current_dir().display().to_string().into(),
         "home" => ruby.host.home().display().to_string().into(),
         "tmpdir" => "/tmp".into(),
         "exist?" | "exists?" => path(ruby, call, 0)?.is_dir().into(),
@@ -142,18 +142,25 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
                 None => all,
             }
         }
-        // Relative paths start at the project: a file that goes there is there already.
-        "chdir" => match &call.block {
-            _ if path(ruby, call, 0)? != ruby.host.current_dir() => {
-                return Err(ruby.unsupported("`Dir.chdir` to another folder than the machine file's"));
-            }
-            Some(block) => ruby.yield_to(&block.clone(), vec![call.arg(0)])?,
-            None => Value::Int(0),
-        },
+        "chdir" => chdir(ruby, call)?,
         "mkdir" | "rmdir" | "delete" | "unlink" | "mktmpdir" => write::dir(ruby, name, call)?,
         _ => return Ok(None),
     };
     Ok(Some(value))
+}
+
+/// `Dir.chdir(folder)`: only this run goes there, and with a block it comes back.
+fn chdir(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let folder = if call.args.is_empty() { ruby.host.home() } else { path(ruby, call, 0)? };
+    if !folder.is_dir() {
+        let written = folder.display();
+        return Err(ruby.error("Errno::ENOENT", format!("No such file or directory @ dir_chdir0 - {written}")));
+    }
+    let before = ruby.moved.replace(folder.clone());
+    let Some(block) = call.block.clone() else { return Ok(Value::Int(0)) };
+    let result = ruby.yield_to(&block, vec![folder.display().to_string().into()]);
+    ruby.moved = before;
+    result
 }
 
 fn text(ruby: &mut Interp, call: &Call, index: usize) -> Result<String> {
@@ -166,12 +173,12 @@ fn text(ruby: &mut Interp, call: &Call, index: usize) -> Result<String> {
 /// An argument as an absolute path without `..`.
 fn path(ruby: &mut Interp, call: &Call, index: usize) -> Result<PathBuf> {
     let text = text(ruby, call, index)?;
-    Ok(tidy(&ruby.host.current_dir().join(text)))
+    Ok(tidy(&ruby.current_dir().join(text)))
 }
 
 /// As `File.expand_path(path, start)`.
 fn expanded(ruby: &mut Interp, call: &Call) -> Result<PathBuf> {
-    let (here, home) = (ruby.host.current_dir(), ruby.host.home());
+    let (here, home) = (ruby.current_dir(), ruby.host.home());
     let from_home = |text: &str| match text.strip_prefix('~') {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
         _ => PathBuf::from(text),

@@ -45,7 +45,7 @@ fn step(ruby: &mut Interp, folder: &Path, parts: &[&str], found: &mut Found, lef
         found.paths.push(folder.display().to_string());
         return Ok(());
     };
-    let real = ruby.host.current_dir().join(folder);
+    let real = ruby.current_dir().join(folder);
     if !first.contains(['*', '?', '[']) {
         let next = folder.join(first);
         return if real.join(first).exists() { step(ruby, &next, rest, found, left) } else { Ok(()) };

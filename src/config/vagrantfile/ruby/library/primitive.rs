@@ -73,8 +73,9 @@ pub fn call(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>>
         }
         "processors" => command::processors().into(),
         "user" => look(ruby).and_then(|()| command::user_name(&*ruby.host)).into(),
-        "accounts" => {
-            let lines = look(ruby).and_then(|()| std::fs::read_to_string("/etc/passwd").ok()).unwrap_or_default();
+        "accounts" | "groups" => {
+            let list = if name == "groups" { "/etc/group" } else { "/etc/passwd" };
+            let lines = look(ruby).and_then(|()| std::fs::read_to_string(list).ok()).unwrap_or_default();
             Value::array(lines.lines().map(|line| texts(line.split(':').map(String::from))).collect())
         }
         "addresses" => {
