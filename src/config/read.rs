@@ -51,13 +51,25 @@ impl Complaint {
     }
 }
 
+/// Bytes of a message: nobody reads more, and showing it would take long.
+const MESSAGE: usize = 4000;
+
+/// The beginning of a message that holds something long of the file's.
+fn shortened(mut text: String) -> String {
+    if text.len() > MESSAGE {
+        text.truncate(text.floor_char_boundary(MESSAGE));
+        text.push('…');
+    }
+    text
+}
+
 impl Reader {
     pub fn new(source: Arc<Source>) -> Self {
         Self { source, problems: RefCell::default(), broken: Vec::new() }
     }
 
     pub fn error(&self, message: impl Into<String>) -> Note<'_> {
-        Note { reader: self, problem: Problem::new(&self.source, Level::Error, message.into()) }
+        Note { reader: self, problem: Problem::new(&self.source, Level::Error, shortened(message.into())) }
     }
 
     pub fn warning(&self, message: impl Into<String>) -> Note<'_> {

@@ -1,6 +1,7 @@
 //! Commands that a program runs: common harmless ones are answered without running anything, others are run where the
 //! host allows it.
 
+mod allowance;
 mod answer;
 mod awk;
 mod filter;
@@ -26,7 +27,10 @@ impl Interp {
     /// What a command says; `$?` tells how it ended.
     pub fn command_output(&mut self, line: &str) -> Result<Output> {
         let answered = self.host.answer(line);
-        let answered = answered.or_else(|| self.host.may_look().then(|| answer::line(&*self.host, line)).flatten());
+        let allowance = allowance::Allowance::new();
+        let look = || self.host.may_look().then(|| answer::line(&*self.host, &allowance, line)).flatten();
+        let answered = answered.or_else(look);
+        self.charge(allowance.taken() >> 4)?;
         let output = if let Some(output) = answered {
             output
         } else {
