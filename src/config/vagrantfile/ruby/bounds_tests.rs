@@ -120,7 +120,10 @@ fn classes_with_too_many_above_them_are_refused() {
              m = Module.new; m.include(x); m.include(y) }",
             many,
         ),
-        ("class A; end\nclass B < A; end\nmodule M; def f = 1; end\nmodule N; include M; end\nB.include(N); p B.new.f", "1"),
+        (
+            "class A; end\nclass B < A; end\nmodule M; def f = 1; end\nmodule N; include M; end\nB.include(N); p B.new.f",
+            "1",
+        ),
     ]);
 }
 
@@ -150,7 +153,7 @@ fn commands_that_make_much_of_little_are_not_answered() {
     let growing = format!("echo a | sed {}", "-e s/a/aaaaaaaaaa/g ".repeat(40));
     let many = format!("cat {}| wc -c", "m ".repeat(900));
     let fields = format!("awk '{{print {}}}' m", "$0 ".repeat(50));
-    for line in [&growing, &many, &fields, "cat m m m m m", "grep -P '(?=a*a*a*a*b)c' m", "cat m | tr a-zA-Z0-9 b"] {
+    for line in [&growing, &many, &fields, "cat m m m m m", "grep -P '(?=a*a*a*a*b)c' m"] {
         assert_eq!(printed_in(dir.path(), &format!("p `{line}`"), None), "it would have to be run", "{line}");
     }
     assert_eq!(printed_in(dir.path(), "p `cat m`.size", None), "1048576");
@@ -193,6 +196,7 @@ fn little_that_makes_much_is_stopped_before_it_is_made() {
         ("def m(*a) = m(*a, *a)\nm(1)", memory),
         ("('x' * 4_000_000).chars", memory),
         ("a = (1..1000).to_a; a.product(a, a)", memory),
+        ("eval('1' * 1_000_000)", "a text this long that is evaluated"),
     ]);
 }
 

@@ -100,9 +100,8 @@ pub struct Found {
 /// The first match from a byte offset on.
 pub fn find(ruby: &mut Interp, regex: &Regex, text: &str, from: usize) -> Result<Option<Found>> {
     let left = text.len().saturating_sub(from);
-    let hard = is_hard(&regex.source);
-    ruby.charge(left >> if hard { 2 } else { 6 })?;
-    if hard && left > HARD_TEXT {
+    ruby.charge(left >> 6)?;
+    if left > HARD_TEXT && is_hard(&regex.source) {
         let most = HARD_TEXT >> 10;
         return Err(ruby.unsupported(format!("a pattern that looks around in more than {most} KiB of text")));
     }

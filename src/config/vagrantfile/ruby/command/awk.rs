@@ -138,7 +138,9 @@ impl Expr {
             Self::Binary(left, operator, right) => {
                 let a = left.value(record)?;
                 if let ("~" | "!~", Self::Regex(regex)) = (*operator, &**right) {
-                    return Some(u8::from(regex.find(record.allowance, &a, 0)?.is_some() == (*operator == "~")).to_string());
+                    return Some(
+                        u8::from(regex.find(record.allowance, &a, 0)?.is_some() == (*operator == "~")).to_string(),
+                    );
                 }
                 let b = right.value(record)?;
                 record.allowance.take(a.len() + b.len())?;

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::super::class::Object;
 use super::super::budget::OBJECT;
+use super::super::class::Object;
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::regex::{self as pattern, Found};
