@@ -219,7 +219,7 @@ fn patterns_that_look_around_are_tried_on_little_text_only() {
         ("('a' * 300_000).scan(/(?!a*b)x/)", around),
         ("('ab' * 100_000).gsub(/(?<=a)b(?=(ab)*$)/, 'x')", around),
         ("p ('a' * 20_000).gsub(/(?<=a)a/, 'b').count('b')", "19999"),
-        ("p ('a b ' * 100_000).gsub(/a/, 'b').size", "400000"),
+        ("p ('a b ' * 10_000).gsub(/a/, 'b').size", "40000"),
     ]);
 }
 
