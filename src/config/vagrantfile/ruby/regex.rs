@@ -137,7 +137,8 @@ pub fn match_from(ruby: &mut Interp, regex: &Regex, text: &str, from: usize) -> 
 
 /// The object that holds a match.
 pub fn match_data(ruby: &Interp, regex: &Regex, text: &str, found: &Found) -> Value {
-    budget::owe(text.len() + found.groups.len() * OBJECT);
+    // Its texts are copied, and soon gone.
+    budget::owe((text.len() >> 3) + found.groups.len() * OBJECT);
     let object = Object::new(&ruby.class_named("MatchData"));
     let part = |range: &Option<(usize, usize)>| match range {
         Some((start, end)) => text.get(*start..*end).map_or(Value::Nil, Value::str),
