@@ -57,7 +57,8 @@ const MESSAGE: usize = 4000;
 /// The beginning of a message that holds something long of the file's.
 fn shortened(mut text: String) -> String {
     if text.len() > MESSAGE {
-        text.truncate(text.floor_char_boundary(MESSAGE));
+        let end = (0..=MESSAGE).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
         text.push('…');
     }
     text

@@ -130,7 +130,7 @@ impl Expr {
             Self::Lines => record.number.to_string(),
             Self::Fields => record.fields.len().to_string(),
             Self::Whole(inner) => shown(number(&inner.value(record)?).trunc()),
-            Self::Regex(regex) => u8::from(regex.find(record.allowance, record.line, 0)?.is_some()).to_string(),
+            Self::Regex(regex) => u8::from(regex.find(record.allowance, record.line, 0).ok()?.is_some()).to_string(),
             Self::Field(inner) => match inner.value(record)?.parse::<usize>().ok()? {
                 0 => record.line.to_owned(),
                 at => record.fields.get(at - 1).map(|field| (*field).to_owned()).unwrap_or_default(),
@@ -139,7 +139,7 @@ impl Expr {
                 let a = left.value(record)?;
                 if let ("~" | "!~", Self::Regex(regex)) = (*operator, &**right) {
                     return Some(
-                        u8::from(regex.find(record.allowance, &a, 0)?.is_some() == (*operator == "~")).to_string(),
+                        u8::from(regex.find(record.allowance, &a, 0).ok()?.is_some() == (*operator == "~")).to_string(),
                     );
                 }
                 let b = right.value(record)?;

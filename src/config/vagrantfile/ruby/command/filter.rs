@@ -40,6 +40,9 @@ fn joined<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
     lines.into_iter().flat_map(|line| [line, "\n"]).collect()
 }
 
+/// Whether a pattern fits would take too much to say.
+pub struct TooMuch;
+
 /// A pattern of `grep`, `sed` or `awk`.
 pub struct Pattern {
     regex: fancy_regex::Regex,
@@ -65,15 +68,15 @@ impl Pattern {
         Some(Self { regex, hard: regex::is_hard(&out) })
     }
 
-    /// The place of the first match from an offset on. The outer `None`: nobody can tell.
-    pub fn find(&self, allowance: &Allowance, text: &str, from: usize) -> Option<Option<(usize, usize)>> {
+    /// The place of the first match from an offset on.
+    pub fn find(&self, allowance: &Allowance, text: &str, from: usize) -> Result<Option<(usize, usize)>, TooMuch> {
         let left = text.len().saturating_sub(from);
         if self.hard && left > HARD_TEXT {
-            return None;
+            return Err(TooMuch);
         }
-        allowance.take(left >> 2)?;
-        let found = self.regex.find_from_pos(text, from).ok()?;
-        Some(found.map(|found| (found.start(), found.end())))
+        allowance.take(left >> 2).ok_or(TooMuch)?;
+        let found = self.regex.find_from_pos(text, from).map_err(|_| TooMuch)?;
+        Ok(found.map(|found| (found.start(), found.end())))
     }
 }
 
@@ -104,7 +107,7 @@ fn grep(name: &str, args: &[&str], allowance: &Allowance, read: Read<'_>) -> Opt
     let text = read(files).filter(|_| files.len() < 2)?;
     let mut lines = Vec::new();
     for line in text.lines() {
-        let found = pattern.find(allowance, line, 0)?;
+        let found = pattern.find(allowance, line, 0).ok()?;
         if found.is_some() != invert {
             lines.push(found.filter(|_| only).map_or(line, |(start, end)| &line[start..end]));
         }
@@ -170,7 +173,9 @@ impl<'a> Change<'a> {
     fn of(&self, allowance: &Allowance, line: &str) -> Option<String> {
         let mut out = String::new();
         let (mut done, mut from) = (0, 0);
-        while let Some((start, end)) = if from <= line.len() { self.from.find(allowance, line, from)? } else { None } {
+        while let Some((start, end)) =
+            if from <= line.len() { self.from.find(allowance, line, from).ok()? } else { None }
+        {
             // What is empty does not stand right behind a match.
             if start != end || start > done || start == 0 {
                 allowance.fits(out.len() + start - done + self.to.len())?;
