@@ -51,6 +51,19 @@ impl Complaint {
     }
 }
 
+/// Bytes of a message: nobody reads more, and showing it would take long.
+const MESSAGE: usize = 4000;
+
+/// The beginning of a message that holds something long of the file's.
+fn shortened(mut text: String) -> String {
+    if text.len() > MESSAGE {
+        let end = (0..=MESSAGE).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
 impl Reader {
     pub fn new(source: Arc<Source>) -> Self {
         Self { source, problems: RefCell::default(), broken: Vec::new() }
@@ -62,7 +75,7 @@ impl Reader {
     }
 
     pub fn error(&self, message: impl Into<String>) -> Note<'_> {
-        Note { reader: self, problem: Problem::new(&self.source, Level::Error, message.into()) }
+        Note { reader: self, problem: Problem::new(&self.source, Level::Error, shortened(message.into())) }
     }
 
     pub fn warning(&self, message: impl Into<String>) -> Note<'_> {

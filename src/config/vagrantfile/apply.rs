@@ -176,7 +176,14 @@ impl Applying<'_> {
     pub fn text(&mut self, at: At, name: &str, value: &Value) -> Option<String> {
         match value {
             Value::Nil => None,
-            Value::Str(_) | Value::Sym(_) | Value::Int(_) | Value::Float(_) => self.ruby.to_s(value).ok(),
+            Value::Str(_) | Value::Sym(_) | Value::Int(_) | Value::Float(_) => {
+                // Each machine gets texts of its own of what the whole file says.
+                let counted = self.ruby.to_s(value).and_then(|text| self.ruby.grow(text.len()).map(|()| text));
+                if counted.is_err() {
+                    self.error(at, format!("`{name}` takes too much memory for all machines together"), "".into());
+                }
+                counted.ok()
+            }
             other => {
                 let shown = self.ruby.inspect(other).unwrap_or_default();
                 self.error(at, format!("`{name}` must be a text, and is {shown}"), "".into());

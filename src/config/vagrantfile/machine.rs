@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::apply::{Applying, Gathered};
 use super::host::{Policy, Sealed};
+use super::limit;
 use super::plugins;
 use super::provide::PREFERRED;
 use super::ruby::{Bounds, Flow, Host, HostObject, Interp, Proc, StopKind, Value};
@@ -23,16 +24,16 @@ use crate::config::{DEFAULT, MOST_MACHINES, check};
 const ROUNDS: usize = 20;
 
 /// A machine that `config.vm.define` names.
-struct Defined {
-    name: String,
-    at: super::ruby::At,
+pub struct Defined {
+    pub name: String,
+    pub at: super::ruby::At,
     primary: Option<bool>,
     autostart: Option<bool>,
     blocks: Vec<Rc<Proc>>,
-    config: Rc<Config>,
+    pub config: Rc<Config>,
     /// What the whole file said when the machine's own blocks had run: they may add to it, and those of later machines
     /// may, too.
-    above: Rc<Config>,
+    pub above: Rc<Config>,
 }
 
 /// What a run is given besides the file.
@@ -180,17 +181,18 @@ fn run(ruby: &mut Interp, vagrant: &vagrant::Vagrant, sources: &Sources<'_>) -> 
     for setting in calls.take(2 * MOST_MACHINES) {
         define(ruby, &mut defined, &setting, &root)?;
     }
-    let mut above = root.copy();
+    let mut above = root.until_now();
     for machine in &mut defined {
         ruby.at = machine.at;
         for block in &machine.blocks {
             ruby.yield_to(block, vec![Value::Host(Rc::clone(&machine.config) as Rc<dyn HostObject>)])?;
         }
         if root.size() != above.size() {
-            above = root.copy();
+            above = root.until_now();
         }
         machine.above = Rc::clone(&above);
     }
+    limit::check(ruby, &user, &root, &defined)?;
     Ok(Levels { user, root, defined })
 }
 
@@ -338,10 +340,7 @@ fn one(applying: &mut Applying<'_>, configs: &[&Rc<Config>], preferred: &[&str])
     });
     for (level, config) in levels().enumerate() {
         applying.gathered.level = level;
-        let sections: Vec<_> =
-            config.sections.borrow().iter().map(|(name, one)| (Rc::clone(name), Rc::clone(one))).collect();
-        for (name, section) in sections {
-            let log = section.log.borrow().clone();
+        for (name, log) in config.logs() {
             for setting in &log {
                 match &*name {
                     "vm" => applying.vm(&mut layer, setting, has_url),

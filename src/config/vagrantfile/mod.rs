@@ -8,6 +8,7 @@ mod apply;
 mod dotenv;
 mod folder;
 mod host;
+mod limit;
 mod machine;
 mod network;
 mod plugins;

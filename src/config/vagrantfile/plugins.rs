@@ -141,13 +141,24 @@ impl Applying<'_> {
     }
 }
 
+/// Elements of a list, lists in it included, that are looked at: one may hold itself.
+const MOST_ELEMENTS: usize = 10_000;
+
 /// A list's elements, or the value itself.
 pub(super) fn flat(value: &Value) -> Vec<Value> {
-    match value {
-        Value::Array(array) => array.items.borrow().iter().flat_map(flat).collect(),
-        Value::Nil => Vec::new(),
-        other => vec![other.clone()],
+    let mut found = Vec::new();
+    let mut waiting = vec![value.clone()];
+    for _ in 0..MOST_ELEMENTS {
+        match waiting.pop() {
+            None => break,
+            Some(Value::Nil) => {}
+            Some(Value::Array(array)) => {
+                waiting.extend(array.items.borrow().iter().take(MOST_ELEMENTS).rev().cloned());
+            }
+            Some(other) => found.push(other),
+        }
     }
+    found
 }
 
 #[cfg(test)]

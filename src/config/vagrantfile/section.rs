@@ -6,7 +6,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use super::dotenv;
-use super::ruby::{At, Call, Hash, HostObject, Interp, Name, Proc, Result, Value};
+use super::ruby::{At, Call, Hash, HostObject, Interp, Name, Proc, Result, Value, bury};
 use super::trigger;
 
 /// What every object answers, also ours.
@@ -46,6 +46,9 @@ const HASHES: &[&str] =
 
 /// Settings that are a list from the beginning.
 const LISTS: &[&str] = &["raw_arguments", "run_list", "networks", "installs"];
+
+/// About what one call takes.
+const SETTING: usize = 250;
 
 /// One call.
 #[derive(Clone)]
@@ -92,6 +95,13 @@ pub struct Section {
     pub label: Rc<str>,
     pub kind: Kind,
     pub log: RefCell<Vec<Setting>>,
+}
+
+impl Drop for Section {
+    /// Settings may hold sections that hold settings.
+    fn drop(&mut self) {
+        bury(self.log.take().into_iter().flat_map(|setting| setting.args));
+    }
 }
 
 impl Section {
@@ -165,7 +175,7 @@ impl HostObject for Section {
             let known = self.gathered(&text).or_else(|| self.last(&text));
             return Ok(Some(known.unwrap_or_else(|| self.unset(ruby, &text))));
         }
-        ruby.grow(100)?;
+        ruby.grow(SETTING)?;
         let at = ruby.at;
         let mut args = call.args.clone();
         let mut options = call.keywords.clone();
@@ -201,11 +211,13 @@ impl HostObject for Section {
 /// `config`: of the whole file, of one machine, or what a provider's block overrides.
 pub struct Config {
     pub sections: RefCell<IndexMap<Rc<str>, Rc<Section>>>,
+    /// How many calls of each section count, where this is what another one was at some time.
+    lengths: Option<Vec<usize>>,
 }
 
 impl Config {
     pub fn new() -> Rc<Self> {
-        Rc::new(Self { sections: RefCell::default() })
+        Rc::new(Self { sections: RefCell::default(), lengths: None })
     }
 
     pub fn section(&self, name: &str) -> Rc<Section> {
@@ -219,7 +231,22 @@ impl Config {
 
     /// The calls of one section as they are now.
     pub fn log(&self, name: &str) -> Vec<Setting> {
-        self.sections.borrow().get(name).map(|section| section.log.borrow().clone()).unwrap_or_default()
+        let sections = self.sections.borrow();
+        let found = sections.get_full(name);
+        found.map(|(index, _, section)| self.counted(index, section)).unwrap_or_default()
+    }
+
+    /// The calls of all sections as they are now.
+    pub fn logs(&self) -> Vec<(Rc<str>, Vec<Setting>)> {
+        let sections = self.sections.borrow();
+        let all = sections.iter().enumerate();
+        all.map(|(index, (name, section))| (Rc::clone(name), self.counted(index, section))).collect()
+    }
+
+    fn counted(&self, index: usize, section: &Section) -> Vec<Setting> {
+        let log = section.log.borrow();
+        let length = self.lengths.as_ref().map_or(log.len(), |lengths| lengths.get(index).copied().unwrap_or(0));
+        log.iter().take(length).cloned().collect()
     }
 }
 
@@ -235,16 +262,17 @@ impl Config {
 
     /// How much was written.
     pub fn size(&self) -> usize {
-        self.sections.borrow().values().map(|section| section.log.borrow().len()).sum()
+        match &self.lengths {
+            Some(lengths) => lengths.iter().sum(),
+            None => self.sections.borrow().values().map(|section| section.log.borrow().len()).sum(),
+        }
     }
 
-    /// What was written until now.
-    pub fn copy(&self) -> Rc<Self> {
-        let copied = |(name, section): (&Rc<str>, &Rc<Section>)| {
-            let Section { label, kind, log } = &**section;
-            (Rc::clone(name), Rc::new(Section { label: Rc::clone(label), kind: *kind, log: log.clone() }))
-        };
-        Rc::new(Self { sections: RefCell::new(self.sections.borrow().iter().map(copied).collect()) })
+    /// What was written until now; nothing is copied, as each machine has one.
+    pub fn until_now(&self) -> Rc<Self> {
+        let sections = self.sections.borrow().clone();
+        let lengths = sections.values().map(|section| section.log.borrow().len()).collect();
+        Rc::new(Self { sections: RefCell::new(sections), lengths: Some(lengths) })
     }
 }
 

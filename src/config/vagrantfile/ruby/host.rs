@@ -92,17 +92,17 @@ pub struct Bounds {
     pub steps: u64,
     /// Calls within calls.
     pub depth: u32,
-    /// Bytes (roughly) that strings and containers grow by, in all.
+    /// Bytes (roughly) that strings and containers grow by, in all; an eighth of it by one call.
     pub memory: u64,
     /// Bytes that are printed.
     pub output: u64,
 }
 
 impl Default for Bounds {
-    /// A file that makes a thousand machines takes less than a hundredth of each.
+    /// A file that makes a thousand machines takes less than a twentieth of each.
     fn default() -> Self {
         // The fuzzer has more use for many runs than for long ones.
-        let (steps, memory) = if cfg!(fuzzing) { (200_000, 64 << 20) } else { (20_000_000, 512 << 20) };
+        let (steps, memory) = if cfg!(fuzzing) { (200_000, 64 << 20) } else { (20_000_000, 128 << 20) };
         Self { steps, depth: 200, memory, output: 1 << 20 }
     }
 }

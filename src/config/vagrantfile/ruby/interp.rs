@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::budget::{self, Clock};
 use super::class::{Class, Object};
 use super::flow::{Flow, Result};
 use super::host::{Bounds, Host, HostObject, Stop, StopKind, Stream};
@@ -26,7 +27,11 @@ pub struct Interp {
     /// Groups of the last match; whole text and their ranges.
     pub last_match: Option<Value>,
     bounds: Bounds,
+    /// When it has taken too long.
+    pub clock: Clock,
     steps: u64,
+    /// The step that looks at the clock next.
+    looks: u64,
     depth: u32,
     memory: u64,
     printed: u64,
@@ -63,6 +68,12 @@ pub struct SourceFile {
 
 /// Bytes of the stack that a run may take: threads have two million.
 const STACK: usize = 1_300_000;
+
+/// Steps between two looks at the clock.
+const LOOK: u64 = 1024;
+
+/// The part of its memory that a run may take with one call.
+const PART: u64 = 8;
 
 /// About where the stack is now.
 fn stack_place() -> usize {
@@ -124,6 +135,8 @@ impl Drop for Interp {
 
 impl Interp {
     pub fn new(host: Rc<dyn Host>, bounds: Bounds) -> Self {
+        // Nothing of a run before this one.
+        budget::owed();
         let object = Class::new("Object", None, false);
         let main = Value::Object(Object::new(&object));
         let mut ruby = Self {
@@ -135,7 +148,9 @@ impl Interp {
             at: At::default(),
             last_match: None,
             bounds,
+            clock: Clock::of_run(),
             steps: 0,
+            looks: 0,
             depth: 0,
             memory: 0,
             printed: 0,
@@ -248,14 +263,27 @@ impl Interp {
 
     /// Counts an expression.
     pub fn step(&mut self) -> Result<()> {
-        self.steps += 1;
-        if self.steps > self.bounds.steps { Err(self.bound("steps")) } else { Ok(()) }
+        self.charge(1)
     }
 
     /// Counts work that takes longer the larger its subject is.
     pub fn charge(&mut self, size: usize) -> Result<()> {
-        self.steps = self.steps.saturating_add(size as u64);
-        if self.steps > self.bounds.steps { Err(self.bound("steps")) } else { Ok(()) }
+        let owed = budget::owed();
+        self.steps = self.steps.saturating_add(size as u64).saturating_add(owed as u64 >> 4);
+        self.memory = self.memory.saturating_add(owed as u64);
+        if self.steps > self.bounds.steps {
+            return Err(self.bound("steps"));
+        }
+        if self.memory > self.bounds.memory {
+            return Err(self.bound("memory"));
+        }
+        if self.steps >= self.looks {
+            self.looks = self.steps + LOOK;
+            if self.clock.is_over() {
+                return Err(self.bound("time"));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses to go deeper than the stack of any thread of ours allows.
@@ -269,7 +297,15 @@ impl Interp {
     /// Counts memory that something grows by.
     pub fn grow(&mut self, bytes: usize) -> Result<()> {
         self.memory = self.memory.saturating_add(bytes as u64);
-        if self.memory > self.bounds.memory { Err(self.bound("memory")) } else { Ok(()) }
+        if self.memory > self.bounds.memory {
+            return Err(self.bound("memory"));
+        }
+        self.room(bytes)
+    }
+
+    /// Whether something of this size may be made at once; said before it is made, and not counted: it does not stay.
+    pub fn room(&mut self, bytes: usize) -> Result<()> {
+        if bytes as u64 > self.bounds.memory / PART { Err(self.bound("memory")) } else { Ok(()) }
     }
 
     /// Goes one call deeper.
@@ -277,6 +313,7 @@ impl Interp {
         if self.depth >= self.bounds.depth {
             return Err(self.error("SystemStackError", "stack level too deep"));
         }
+        self.check_stack()?;
         self.depth += 1;
         self.stack.push(self.at);
         let result = work(self);

@@ -1,6 +1,7 @@
 //! Commands that a program runs: common harmless ones are answered without running anything, others are run where the
 //! host allows it.
 
+mod allowance;
 mod answer;
 mod awk;
 mod filter;
@@ -66,7 +67,10 @@ impl Interp {
         let answered = self.host.answer(line);
         let folder = self.current_dir();
         let here = Here { host: &*self.host, folder: &folder };
-        let answered = answered.or_else(|| self.host.may_look().then(|| answer::line(&here, line)).flatten());
+        let allowance = allowance::Allowance::new();
+        let look = || self.host.may_look().then(|| answer::line(&here, &allowance, line)).flatten();
+        let answered = answered.or_else(look);
+        self.charge(allowance.taken() >> 4)?;
         let output = if let Some(output) = answered {
             output
         } else {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::class::{Class, Method, MethodBody, Object, Visibility};
+use super::super::class::{Class, KIN, Method, MethodBody, Object, Visibility};
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::names::Name;
@@ -91,6 +91,8 @@ fn new_class(ruby: &mut Interp, kind: &str, call: &Call) -> Result<Value> {
         None => Some(Rc::clone(&ruby.object)),
     };
     let class = Class::new("", superclass.clone(), is_module);
+    few_kin(ruby, &class)?;
+    ruby.grow(size_of::<Class>())?;
     if let Some(above) = &superclass {
         ruby.inherited(above, &class)?;
     }
@@ -99,6 +101,14 @@ fn new_class(ruby: &mut Interp, kind: &str, call: &Call) -> Result<Value> {
         ruby.call_with_self(&block.clone(), value.clone(), Call::of(vec![value.clone()]), false)?;
     }
     Ok(value)
+}
+
+/// What is said of a class that descends from too many.
+const MANY_KIN: &str = "a class with this many classes and modules above it";
+
+/// Refuses a class that descends from too many.
+pub fn few_kin(ruby: &mut Interp, class: &Rc<Class>) -> Result<()> {
+    if class.kin() > KIN { Err(ruby.unsupported(MANY_KIN)) } else { Ok(()) }
 }
 
 fn new_array(ruby: &mut Interp, call: &Call) -> Result<Value> {
@@ -151,6 +161,10 @@ fn include(ruby: &mut Interp, me: &Rc<Class>, name: &str, call: &Call) -> Result
             "prepend" => (&me.prepended, "prepended"),
             _ => (&me.included, "included"),
         };
+        if !me.can_take(class.kin()) {
+            return Err(ruby.unsupported(MANY_KIN));
+        }
+        class.includers.borrow_mut().push(Rc::downgrade(me));
         place.borrow_mut().insert(0, class);
         if ruby.responds(module, hook) {
             ruby.send(module, hook, vec![Value::Class(Rc::clone(me))])?;

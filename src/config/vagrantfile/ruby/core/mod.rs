@@ -56,6 +56,7 @@ use super::names::Name;
 use super::scope::{Code, Proc, Scope};
 use super::value::Value;
 
+pub use class_methods::few_kin;
 pub use enumerator::{Basket, Extra};
 pub use format::format;
 pub use function::lines;

@@ -111,6 +111,7 @@ impl Interp {
         }
         let superclass = if is_module { None } else { Some(superclass.unwrap_or_else(|| Rc::clone(&self.object))) };
         let class = Class::new(&name, superclass.clone(), is_module);
+        super::super::core::few_kin(self, &class)?;
         home.constants.borrow_mut().insert(path.name, Value::Class(Rc::clone(&class)));
         if let Some(parent) = superclass {
             self.inherited(&parent, &class)?;

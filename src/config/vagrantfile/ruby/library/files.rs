@@ -377,7 +377,7 @@ fn glob(ruby: &mut Interp, call: &Call) -> Result<Value> {
     for argument in call.args.iter().filter(|arg| !matches!(arg, Value::Hash(_) | Value::Int(_))) {
         for pattern in ruby.splat(argument)? {
             let pattern = ruby.to_s(&pattern)?;
-            for pattern in super::glob::alternatives(&pattern) {
+            for pattern in super::glob::alternatives(ruby, &pattern)? {
                 super::glob::walk(ruby, &start, &pattern, &mut found)?;
             }
         }
