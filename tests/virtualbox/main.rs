@@ -26,3 +26,6 @@ mod dice;
 
 #[path = "../support/mounts.rs"]
 mod mounts;
+
+#[path = "../support/vboxes.rs"]
+mod vboxes;

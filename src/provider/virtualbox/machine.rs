@@ -30,7 +30,16 @@ impl Machine<'_> {
     /// What VirtualBox knows of it; `None` when it knows no such machine. A machine with its id that lies elsewhere is
     /// somebody else's, and refused.
     pub fn info(&self, cx: &Cx) -> Result<Option<Info>, Error> {
-        let text = match self.manage.query(cx, &argv::info(self.id)) {
+        self.read(self.manage.call(cx, &argv::info(self.id)))
+    }
+
+    /// The same, for who waits for nothing else and only looks.
+    pub fn glance(&self) -> Result<Option<Info>, Error> {
+        self.read(self.manage.query(&Cx::silent(), &argv::info(self.id)))
+    }
+
+    fn read(&self, answer: Result<String, Error>) -> Result<Option<Info>, Error> {
+        let text = match answer {
             Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::NotFound => return Ok(None),
             Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::Inaccessible => {
                 return Ok(Some(Info::default()));
