@@ -10,6 +10,7 @@
 mod base;
 mod behind;
 mod calls;
+mod console;
 mod faults;
 mod guest;
 mod kill;

@@ -4,6 +4,7 @@
 //! machine runs. So the console is lent: as long as somebody is attached, the log is written here, in VirtualBox's place.
 //! After a console that was killed nobody writes it, until the next console, start or resume.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -49,8 +50,9 @@ pub fn lend(cx: &Cx, machine: &Machine<'_>, runtime: &Path) -> Result<(Lease, Un
     let socket = address(machine.files, runtime)?;
     let path = machine.files.console_lock();
     let lock = Lock::exclusive(cx, &path, "the machine's serial console", "console", false)?;
-    // Whoever was killed before us may have left VirtualBox listening.
-    if UnixStream::connect(&socket).is_err() {
+    if socket.exists() {
+        // Whoever was killed before us left VirtualBox listening there, and it would change nothing.
+        machine.manage.call(cx, &switch(machine.id, &["disconnected".as_ref()]))?;
         store::remove_file(&socket)?;
     }
     let (ours, theirs) = UnixStream::pair().map_err(|e| store::Error::io("connect", &socket, e))?;
@@ -59,7 +61,7 @@ pub fn lend(cx: &Cx, machine: &Machine<'_>, runtime: &Path) -> Result<(Lease, Un
     let way = Way { socket: socket.clone(), log: machine.files.console_log(), given_up: Arc::clone(&given_up) };
     let carrier = thread::Builder::new().name("console".into()).spawn(move || carry(&way, theirs, &report));
     let carrier = carrier.map_err(|e| store::Error::io("connect to", &socket, e))?;
-    let switched = machine.manage.call(cx, &switch(machine.id, "server", &socket));
+    let switched = machine.manage.call(cx, &switch(machine.id, &["server".as_ref(), socket.as_os_str()]));
     match switched.and_then(|_| awaited(cx, &connected, &socket)) {
         Ok(()) => Ok((Lease { lock, socket, carrier }, ours)),
         Err(error) => {
@@ -114,7 +116,7 @@ fn take_back(machine: &Machine<'_>) -> Result<bool, Error> {
     // VirtualBox begins the file anew: what is in it stays under another name, where its last lines still go.
     machine.files.lend_console()?;
     let log = machine.files.console_log();
-    match machine.manage.call(&cx, &switch(machine.id, "file", &log)) {
+    match machine.manage.call(&cx, &switch(machine.id, &["file".as_ref(), log.as_os_str()])) {
         Err(Error::Virtualbox(fault))
             if matches!(fault.meaning, Meaning::NotRunning | Meaning::NotFound | Meaning::State) =>
         {
@@ -139,11 +141,10 @@ fn address(files: &Files, runtime: &Path) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// Changes over to a socket (`server`) or a file.
-fn switch(id: MachineId, mode: &str, path: &Path) -> Args {
-    let mut args: Args = ["controlvm", &id.uuid(), "changeuartmode1", mode].iter().map(Into::into).collect();
-    args.push(path.into());
-    args
+/// Changes over: to a socket (`server`), a file, or nothing.
+fn switch(id: MachineId, to: &[&OsStr]) -> Args {
+    let call = ["controlvm", &id.uuid(), "changeuartmode1"].map(OsString::from);
+    call.into_iter().chain(to.iter().map(OsString::from)).collect()
 }
 
 fn awaited(cx: &Cx, connected: &Receiver<io::Result<()>>, socket: &Path) -> Result<(), Error> {
@@ -216,13 +217,15 @@ mod tests {
     #[test]
     fn the_console_is_changed_over_by_the_machines_uuid() {
         let id = "00112233445546778899aabbccddeeff".parse().unwrap();
-        let words = |mode, path| {
-            let args = switch(id, mode, Path::new(path));
+        let words = |to: &[&str]| {
+            let to: Vec<&OsStr> = to.iter().map(AsRef::as_ref).collect();
+            let args = switch(id, &to);
             args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
         };
         let call = "controlvm 00112233-4455-4677-8899-aabbccddeeff changeuartmode1";
-        assert_eq!(words("server", "/m/console.sock"), format!("{call} server /m/console.sock"));
-        assert_eq!(words("file", "/m/a b.log"), format!("{call} file /m/a b.log"));
+        assert_eq!(words(&["server", "/m/console.sock"]), format!("{call} server /m/console.sock"));
+        assert_eq!(words(&["file", "/m/a b.log"]), format!("{call} file /m/a b.log"));
+        assert_eq!(words(&["disconnected"]), format!("{call} disconnected"));
     }
 
     #[test]
