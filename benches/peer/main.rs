@@ -10,6 +10,7 @@
     clippy::print_stdout,
     reason = "a bench that cannot measure stops, and tells by printing"
 )]
+#![expect(clippy::duplicate_mod, reason = "two worlds of the tests stand on the same ground")]
 
 mod boxes;
 mod parts;

@@ -115,8 +115,8 @@ impl Figure {
 pub struct Count {
     /// What was counted.
     pub what: String,
-    /// How often.
-    pub count: usize,
+    /// How often by us.
+    pub ours: usize,
     /// The peer's name and count.
     pub peer: Option<(String, usize)>,
     /// How often it may be.
@@ -126,16 +126,16 @@ pub struct Count {
 impl Count {
     fn json(&self) -> Value {
         json!({
-            "what": self.what, "count": self.count, "peer": self.peer.as_ref().map(|(name, _)| name),
+            "what": self.what, "count": self.ours, "peer": self.peer.as_ref().map(|(name, _)| name),
             "peer_count": self.peer.as_ref().map(|(_, count)| count), "bound": self.bound,
-            "within": self.count <= self.bound,
+            "within": self.ours <= self.bound,
         })
     }
 
     fn line(&self) -> String {
         let peer = self.peer.as_ref().map_or("–".into(), |(name, count)| format!("{name}: {count}"));
-        let verdict = if self.count <= self.bound { "yes" } else { "no" };
-        format!("| {} | {} | {peer} | ≤ {} | {verdict} |", self.what, self.count, self.bound)
+        let verdict = if self.ours <= self.bound { "yes" } else { "no" };
+        format!("| {} | {} | {peer} | ≤ {} | {verdict} |", self.what, self.ours, self.bound)
     }
 }
 

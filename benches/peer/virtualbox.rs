@@ -125,7 +125,7 @@ fn counts(lab: &Lab) -> Vec<Count> {
     let what = [("up", 12), ("status", 1), ("ssh -c", 0)];
     let all = what.into_iter().enumerate().map(|(index, (command, bound))| Count {
         what: format!("processes of VBoxManage, `{command}`"),
-        count: ours[index],
+        ours: ours[index],
         peer: theirs.map(|counts| ("Vagrant".to_owned(), counts[index])),
         bound,
     });

@@ -128,7 +128,7 @@ fn seek_tail(reader: &mut BufReader<File>, count: usize) -> io::Result<usize> {
 
 /// How many lines there are, the last of which need not be complete.
 fn lines(text: &[u8]) -> usize {
-    text.iter().filter(|byte| **byte == b'\n').count() + usize::from(text.last().is_some_and(|byte| *byte != b'\n'))
+    text.split_inclusive(|byte| *byte == b'\n').count()
 }
 
 /// Where the last `count` lines begin.

@@ -59,7 +59,7 @@ pub fn lend(cx: &Cx, machine: &Machine<'_>, runtime: &Path) -> Result<(Lease, Un
     let given_up = Arc::new(AtomicBool::new(false));
     let (report, connected) = channel();
     let way = Way { socket: socket.clone(), log: machine.files.console_log(), given_up: Arc::clone(&given_up) };
-    let carrier = thread::Builder::new().name("console".into()).spawn(move || carry(&way, theirs, &report));
+    let carrier = thread::Builder::new().name("console".into()).spawn(move || carry(&way, &theirs, &report));
     let carrier = carrier.map_err(|e| store::Error::io("connect to", &socket, e))?;
     let switched = machine.manage.call(cx, &switch(machine.id, &["server".as_ref(), socket.as_os_str()]));
     match switched.and_then(|_| awaited(cx, &connected, &socket)) {
@@ -167,7 +167,7 @@ struct Way {
 }
 
 /// Connects as soon as VirtualBox listens, and carries until it does no more.
-fn carry(way: &Way, user: UnixStream, report: &Sender<io::Result<()>>) {
+fn carry(way: &Way, user: &UnixStream, report: &Sender<io::Result<()>>) {
     let guest = loop {
         match UnixStream::connect(&way.socket) {
             Ok(guest) => break guest,
@@ -186,7 +186,7 @@ fn carry(way: &Way, user: UnixStream, report: &Sender<io::Result<()>>) {
     };
     let typing = thread::Builder::new().name("console-in".into()).spawn(move || carry_in(from, to));
     if report.send(typing.map(drop)).is_ok() {
-        carry_out(guest, &user, log);
+        carry_out(guest, user, log);
     }
     // The reader shall see the end.
     let _ = user.shutdown(Shutdown::Both);
@@ -252,7 +252,7 @@ mod tests {
         let listener = UnixListener::bind(&way.socket).unwrap();
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         let (report, connected) = channel();
-        let carrier = thread::spawn(move || carry(&way, theirs, &report));
+        let carrier = thread::spawn(move || carry(&way, &theirs, &report));
         let (mut guest, _) = listener.accept().unwrap();
         connected.recv().unwrap().unwrap();
         let mut three = [0; 3];
@@ -281,7 +281,7 @@ mod tests {
         let listener = UnixListener::bind(&way.socket).unwrap();
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         let (report, connected) = channel();
-        let carrier = thread::spawn(move || carry(&way, theirs, &report));
+        let carrier = thread::spawn(move || carry(&way, &theirs, &report));
         drop(listener.accept().unwrap());
         connected.recv().unwrap().unwrap();
         assert_eq!(ours.read(&mut [0; 8]).unwrap(), 0);

@@ -11,7 +11,6 @@ use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
-use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
 use super::{argv, console, host, log, start};
@@ -135,8 +134,8 @@ impl VirtualboxVm {
         Ok(())
     }
 
-    /// The state, as files show and VirtualBox tells it.
-    fn told(&mut self, ask: impl FnOnce(&Machine<'_>) -> Result<Option<Info>, Error>) -> Result<VmState, Error> {
+    /// The state, as files show and VirtualBox tells it; without a context for who only looks.
+    fn told(&mut self, cx: Option<&Cx>) -> Result<VmState, Error> {
         let record = match record::read(&self.files)? {
             None if self.files.folder().exists() => {
                 let why = format!("its record {} is missing", self.files.record().display());
@@ -145,7 +144,8 @@ impl VirtualboxVm {
             Some(record) if record.created => record,
             _ => return Ok(VmState::Absent),
         };
-        let Some(info) = ask(&self.machine()?)? else {
+        let machine = self.machine()?;
+        let Some(info) = cx.map_or_else(|| machine.glance(), |cx| machine.info(cx))? else {
             let why = "VirtualBox does not know it any more: somebody removed it there".to_owned();
             return Ok(VmState::Broken { why });
         };
@@ -169,7 +169,7 @@ impl VirtualboxVm {
 
 impl Vm for VirtualboxVm {
     fn state(&mut self) -> Result<VmState, Error> {
-        let unanswered = match self.told(|machine| machine.glance()) {
+        let unanswered = match self.told(None) {
             Err(error @ Error::Stalled { .. }) => error,
             answer => return answer,
         };
@@ -181,7 +181,7 @@ impl Vm for VirtualboxVm {
     }
 
     fn awaited_state(&mut self, cx: &Cx) -> Result<VmState, Error> {
-        self.told(|machine| machine.info(cx))
+        self.told(Some(cx))
     }
 
     fn glance(&mut self) -> Result<VmState, Error> {
