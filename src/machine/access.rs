@@ -259,21 +259,36 @@ pub fn wait(cx: &Cx, fleet: &Fleet, target: &Target, time: Duration) -> Result<(
     await_login(cx, fleet, &record, vm.as_mut(), time, &mut Vec::new()).map(drop)
 }
 
+/// A connection to the serial console, and what gives it back.
+pub struct Console {
+    /// The connection.
+    pub stream: UnixStream,
+    vm: Box<dyn Vm>,
+}
+
+impl Console {
+    /// Leaves the console to whoever had it before.
+    pub fn leave(mut self) -> Result<(), Failure> {
+        drop(self.stream);
+        Ok(self.vm.leave_console()?)
+    }
+}
+
 /// A connection to the serial console.
-pub fn console(fleet: &Fleet, target: &Target) -> Result<UnixStream, Failure> {
+pub fn console(fleet: &Fleet, target: &Target) -> Result<Console, Failure> {
     let (_, record) = fleet.existing(target)?;
     let mut vm = fleet.vm(&record)?;
     if !vm.state()?.has_process() {
         running(fleet, &record)?;
     }
-    Ok(vm.console()?)
+    Ok(Console { stream: vm.console()?, vm })
 }
 
 /// The log files: the guest's console, the hypervisor's own.
 pub fn logs(fleet: &Fleet, target: &Target) -> Result<Logs, Failure> {
     let (_, record) = fleet.existing(target)?;
     let vm = fleet.vm(&record)?;
-    Ok(Logs { console: vm.console_log(), hypervisor: vm.hypervisor_log() })
+    Ok(Logs { earlier: vm.earlier_console_logs(), console: vm.console_log(), hypervisor: vm.hypervisor_log() })
 }
 
 /// Steps of the last `up`, with its time (seconds since 1970).

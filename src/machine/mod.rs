@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use access::{console, logs, ssh_target, timings, upload, wait};
+pub use access::{Console, console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
 pub use needs::ProjectBoxes;
 pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, resume, sync_folders, up};
@@ -229,7 +229,9 @@ pub const DEFAULT_WAIT: Duration = Duration::from_secs(300);
 /// Log files of a machine.
 #[derive(Clone, Debug)]
 pub struct Logs {
-    /// All the guest wrote to its serial console.
+    /// What the guest wrote to its serial console in earlier starts, the oldest first, where that lies elsewhere.
+    pub earlier: Vec<PathBuf>,
+    /// What the guest wrote to its serial console.
     pub console: PathBuf,
     /// What the hypervisor had to say.
     pub hypervisor: PathBuf,

@@ -111,7 +111,7 @@ pub fn resumable(cx: &Cx, fleet: &Fleet, targets: Vec<Target>) -> Result<Vec<Tar
 /// Goes on after `suspend`.
 pub fn resume(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> Result<UpReport, Failure> {
     let (_, record) = fleet.existing(target)?;
-    match fleet.vm(&record)?.state()? {
+    match fleet.vm(&record)?.awaited_state(cx)? {
         VmState::Saved | VmState::Paused { .. } | VmState::Running => {}
         state => {
             return Err(Error::WrongState {

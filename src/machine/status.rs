@@ -130,7 +130,7 @@ impl Fleet {
         let state = self.vm(record).map_err(Failure::from).and_then(|mut vm| Ok(vm.state()?));
         let (word, detail, open) = match state {
             Ok(state) => (state.word().to_owned(), state.detail().map(Into::into), state.has_process()),
-            Err(error) => ("unknown".to_owned(), Some(error.chain()), false),
+            Err(error) => ("unknown".to_owned(), Some(with_hint(&error)), false),
         };
         let interrupted = record.intent.filter(|_| busy.is_none()).map(unfinished);
         let not_set_up = (busy.is_none() && open && !record.ready && interrupted.is_none())
@@ -202,15 +202,20 @@ pub(super) fn backend(kind: ProviderKind) -> Result<&'static dyn Provider, Error
     provider::provider(kind).ok_or(Error::NoProvider(kind))
 }
 
+/// Why, and what to do about it.
+fn with_hint(error: &Failure) -> String {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{}{hint}", error.chain())
+}
+
 /// A machine whose record cannot be read.
 fn damaged(name: &str, id: Option<MachineId>, error: &Failure, busy: Option<String>) -> Status {
-    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
     Status {
         id,
         name: name.into(),
         provider: None,
         state: Status::DAMAGED.into(),
-        detail: Some(format!("{}{hint}", error.chain())),
+        detail: Some(with_hint(error)),
         busy,
         project: None,
         project_state: "unknown",

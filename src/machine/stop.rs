@@ -39,7 +39,7 @@ pub(super) fn halt_locked(
     force: bool,
 ) -> Result<Halted, Failure> {
     let mut vm = fleet.vm(record)?;
-    let state = vm.state()?;
+    let state = vm.awaited_state(cx)?;
     let halted = if state.has_process() {
         record.intent = Some(Intent::Halt);
         // Told at the end, when the record of that is missing too.
@@ -148,7 +148,7 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<S
 fn suspend_one(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<Suspended, Failure> {
     let (_lock, dir, mut record) = fleet.locked(cx, target, "suspend")?;
     let mut vm = fleet.vm(&record)?;
-    match vm.state()? {
+    match vm.awaited_state(cx)? {
         VmState::Paused { .. } if pause => return Ok(Suspended::Already),
         VmState::Saved => {
             // A save that was cut off in its last step leaves a process behind; what counts is on disk.

@@ -176,7 +176,11 @@ impl<'a> Up<'a> {
         self.spec = plan::of_machine(&self.spec, &record);
         self.refresh(&mut record)?;
         let mut vm = self.fleet.vm(&record)?;
-        let state = vm.state()?;
+        let mut state = vm.awaited_state(self.cx)?;
+        if matches!(state, VmState::Broken { .. }) && self.convert(&record).is_ok() {
+            // Its box's image is there again, if that was it.
+            state = vm.awaited_state(self.cx)?;
+        }
         if record.intent == Some(Intent::Halt) && state.has_process() {
             // Its guest may go down at any moment: nothing to log in to.
             self.cx.note("`vbox-rs halt` was cut short; ending it, then starting again");
@@ -272,13 +276,19 @@ impl<'a> Up<'a> {
         self.settle(record, session, outcome)
     }
 
+    /// What the machine's disks rest on was made of the box when the machine was made; somebody may have cleared it away
+    /// since.
+    fn convert(&self, record: &MachineRecord) -> Result<Installed, Failure> {
+        let library = Library::new(self.fleet.dirs());
+        let installed = library.resting_on(record.manifest.clone())?;
+        library.convert_disks(self.cx, &installed, backend(record.provider)?.disk_formats())?;
+        Ok(installed)
+    }
+
     fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
         plan::refuse_losses(self.cx, record.provider, &self.spec)?;
         self.refuse_missing(record.provisioned, true)?;
-        let library = Library::new(self.fleet.dirs());
-        let installed = library.resting_on(record.manifest.clone())?;
-        // It was done when the machine was made; somebody may have cleared it away since.
-        library.convert_disks(self.cx, &installed, backend(record.provider)?.disk_formats())?;
+        let installed = self.convert(&record)?;
         self.tell_other_box(&record);
         let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };
         self.boot(record, &installed, outcome)

@@ -66,6 +66,12 @@ pub trait Vm: Send {
     /// takes its time: a few seconds.
     fn state(&mut self) -> Result<VmState, Error>;
 
+    /// The same, with the patience of a command that goes on from it.
+    fn awaited_state(&mut self, cx: &Cx) -> Result<VmState, Error> {
+        let _ = cx;
+        self.state()
+    }
+
     /// What it is doing, as far as that is seen without a program that would have to be started: for loops, and for what
     /// must be quick. As `state` where nothing is seen.
     fn glance(&mut self) -> Result<VmState, Error> {
@@ -123,14 +129,24 @@ pub trait Vm: Send {
         self.images()
     }
 
-    /// Everything the guest wrote to its serial console, across starts.
+    /// What the guest wrote to its serial console, across starts where the hypervisor goes on with a file.
     fn console_log(&self) -> PathBuf;
+
+    /// What it wrote in earlier starts, the oldest first, where the hypervisor begins the file anew with each.
+    fn earlier_console_logs(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 
     /// What the hypervisor itself had to say.
     fn hypervisor_log(&self) -> PathBuf;
 
-    /// A connection to the serial console.
+    /// A connection to the serial console, to be left by `leave_console`.
     fn console(&mut self) -> Result<UnixStream, Error>;
+
+    /// Gives back what `console` took, where a hypervisor has only one place for the console.
+    fn leave_console(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Where a virtual machine lives.

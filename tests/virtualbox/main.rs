@@ -10,6 +10,7 @@
 mod base;
 mod behind;
 mod calls;
+mod console;
 mod faults;
 mod guest;
 mod kill;
@@ -26,3 +27,6 @@ mod dice;
 
 #[path = "../support/mounts.rs"]
 mod mounts;
+
+#[path = "../support/vboxes.rs"]
+mod vboxes;

@@ -78,7 +78,7 @@ pub fn package(cx: &Cx, fleet: &Fleet, target: &Target, request: &PackageRequest
 
 /// Whether it ran and had to be stopped.
 fn shut_down(cx: &Cx, fleet: &Fleet, dir: &MachineDir, record: &mut MachineRecord) -> Result<bool, Failure> {
-    let state = fleet.vm(record)?.state()?;
+    let state = fleet.vm(record)?.awaited_state(cx)?;
     let wrong = |state: &VmState, hint: String| {
         Error::WrongState { name: record.name.clone(), state: describe(state), hint }.into()
     };

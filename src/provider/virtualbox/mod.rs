@@ -9,6 +9,7 @@
 //! forgets with the last: it counts the users itself, by refusing to forget one that has any.
 
 mod argv;
+mod console;
 mod fault;
 mod files;
 mod find;

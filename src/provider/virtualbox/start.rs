@@ -94,16 +94,23 @@ fn forward_objections(forwards: &[Forward], object: &mut impl FnMut(Level, Strin
 
 /// What a start needs and VirtualBox would complain of in words of its own.
 pub fn require_files(files: &Files, plan: &VmPlan) -> Result<(), Error> {
-    let require = |what, path: &Path| {
-        if path.exists() { Ok(()) } else { Err(Error::FileMissing { what, path: path.into() }) }
-    };
+    require_disks(files, plan)?;
+    plan.seed.as_deref().map_or(Ok(()), |seed| require("the seed", seed))
+}
+
+fn require(what: &'static str, path: &Path) -> Result<(), Error> {
+    if path.exists() { Ok(()) } else { Err(Error::FileMissing { what, path: path.into() }) }
+}
+
+/// The disks of a plan, and the images that they rest on.
+pub fn require_disks(files: &Files, plan: &VmPlan) -> Result<(), Error> {
     for (index, disk) in plan.disks.iter().enumerate() {
         require("the disk", &files.disk(index))?;
         if files::vdi(&files.disk(index))?.is_some_and(|disk| disk.overlay) {
             require("the box's image", &disk.backing)?;
         }
     }
-    plan.seed.as_deref().map_or(Ok(()), |seed| require("the seed", seed))
+    Ok(())
 }
 
 /// Makes the calls of one moment.

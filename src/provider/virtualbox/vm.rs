@@ -13,7 +13,8 @@ use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, host, log, start};
+use super::{argv, console, host, log, start};
+use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
 
@@ -36,6 +37,8 @@ pub struct VirtualboxVm {
     process: Option<Process>,
     /// When VirtualBox was last asked for what no process shows, and whether it ran then.
     asked: Option<(Instant, bool)>,
+    /// Its serial console, while somebody is attached to it.
+    console: Option<console::Lease>,
 }
 
 impl fmt::Debug for VirtualboxVm {
@@ -48,7 +51,7 @@ impl VirtualboxVm {
     /// The machine that lives in `home`.
     pub fn new(home: VmHome) -> Self {
         let (uuid, files) = (home.id.uuid(), Files::new(&home.dir));
-        Self { home, uuid, files, manage: None, process: None, asked: None }
+        Self { home, uuid, files, manage: None, process: None, asked: None, console: None }
     }
 
     /// VBoxManage, which is looked for once.
@@ -131,6 +134,33 @@ impl VirtualboxVm {
         Ok(())
     }
 
+    /// The state, as files show and VirtualBox tells it; without a context for who only looks.
+    fn told(&mut self, cx: Option<&Cx>) -> Result<VmState, Error> {
+        let record = match record::read(&self.files)? {
+            None if self.files.folder().exists() => {
+                let why = format!("its record {} is missing", self.files.record().display());
+                return Ok(VmState::Broken { why });
+            }
+            Some(record) if record.created => record,
+            _ => return Ok(VmState::Absent),
+        };
+        let machine = self.machine()?;
+        let Some(info) = cx.map_or_else(|| machine.glance(), |cx| machine.info(cx))? else {
+            let why = "VirtualBox does not know it any more: somebody removed it there".to_owned();
+            return Ok(VmState::Broken { why });
+        };
+        let found = state(&info, &self.files);
+        if found.has_process() {
+            return Ok(found);
+        }
+        match start::require_disks(&self.files, &record.plan) {
+            Err(error @ (Error::FileMissing { .. } | Error::DiskDamaged { .. })) => {
+                Ok(VmState::Broken { why: error.to_string() })
+            }
+            looked => looked.map(|()| found),
+        }
+    }
+
     fn record(&self) -> Result<VirtualboxRecord, Error> {
         let missing = || Error::FileMissing { what: "the machine's record", path: self.files.record() };
         record::read(&self.files)?.ok_or_else(missing)
@@ -139,23 +169,19 @@ impl VirtualboxVm {
 
 impl Vm for VirtualboxVm {
     fn state(&mut self) -> Result<VmState, Error> {
-        match record::read(&self.files)? {
-            None if self.files.folder().exists() => {
-                let why = format!("its record {} is missing", self.files.record().display());
-                return Ok(VmState::Broken { why });
-            }
-            None => return Ok(VmState::Absent),
-            Some(record) if !record.created => return Ok(VmState::Absent),
-            Some(_) => {}
-        }
-        let Some(info) = self.machine()?.info(&Cx::silent())? else {
-            let why = "VirtualBox does not know it any more: somebody removed it there".to_owned();
-            return Ok(VmState::Broken { why });
+        let unanswered = match self.told(None) {
+            Err(error @ Error::Stalled { .. }) => error,
+            answer => return answer,
         };
-        let found = state(&info, &self.files);
-        let lost = !self.files.disk(0).exists() && !found.has_process();
-        let lost = lost.then(|| format!("its disk {} is missing", self.files.disk(0).display()));
-        Ok(lost.map_or(found, |why| VmState::Broken { why }))
+        if self.process().is_none() {
+            return Err(unanswered);
+        }
+        let hint = unanswered.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        Ok(VmState::Unresponsive { why: format!("{unanswered}{hint}") })
+    }
+
+    fn awaited_state(&mut self, cx: &Cx) -> Result<VmState, Error> {
+        self.told(Some(cx))
     }
 
     fn glance(&mut self) -> Result<VmState, Error> {
@@ -293,7 +319,12 @@ impl Vm for VirtualboxVm {
         if !(forwards.is_empty() && rules.is_empty()) {
             machine.manage.call(cx, &argv::forwards_only(id, forwards, &rules))?;
         }
-        self.launch(cx, forwards, plan.virtualbox.gui, true)
+        let lent = console::is_lent(&info);
+        self.launch(cx, forwards, plan.virtualbox.gui, true)?;
+        if lent && let Err(error) = console::mend(&self.machine()?) {
+            cx.warn(format!("it runs, but its console is not written to the log: {error}"));
+        }
+        Ok(())
     }
 
     fn discard_saved(&mut self) -> Result<(), Error> {
@@ -348,11 +379,19 @@ impl Vm for VirtualboxVm {
         self.files.log().unwrap_or_else(|| self.files.folder().join("VBox.log"))
     }
 
+    fn earlier_console_logs(&self) -> Vec<PathBuf> {
+        self.files.earlier_console_logs()
+    }
+
     fn console(&mut self) -> Result<UnixStream, Error> {
-        Err(Error::Unable {
-            provider: VIRTUALBOX,
-            what: "attach to a serial console that is written to a file",
-            hint: "`vbox-rs logs` shows what the guest writes to it",
-        })
+        let runtime = self.home.runtime.clone();
+        let (lease, stream) = console::lend(&Cx::silent(), &self.machine()?, &runtime)?;
+        self.console = Some(lease);
+        Ok(stream)
+    }
+
+    fn leave_console(&mut self) -> Result<(), Error> {
+        let Some(lease) = self.console.take() else { return Ok(()) };
+        lease.end(&self.machine()?)
     }
 }
