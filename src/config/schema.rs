@@ -337,6 +337,8 @@ pub struct Libvirt {
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Virtualbox {
+    /// What the machine is called in VirtualBox. Default: the project's and the machine's name.
+    pub name: Option<String>,
     /// Show the machine's screen in a window. Default: false.
     pub gui: Option<bool>,
     /// Rest on the box's disk, which all its machines share, instead of copying it. Default: true.

@@ -236,6 +236,13 @@ pub struct PrivateNetwork {
     pub name: Option<String>,
 }
 
+impl PrivateNetwork {
+    /// The length of its prefix for an address in it: as usual where the file does not say.
+    pub fn length(&self, ip: IpAddr) -> u8 {
+        self.prefix.unwrap_or(if ip.is_ipv4() { 24 } else { 64 })
+    }
+}
+
 /// A bridge to the host's own network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublicNetwork {

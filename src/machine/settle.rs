@@ -8,7 +8,7 @@ use crate::config::spec::{MachineSpec, Provisioner};
 use crate::error::Failure;
 use crate::folders::{self, SshFiles};
 use crate::guest::cloud_init::{self, CloudInit};
-use crate::guest::{self, Session, identity, keys, setup};
+use crate::guest::{self, Session, identity, keys, networks, setup};
 use crate::progress::Cx;
 use crate::provision::{self, Wish};
 
@@ -110,6 +110,10 @@ impl<'a> Settle<'a> {
             timed(cx, steps, "hostname", || Ok(setup::set_hostname(session, cx, hostname)?))?;
             record.hostname = Some(hostname.clone());
             self.dir.write(record)?;
+        }
+        let cards = plan::cards(record, self.spec);
+        if !cards.is_empty() {
+            timed(cx, steps, "networks", || Ok(networks::configure(session, cx, &cards)?))?;
         }
         let larger = self.spec.disk.filter(|size| record.grown_to.is_none_or(|grown| grown < *size));
         if larger.is_some() && timed(cx, steps, "grow", || grow(cx, session))? {

@@ -18,7 +18,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::spec::{
-    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, Protocol, ProviderKind, QemuOptions, VirtualboxOptions,
+    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, PrivateNetwork, Protocol, ProviderKind, QemuOptions,
+    VirtualboxOptions,
 };
 use crate::progress::Cx;
 use crate::store::MachineId;
@@ -52,6 +53,11 @@ pub trait Provider: Send + Sync + Debug {
     /// What overlays or clones of this provider may rest on, as `qemu-img` calls it, the best one first; a box's disk in
     /// another format is converted.
     fn disk_formats(&self) -> &'static [&'static str];
+
+    /// Whether its machines get a card for each private network.
+    fn has_private_networks(&self) -> bool {
+        false
+    }
 
     /// What of a plan this provider cannot do, all at once.
     fn check(&self, plan: &VmPlan) -> Vec<Finding>;
@@ -274,6 +280,15 @@ pub struct Devices {
     pub nic: Nic,
     /// Its hardware address, in lower case with colons; [`own_mac`] where `None`.
     pub mac: Option<String>,
+    /// A card each after the first, of the same kind and with the address [`further_mac`]; only for a provider that has
+    /// private networks.
+    pub networks: Vec<PrivateNetwork>,
+}
+
+/// Hardware address of the card for a private network, by its place among them.
+pub fn further_mac(id: MachineId, place: usize) -> String {
+    let b = id.bytes();
+    format!("52:54:{:02x}:{:02x}:{:02x}:{:02x}", place + 1, b[13], b[14], b[15])
 }
 
 /// A locally administered address in QEMU's range, from the id: it stays over restarts and differs between machines.

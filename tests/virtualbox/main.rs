@@ -15,6 +15,7 @@ mod guest;
 mod kill;
 mod life;
 mod machine;
+mod network;
 mod world;
 
 #[path = "../machines/world.rs"]

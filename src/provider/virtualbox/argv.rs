@@ -2,11 +2,13 @@
 //! names may repeat, and its user may change them.
 
 use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
 use std::path::Path;
 
-use super::parse::Rule;
+use super::network::{self, Subnet, Wire};
+use super::parse::{Info, Rule};
 use crate::config::spec::{DiskBus, Firmware, GraphicsController, Nic};
-use crate::provider::{Forward, VmPlan, own_mac};
+use crate::provider::{Forward, VmPlan, further_mac, own_mac};
 use crate::store::MachineId;
 
 /// The storage controller of our machines.
@@ -86,6 +88,87 @@ pub fn settings(id: MachineId, plan: &VmPlan, console: &Path, stale: &[Rule]) ->
     args.extend(words(&["--uart1", "0x3F8", "4", "--uartmode1", "file"]));
     args.push(console.into());
     args
+}
+
+/// The cards after the first, and those of an earlier start that there are no more.
+pub fn cards(id: MachineId, kind: Nic, wires: &[Wire], info: &Info) -> Args {
+    let mut args = Args::new();
+    for (place, wire) in wires.iter().enumerate() {
+        let option = |name: &str| format!("--{name}{}", place + 2);
+        let (net, adapter, name) = match wire {
+            Wire::HostOnly(name) => ("hostonly", "hostonlyadapter", name),
+            Wire::Internal(name) => ("intnet", "intnet", name),
+        };
+        for (name, value) in [
+            ("nic", net),
+            (adapter, name),
+            ("nictype", nic(kind)),
+            ("macaddress", &further_mac(id, place).replace(':', "").to_ascii_uppercase()),
+            ("cableconnected", "on"),
+        ] {
+            args.extend(words(&[&option(name), value]));
+        }
+    }
+    let stale = (wires.len() + 2..=network::MOST + 1).map(|number| format!("nic{number}"));
+    for card in stale.filter(|card| info.get(card).is_some_and(|kind| kind != "none")) {
+        args.extend(words(&[&format!("--{card}"), "none"]));
+    }
+    args
+}
+
+/// Everything of one kind that VirtualBox knows.
+pub fn list(what: &str) -> Args {
+    words(&["list", what])
+}
+
+/// A new host-only interface.
+pub fn make_interface() -> Args {
+    words(&["hostonlyif", "create"])
+}
+
+/// The host's side of a host-only network: its first address.
+pub fn address_interface(name: &str, subnet: Subnet) -> Args {
+    let (ip, prefix) = (subnet.at(1), subnet.prefix().to_string());
+    let mut args = words(&["hostonlyif", "ipconfig", name]);
+    args.extend(match ip {
+        IpAddr::V4(ip) => words(&["--ip", &ip.to_string(), "--netmask", &subnet.mask().to_string()]),
+        IpAddr::V6(ip) => words(&["--ipv6", &ip.to_string(), "--netmasklengthv6", &prefix]),
+    });
+    args
+}
+
+/// Takes a host-only interface away.
+pub fn remove_interface(name: &str) -> Args {
+    words(&["hostonlyif", "remove", name])
+}
+
+/// What VirtualBox calls the network of a host-only interface.
+pub fn network_of(interface: &str) -> String {
+    format!("HostInterfaceNetworking-{interface}")
+}
+
+/// A DHCP server for a host-only interface: the second address is its own, the others are for guests.
+pub fn serve_dhcp(interface: &str, subnet: Subnet) -> Args {
+    let mut args = words(&["dhcpserver", "add", "--network", &network_of(interface), "--enable"]);
+    for (option, value) in [
+        ("--server-ip", subnet.at(2).to_string()),
+        ("--netmask", subnet.mask().to_string()),
+        ("--lower-ip", subnet.at(3).to_string()),
+        ("--upper-ip", subnet.last().to_string()),
+    ] {
+        args.extend(words(&[option, &value]));
+    }
+    args
+}
+
+/// Switches a server on that is there.
+pub fn switch_dhcp_on(interface: &str) -> Args {
+    words(&["dhcpserver", "modify", "--network", &network_of(interface), "--enable"])
+}
+
+/// What the machine is called from now on; its folder goes with the name.
+pub fn rename(name: &str) -> Args {
+    words(&["--name", name])
 }
 
 /// Only the forwarded ports of a machine that is off or saved.
@@ -220,9 +303,34 @@ pub fn unregister(id: MachineId) -> Args {
     words(&["unregistervm", &id.uuid()])
 }
 
-/// A call that the machine file asks for.
-pub fn customization(id: MachineId, command: &[String]) -> Args {
-    command.iter().map(|word| if word == ":id" { id.uuid().into() } else { word.into() }).collect()
+/// A call that the machine file asks for. Controllers that are not among `controllers` are those of the box as somebody else
+/// imported it: ours stands for them. `None` for a call that would take ours away.
+pub fn customization(id: MachineId, command: &[String], controllers: &[&str]) -> Option<Args> {
+    let option = match command.first().map(String::as_str) {
+        Some("storageattach") => "--storagectl",
+        Some("storagectl") if !command.iter().any(|word| word == "--add") => "--name",
+        _ => "",
+    };
+    let named = command.iter().position(|word| word == option).map(|at| at + 1);
+    let theirs = named.filter(|at| command.get(*at).is_some_and(|name| !controllers.contains(&name.as_str())));
+    if theirs.is_some() && command.iter().any(|word| word == "--remove") {
+        return None;
+    }
+    let word = |(at, word): (usize, &String)| match word.as_str() {
+        _ if theirs == Some(at) => CONTROLLER.into(),
+        ":id" => id.uuid().into(),
+        word => word.into(),
+    };
+    Some(command.iter().enumerate().map(word).collect())
+}
+
+/// The controllers that a machine has, and those that its file adds.
+pub fn controllers<'a>(info: &'a Info, commands: impl Iterator<Item = &'a [String]>) -> Vec<&'a str> {
+    let there = (0..).map_while(|index| info.get(&format!("storagecontrollername{index}")));
+    let adds = commands.filter(|words| words.first().is_some_and(|verb| verb == "storagectl"));
+    let adds = adds.filter(|words| words.iter().any(|word| word == "--add"));
+    let name = |words: &'a [String]| words.iter().skip_while(|word| *word != "--name").nth(1).map(String::as_str);
+    there.chain(adds.filter_map(name)).collect()
 }
 
 #[cfg(test)]
@@ -318,6 +426,7 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff
             disk_bus: DiskBus::Sata,
             nic: Nic::E1000,
             mac: Some("08:00:27:0a:0b:0c".into()),
+            networks: Vec::new(),
         };
         other.virtualbox.vram = Some(64);
         other.virtualbox.graphics_controller = Some(GraphicsController::Vboxsvga);
@@ -356,6 +465,75 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff
 
 "]]
         );
+    }
+
+    #[test]
+    fn private_networks_are_cards_after_the_first() {
+        let wires = [Wire::HostOnly("vboxnet0".into()), Wire::Internal("backend".into())];
+        let before = Info::parse("nic1=\"nat\"\nnic2=\"intnet\"\nnic4=\"bridged\"\nnic5=\"none\"\n");
+        snapbox::assert_data_eq!(
+            text(&cards(id(), Nic::E1000, &wires, &before)),
+            snapbox::str![[r"
+--nic2 hostonly
+--hostonlyadapter2 vboxnet0
+--nictype2 82540EM
+--macaddress2 525401DDEEFF
+--cableconnected2 on
+--nic3 intnet
+--intnet3 backend
+--nictype3 82540EM
+--macaddress3 525402DDEEFF
+--cableconnected3 on
+--nic4 none
+
+"]]
+        );
+        assert_eq!(text(&cards(id(), Nic::Virtio, &[], &before)), "--nic2 none\n--nic4 none\n");
+    }
+
+    #[test]
+    fn a_host_only_network_has_an_address_and_perhaps_a_server() {
+        let (plain, six) = (Subnet::parse("10.9.8.0/24").unwrap(), Subnet::parse("fd00:1::/64").unwrap());
+        let all = [
+            make_interface(),
+            address_interface("vboxnet0", plain),
+            address_interface("vboxnet0", six),
+            serve_dhcp("vboxnet0", plain),
+            switch_dhcp_on("vboxnet0"),
+            remove_interface("vboxnet0"),
+        ];
+        snapbox::assert_data_eq!(
+            all.map(|args| text(&args).replace("\n--", " --")).concat(),
+            snapbox::str![[r"
+hostonlyif create
+hostonlyif ipconfig vboxnet0 --ip 10.9.8.1 --netmask 255.255.255.0
+hostonlyif ipconfig vboxnet0 --ipv6 fd00:1::1 --netmasklengthv6 64
+dhcpserver add --network HostInterfaceNetworking-vboxnet0 --enable --server-ip 10.9.8.2 --netmask 255.255.255.0 --lower-ip 10.9.8.3 --upper-ip 10.9.8.254
+dhcpserver modify --network HostInterfaceNetworking-vboxnet0 --enable
+hostonlyif remove vboxnet0
+
+"]]
+        );
+    }
+
+    #[test]
+    fn controllers_that_only_another_import_has_are_ours() {
+        let call = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+        let info = Info::parse("storagecontrollername0=\"Disks\"\nstoragecontrollername1=\"Floppy\"\n");
+        let adds = [call("storagectl :id --name Extra --add sata"), call("storagectl :id --name SATA --portcount 4")];
+        let known = controllers(&info, adds.iter().map(Vec::as_slice));
+        assert_eq!(known, ["Disks", "Floppy", "Extra"]);
+        let made = |call_text: &str| {
+            customization(id(), &call(call_text), &known)
+                .map(|args| text(&args).replace("\n--", " --").trim_end().to_owned())
+        };
+        let attached = "storageattach 00112233-4455-4677-8899-aabbccddeeff --storagectl Disks --port 1";
+        assert_eq!(made("storageattach :id --storagectl SATA --port 1").as_deref(), Some(attached));
+        assert!(made("storageattach :id --storagectl Floppy --port 0").unwrap().contains("--storagectl Floppy"));
+        assert!(made("storagectl :id --name Extra --add sata").unwrap().contains("--name Extra"));
+        assert!(made("storagectl :id --name SATA --portcount 4").unwrap().contains("--name Disks"));
+        assert_eq!(made("storagectl :id --name IDE --remove"), None);
+        assert!(made("setextradata :id --name x").unwrap().contains("--name x"));
     }
 
     #[test]
@@ -404,7 +582,7 @@ closemedium disk /b/a b.vdi
 
     #[test]
     fn a_machine_is_started_told_and_forgotten_by_its_uuid() {
-        let customized = customization(id(), &["modifyvm", ":id", "--name", ":id x"].map(String::from));
+        let customized = customization(id(), &["modifyvm", ":id", "--name", ":id x"].map(String::from), &[]);
         let all = [
             info(id()),
             start(id(), false),
@@ -412,7 +590,7 @@ closemedium disk /b/a b.vdi
             control(id(), "savestate"),
             discard(id()),
             unregister(id()),
-            customized,
+            customized.unwrap(),
         ];
         snapbox::assert_data_eq!(
             all.iter().map(|args| text(args).replace("\n--", " --")).collect::<String>(),

@@ -15,6 +15,7 @@ mod find;
 mod host;
 mod log;
 mod machine;
+mod network;
 mod parse;
 mod record;
 mod run;
@@ -47,6 +48,10 @@ impl Provider for Virtualbox {
     fn disk_formats(&self) -> &'static [&'static str] {
         // A box's VMDK is made for transport: compressed, and slow to read at random.
         &["vdi"]
+    }
+
+    fn has_private_networks(&self) -> bool {
+        true
     }
 
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {

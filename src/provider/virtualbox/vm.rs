@@ -13,7 +13,7 @@ use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, host, log, start};
+use super::{argv, host, log, network, start};
 use crate::progress::Cx;
 use crate::store;
 
@@ -131,6 +131,11 @@ impl VirtualboxVm {
         Ok(())
     }
 
+    /// Held by whoever makes what all machines share: beside the folder of machines.
+    fn networks_lock(&self) -> PathBuf {
+        self.home.dir.ancestors().nth(2).unwrap_or(&self.home.dir).join("virtualbox-networks.lock")
+    }
+
     fn record(&self) -> Result<VirtualboxRecord, Error> {
         let missing = || Error::FileMissing { what: "the machine's record", path: self.files.record() };
         record::read(&self.files)?.ok_or_else(missing)
@@ -187,6 +192,7 @@ impl Vm for VirtualboxVm {
         let record = self.record()?;
         start::require_files(&self.files, plan)?;
         let (id, console) = (self.home.id, self.files.console_log());
+        let lock = self.networks_lock();
         let machine = self.machine()?;
         let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
         match state(&info, machine.files) {
@@ -205,12 +211,18 @@ impl Vm for VirtualboxVm {
             cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
         }
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-        machine.manage.call(cx, &argv::settings(id, plan, &console, &info.rules()))?;
+        let wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
+        let mut settings = argv::settings(id, plan, &console, &info.rules());
+        settings.extend(argv::cards(id, plan.devices.nic, &wires, &info));
+        if let Some(name) = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name)) {
+            settings.extend(argv::rename(name));
+        }
+        machine.manage.call(cx, &settings)?;
         machine.attach_disks(cx, plan, &info)?;
         machine.attach_seed(cx, plan, Some(&info))?;
-        start::customize(cx, &machine, plan, start::BEFORE)?;
+        start::customize(cx, &machine, plan, &info, start::BEFORE)?;
         self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
-        start::customize(cx, &self.machine()?, plan, start::AFTER)
+        start::customize(cx, &self.machine()?, plan, &info, start::AFTER)
     }
 
     fn press_power_button(&mut self) -> Result<(), Error> {
