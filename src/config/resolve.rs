@@ -11,8 +11,7 @@ use super::layer::{Layer, LibvirtLayer, ProviderLayers, QemuLayer, SshLayer};
 use super::read::Reader;
 use super::sections::{Folder, UnnamedProvisioner};
 use super::spec::{
-    FolderType, ForwardedPort, LibvirtOptions, MachineSpec, ProviderOptions, Provisioner, QemuOptions, SshSpec,
-    SyncedFolder,
+    ForwardedPort, LibvirtOptions, MachineSpec, ProviderOptions, Provisioner, QemuOptions, SshSpec, SyncedFolder,
 };
 
 /// Vagrant's defaults.
@@ -238,7 +237,7 @@ fn default_folder(root: &Path) -> SyncedFolder {
     SyncedFolder {
         host: root.to_owned(),
         guest: DEFAULT_FOLDER.into(),
-        kind: FolderType::default(),
+        kind: None,
         create: false,
         owner: None,
         group: None,

@@ -292,9 +292,9 @@ pub struct SyncedFolder {
     pub host: PathBuf,
     /// Absolute path in the guest.
     pub guest: String,
-    /// How it gets there.
+    /// How it gets there; VirtualBox's shared folder where machine and guest have those, else rsync, where left out.
     #[serde(rename = "type")]
-    pub kind: FolderType,
+    pub kind: Option<FolderType>,
     /// Create the host's folder when it is missing.
     pub create: bool,
     /// Owner in the guest; the login user where left out.

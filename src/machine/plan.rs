@@ -186,11 +186,13 @@ pub(super) fn changes(spec: &MachineSpec, before: &BTreeMap<String, Value>) -> V
 /// Names what the provider cannot do yet. Goes on where nothing is lost by it (a network less), refuses where something
 /// would be (changes in a folder that never come back).
 pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
+    let shares = backend(kind)?.shares_folders();
+    let does = |kind| kind == FolderType::Rsync || (kind == FolderType::Virtualbox && shares);
     let lost: Vec<_> = spec
         .synced_folders
         .iter()
-        .filter(|folder| folder.kind != FolderType::Rsync)
-        .map(|folder| format!("synced_folder `{}` of type {}", folder.guest, folder.kind))
+        .filter_map(|folder| Some((folder, folder.kind.filter(|folder_kind| !does(*folder_kind))?)))
+        .map(|(folder, kind)| format!("synced_folder `{}` of type {kind}", folder.guest))
         .collect();
     if !lost.is_empty() {
         let problems = format!("{}; use type \"rsync\" (one way) or leave the folder out", lost.join(", "));

@@ -59,6 +59,11 @@ pub trait Provider: Send + Sync + Debug {
         false
     }
 
+    /// Whether guests reach folders of the host by [`Vm::share`], with VirtualBox's module in their kernel.
+    fn shares_folders(&self) -> bool {
+        false
+    }
+
     /// What of a plan this provider cannot do, all at once.
     fn check(&self, plan: &VmPlan) -> Vec<Finding>;
 
@@ -116,6 +121,13 @@ pub trait Vm: Send {
 
     /// Ends it and removes all that `create`, `start` and `save` made. Idempotent.
     fn destroy(&mut self, cx: &Cx) -> Result<(), Error>;
+
+    /// Lets the guest of a running machine reach a folder of the host by a name, until it ends. Fine when it does already.
+    fn share(&mut self, cx: &Cx, name: &str, folder: &Path) -> Result<(), Error> {
+        let _ = (cx, name, folder);
+        let hint = "use type \"rsync\"";
+        Err(Error::Unable { provider: "this provider", what: "share folders of the host", hint })
+    }
 
     /// The disks of a machine that does not run, in the order of attachment: what `qemu-img` reads, which finds what they
     /// rest on by itself.

@@ -12,10 +12,12 @@ mod behind;
 mod calls;
 mod faults;
 mod guest;
+mod import;
 mod kill;
 mod life;
 mod machine;
 mod network;
+mod ruby;
 mod world;
 
 #[path = "../machines/world.rs"]

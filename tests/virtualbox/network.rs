@@ -118,7 +118,7 @@ fn an_interface_that_cannot_be_made_is_told_with_what_helps() {
         return;
     }
     let Some(lab) = with_network("ip = \"192.168.56.20\"") else { return };
-    let ran = lab.run(&["up"]).fails(8, &["hostonlyif create"]);
+    let ran = lab.run(&["up"]).fails(8, &["`VBoxManage hostonlyif` failed"]);
     assert!(ran.stderr.contains("vboxnetadp"), "{}", ran.stderr);
     assert!(lab.machines("runningvms").is_empty());
     lab.destroy();

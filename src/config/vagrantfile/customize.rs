@@ -111,7 +111,7 @@ impl Applying<'_> {
             "--nictype1" if nic(text).is_some() => layer.nic = nic(text),
             "--vram" if virtualbox::vram(text).is_some() => own.vram = virtualbox::vram(text),
             "--graphicscontroller" if virtualbox::card(text).is_some() => {
-                own.graphics_controller = virtualbox::card(text)
+                own.graphics_controller = virtualbox::card(text);
             }
             "--name" if virtualbox::name(text).is_ok() => own.name = Some(text.clone()),
             "--uart1" | "--uartmode1" => {

@@ -104,6 +104,7 @@ impl Applying<'_> {
                 let why = "disks of other providers always rest on the box's";
                 self.left_out(at, "`linked_clone` of the provider `virtualbox`", why, false);
             }
+            "functional_vboxsf" if provider == "virtualbox" && !value.truthy() => self.copy_folders(layer),
             "name" if provider == "virtualbox" => {
                 layer.providers.virtualbox.name = self.checked(at, "name", &value, virtualbox::name);
                 self.only_virtualbox(at, "`name` of the provider `virtualbox`", false);

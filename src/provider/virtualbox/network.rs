@@ -111,52 +111,71 @@ fn mask6(prefix: u8) -> u128 {
     u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0)
 }
 
-/// What speaks against a plan's networks, before anything is made for them.
-pub fn check(networks: &[PrivateNetwork]) -> Vec<Finding> {
-    // VirtualBox keeps to that file on these systems.
-    let limited = cfg!(any(target_os = "linux", target_os = "freebsd", target_os = "solaris", target_os = "illumos"));
-    let file = std::fs::read_to_string(ALLOWED).ok();
-    objections(networks, limited.then_some(file.as_deref()))
+/// Which addresses VirtualBox lets host-only interfaces have.
+enum Limits {
+    /// Any.
+    None,
+    /// What it allows by itself.
+    Usual,
+    /// What its file says.
+    File(String),
 }
 
-/// `limits`: what the file says, where there is one; `None` where VirtualBox knows no limits.
-fn objections(networks: &[PrivateNetwork], limits: Option<Option<&str>>) -> Vec<Finding> {
+impl Limits {
+    fn of_host() -> Self {
+        // VirtualBox keeps to that file on these systems.
+        if !cfg!(any(target_os = "linux", target_os = "freebsd", target_os = "solaris", target_os = "illumos")) {
+            return Self::None;
+        }
+        std::fs::read_to_string(ALLOWED).map_or(Self::Usual, Self::File)
+    }
+
+    /// The networks in which host-only interfaces may lie; `None` where any may. Lines that begin with `*` name them.
+    fn allowed(&self) -> Option<Vec<Subnet>> {
+        let text = match self {
+            Self::None => return None,
+            Self::Usual => return Some(USUAL.to_vec()),
+            Self::File(text) => text,
+        };
+        let ranges = text.lines().filter_map(|line| line.trim().strip_prefix('*'));
+        Some(ranges.flat_map(str::split_whitespace).filter_map(Subnet::parse).collect())
+    }
+
+    /// What allows one more. A file that is new ends the usual permission.
+    fn allow(&self, subnet: Subnet) -> String {
+        let usual = if matches!(self, Self::Usual) { format!(" {}", USUAL[0]) } else { String::new() };
+        let allowed = self.allowed().unwrap_or_default();
+        let other = allowed.iter().find(|range| range.address.is_ipv4());
+        let other = other.map_or_else(String::new, |range| format!(", or an `ip` in {range}"));
+        format!("sudo mkdir -p /etc/vbox && echo '*{usual} {subnet}' | sudo tee -a {ALLOWED}{other}")
+    }
+}
+
+/// What speaks against a plan's networks, before anything is made for them.
+pub fn check(networks: &[PrivateNetwork]) -> Vec<Finding> {
+    if networks.is_empty() { Vec::new() } else { objections(networks, &Limits::of_host()) }
+}
+
+fn objections(networks: &[PrivateNetwork], limits: &Limits) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut object = |text: String, fix: String| found.push(Finding { level: Level::Bad, text, fix: Some(fix) });
     if networks.len() > MOST {
         let text = format!("VirtualBox has no room for {} private networks", networks.len());
         object(text, format!("leave all but {MOST} of them out"));
     }
+    let allowed = limits.allowed();
     for network in networks.iter().filter(|network| network.name.is_none()) {
         let subnet = Subnet::of(network);
         if let Some(ip) = network.ip.filter(|ip| *ip == subnet.at(1) && *ip != subnet.at(0)) {
             let text = format!("{ip} is the host's own address in the private network {subnet}");
             object(text, format!("use another one, for instance {}", subnet.at(10)));
         }
-        if let Some(file) = limits
-            && !allowed(file).iter().any(|range| range.contains(subnet.at(1)))
-        {
+        if allowed.as_ref().is_some_and(|ranges| !ranges.iter().any(|range| range.contains(subnet.at(1)))) {
             let text = format!("VirtualBox allows no private network {subnet} on this host ({ALLOWED})");
-            object(text, allow(file, subnet));
+            object(text, limits.allow(subnet));
         }
     }
     found
-}
-
-/// The networks in which host-only interfaces may lie. Lines that begin with `*` name them.
-fn allowed(file: Option<&str>) -> Vec<Subnet> {
-    let Some(text) = file else { return USUAL.to_vec() };
-    let ranges = text.lines().filter_map(|line| line.trim().strip_prefix('*'));
-    ranges.flat_map(str::split_whitespace).filter_map(Subnet::parse).collect()
-}
-
-/// What allows one more. A file that is new ends the usual permission.
-fn allow(file: Option<&str>, subnet: Subnet) -> String {
-    let usual = if file.is_some() { String::new() } else { format!(" {}", USUAL[0]) };
-    format!(
-        "sudo mkdir -p /etc/vbox && echo '*{usual} {subnet}' | sudo tee -a {ALLOWED}, or an `ip` in {}",
-        allowed(file).iter().find(|range| range.address.is_ipv4()).unwrap_or(&USUAL[0])
-    )
 }
 
 /// Finds or makes what the cards hang on, in order. `lock` keeps others from making the same.
@@ -175,13 +194,12 @@ pub fn wires(cx: &Cx, machine: &Machine<'_>, networks: &[PrivateNetwork], lock: 
         let Some((interfaces, _)) = &mut known else { continue };
         let subnet = Subnet::of(network);
         let found = interfaces.iter().find(|interface| interface.subnets.contains(&subnet));
-        let name = match found.map(|interface| interface.name.clone()) {
-            Some(name) => name,
-            None => {
-                let name = make(cx, machine, subnet)?;
-                interfaces.push(Interface { name: name.clone(), subnets: vec![subnet] });
-                name
-            }
+        let name = if let Some(interface) = found {
+            interface.name.clone()
+        } else {
+            let name = make(cx, machine, subnet)?;
+            interfaces.push(Interface { name: name.clone(), subnets: vec![subnet] });
+            name
         };
         if network.ip.is_none() {
             serve(cx, machine, &name, subnet)?;
@@ -304,14 +322,14 @@ VBoxNetworkName: HostInterfaceNetworking-vboxnet1
         PrivateNetwork { ip: ip.parse().ok(), prefix: None, name: None }
     }
 
-    fn texts(networks: &[PrivateNetwork], limits: Option<Option<&str>>) -> Vec<String> {
+    fn texts(networks: &[PrivateNetwork], limits: &Limits) -> Vec<String> {
         let told = |finding: Finding| format!("{} ({})", finding.text, finding.fix.unwrap_or_default());
         objections(networks, limits).into_iter().map(told).collect()
     }
 
     #[test]
     fn an_address_that_virtualbox_does_not_allow_is_told_with_what_allows_it() {
-        let plain = Some(None);
+        let plain = &Limits::Usual;
         for fine in ["192.168.56.10", "192.168.63.250", "fe80::10", ""] {
             assert!(texts(&[network(fine)], plain).is_empty(), "{fine}");
         }
@@ -323,26 +341,33 @@ VBoxNetworkName: HostInterfaceNetworking-vboxnet1
         );
         let file = "# ours\n  * 10.0.0.0/8 192.168.33.0/24\n*2001:db8::/32\nnonsense\n* x/y\n";
         for fine in ["10.1.2.3", "192.168.33.10", "2001:db8::5"] {
-            assert!(texts(&[network(fine)], Some(Some(file))).is_empty(), "{fine}");
+            assert!(texts(&[network(fine)], &Limits::File(file.into())).is_empty(), "{fine}");
         }
-        let told = texts(&[network("192.168.56.10")], Some(Some(file)));
+        let told = texts(&[network("192.168.56.10")], &Limits::File(file.into()));
         assert!(
             told[0].contains("echo '* 192.168.56.0/24'") && told[0].ends_with("an `ip` in 10.0.0.0/8)"),
             "{told:?}"
         );
-        assert!(texts(&[network("10.1.2.3")], None).is_empty(), "no limits there");
-        assert_eq!(texts(&[network("192.168.56.10")], Some(Some(""))).len(), 1, "an empty file allows nothing");
+        assert!(texts(&[network("10.1.2.3")], &Limits::None).is_empty(), "no limits there");
+        assert_eq!(
+            texts(&[network("192.168.56.10")], &Limits::File(String::new())).len(),
+            1,
+            "an empty file allows nothing"
+        );
     }
 
     #[test]
     fn a_network_of_another_kind_or_too_many_of_them_are_told() {
         let named = PrivateNetwork { name: Some("backend".into()), ..network("10.1.2.3") };
-        assert!(texts(std::slice::from_ref(&named), Some(None)).is_empty(), "machines among themselves have no limits");
+        assert!(
+            texts(std::slice::from_ref(&named), &Limits::Usual).is_empty(),
+            "machines among themselves have no limits"
+        );
         assert_eq!(
-            texts(&vec![named; 8], Some(None)),
+            texts(&vec![named; 8], &Limits::Usual),
             ["VirtualBox has no room for 8 private networks (leave all but 7 of them out)"]
         );
-        let told = texts(&[network("192.168.57.1")], Some(None));
+        let told = texts(&[network("192.168.57.1")], &Limits::Usual);
         assert!(
             told[0].starts_with("192.168.57.1 is the host's own address in the private network 192.168.57.0/24"),
             "{told:?}"
@@ -384,7 +409,7 @@ VBoxNetworkName: HostInterfaceNetworking-vboxnet1
     proptest! {
         #[test]
         fn any_file_and_answer_is_read_without_harm(text in "\\PC*|[*0-9a-f:./\n ]{0,80}") {
-            allowed(Some(&text));
+            Limits::File(text.clone()).allowed();
             listed(&text);
             server(&text, "vboxnet0");
             made(&text);

@@ -36,6 +36,8 @@ pub struct VirtualboxVm {
     process: Option<Process>,
     /// When VirtualBox was last asked for what no process shows, and whether it ran then.
     asked: Option<(Instant, bool)>,
+    /// Whether what stands before a start was done: with other ports, a start is tried again.
+    prepared: bool,
 }
 
 impl fmt::Debug for VirtualboxVm {
@@ -48,7 +50,7 @@ impl VirtualboxVm {
     /// The machine that lives in `home`.
     pub fn new(home: VmHome) -> Self {
         let (uuid, files) = (home.id.uuid(), Files::new(&home.dir));
-        Self { home, uuid, files, manage: None, process: None, asked: None }
+        Self { home, uuid, files, manage: None, process: None, asked: None, prepared: false }
     }
 
     /// VBoxManage, which is looked for once.
@@ -193,9 +195,8 @@ impl Vm for VirtualboxVm {
         start::require_files(&self.files, plan)?;
         let (id, console) = (self.home.id, self.files.console_log());
         let lock = self.networks_lock();
-        let machine = self.machine()?;
-        let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
-        match state(&info, machine.files) {
+        let info = self.machine()?.info(cx)?.ok_or_else(start::unregistered)?;
+        match state(&info, &self.files) {
             VmState::Off | VmState::Vanished { .. } => {}
             VmState::Saved => {
                 let hint = "`vbox-rs resume` goes on with it";
@@ -207,10 +208,12 @@ impl Vm for VirtualboxVm {
                 return Err(Error::State { action: "start", state: "running already", hint });
             }
         }
-        if let Some(warning) = host::obstacle() {
+        let prepared = std::mem::replace(&mut self.prepared, true);
+        if let Some(warning) = host::obstacle().filter(|_| !prepared) {
             cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
         }
-        record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        record::write(&self.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        let machine = self.machine()?;
         let wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         let mut settings = argv::settings(id, plan, &console, &info.rules());
         settings.extend(argv::cards(id, plan.devices.nic, &wires, &info));
@@ -220,7 +223,9 @@ impl Vm for VirtualboxVm {
         machine.manage.call(cx, &settings)?;
         machine.attach_disks(cx, plan, &info)?;
         machine.attach_seed(cx, plan, Some(&info))?;
-        start::customize(cx, &machine, plan, &info, start::BEFORE)?;
+        if !prepared {
+            start::customize(cx, &machine, plan, &info, start::BEFORE)?;
+        }
         self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
         start::customize(cx, &self.machine()?, plan, &info, start::AFTER)
     }
@@ -328,6 +333,14 @@ impl Vm for VirtualboxVm {
         }
         self.machine()?.remove(cx, &bases)?;
         Ok(self.files.remove()?)
+    }
+
+    fn share(&mut self, cx: &Cx, name: &str, folder: &Path) -> Result<(), Error> {
+        let id = self.home.id;
+        match self.call(cx, &argv::share(id, name, folder)) {
+            Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::Exists | Meaning::InUse) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     fn images(&self) -> Result<Vec<Image>, Error> {
