@@ -37,7 +37,6 @@ const ENTRIES: &[(&str, &str, &str)] = &[
     ("forwarded_port", "host_ip", "\"127.0.0.1\""),
     ("forwarded_port", "protocol", "\"tcp\""),
     ("forwarded_port", "auto_correct", "false"),
-    ("synced_folder", "type", "\"rsync\""),
     ("synced_folder", "create", "false"),
     ("provision", "run", "\"once\""),
     ("provision", "privileged", "true"),

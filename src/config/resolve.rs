@@ -266,7 +266,7 @@ fn default_folder(root: &Path) -> SyncedFolder {
     SyncedFolder {
         host: root.to_owned(),
         guest: DEFAULT_FOLDER.into(),
-        kind: FolderType::default(),
+        kind: None,
         create: false,
         owner: None,
         group: None,

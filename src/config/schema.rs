@@ -180,7 +180,7 @@ pub struct PrivateNetwork {
     /// Length of the network's prefix: 24 is what others write as 255.255.255.0.
     #[schemars(range(min = 1, max = 128))]
     pub prefix: Option<u8>,
-    /// The network's name.
+    /// A network of that name between machines alone, without the host.
     pub name: Option<String>,
 }
 
@@ -203,7 +203,7 @@ pub struct SyncedFolder {
     pub host: Option<String>,
     /// Absolute path in the guest. The same place as an inherited folder's replaces that folder.
     pub guest: String,
-    /// How it gets there. Default: rsync.
+    /// How it gets there. Default: as VirtualBox's shared folder where provider and guest have those, else rsync.
     pub r#type: Option<FolderType>,
     /// Switches off an inherited folder, or the default one (`/vagrant`). Default: false.
     pub disabled: Option<bool>,
@@ -434,6 +434,8 @@ pub struct Libvirt {
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Virtualbox {
+    /// What the machine is called in VirtualBox. Default: the project's and the machine's name.
+    pub name: Option<String>,
     /// Show the machine's screen in a window. Default: false.
     pub gui: Option<bool>,
     /// Rest on the box's disk, which all its machines share, instead of copying it. Default: true.

@@ -104,7 +104,7 @@ const FOLDER_TYPES: &[(&str, FolderType)] = &[
 pub fn synced_folder(mut table: Table<'_, '_>, paths: &Paths<'_>) -> Option<Folder> {
     let guest = table.parsed("guest", check::guest_folder);
     let host = table.parsed("host", |text| paths.resolve(text));
-    let kind = plain(table.choice("type", FOLDER_TYPES)).unwrap_or_default();
+    let kind = plain(table.choice("type", FOLDER_TYPES));
     let disabled = plain(table.boolean("disabled")).unwrap_or_default();
     let create = plain(table.boolean("create")).unwrap_or_default();
     let owner = plain(table.parsed("owner", check::word));

@@ -262,6 +262,13 @@ pub struct PrivateNetwork {
     pub name: Option<String>,
 }
 
+impl PrivateNetwork {
+    /// The length of its prefix for an address in it: as usual where the file does not say.
+    pub fn length(&self, ip: IpAddr) -> u8 {
+        self.prefix.unwrap_or(if ip.is_ipv4() { 24 } else { 64 })
+    }
+}
+
 /// A bridge to the host's own network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublicNetwork {
@@ -311,9 +318,9 @@ pub struct SyncedFolder {
     pub host: PathBuf,
     /// Absolute path in the guest.
     pub guest: String,
-    /// How it gets there.
+    /// How it gets there; VirtualBox's shared folder where machine and guest have those, else rsync, where left out.
     #[serde(rename = "type")]
-    pub kind: FolderType,
+    pub kind: Option<FolderType>,
     /// Create the host's folder when it is missing.
     pub create: bool,
     /// Owner in the guest; the login user where left out.

@@ -57,7 +57,7 @@ fn the_least_file_is_a_box() {
     assert_eq!(machine.usable_port_range, (2200, 2250));
     assert!(machine.autostart && machine.ssh.insert_key);
     let folder = &machine.synced_folders[0];
-    assert_eq!((folder.host.to_str(), folder.guest.as_str(), folder.kind), (Some("/p"), "/vagrant", FolderType::Rsync));
+    assert_eq!((folder.host.to_str(), folder.guest.as_str(), folder.kind), (Some("/p"), "/vagrant", None));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_folder_at_the_same_place_replaces_the_inherited_one() {
     );
     let folders = |name: &str| -> Vec<String> {
         let folders = &project.machine(name).unwrap().synced_folders;
-        folders.iter().map(|f| format!("{} {} {}", f.host.display(), f.guest, f.kind)).collect()
+        folders.iter().map(|f| format!("{} {} {}", f.host.display(), f.guest, f.kind.unwrap_or_default())).collect()
     };
     assert_eq!(folders("a"), ["/p/src /src rsync"]);
     assert_eq!(folders("b"), ["/p /vagrant rsync", "/other /src 9p"]);

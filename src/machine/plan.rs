@@ -10,12 +10,13 @@ use super::record::MachineRecord;
 use super::status::backend;
 use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
-    Firmware, FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner,
-    VirtualboxOptions, mac_address,
+    Firmware, FolderType, MachineSpec, PrivateNetwork, ProviderKind, Provisioner, ProvisionerKind, Script,
+    ShellProvisioner, VirtualboxOptions, mac_address,
 };
+use crate::guest::networks::Card;
 use crate::guest::seed::Flavour;
 use crate::progress::Cx;
-use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, VmPlan, own_mac};
+use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, Provider, VmPlan, further_mac, own_mac};
 
 /// Memory in MiB where neither machine file nor box says: enough for a server distribution with a compiler.
 const DEFAULT_MEMORY: u64 = 1024;
@@ -60,7 +61,21 @@ pub(super) fn devices(record: &MachineRecord, spec: &MachineSpec) -> Devices {
         disk_bus: spec.disk_bus.or(theirs.disk_bus).unwrap_or_default(),
         nic: spec.nic.or(theirs.nic).unwrap_or_default(),
         mac: Some(mac(record, spec)),
+        networks: networks(record.provider, spec).to_vec(),
     }
+}
+
+/// The private networks that machines of this provider have.
+pub(super) fn networks(kind: ProviderKind, spec: &MachineSpec) -> &[PrivateNetwork] {
+    let has = backend(kind).is_ok_and(Provider::has_private_networks);
+    if has { &spec.private_networks } else { &[] }
+}
+
+/// The guest's side of its private networks.
+pub(super) fn cards(record: &MachineRecord, spec: &MachineSpec) -> Vec<Card> {
+    let address = |network: &PrivateNetwork| network.ip.map(|ip| (ip, network.length(ip)));
+    let networks = networks(record.provider, spec).iter().enumerate();
+    networks.map(|(i, network)| Card { mac: further_mac(record.id, i), address: address(network) }).collect()
 }
 
 /// Hardware address of the first network card.
@@ -158,6 +173,7 @@ pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
         ("mac", json!(spec.mac)),
         ("hostname", json!(spec.hostname)),
         (FORWARDS, json!(spec.forwarded_ports)),
+        ("private_network", json!(spec.private_networks)),
         ("synced_folder", json!(spec.synced_folders)),
         ("ssh.port", json!(spec.ssh.port)),
         ("ssh.guest_port", json!(spec.ssh.guest_port)),
@@ -175,17 +191,19 @@ pub(super) fn changes(spec: &MachineSpec, before: &BTreeMap<String, Value>) -> V
 /// Names what the provider cannot do yet. Goes on where nothing is lost by it (a network less), refuses where something
 /// would be (changes in a folder that never come back).
 pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
+    let shares = backend(kind)?.shares_folders();
+    let does = |kind| kind == FolderType::Rsync || (kind == FolderType::Virtualbox && shares);
     let lost: Vec<_> = spec
         .synced_folders
         .iter()
-        .filter(|folder| folder.kind != FolderType::Rsync)
-        .map(|folder| format!("synced_folder `{}` of type {}", folder.guest, folder.kind))
+        .filter_map(|folder| Some((folder, folder.kind.filter(|folder_kind| !does(*folder_kind))?)))
+        .map(|(folder, kind)| format!("synced_folder `{}` of type {kind}", folder.guest))
         .collect();
     if !lost.is_empty() {
         let problems = format!("{}; use type \"rsync\" (one way) or leave the folder out", lost.join(", "));
         return Err(Error::Unsupported { provider: kind, problems });
     }
-    for network in &spec.private_networks {
+    for network in spec.private_networks.iter().skip(networks(kind, spec).len()) {
         let ip = network.ip.map(|ip| format!(" {ip}")).unwrap_or_default();
         cx.warn(format!("provider {kind} has no private_network{ip} yet; going on without it, forwarded ports work"));
     }
@@ -285,6 +303,7 @@ mod tests {
             firmware: Some(Firmware::Uefi),
             disk_bus: DiskBus::Sata,
             nic: Nic::E1000,
+            networks: Vec::new(),
         };
         assert_eq!(theirs, expected);
         let text = "mac = \"52:54:00:00:00:01\"\nfirmware = \"bios\"\ndisk_bus = \"virtio\"\nnic = \"pcnet\"\n";
@@ -293,6 +312,7 @@ mod tests {
             firmware: Some(Firmware::Bios),
             disk_bus: DiskBus::Virtio,
             nic: Nic::Pcnet,
+            networks: Vec::new(),
         };
         assert_eq!(devices(&record, &spec(text)), expected);
     }

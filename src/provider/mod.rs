@@ -18,7 +18,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::spec::{
-    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, Protocol, ProviderKind, QemuOptions, VirtualboxOptions,
+    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, PrivateNetwork, Protocol, ProviderKind, QemuOptions,
+    VirtualboxOptions,
 };
 use crate::progress::Cx;
 use crate::store::MachineId;
@@ -52,6 +53,16 @@ pub trait Provider: Send + Sync + Debug {
     /// What overlays or clones of this provider may rest on, as `qemu-img` calls it, the best one first; a box's disk in
     /// another format is converted.
     fn disk_formats(&self) -> &'static [&'static str];
+
+    /// Whether its machines get a card for each private network.
+    fn has_private_networks(&self) -> bool {
+        false
+    }
+
+    /// Whether guests reach folders of the host by [`Vm::share`], with VirtualBox's module in their kernel.
+    fn shares_folders(&self) -> bool {
+        false
+    }
 
     /// What of a plan this provider cannot do, all at once.
     fn check(&self, plan: &VmPlan) -> Vec<Finding>;
@@ -117,6 +128,13 @@ pub trait Vm: Send {
 
     /// Ends it and removes all that `create`, `start` and `save` made. Idempotent.
     fn destroy(&mut self, cx: &Cx) -> Result<(), Error>;
+
+    /// Lets the guest of a running machine reach a folder of the host by a name, until it ends. Fine when it does already.
+    fn share(&mut self, cx: &Cx, name: &str, folder: &Path) -> Result<(), Error> {
+        let _ = (cx, name, folder);
+        let hint = "use type \"rsync\"";
+        Err(Error::Unable { provider: "this provider", what: "share folders of the host", hint })
+    }
 
     /// The disks of a machine that does not run, in the order of attachment: what `qemu-img` reads, which finds what they
     /// rest on by itself.
@@ -291,6 +309,15 @@ pub struct Devices {
     pub nic: Nic,
     /// Its hardware address, in lower case with colons; [`own_mac`] where `None`.
     pub mac: Option<String>,
+    /// A card each after the first, of the same kind and with the address [`further_mac`]; only for a provider that has
+    /// private networks.
+    pub networks: Vec<PrivateNetwork>,
+}
+
+/// Hardware address of the card for a private network, by its place among them.
+pub fn further_mac(id: MachineId, place: usize) -> String {
+    let b = id.bytes();
+    format!("52:54:{:02x}:{:02x}:{:02x}:{:02x}", place + 1, b[13], b[14], b[15])
 }
 
 /// A locally administered address in QEMU's range, from the id: it stays over restarts and differs between machines.

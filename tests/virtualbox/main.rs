@@ -13,9 +13,12 @@ mod calls;
 mod console;
 mod faults;
 mod guest;
+mod import;
 mod kill;
 mod life;
 mod machine;
+mod network;
+mod ruby;
 mod world;
 
 #[path = "../machines/world.rs"]

@@ -123,6 +123,8 @@ impl Default for LibvirtOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct VirtualboxOptions {
+    /// What the machine is called there; its project's and its own name where left out.
+    pub name: Option<String>,
     /// Show the machine's screen in a window.
     pub gui: bool,
     /// Rest on the box's disk, which all its machines share, instead of copying it.
@@ -140,6 +142,7 @@ pub struct VirtualboxOptions {
 impl Default for VirtualboxOptions {
     fn default() -> Self {
         Self {
+            name: None,
             gui: false,
             linked_clone: true,
             vram: None,

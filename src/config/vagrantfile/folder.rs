@@ -80,11 +80,22 @@ impl Applying<'_> {
         }
     }
 
+    /// `functional_vboxsf = false`: without VirtualBox's shared folders, all that say nothing else are copied.
+    pub(super) fn copy_folders(&self, layer: &mut Layer) {
+        if !layer.folders.iter().any(|folder| folder.spec.guest == DEFAULT_FOLDER) {
+            let spec = self.plain_folder(DEFAULT_FOLDER.into());
+            layer.folders.push(Folder { spec, disabled: false, span: 0..0 });
+        }
+        for folder in &mut layer.folders {
+            folder.spec.kind.get_or_insert(FolderType::Rsync);
+        }
+    }
+
     fn plain_folder(&self, guest: String) -> SyncedFolder {
         SyncedFolder {
             host: self.paths.root.to_owned(),
             guest,
-            kind: FolderType::default(),
+            kind: None,
             create: false,
             owner: None,
             group: None,
@@ -104,7 +115,7 @@ impl Applying<'_> {
                 "group" => spec.group = self.text(at, "group", value),
                 "type" if disabled => {}
                 "type" => self.folder_type(at, value, &mut spec.kind),
-                "nfs" if value.truthy() => spec.kind = FolderType::Nfs,
+                "nfs" if value.truthy() => spec.kind = Some(FolderType::Nfs),
                 "nfs" | "id" | "guest" | "disabled" | "hostpath" | "guestpath" => {}
                 "rsync__exclude" => spec.exclude = self.texts(at, "rsync__exclude", value),
                 "rsync__args" => spec.args = Some(self.texts(at, "rsync__args", value)),
@@ -132,14 +143,15 @@ impl Applying<'_> {
         layer.folders.push(Folder { spec, disabled, span: Self::span(at) });
     }
 
-    fn folder_type(&mut self, at: At, value: &Value, kind: &mut FolderType) {
+    fn folder_type(&mut self, at: At, value: &Value, kind: &mut Option<FolderType>) {
         match value.text().as_deref() {
-            None | Some("rsync" | "") => *kind = FolderType::Rsync,
-            Some("nfs") => *kind = FolderType::Nfs,
-            Some("smb") => *kind = FolderType::Smb,
-            Some("virtualbox") => *kind = FolderType::Virtualbox,
-            Some("virtiofs") => *kind = FolderType::Virtiofs,
-            Some("9p") => *kind = FolderType::NineP,
+            None | Some("") => *kind = None,
+            Some("rsync") => *kind = Some(FolderType::Rsync),
+            Some("nfs") => *kind = Some(FolderType::Nfs),
+            Some("smb") => *kind = Some(FolderType::Smb),
+            Some("virtualbox") => *kind = Some(FolderType::Virtualbox),
+            Some("virtiofs") => *kind = Some(FolderType::Virtiofs),
+            Some("9p") => *kind = Some(FolderType::NineP),
             Some(other) => {
                 self.left_out(at, &format!("the type `{other}` of a synced folder"), "the default is used", true);
             }

@@ -5,6 +5,7 @@
 //! `provision`, `provide`, `trigger` and `plugins` read what was written. What is asked and not done is listed with its place.
 
 mod apply;
+mod customize;
 mod dotenv;
 mod folder;
 mod host;

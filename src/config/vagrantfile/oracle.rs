@@ -73,7 +73,7 @@ fn ours(machine: &MachineSpec, root: &Path) -> Value {
     };
     let folder = |f: &config::spec::SyncedFolder| {
         let host = recorded(&f.host, root);
-        json!([host, f.guest, f.kind.to_string(), f.create, f.owner, f.group, f.exclude, f.args])
+        json!([host, f.guest, f.kind.unwrap_or_default().to_string(), f.create, f.owner, f.group, f.exclude, f.args])
     };
     let ssh = &machine.ssh;
     let keys: Vec<_> = ssh.private_key_path.iter().map(|path| recorded(path, root)).collect();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::config::spec::{Accel, DiskBus, Firmware, Nic, Project};
+use crate::config::spec::{Accel, DiskBus, Firmware, GraphicsController, Nic, Project};
 use crate::config::{self, Error, Level};
 
 /// What a file means, with the messages of its warnings.
@@ -218,4 +218,65 @@ fn a_pipe_does_not_hang_the_reader() {
         .unwrap();
     let error = config::load(&dir.path().join("Vagrantfile")).unwrap_err();
     assert!(error.to_string().contains("is no regular file"), "{error}");
+}
+
+/// A machine's file with `body` in VirtualBox's block.
+fn for_virtualbox(body: &str) -> (Project, Vec<String>) {
+    let (head, tail) = ("Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  ", "\n  end\nend\n");
+    read(&format!("{head}config.vm.provider 'virtualbox' do |vb|\n{body}{tail}")).unwrap()
+}
+
+#[test]
+fn what_a_file_says_to_virtualbox_reaches_it() {
+    let body = "vb.gui = true\nvb.name = 'my web'\nvb.linked_clone = false\nvb.check_guest_additions = false\n\
+        vb.default_nic_type = '82540EM'\nvb.customize ['modifyvm', :id, '--memory', 2048, '--cpus', '3', '--ioapic', 'on', \
+        '--natdnshostresolver1', 'on', '--natpf1', 'delete', 'ssh', '--vram', '64']\n\
+        vb.customize ['modifyvm', :id, '--graphicscontroller', 'VMSVGA', '--firmware', 'efi64', '--usb=on']\n\
+        vb.customize 'post-boot', ['controlvm', :id, 'setlinkstate1', 'on']\n\
+        vb.customize 'pre-boot', ['createhd', '--filename', 'extra.vdi', '--size', 1024]\n\
+        vb.customize ['storageattach', :id, '--storagectl', 'SATA', '--port', 1, '--medium', 'none']\n";
+    let (project, warnings) = for_virtualbox(body);
+    let machine = &project.machines[0];
+    assert_eq!((machine.memory, machine.cpus), (Some(2048), Some(3)));
+    assert_eq!((machine.nic, machine.firmware), (Some(Nic::E1000), Some(Firmware::Uefi)));
+    let own = &machine.provider_options.virtualbox;
+    assert_eq!((own.gui, own.linked_clone, own.vram), (true, false, Some(64)));
+    assert_eq!(own.graphics_controller, Some(GraphicsController::Vmsvga));
+    assert_eq!(own.name.as_deref(), Some("my web"));
+    let calls: Vec<_> = own.customize.iter().map(|one| Vec::from(one.clone()).join(" ")).collect();
+    let extra = project.root.join("extra.vdi").display().to_string();
+    assert_eq!(
+        calls,
+        [
+            "modifyvm :id --natdnshostresolver1 on --natpf1 delete ssh",
+            "modifyvm :id --usb on",
+            "post-boot controlvm :id setlinkstate1 on",
+            &format!("createhd --filename {extra} --size 1024"),
+            "storageattach :id --storagectl SATA --port 1 --medium none",
+        ]
+    );
+    let left = |what: &str, word: &str| warnings.iter().any(|one| *one == format!("`{what}` for VirtualBox {word}"));
+    assert!(left("--usb", "is left out") && left("--natpf1", "is left out"), "{warnings:?}");
+    assert!(left("createhd", "is left out") && left("controlvm", "is not needed"), "{warnings:?}");
+    assert!(!warnings.iter().any(|one| one.contains("--ioapic") || one.contains("--memory")), "{warnings:?}");
+}
+
+#[test]
+fn a_call_that_is_not_made_for_virtualbox_is_told() {
+    let (project, warnings) = for_virtualbox(
+        "vb.customize 'pre-import', ['modifyvm', :id, '--memory', 9]\nvb.customize ['unregistervm', :id, '--delete']\n\
+         vb.customize ['modifyvm', :id, '--uartmode1', 'disconnected']\nvb.customize ['modifyvm', :id]\n",
+    );
+    let machine = &project.machines[0];
+    assert_eq!((machine.memory, machine.provider_options.virtualbox.customize.len()), (None, 0));
+    let left: Vec<_> = warnings.iter().filter(|one| *one == "this `customize` is left out").collect();
+    assert_eq!(left.len(), 2, "{warnings:?}");
+    assert!(warnings.iter().any(|one| one == "`--uartmode1` for VirtualBox is not needed"), "{warnings:?}");
+}
+
+#[test]
+fn what_a_file_says_to_virtualbox_is_imported() {
+    let (project, _) = for_virtualbox("vb.name = 'x'\nvb.customize ['modifyvm', :id, '--usb', 'on']\n");
+    let text = config::import(&project, &[], false).unwrap();
+    assert!(text.contains("[provider_options.virtualbox]") && text.contains("\"--usb\""), "{text}");
 }

@@ -77,7 +77,7 @@ impl Machine<'_> {
     }
 
     fn register(&self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
-        let name = argv::name(&plan.name, self.id);
+        let name = plan.virtualbox.name.clone().unwrap_or_else(|| argv::name(&plan.name, self.id));
         let wanted = plan.virtualbox.os_type.as_deref().unwrap_or(argv::OS_TYPE);
         let create = |os_type: &str| self.manage.call(cx, &argv::create(self.id, &name, &self.files.folder(), os_type));
         match create(wanted) {

@@ -9,6 +9,8 @@ use super::super::{Error, Finding, Forward, Level, VmPlan};
 use super::argv;
 use super::files::{self, Files};
 use super::machine::Machine;
+use super::network;
+use super::parse::Info;
 use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
 use crate::progress::Cx;
 
@@ -71,6 +73,7 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
         );
     }
     forward_objections(&plan.forwards, &mut object);
+    found.extend(network::check(&devices.networks));
     found
 }
 
@@ -114,9 +117,20 @@ pub fn require_disks(files: &Files, plan: &VmPlan) -> Result<(), Error> {
 }
 
 /// Makes the calls of one moment.
-pub fn customize(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, event: CustomizeEvent) -> Result<(), Error> {
-    for one in plan.virtualbox.customize.iter().filter(|one| one.event == event) {
-        machine.manage.call(cx, &argv::customization(machine.id, &one.command))?;
+pub fn customize(
+    cx: &Cx,
+    machine: &Machine<'_>,
+    plan: &VmPlan,
+    info: &Info,
+    event: CustomizeEvent,
+) -> Result<(), Error> {
+    let all = &plan.virtualbox.customize;
+    let controllers = argv::controllers(info, all.iter().map(|one| one.command.as_slice()));
+    for one in all.iter().filter(|one| one.event == event) {
+        match argv::customization(machine.id, &one.command, &controllers) {
+            Some(args) => drop(machine.manage.call(cx, &args)?),
+            None => cx.note(format!("not done, because it has no such controller: {}", one.command.join(" "))),
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, console, host, log, start};
+use super::{argv, console, host, log, network, start};
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -39,6 +39,8 @@ pub struct VirtualboxVm {
     asked: Option<(Instant, bool)>,
     /// Its serial console, while somebody is attached to it.
     console: Option<console::Lease>,
+    /// Whether what stands before a start was done: with other ports, a start is tried again.
+    prepared: bool,
 }
 
 impl fmt::Debug for VirtualboxVm {
@@ -51,7 +53,7 @@ impl VirtualboxVm {
     /// The machine that lives in `home`.
     pub fn new(home: VmHome) -> Self {
         let (uuid, files) = (home.id.uuid(), Files::new(&home.dir));
-        Self { home, uuid, files, manage: None, process: None, asked: None, console: None }
+        Self { home, uuid, files, manage: None, process: None, asked: None, console: None, prepared: false }
     }
 
     /// VBoxManage, which is looked for once.
@@ -161,6 +163,11 @@ impl VirtualboxVm {
         }
     }
 
+    /// Held by whoever makes what all machines share: beside the folder of machines.
+    fn networks_lock(&self) -> PathBuf {
+        self.home.dir.ancestors().nth(2).unwrap_or(&self.home.dir).join("virtualbox-networks.lock")
+    }
+
     fn record(&self) -> Result<VirtualboxRecord, Error> {
         let missing = || Error::FileMissing { what: "the machine's record", path: self.files.record() };
         record::read(&self.files)?.ok_or_else(missing)
@@ -213,9 +220,9 @@ impl Vm for VirtualboxVm {
         let record = self.record()?;
         start::require_files(&self.files, plan)?;
         let (id, console) = (self.home.id, self.files.console_log());
-        let machine = self.machine()?;
-        let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
-        match state(&info, machine.files) {
+        let lock = self.networks_lock();
+        let info = self.machine()?.info(cx)?.ok_or_else(start::unregistered)?;
+        match state(&info, &self.files) {
             VmState::Off | VmState::Vanished { .. } => {}
             VmState::Saved => {
                 let hint = "`vbox-rs resume` goes on with it";
@@ -227,16 +234,26 @@ impl Vm for VirtualboxVm {
                 return Err(Error::State { action: "start", state: "running already", hint });
             }
         }
-        if let Some(warning) = host::obstacle() {
+        let prepared = std::mem::replace(&mut self.prepared, true);
+        if let Some(warning) = host::obstacle().filter(|_| !prepared) {
             cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
         }
-        record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-        machine.manage.call(cx, &argv::settings(id, plan, &console, &info.rules()))?;
+        record::write(&self.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        let machine = self.machine()?;
+        let wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
+        let mut settings = argv::settings(id, plan, &console, &info.rules());
+        settings.extend(argv::cards(id, plan.devices.nic, &wires, &info));
+        if let Some(name) = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name)) {
+            settings.extend(argv::rename(name));
+        }
+        machine.manage.call(cx, &settings)?;
         machine.attach_disks(cx, plan, &info)?;
         machine.attach_seed(cx, plan, Some(&info))?;
-        start::customize(cx, &machine, plan, start::BEFORE)?;
+        if !prepared {
+            start::customize(cx, &machine, plan, &info, start::BEFORE)?;
+        }
         self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
-        start::customize(cx, &self.machine()?, plan, start::AFTER)
+        start::customize(cx, &self.machine()?, plan, &info, start::AFTER)
     }
 
     fn press_power_button(&mut self) -> Result<(), Error> {
@@ -347,6 +364,14 @@ impl Vm for VirtualboxVm {
         }
         self.machine()?.remove(cx, &bases)?;
         Ok(self.files.remove()?)
+    }
+
+    fn share(&mut self, cx: &Cx, name: &str, folder: &Path) -> Result<(), Error> {
+        let id = self.home.id;
+        match self.call(cx, &argv::share(id, name, folder)) {
+            Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::Exists | Meaning::InUse) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     fn images(&self) -> Result<Vec<Image>, Error> {
