@@ -81,6 +81,10 @@ pub struct LibvirtLayer {
     pub direct_boot: Option<bool>,
     pub graphics: Option<Graphics>,
     pub autostart: Option<bool>,
+    pub network: Option<String>,
+    pub nested: Option<bool>,
+    pub tpm: Option<bool>,
+    pub xml: Vec<String>,
 }
 
 /// `[provider_options.qemu]` of one level.

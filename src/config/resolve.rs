@@ -146,6 +146,10 @@ impl LibvirtLayer {
             direct_boot: above.direct_boot.or(self.direct_boot),
             graphics: above.graphics.or(self.graphics),
             autostart: above.autostart.or(self.autostart),
+            network: above.network.or(self.network),
+            nested: above.nested.or(self.nested),
+            tpm: above.tpm.or(self.tpm),
+            xml: appended(self.xml, above.xml),
         }
     }
 
@@ -159,6 +163,10 @@ impl LibvirtLayer {
             direct_boot: self.direct_boot.unwrap_or(default.direct_boot),
             graphics: self.graphics.unwrap_or(default.graphics),
             autostart: self.autostart.unwrap_or(default.autostart),
+            network: self.network.clone(),
+            nested: self.nested,
+            tpm: self.tpm.unwrap_or(default.tpm),
+            xml: self.xml.clone(),
         }
     }
 }

@@ -331,6 +331,17 @@ pub struct Libvirt {
     pub graphics: Option<Graphics>,
     /// Whether the daemon starts the machine when the host boots. Default: false.
     pub autostart: Option<bool>,
+    /// The network of libvirt (`virsh net-list`) from which the machine gets an address of its own, at `qemu:///system`.
+    /// Default: none; QEMU's network for users, which needs no rights, with forwarded ports.
+    pub network: Option<String>,
+    /// Whether the guest may have virtual machines of its own. Default: as the processor has it.
+    pub nested: Option<bool>,
+    /// A trusted platform module (version 2.0), emulated by swtpm. Default: false.
+    pub tpm: Option<bool>,
+    /// Elements that are added to the domain's description as they are: those that libvirt knows as parts of a domain
+    /// there, others among its devices. Nobody checks what they mean.
+    #[serde(default)]
+    pub xml: Vec<String>,
 }
 
 /// What only VirtualBox knows.

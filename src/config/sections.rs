@@ -291,6 +291,10 @@ fn libvirt(mut table: Table<'_, '_>) -> LibvirtLayer {
         direct_boot: plain(table.boolean("direct_boot")),
         graphics: plain(table.choice("graphics", &screens)),
         autostart: plain(table.boolean("autostart")),
+        network: plain(table.parsed("network", not_empty)),
+        nested: plain(table.boolean("nested")),
+        tpm: plain(table.boolean("tpm")),
+        xml: table.strings("xml").unwrap_or_default().into_iter().map(Spanned::into_inner).collect(),
     };
     table.finish();
     layer

@@ -278,7 +278,8 @@ impl<'a> Up<'a> {
     fn restore(&mut self, mut record: MachineRecord, vm: &mut dyn Vm) -> Result<UpReport, Failure> {
         self.refuse_missing(record.provisioned, !record.ready)?;
         self.step("restore", |up| {
-            up.with_ports(&mut record, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))
+            let own_address = vm.addresses()?.is_some();
+            up.with_ports(&mut record, own_address, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))
         })?;
         let session = self.login(&mut record, vm)?;
         self.settle(record, session, "resumed")
@@ -363,7 +364,8 @@ impl<'a> Up<'a> {
 
     fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {
         record.intent = Some(Intent::Start);
-        self.with_ports(record, |planned| {
+        let own_address = plan::has_own_address(record.provider, self.spec);
+        self.with_ports(record, own_address, |planned| {
             plan.forwards = planned.list();
             vm.start(self.cx, plan, &inherited(planned))
         })
@@ -373,11 +375,12 @@ impl<'a> Up<'a> {
     fn with_ports(
         &self,
         record: &mut MachineRecord,
+        own_address: bool,
         mut start: impl FnMut(&Planned) -> Result<(), provider::Error>,
     ) -> Result<(), Failure> {
         let mut races = 0;
         loop {
-            let planned = self.plan_ports(record)?;
+            let planned = self.plan_ports(record, own_address)?;
             record.forwards = planned.list();
             if let Some(value) = plan::wishes(self.spec).remove(plan::FORWARDS) {
                 record.started_with.insert(plan::FORWARDS.into(), value);
@@ -391,9 +394,11 @@ impl<'a> Up<'a> {
         }
     }
 
-    fn plan_ports(&self, record: &MachineRecord) -> Result<Planned, network::Error> {
+    fn plan_ports(&self, record: &MachineRecord, own_address: bool) -> Result<Planned, network::Error> {
         let owner = format!("machine `{}` ({})", record.name, record.id.short());
-        plan_forwards(self.cx, Ports(self.fleet.dirs()), &Wishes::of(self.spec, &record.forwards, &owner))
+        let mut wishes = Wishes::of(self.spec, &record.forwards, &owner);
+        wishes.ssh_guest_port = wishes.ssh_guest_port.filter(|_| !own_address);
+        plan_forwards(self.cx, Ports(self.fleet.dirs()), &wishes)
     }
 
     /// Waits until the guest lets us in.

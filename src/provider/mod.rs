@@ -56,6 +56,19 @@ pub trait Provider: Send + Sync + Debug {
     /// What of a plan this provider cannot do, all at once.
     fn check(&self, plan: &VmPlan) -> Vec<Finding>;
 
+    /// What would have to be changed on this computer for a machine of `spec`, and can be by [`Provider::apply`] if the
+    /// user agrees.
+    fn host_changes(&self, cx: &Cx, spec: &MachineSpec) -> Result<Vec<HostChange>, Error> {
+        let _ = (cx, spec);
+        Ok(Vec::new())
+    }
+
+    /// Makes one of those changes. Fine when it is made already.
+    fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), Error> {
+        let _ = (cx, change);
+        Ok(())
+    }
+
     /// A handle on the virtual machine that lives in `home`. Touches nothing.
     fn open(&self, home: VmHome) -> Box<dyn Vm>;
 }
@@ -82,6 +95,12 @@ pub trait Vm: Send {
 
     /// Waits until it has ended; `false` when it still runs after `time`, or as soon as the user cancels.
     fn wait_until_ended(&mut self, cx: &Cx, time: Duration) -> Result<bool, Error>;
+
+    /// The guest's own addresses on a network of the hypervisor, the most probable first: asked anew each time, and none
+    /// before the guest has one. `None` where forwards lead to its ssh server, as usual.
+    fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, Error> {
+        Ok(None)
+    }
 
     /// Whether the guest has surely not brought any network card up since it was started, so that nothing in it can
     /// answer. `false` where the hypervisor cannot tell.
@@ -280,6 +299,26 @@ pub struct Devices {
 pub fn own_mac(id: MachineId) -> String {
     let b = id.bytes();
     format!("52:54:00:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
+}
+
+/// The address of the second card, over which forwards come where the first one has an address of its own.
+pub fn forward_mac(id: MachineId) -> String {
+    let b = id.bytes();
+    format!("52:54:01:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
+}
+
+/// What that card's guest end must be called: QEMU's network for users leads forwards there.
+pub const FORWARD_ADDRESS: &str = "10.0.2.15/24";
+
+/// Something on this computer that a machine needs changed, and that nobody does unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostChange {
+    /// Where, in the provider's words.
+    pub at: String,
+    /// What is changed.
+    pub name: String,
+    /// What would be done, for a question.
+    pub what: String,
 }
 
 /// A disk as it lies on the host.

@@ -3,14 +3,18 @@
 //!
 //! `suite` is what every provider must do, and the last lines here name who is asked to. A provider joins by one such
 //! line and its `Host`. What only QEMU has (its own files, monitor and words) is in `qemu`. QEMU must be installed (`make
-//! install-tools`).
+//! install-tools`); libvirt's tests are skipped where it is not.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a panic is how a test fails, also in its helpers")]
 
 mod host;
+mod libvirt;
 mod qemu;
 mod suite;
 mod world;
+
+#[path = "../support/libvirt.rs"]
+mod daemon;
 
 /// The whole suite against one provider, as tests of a module of its own.
 macro_rules! suite {
@@ -59,3 +63,4 @@ macro_rules! tests {
 }
 
 suite!(on_qemu, crate::host::Qemu);
+suite!(on_libvirt, crate::libvirt::Libvirt);

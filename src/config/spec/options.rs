@@ -103,6 +103,14 @@ pub struct LibvirtOptions {
     pub graphics: Graphics,
     /// Whether the daemon starts the machine when the host boots.
     pub autostart: bool,
+    /// The network of libvirt from which the machine gets an address of its own; QEMU's network for users where left out.
+    pub network: Option<String>,
+    /// Whether the guest may have virtual machines of its own; as the processor has it where left out.
+    pub nested: Option<bool>,
+    /// A trusted platform module (version 2.0), emulated.
+    pub tpm: bool,
+    /// Elements that are added to the domain's description as they are.
+    pub xml: Vec<String>,
 }
 
 impl Default for LibvirtOptions {
@@ -115,6 +123,10 @@ impl Default for LibvirtOptions {
             direct_boot: true,
             graphics: Graphics::None,
             autostart: false,
+            network: None,
+            nested: None,
+            tpm: false,
+            xml: Vec::new(),
         }
     }
 }

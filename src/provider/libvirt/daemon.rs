@@ -42,6 +42,11 @@ impl Daemon {
         Ok(Self { uri: uri.into(), connection: Arc::new(connection) })
     }
 
+    /// Where it leads.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
     /// Whether it can still be used, as far as is known.
     pub fn is_alive(&self) -> bool {
         self.connection.is_alive()
@@ -55,6 +60,8 @@ impl Daemon {
         action: &'static str,
         work: impl FnOnce(&Arc<Connection>) -> Result<T, Complaint> + Send + 'static,
     ) -> Result<T, ProviderError> {
+        // Most answers come before anybody looks for cancellation, and what was begun goes on in the daemon.
+        cx.check()?;
         let began = Instant::now();
         let connection = Arc::clone(&self.connection);
         let answer = begin(move || work(&connection)).map_err(|late| failure(&self.uri, action, limit, late))?;

@@ -72,6 +72,18 @@ pub enum Error {
         /// Its words.
         message: String,
     },
+    /// A network that is not there, or not up.
+    #[error("libvirt's network `{name}` {} at `{uri}`", if *missing { "does not exist" } else { "is not up" })]
+    Network {
+        /// Where.
+        uri: String,
+        /// Its name.
+        name: String,
+        /// Whether it is not even defined.
+        missing: bool,
+        /// What brings it up.
+        fix: String,
+    },
     /// A path that XML has no letters for.
     #[error("libvirt cannot be told the path {path}: it is not plain text")]
     Path {
@@ -92,6 +104,7 @@ impl Explain for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoLibrary { fix, .. } | Self::Unreachable { fix, .. } | Self::Denied { fix, .. } => fix.clone(),
+            Self::Network { fix, .. } => Some(fix.clone()),
             Self::Uri { .. } => Some("set `uri` to `qemu:///session` or `qemu:///system`, or leave it out".into()),
             Self::Lost { .. } => Some("the same command goes on when the daemon is back".into()),
             Self::Silent { .. } => Some("`vbox-rs doctor` says what the daemon answers; restarting it may help".into()),

@@ -10,11 +10,19 @@ use std::sync::{Arc, OnceLock};
 
 use libloading::Library;
 
+mod event;
+mod network;
+
+pub use event::Watch;
+pub use network::{Interface, Source};
+
 /// Its name for the loader; it has kept this version of its interface since its beginning.
 pub const NAME: &str = "libvirt.so.0";
 
 /// `VIR_ERR_NO_DOMAIN`.
 const NO_DOMAIN: c_int = 42;
+/// `VIR_ERR_NO_NETWORK`.
+const NO_NETWORK: c_int = 43;
 /// `VIR_ERR_AUTH_FAILED`, `VIR_ERR_AUTH_CANCELLED`, `VIR_ERR_AUTH_UNAVAILABLE`.
 const AUTH: [c_int; 3] = [45, 79, 80];
 /// `VIR_FROM_RPC`: what libvirt's client itself says of the connection to the daemon.
@@ -26,6 +34,8 @@ struct RawConnection([u8; 0]);
 struct RawDomain([u8; 0]);
 #[repr(C)]
 struct RawStream([u8; 0]);
+#[repr(C)]
+struct RawNetwork([u8; 0]);
 
 /// The beginning of `virError`: as much as we read.
 #[repr(C)]
@@ -49,11 +59,28 @@ struct RawJob {
     file: [c_ulonglong; 3],
 }
 
+/// `virDomainIPAddress`.
+#[repr(C)]
+struct RawAddress {
+    kind: c_int,
+    text: *mut c_char,
+    prefix: c_uint,
+}
+
+/// `virDomainInterface`.
+#[repr(C)]
+struct RawInterface {
+    name: *mut c_char,
+    mac: *mut c_char,
+    count: c_uint,
+    addresses: *mut RawAddress,
+}
+
 type Handler = unsafe extern "C" fn(*mut c_void, *mut RawError);
 
 /// Declares the functions that we call, and finds all of them in the library.
 macro_rules! functions {
-    ($($name:ident($($argument:ty),*) -> $result:ty;)*) => {
+    ($($name:ident($($argument:ty),* $(,)?) -> $result:ty;)*) => {
         #[expect(non_snake_case, reason = "libvirt's own names")]
         struct Functions {
             $($name: unsafe extern "C" fn($($argument),*) -> $result,)*
@@ -80,6 +107,12 @@ functions! {
     virConnectGetCapabilities(*mut RawConnection) -> *mut c_char;
     virConnectNumOfNetworks(*mut RawConnection) -> c_int;
     virConnectListNetworks(*mut RawConnection, *mut *mut c_char, c_int) -> c_int;
+    virNetworkLookupByName(*mut RawConnection, *const c_char) -> *mut RawNetwork;
+    virNetworkDefineXML(*mut RawConnection, *const c_char) -> *mut RawNetwork;
+    virNetworkIsActive(*mut RawNetwork) -> c_int;
+    virNetworkCreate(*mut RawNetwork) -> c_int;
+    virNetworkSetAutostart(*mut RawNetwork, c_int) -> c_int;
+    virNetworkFree(*mut RawNetwork) -> c_int;
     virConnectNumOfStoragePools(*mut RawConnection) -> c_int;
     virConnectListStoragePools(*mut RawConnection, *mut *mut c_char, c_int) -> c_int;
     virDomainLookupByUUIDString(*mut RawConnection, *const c_char) -> *mut RawDomain;
@@ -102,6 +135,14 @@ functions! {
     virDomainUndefineFlags(*mut RawDomain, c_uint) -> c_int;
     virDomainGetXMLDesc(*mut RawDomain, c_uint) -> *mut c_char;
     virDomainSetAutostart(*mut RawDomain, c_int) -> c_int;
+    virDomainInterfaceAddresses(*mut RawDomain, *mut *mut *mut RawInterface, c_uint, c_uint) -> c_int;
+    virDomainInterfaceFree(*mut RawInterface) -> ();
+    virEventRegisterDefaultImpl() -> c_int;
+    virEventRunDefaultImpl() -> c_int;
+    virConnectDomainEventRegisterAny(
+        *mut RawConnection, *mut RawDomain, c_int, Option<event::Callback>, *mut c_void, Option<event::Free>
+    ) -> c_int;
+    virConnectDomainEventDeregisterAny(*mut RawConnection, c_int) -> c_int;
     virDomainOpenConsole(*mut RawDomain, *const c_char, *mut RawStream, c_uint) -> c_int;
     virStreamNew(*mut RawConnection, c_uint) -> *mut RawStream;
     virStreamFree(*mut RawStream) -> c_int;
@@ -176,6 +217,11 @@ impl Complaint {
         self.code == NO_DOMAIN
     }
 
+    /// Whether there is no such network.
+    pub fn is_no_network(&self) -> bool {
+        self.code == NO_NETWORK
+    }
+
     /// Whether the daemon does not let this user in.
     pub fn is_denied(&self) -> bool {
         AUTH.contains(&self.code) || self.message.contains("Permission denied")
@@ -246,6 +292,7 @@ impl Connection {
     pub fn open(uri: &str) -> Result<Self, Complaint> {
         let library = library().map_err(|why| Complaint::of_ours(&why))?;
         let uri = c_string(uri)?;
+        event::run_loop(library);
         // SAFETY: the name is a string with an end.
         let raw = unsafe { (library.virConnectOpen)(uri.as_ptr()) };
         Ok(Self { library, raw: NonNull::new(raw).ok_or_else(|| Complaint::last(library))? })

@@ -14,17 +14,22 @@
 //! daemon (`qemu:///system`) the process runs as the user whose machine it is, so no file changes its owner. The domain
 //! carries our id as its own, and in its metadata; it is defined anew before each start, and undefined with all that
 //! libvirt keeps for it by `destroy`. The network is QEMU's own for users: the forwards, TCP and UDP, belong to the process
-//! and are there whenever it is.
+//! and are there whenever it is. Where the machine file names a network of libvirt, the machine has an address of its own
+//! there (`network`), and whoever wants in asks for it each time (`address`).
 //!
 //! **What cannot be trusted.** Others may change, end or remove a domain (`virsh`): the record says what we did last, and
 //! `state` tells the difference. Every call to the daemon has an end and can be given up (`daemon`).
 
+mod address;
 mod console;
 mod daemon;
+mod demand;
 mod domain;
 mod error;
 mod ffi;
+mod fragment;
 mod host;
+mod network;
 mod record;
 mod state;
 mod uri;
@@ -32,9 +37,10 @@ mod vm;
 mod xml;
 
 use super::qemu::{argv::Arch, firmware, host as qemu_host, launch};
-use super::{Error as ProviderError, Finding, HostReport, Level, Provider, Vm, VmHome, VmPlan};
+use super::{Error as ProviderError, Finding, HostChange, HostReport, Level, Provider, Vm, VmHome, VmPlan};
 use crate::config::spec::{DiskBus, MachineSpec, ProviderKind, QemuOptions};
 use crate::error::Explain;
+use crate::progress::Cx;
 
 pub use error::Error;
 
@@ -67,6 +73,17 @@ impl Provider for Libvirt {
         check(plan)
     }
 
+    fn host_changes(&self, cx: &Cx, spec: &MachineSpec) -> Result<Vec<HostChange>, ProviderError> {
+        let options = &spec.provider_options.libvirt;
+        let Some(name) = &options.network else { return Ok(Vec::new()) };
+        let uri = uri::choose(options.uri.as_deref())?;
+        Ok(network::change(cx, &uri, name)?.into_iter().collect())
+    }
+
+    fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), ProviderError> {
+        network::bring_up(cx, &change.at, &change.name)
+    }
+
     fn open(&self, home: VmHome) -> Box<dyn Vm> {
         Box::new(vm::LibvirtVm::new(home))
     }
@@ -88,6 +105,8 @@ fn check(plan: &VmPlan) -> Vec<Finding> {
     if let Some(Err(error)) = plan.libvirt.uri.as_deref().map(uri::check) {
         findings.push(bad((error.to_string(), error.hint())));
     }
+    findings.extend(demand::objections(&plan.libvirt));
+    findings.extend(fragment::findings(&plan.libvirt.xml));
     if plan.devices.disk_bus == DiskBus::Nvme {
         let fix = "set `disk_bus` to another one, or `provider = \"qemu\"`";
         findings.push(bad(("libvirt emulates no NVMe disks".into(), Some(fix.into()))));

@@ -1,21 +1,23 @@
 //! One machine at libvirt.
 
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::qemu::argv::Arch;
 use super::super::qemu::files::Files;
 use super::super::qemu::{accel, disk, firmware, launch, state as qemu_state};
-use super::super::{Error as ProviderError, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
+use super::super::{Error as ProviderError, Forward, Image, Level, Vm, VmHome, VmPlan, VmState, own_mac};
 use super::daemon::Daemon;
 use super::domain::{self, Input};
-use super::ffi::{Complaint, Connection, Domain};
+use super::ffi::{Complaint, Connection, Domain, Watch};
 use super::record::{self, LibvirtRecord};
 use super::state::{self, Seen};
-use super::{Error, as_qemu, console, host, uri};
+use super::{Error, address, as_qemu, console, demand, host, network, uri};
 use crate::progress::Cx;
 use crate::store;
 
@@ -28,8 +30,11 @@ const COMMAND: Duration = Duration::from_secs(45);
 /// How long a definition, start or restore may take: the daemon may look at every emulator first.
 const START: Duration = Duration::from_secs(120);
 
-/// How often we look whether it has ended.
-const POLL: Duration = Duration::from_millis(50);
+/// How often we look whether the user wants to stop, while we wait for word from the daemon.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How often we look for ourselves whether it has ended, where the daemon tells what happens; and where it does not.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A machine at libvirt.
 #[derive(Debug)]
@@ -38,12 +43,14 @@ pub struct LibvirtVm {
     files: Files,
     /// Kept between questions; a tethered machine lives as long as it does.
     daemon: Option<Daemon>,
+    /// What the daemon tells of the domain, while somebody waits for its end; and when we last looked for ourselves.
+    watch: Option<(Watch, Instant)>,
 }
 
 impl LibvirtVm {
     /// The machine that lives in `home`.
     pub fn new(home: VmHome) -> Self {
-        Self { files: Files::new(&home.dir), home, daemon: None }
+        Self { files: Files::new(&home.dir), home, daemon: None, watch: None }
     }
 
     fn record(&self) -> Result<Option<LibvirtRecord>, ProviderError> {
@@ -60,6 +67,7 @@ impl LibvirtVm {
             return Ok(daemon.clone());
         }
         let daemon = Daemon::connect(cx, uri)?;
+        self.watch = None;
         self.daemon = Some(daemon.clone());
         Ok(daemon)
     }
@@ -102,6 +110,33 @@ impl LibvirtVm {
                 self.ask(cx, record, (QUESTION, "say what the domain does"), look)
             }
             seen => seen,
+        }
+    }
+
+    /// Whether the domain may have ended since it was last looked at: the daemon told of something, or it was long ago. What
+    /// the daemon tells is asked for from here on, before anybody looks, so that nothing is missed.
+    fn may_have_changed(&mut self, cx: &Cx, record: &LibvirtRecord) -> bool {
+        let lost = !self.daemon.as_ref().is_some_and(Daemon::is_alive);
+        if let Some((watch, looked)) = self.watch.as_mut().filter(|_| !lost) {
+            let changed = watch.take() || looked.elapsed() >= LOOK;
+            if changed {
+                *looked = Instant::now();
+            }
+            return changed;
+        }
+        let watch = self.ask(cx, record, (QUESTION, "tell what the domain does"), Watch::begin);
+        self.watch = watch.ok().flatten().map(|watch| (watch, Instant::now()));
+        true
+    }
+
+    /// Lets some time go by, but no more than until the daemon tells of something.
+    fn rest(&self, cx: &Cx, time: Duration) -> bool {
+        match &self.watch {
+            Some((watch, _)) => {
+                watch.rest(time.min(TICK));
+                cx.check().is_ok()
+            }
+            None => cx.sleep(time.min(TICK)).is_ok(),
         }
     }
 
@@ -172,6 +207,7 @@ impl LibvirtVm {
             flash: flash.as_ref(),
             owner,
             version,
+            virtualization: demand::virtualization(engine),
         })?;
         record.plan = plan.clone();
         record.defined = true;
@@ -247,6 +283,17 @@ impl LibvirtVm {
     }
 }
 
+/// Gives up a save that goes on in the daemon although the `vbox-rs` that began it was killed, and waits until that is done.
+fn stop_saving(domain: &Domain) -> Result<(), Complaint> {
+    let began = Instant::now();
+    while domain.state()? == state::SAVING && began.elapsed() < COMMAND {
+        // It may have ended in between.
+        drop(domain.abort());
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 impl Vm for LibvirtVm {
     fn state(&mut self) -> Result<VmState, ProviderError> {
         let Some(record) = self.record()? else {
@@ -314,6 +361,9 @@ impl Vm for LibvirtVm {
             }
             _ => {}
         }
+        if let Some(name) = &plan.libvirt.network {
+            network::require(cx, &self.daemon(cx, &record.uri)?, name)?;
+        }
         self.define(cx, plan, &mut record)?;
         cx.check()?;
         // The daemon would make it, and nobody else could read it then.
@@ -329,14 +379,24 @@ impl Vm for LibvirtVm {
         let Some(record) = self.record()? else { return Ok(true) };
         let began = Instant::now();
         loop {
-            if !self.look(cx, &record)?.is_some_and(Seen::is_active) {
+            if self.may_have_changed(cx, &record) && !self.look(cx, &record)?.is_some_and(Seen::is_active) {
                 return Ok(true);
             }
             let left = time.saturating_sub(began.elapsed());
-            if left.is_zero() || cx.sleep(left.min(POLL)).is_err() {
+            if left.is_zero() || !self.rest(cx, left) {
                 return Ok(false);
             }
         }
+    }
+
+    fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, ProviderError> {
+        let Some(record) = self.record()?.filter(|record| record.plan.libvirt.network.is_some()) else {
+            return Ok(None);
+        };
+        let mac = record.plan.devices.mac.clone().unwrap_or_else(|| own_mac(self.home.id));
+        let find = move |domain: &Domain| address::find(domain, &mac);
+        let found = self.ask(&Cx::silent(), &record, (QUESTION, "say where the guest is"), find)?;
+        Ok(Some(found.unwrap_or_default()))
     }
 
     fn kill(&mut self) -> Result<(), ProviderError> {
@@ -358,12 +418,23 @@ impl Vm for LibvirtVm {
     }
 
     fn unpause(&mut self) -> Result<(), ProviderError> {
-        let go_on = |domain: &Domain| match domain.unpause() {
-            // It was about to run: a start whose `vbox-rs` was killed goes on in the daemon.
-            Err(_) if domain.state().is_ok_and(|(state, _)| state == state::RUNNING) => Ok(()),
-            done => done,
+        let go_on = |domain: &Domain| {
+            stop_saving(domain)?;
+            match domain.unpause() {
+                // It was about to run: a start whose `vbox-rs` was killed goes on in the daemon.
+                Err(_) if domain.state().is_ok_and(|(state, _)| state == state::RUNNING) => Ok(()),
+                // Its save came to an end.
+                Err(_) if domain.is_saved().unwrap_or_default() => Ok(()),
+                done => done,
+            }
         };
-        self.command("let the domain go on", "resume", go_on)
+        self.command("let the domain go on", "resume", go_on)?;
+        let cx = Cx::silent();
+        let Some(mut record) = self.record()? else { return Ok(()) };
+        if self.look(&cx, &record)?.is_some_and(|seen| seen.saved && !seen.is_active()) {
+            self.launch(&cx, &mut record, "restore the domain")?;
+        }
+        Ok(())
     }
 
     fn save(&mut self, cx: &Cx) -> Result<(), ProviderError> {
