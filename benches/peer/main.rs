@@ -2,7 +2,7 @@
 //!
 //! `VBOX_RS_TEST_BOX` names the demo box (`make bench` builds it and sets it). `VBOX_RS_BENCH_ROUNDS` (5) is the number
 //! of slow rounds, quick ones are five times as many. `VBOX_RS_BENCH_ONLY` names parts: quick, ssh, boot, add, parallel,
-//! pipeline, vagrant, convert, thousand, ruby, sizes.
+//! pipeline, vagrant, convert, thousand, ruby, libvirt, sizes.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +12,9 @@
 )]
 
 mod boxes;
+#[path = "../../tests/support/libvirt.rs"]
+mod daemon;
+mod libvirt;
 mod parts;
 mod ruby;
 mod server;
@@ -49,6 +52,12 @@ fn main() {
     for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
         rows.extend(measure());
         // After each part: what was measured survives an end in between.
+        stats::report(&folder, &rows, &figures);
+    }
+    if wanted("libvirt") {
+        let (more, bytes) = libvirt::all(rounds);
+        rows.extend(more);
+        figures.extend(bytes);
         stats::report(&folder, &rows, &figures);
     }
     if wanted("sizes") {
