@@ -1,7 +1,7 @@
 //! Machines as libvirt's domains: they are seen by `virsh list` and virt-manager, and outlive every command of ours in the
 //! care of a daemon.
 //!
-//! **How libvirt is reached.** Its C library is loaded at run time (`ffi`, some forty functions), so one binary starts
+//! **How libvirt is reached.** Its C library is loaded at run time (`ffi`, some fifty functions), so one binary starts
 //! everywhere, is built without libvirt's headers, and a host without libvirt is a finding, not a program that does not
 //! start. The crate `virt` was to do this, and does not: it links the library, so a binary with it does not start where
 //! there is none; a helper executable beside ours would start a process and speak a protocol for each question; and its
@@ -16,6 +16,9 @@
 //! libvirt keeps for it by `destroy`. The network is QEMU's own for users: the forwards, TCP and UDP, belong to the process
 //! and are there whenever it is. Where the machine file names a network of libvirt, the machine has an address of its own
 //! there (`network`), and whoever wants in asks for it each time (`address`).
+//!
+//! **Waiting.** Who waits for a machine's end hears of it from the daemon (`ffi::Watch`), and looks for himself once a second:
+//! three questions then, where looking every 50 ms was sixty. libvirt's client takes a thread of ours for that.
 //!
 //! **What cannot be trusted.** Others may change, end or remove a domain (`virsh`): the record says what we did last, and
 //! `state` tells the difference. Every call to the daemon has an end and can be given up (`daemon`).
