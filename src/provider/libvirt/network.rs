@@ -188,6 +188,17 @@ mod tests {
     }
 
     #[test]
+    fn a_network_is_made_or_started_and_one_that_is_up_is_left_alone() {
+        let Some(connection) = Connection::for_tests() else { return };
+        assert!(connection.network("lab").unwrap().is_none());
+        for found in [Found::Missing, Found::Up, Found::Down] {
+            start(&connection, "lab", found).unwrap();
+            assert!(connection.network("lab").unwrap().unwrap().is_active().unwrap());
+        }
+        assert!(connection.define_network("<network/>").is_err());
+    }
+
+    #[test]
     fn what_a_user_has_to_enter_is_told() {
         let told = |name, found| command("qemu:///system", name, found);
         assert!(told("default", Found::Missing).contains("net-define /usr/share/libvirt/networks/default.xml"));

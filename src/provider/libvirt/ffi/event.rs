@@ -120,3 +120,25 @@ unsafe extern "C" fn forget(bell: *mut c_void) {
     // SAFETY: made by `Arc::into_raw`, and given back once.
     drop(unsafe { Arc::from_raw(bell.cast_const().cast::<Bell>()) });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one domain of libvirt's hypervisor for tests.
+    const UUID: &str = "6695eb01-f6a4-8304-79aa-97f2502e193f";
+
+    #[test]
+    fn what_happens_to_a_domain_is_heard_once_until_nobody_listens() {
+        let Some(connection) = Connection::for_tests() else { return };
+        let domain = connection.domain(UUID).unwrap().unwrap();
+        let watch = Watch::begin(&domain).unwrap();
+        assert!(!watch.take());
+        domain.pause().unwrap();
+        watch.rest(Duration::from_secs(20));
+        assert!(watch.take() && !watch.take());
+        drop(watch);
+        domain.unpause().unwrap();
+        assert_eq!(domain.state().unwrap().0, 1);
+    }
+}
