@@ -25,15 +25,22 @@ fn flag(cpuinfo: &str) -> Option<&'static str> {
 pub fn objections(options: &LibvirtOptions) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut bad = |text: String, fix: String| found.push(Finding { level: Level::Bad, text, fix: Some(fix) });
+    let uri = uri::choose(options.uri.as_deref()).ok();
     if let Some(name) = &options.network
-        && uri::choose(options.uri.as_deref()).is_ok_and(|uri| uri::is_session(&uri))
+        && uri.as_deref().is_some_and(uri::is_session)
     {
         bad(
             format!("a session has no way to libvirt's network `{name}`, which belongs to the host's daemon"),
             "set `uri = \"qemu:///system\"`, or leave `network` out: forwarded ports work without".into(),
         );
     }
-    if !is_here(options.uri.as_deref()) {
+    if !is_here(uri.as_deref()) {
+        if let Some(name) = &options.network {
+            bad(
+                format!("a guest on the network `{name}` of another host has no address that is reached from here"),
+                "leave `network` out: forwarded ports lead there".into(),
+            );
+        }
         return found;
     }
     if options.tpm && host::find("swtpm").is_none() {
