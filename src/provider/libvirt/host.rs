@@ -114,7 +114,7 @@ impl HostReport {
 }
 
 /// `kvm` and `qemu`, as far as the daemon has them for the architecture.
-fn domain_types(capabilities: &str, arch: &str) -> Vec<String> {
+pub fn domain_types(capabilities: &str, arch: &str) -> Vec<String> {
     let Ok(document) = roxmltree::Document::parse(capabilities) else { return Vec::new() };
     let guests =
         document.descendants().filter(|node| node.has_tag_name("arch") && node.attribute("name") == Some(arch));

@@ -16,6 +16,9 @@
 //! libvirt keeps for it by `destroy`. The network is QEMU's own for users: the forwards, TCP and UDP, belong to the process
 //! and are there whenever it is.
 //!
+//! **Other hosts.** There, and where the machine file names a storage pool, the disks are volumes (`volume`), and the ports
+//! of this computer lead through a background `ssh` (`remote`).
+//!
 //! **What cannot be trusted.** Others may change, end or remove a domain (`virsh`): the record says what we did last, and
 //! `state` tells the difference. Every call to the daemon has an end and can be given up (`daemon`).
 
@@ -26,9 +29,14 @@ mod error;
 mod ffi;
 mod host;
 mod record;
+mod remote;
+mod remote_tunnel;
 mod state;
 mod uri;
 mod vm;
+mod volume;
+mod volume_store;
+mod volume_upload;
 mod xml;
 
 use super::qemu::{argv::Arch, firmware, host as qemu_host, launch};
@@ -55,8 +63,11 @@ impl Provider for Libvirt {
         let options = &spec.provider_options.libvirt;
         host::require_library()?;
         qemu_host::find(qemu_host::QEMU_IMG).ok_or_else(|| qemu_host::missing(qemu_host::QEMU_IMG))?;
-        uri::choose(options.uri.as_deref())?;
-        host::engine(options).map(drop)
+        match uri::place(&uri::choose(options.uri.as_deref())?)? {
+            uri::Place::Here => host::engine(options).map(drop),
+            // Its daemon tells; it is not asked before there is something to ask it for.
+            uri::Place::Ssh(_) | uri::Place::Port { .. } => Ok(()),
+        }
     }
 
     fn disk_formats(&self) -> &'static [&'static str] {
@@ -84,9 +95,15 @@ fn check(plan: &VmPlan) -> Vec<Finding> {
     let qemu = as_qemu(plan);
     let bad = |(text, fix)| Finding { level: Level::Bad, text, fix };
     let mut findings: Vec<_> = launch::objections(&qemu).into_iter().map(bad).collect();
-    findings.extend(firmware::objection(&qemu));
-    if let Some(Err(error)) = plan.libvirt.uri.as_deref().map(uri::check) {
-        findings.push(bad((error.to_string(), error.hint())));
+    match uri::choose(plan.libvirt.uri.as_deref()).and_then(|uri| uri::place(&uri)) {
+        Ok(place) => {
+            // libvirt finds the firmware of another host.
+            if place == uri::Place::Here {
+                findings.extend(firmware::objection(&qemu));
+            }
+            findings.extend(remote::check(&place, plan));
+        }
+        Err(error) => findings.push(bad((error.to_string(), error.hint()))),
     }
     if plan.devices.disk_bus == DiskBus::Nvme {
         let fix = "set `disk_bus` to another one, or `provider = \"qemu\"`";
