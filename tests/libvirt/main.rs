@@ -6,6 +6,10 @@
 
 mod behind;
 mod life;
+mod remote;
+mod remote_boot;
+mod remote_ssh;
+mod remote_world;
 mod save;
 mod session;
 mod world;

@@ -17,13 +17,15 @@ use vbox_rs::store::{Dirs, MachineId};
 pub struct Daemon {
     dir: PathBuf,
     child: Option<Child>,
+    /// Where it listens for other hosts.
+    port: Option<u16>,
 }
 
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn found(program: &str) -> Option<PathBuf> {
+pub fn found(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     dirs.map(|dir| dir.join(program)).find(|file| file.exists())
@@ -32,6 +34,10 @@ fn found(program: &str) -> Option<PathBuf> {
 impl Daemon {
     /// `None` (and a printed reason) where there is none to start.
     pub fn start(dir: &Path) -> Option<Self> {
+        Self::with(dir, None)
+    }
+
+    fn with(dir: &Path, port: Option<u16>) -> Option<Self> {
         for program in ["libvirtd", "virsh", "qemu-img"] {
             if found(program).is_none() {
                 println!("skipped: it takes {program}");
@@ -45,7 +51,11 @@ impl Daemon {
         for name in ["run", "etc", "lib", "log", "sock"] {
             fs::create_dir_all(dir.join(name)).unwrap();
         }
-        let conf = "listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n";
+        let mut conf = "listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n".to_owned();
+        if let Some(port) = port {
+            conf += "listen_tcp = 1\nauth_tcp = \"none\"\nlisten_addr = \"127.0.0.1\"\n";
+            conf += &format!("tcp_port = \"{port}\"\n");
+        }
         fs::write(dir.join("libvirtd.conf"), format!("{conf}unix_sock_dir = \"{}\"\n", dir.join("sock").display()))
             .unwrap();
         // No second daemon for the logs, and no user that only a whole installation has.
@@ -54,7 +64,7 @@ impl Daemon {
             "stdio_handler = \"file\"\nremember_owner = 0\nuser = \"+0\"\ngroup = \"+0\"\n",
         )
         .unwrap();
-        let mut daemon = Self { dir: dir.into(), child: None };
+        let mut daemon = Self { dir: dir.into(), child: None, port };
         assert!(daemon.restart(), "libvirtd does not start: {}", daemon.said());
         Some(daemon)
     }
@@ -76,9 +86,12 @@ impl Daemon {
             // Its state is below /var and /run, whoever starts it: other directories in a namespace of its own.
             let script = "for d in /run/libvirt:run /etc/libvirt:etc /var/lib/libvirt:lib \
                           /var/log/libvirt:log; do mkdir -p ${d%:*}; mount --bind \"$1/${d#*:}\" ${d%:*} || exit 9; done; \
-                          mount --bind \"$4\" /var/cache/libvirt || exit 9; exec \"$2\" -f \"$3\" -p \"$1/pid\"";
+                          mount --bind \"$4\" /var/cache/libvirt || exit 9; \
+                          [ ! -d \"$1/pools/small\" ] || mount -t tmpfs -o size=4m none \"$1/pools/small\"; \
+                          ln -sf \"$1/sock/libvirt-sock\" /run/libvirt/libvirt-sock; \
+                          exec \"$2\" -f \"$3\" -p \"$1/pid\" $5";
             command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
-            command.arg(&self.dir).arg(libvirtd).arg(conf).arg(cache);
+            command.arg(&self.dir).arg(libvirtd).arg(conf).arg(cache).args(self.port.map(|_| "--listen"));
             command
         } else {
             let mut command = Command::new(libvirtd);
@@ -110,6 +123,19 @@ impl Daemon {
         }
     }
 
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// For other hosts.
+    pub fn tcp_uri(&self) -> String {
+        format!("qemu+tcp://127.0.0.1:{}/system", self.port.unwrap())
+    }
+
     pub fn uri(&self) -> String {
         let path = if is_root() { "system" } else { "session" };
         format!("qemu:///{path}?socket={}", self.dir.join("sock/libvirt-sock").display())
@@ -130,7 +156,7 @@ impl Drop for Daemon {
 
 /// A machine at a daemon of its own; both are gone at the end, also when the test fails.
 pub struct TestVm {
-    root: tempfile::TempDir,
+    pub root: tempfile::TempDir,
     pub daemon: Daemon,
     pub id: MachineId,
     pub vm: Box<dyn Vm>,
@@ -158,9 +184,18 @@ impl Heard {
 impl TestVm {
     /// `None` where there is no libvirt.
     pub fn new() -> Option<Self> {
+        Self::at(Daemon::start)
+    }
+
+    /// At a daemon that other hosts can reach.
+    pub fn listening() -> Option<Self> {
+        Self::at(|dir| Daemon::with(dir, Some(free_port())))
+    }
+
+    fn at(start: impl FnOnce(&Path) -> Option<Daemon>) -> Option<Self> {
         let root = tempfile::Builder::new().prefix("lv").tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let daemon = Daemon::start(&root.path().join("d"))?;
+        let daemon = start(&root.path().join("d"))?;
         fs::File::create(root.path().join("image.raw")).unwrap().set_len(1 << 20).unwrap();
         let id = MachineId::random().unwrap();
         let vm = open(root.path(), id);
@@ -222,7 +257,7 @@ impl TestVm {
     }
 }
 
-fn open(root: &Path, id: MachineId) -> Box<dyn Vm> {
+pub fn open(root: &Path, id: MachineId) -> Box<dyn Vm> {
     let dirs = Dirs::below(root);
     let home = VmHome { id, dir: dirs.machine(id), runtime: dirs.runtime(id) };
     provider(ProviderKind::Libvirt).unwrap().open(home)

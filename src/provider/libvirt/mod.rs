@@ -30,6 +30,7 @@ mod ffi;
 mod host;
 mod record;
 mod remote;
+mod remote_console;
 mod remote_tunnel;
 mod state;
 mod uri;

@@ -20,7 +20,7 @@ use super::state::{self, Seen};
 use super::uri::{self, Place};
 use super::volume::{self, Storage};
 use super::volume_store::{Keep, Volumes};
-use super::{Error, as_qemu, console, host};
+use super::{Error, as_qemu, console, host, remote_console};
 use crate::progress::Cx;
 use crate::store;
 
@@ -284,6 +284,17 @@ impl LibvirtVm {
         if open { tunnel.open(cx, &record.hops) } else { tunnel.close(cx) }
     }
 
+    /// Hears the console of a machine whose log lies at another host, so that a failure can show its end. That is worth no
+    /// failure of its own.
+    fn hear_console(&mut self, cx: &Cx, record: &LibvirtRecord) {
+        if uri::place(&record.uri).is_ok_and(|place| place != Place::Here)
+            && let Ok(Some(stream)) = self.ask(cx, record, (QUESTION, "open the console"), Domain::console)
+            && let Ok(log) = Files::open_log(&self.files.console_log())
+        {
+            drop(remote_console::keep(stream, log));
+        }
+    }
+
     /// Gives the saved domain the forwards of the record.
     fn rewrite_saved(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
         let forwards = record.plan.forwards.clone();
@@ -353,7 +364,8 @@ impl LibvirtVm {
 
     /// Removes what the machine has in a storage pool.
     fn destroy_volumes(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
-        let Some(storage) = &record.storage else { return Ok(()) };
+        // A host that never answered has nothing of ours, and need not be asked.
+        let Some(storage) = record.storage.as_ref().filter(|storage| !storage.is_empty()) else { return Ok(()) };
         let daemon = self.daemon(cx, &record.uri)?;
         let dir = self.home.dir.clone();
         let mut keep =
@@ -459,7 +471,10 @@ impl Vm for LibvirtVm {
                     drop(self.lead(cx, &record, false));
                     return Err(error);
                 }
-                done => return done,
+                Ok(()) => {
+                    self.hear_console(cx, &record);
+                    return Ok(());
+                }
             }
         }
     }
@@ -563,7 +578,10 @@ impl Vm for LibvirtVm {
                     drop(self.lead(cx, &record, false));
                     return Err(error);
                 }
-                done => return done,
+                Ok(()) => {
+                    self.hear_console(cx, &record);
+                    return Ok(());
+                }
             }
         }
     }

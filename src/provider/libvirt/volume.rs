@@ -49,6 +49,11 @@ impl Storage {
     pub fn at(pool: &str) -> Self {
         Self { pool: pool.into(), ..Self::default() }
     }
+
+    /// Whether nothing was ever made in the pool.
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.upload.is_none() && self.images.iter().all(|image| image.volume.is_none())
+    }
 }
 
 /// One of the box's images, and its copy in the pool.

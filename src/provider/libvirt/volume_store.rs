@@ -166,7 +166,7 @@ impl<'a> Volumes<'a> {
         }
         let name = volume::disk_name(self.id, index);
         for _ in 0..TRIES {
-            let copy = self.copy_of(&image)?;
+            let copy = self.copy_of(index, &image)?;
             self.storage.images[index].volume = Some(copy.clone());
             self.own(&name);
             self.keep()?;
@@ -222,7 +222,7 @@ impl<'a> Volumes<'a> {
     }
 
     /// A whole copy of the image: one that is there, or else a new one.
-    fn copy_of(&mut self, image: &StoredImage) -> Result<String, ProviderError> {
+    fn copy_of(&mut self, index: usize, image: &StoredImage) -> Result<String, ProviderError> {
         if let Some(copy) = self.find_copy(image)? {
             return Ok(copy);
         }
@@ -230,7 +230,7 @@ impl<'a> Volumes<'a> {
         if let Some(copy) = self.find_copy(image)? {
             return Ok(copy);
         }
-        self.upload_copy(image)
+        self.upload_copy(index, image)
     }
 
     fn find_copy(&self, image: &StoredImage) -> Result<Option<String>, ProviderError> {
@@ -272,7 +272,7 @@ impl<'a> Volumes<'a> {
         }
     }
 
-    fn upload_copy(&mut self, image: &StoredImage) -> Result<String, ProviderError> {
+    fn upload_copy(&mut self, index: usize, image: &StoredImage) -> Result<String, ProviderError> {
         let available = self.survey()?.available;
         if available < image.length {
             return Err(self.full(format!("it has {available} bytes left, the box's image has {}", image.length)));
@@ -286,6 +286,7 @@ impl<'a> Volumes<'a> {
         let mark = volume::mark(&copy);
         self.call("mark the box's image in the pool", move |pool| pool.create(&mark).map(drop))?;
         self.storage.upload = None;
+        self.storage.images[index].volume = Some(copy.clone());
         self.keep()?;
         Ok(copy)
     }
@@ -307,9 +308,9 @@ impl<'a> Volumes<'a> {
     fn drop_half_upload(&mut self) -> Result<(), ProviderError> {
         let Some(copy) = self.storage.upload.clone() else { return Ok(()) };
         self.call("remove a half copy", move |pool| {
-            // Cut short after its last step: others may rest on it by now.
+            // Cut short after its last step others may rest on it by now.
             let whole = pool.volume(&volume::mark_of(&copy))?.is_some();
-            if whole { Ok(()) } else { remove(pool, &copy) }
+            if whole { release(pool, &copy) } else { remove(pool, &copy) }
         })?;
         self.storage.upload = None;
         self.keep()

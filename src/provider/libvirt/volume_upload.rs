@@ -1,7 +1,8 @@
 //! Bytes into a volume.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -106,7 +107,12 @@ pub fn digest(cx: &Cx, path: &Path, length: u64) -> Result<String, ProviderError
         done += got as u64;
         transfer.update(done);
     }
-    Ok(format!("{:x}", hash.finalize()))
+    let hex = |mut text: String, byte: &u8| {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    };
+    Ok(hash.finalize().iter().fold(String::new(), hex))
 }
 
 /// A number that nobody else has.
