@@ -1,7 +1,7 @@
 //! Machines at another host: a daemon that is reached by TCP and sees none of our files.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ fn a_machine_at_another_host_lives_on_volumes_and_leaves_none() {
     let forwards = test.vm.forwards().unwrap().unwrap();
     assert_ne!(forwards[0].host, ports[0], "nobody needs to know the number that leads to ssh");
     assert_eq!(forwards[1].host, ports[1], "the machine file's number counts");
-    assert!(forwards.iter().all(|forward| TcpListener::bind((forward.host_ip, forward.host)).is_err()), "QEMU listens");
+    assert!(forwards.iter().all(|forward| TcpStream::connect((forward.host_ip, forward.host)).is_ok()), "QEMU listens");
     assert!(!test.virsh("dumpxml").contains(test.dir().to_str().unwrap()), "no file of this computer is named");
     test.vm.pause().unwrap();
     test.vm.unpause().unwrap();
@@ -313,7 +313,7 @@ fn a_host_without_ssh_opens_ports_only_where_the_machine_file_says_so() {
     plan.libvirt.forward_address = None;
     test.vm.create(&test.cx(), &plan).unwrap();
     let error = test.vm.start(&test.cx(), &plan, &[]).unwrap_err();
-    assert!(error.to_string().contains("would be opened at 127.0.0.1, where this computer cannot get to"), "{error}");
+    assert!(error.to_string().contains(", where this computer cannot get to"), "{error}");
     assert!(error.hint().unwrap().contains("`forward_address`"));
     plan.libvirt = LibvirtOptions { forward_address: test.remote_plan().libvirt.forward_address, ..plan.libvirt };
     test.vm.start(&test.cx(), &plan, &[]).unwrap();

@@ -63,8 +63,8 @@ fn a_guest_boots_at_a_host_that_is_reached_by_tcp() {
     let Some(test) = TestVm::remote() else { return };
     let project = Project { root: test.root.path(), path: std::env::var("PATH").unwrap() };
     add_demo(&project, &demo);
-    let uri = test.daemon.tcp_uri();
-    tour(&test, &project, &format!("uri = \"{uri}\"\nforward_address = \"127.0.0.1\""));
+    let (uri, address) = (test.daemon.tcp_uri(), test.daemon.far().there);
+    tour(&test, &project, &format!("uri = \"{uri}\"\nforward_address = \"{address}\""));
 }
 
 #[test]

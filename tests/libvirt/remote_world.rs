@@ -11,6 +11,59 @@ use vbox_rs::provider::VmPlan;
 
 use crate::world::{Daemon, TestVm, eventually, found, free_port, is_root};
 
+/// A host of its own, as the network sees it: a namespace that a cable leads to. Where none can be made, this host.
+pub struct Far {
+    name: Option<String>,
+    /// Its address.
+    pub there: Ipv4Addr,
+    /// Where its daemon listens.
+    pub port: u16,
+}
+
+impl Far {
+    pub fn new() -> Self {
+        let number = std::process::id();
+        let (name, cable) = (format!("vbox-rs-{number}"), format!("vbr{number}"));
+        // Of the addresses that are set apart for tests of networks (RFC 2544), four for each.
+        let first = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + (number % 32_768) * 4;
+        let [here, there] = [1, 2].map(|index| Ipv4Addr::from(first + index));
+        let far = Self { name: Some(name.clone()), there, port: free_port() };
+        let ip = |line: String| {
+            let output = Command::new("ip").args(line.split(' ')).stderr(Stdio::null()).status();
+            output.is_ok_and(|status| status.success())
+        };
+        let laid = ip(format!("netns add {name}"))
+            && ip(format!("link add {cable} type veth peer name far netns {name}"))
+            && ip(format!("address add {here}/30 dev {cable}"))
+            && ip(format!("link set {cable} up"))
+            && ip(format!("-n {name} address add {there}/30 dev far"))
+            && ip(format!("-n {name} link set far up"))
+            && ip(format!("-n {name} link set lo up"));
+        if laid {
+            return far;
+        }
+        println!("without a network namespace: the other host is this one");
+        drop(far);
+        Self { name: None, there: Ipv4Addr::LOCALHOST, port: free_port() }
+    }
+
+    /// A program there.
+    pub fn command(&self, program: &str) -> Command {
+        let Some(name) = &self.name else { return Command::new(program) };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", name, program]);
+        command
+    }
+}
+
+impl Drop for Far {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            drop(Command::new("ip").args(["netns", "delete", name]).stderr(Stdio::null()).status());
+        }
+    }
+}
+
 impl TestVm {
     /// At a daemon that listens for TCP, with the pool `default`.
     pub fn remote() -> Option<Self> {
@@ -27,7 +80,7 @@ impl TestVm {
     pub fn remote_plan(&self) -> VmPlan {
         let mut plan = self.plan();
         plan.libvirt.uri = Some(self.daemon.tcp_uri());
-        plan.libvirt.forward_address = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        plan.libvirt.forward_address = Some(IpAddr::V4(self.daemon.far().there));
         plan
     }
 
@@ -77,17 +130,18 @@ impl Sshd {
             assert!(made.unwrap().success());
         }
         let port = free_port();
+        let there = daemon.far().there;
         let conf = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
+            "Port {port}\nListenAddress {there}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
              PidFile none\nPasswordAuthentication no\nPermitRootLogin yes\n",
             path("host"),
             path("user.pub")
         );
         fs::write(dir.join("sshd_config"), conf).unwrap();
         let key = fs::read_to_string(dir.join("host.pub")).unwrap();
-        fs::write(dir.join("known_hosts"), format!("[127.0.0.1]:{port} {key}")).unwrap();
+        fs::write(dir.join("known_hosts"), format!("[{there}]:{port} {key}")).unwrap();
         let config = format!(
-            "Host other\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {}\n  UserKnownHostsFile {}\n  \
+            "Host other\n  HostName {there}\n  Port {port}\n  IdentityFile {}\n  UserKnownHostsFile {}\n  \
              IdentitiesOnly yes\n",
             path("user"),
             path("known_hosts")
@@ -112,7 +166,7 @@ impl Sshd {
         ]);
         command.arg(dir.join("sshd_config")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let sshd = Self { dir: dir.into(), child: command.spawn().unwrap() };
-        eventually("the ssh server answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        eventually("the ssh server answers", || std::net::TcpStream::connect((there, port)).is_ok());
         Some(sshd)
     }
 

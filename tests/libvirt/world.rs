@@ -13,12 +13,14 @@ use vbox_rs::progress::{Cancel, Cx, Event, Sink};
 use vbox_rs::provider::{Boot, Devices, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
 use vbox_rs::store::{Dirs, MachineId};
 
+use crate::remote_world::Far;
+
 /// A daemon with a socket of its own.
 pub struct Daemon {
     dir: PathBuf,
     child: Option<Child>,
     /// Where it listens for other hosts.
-    port: Option<u16>,
+    far: Option<Far>,
 }
 
 pub fn is_root() -> bool {
@@ -37,7 +39,7 @@ impl Daemon {
         Self::with(dir, None)
     }
 
-    fn with(dir: &Path, port: Option<u16>) -> Option<Self> {
+    fn with(dir: &Path, far: Option<Far>) -> Option<Self> {
         for program in ["libvirtd", "virsh", "qemu-img"] {
             if found(program).is_none() {
                 println!("skipped: it takes {program}");
@@ -52,9 +54,9 @@ impl Daemon {
             fs::create_dir_all(dir.join(name)).unwrap();
         }
         let mut conf = "listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n".to_owned();
-        if let Some(port) = port {
-            conf += "listen_tcp = 1\nauth_tcp = \"none\"\nlisten_addr = \"127.0.0.1\"\n";
-            conf += &format!("tcp_port = \"{port}\"\n");
+        if let Some(Far { there, port, .. }) = &far {
+            conf += "listen_tcp = 1\nauth_tcp = \"none\"\n";
+            conf += &format!("listen_addr = \"{there}\"\ntcp_port = \"{port}\"\n");
         }
         fs::write(dir.join("libvirtd.conf"), format!("{conf}unix_sock_dir = \"{}\"\n", dir.join("sock").display()))
             .unwrap();
@@ -64,7 +66,7 @@ impl Daemon {
             "stdio_handler = \"file\"\nremember_owner = 0\nuser = \"+0\"\ngroup = \"+0\"\n",
         )
         .unwrap();
-        let mut daemon = Self { dir: dir.into(), child: None, port };
+        let mut daemon = Self { dir: dir.into(), child: None, far };
         assert!(daemon.restart(), "libvirtd does not start: {}", daemon.said());
         Some(daemon)
     }
@@ -82,7 +84,7 @@ impl Daemon {
             // What a daemon finds out about each emulator takes it seconds.
             let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libvirt-cache");
             fs::create_dir_all(&cache).unwrap();
-            let mut command = Command::new("unshare");
+            let mut command = self.far.as_ref().map_or_else(|| Command::new("unshare"), |far| far.command("unshare"));
             // Its state is below /var and /run, whoever starts it: other directories in a namespace of its own.
             let script = "for d in /run/libvirt:run /etc/libvirt:etc /var/lib/libvirt:lib \
                           /var/log/libvirt:log; do mkdir -p ${d%:*}; mount --bind \"$1/${d#*:}\" ${d%:*} || exit 9; done; \
@@ -91,7 +93,7 @@ impl Daemon {
                           ln -sf \"$1/sock/libvirt-sock\" /run/libvirt/libvirt-sock; \
                           exec \"$2\" -f \"$3\" -p \"$1/pid\" $5";
             command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
-            command.arg(&self.dir).arg(libvirtd).arg(conf).arg(cache).args(self.port.map(|_| "--listen"));
+            command.arg(&self.dir).arg(libvirtd).arg(conf).arg(cache).args(self.far.as_ref().map(|_| "--listen"));
             command
         } else {
             let mut command = Command::new(libvirtd);
@@ -131,9 +133,14 @@ impl Daemon {
         self.child.as_ref().unwrap().id()
     }
 
+    pub fn far(&self) -> &Far {
+        self.far.as_ref().unwrap()
+    }
+
     /// For other hosts.
     pub fn tcp_uri(&self) -> String {
-        format!("qemu+tcp://127.0.0.1:{}/system", self.port.unwrap())
+        let Far { there, port, .. } = self.far();
+        format!("qemu+tcp://{there}:{port}/system")
     }
 
     pub fn uri(&self) -> String {
@@ -189,7 +196,7 @@ impl TestVm {
 
     /// At a daemon that other hosts can reach.
     pub fn listening() -> Option<Self> {
-        Self::at(|dir| Daemon::with(dir, Some(free_port())))
+        Self::at(|dir| Daemon::with(dir, Some(Far::new())))
     }
 
     fn at(start: impl FnOnce(&Path) -> Option<Daemon>) -> Option<Self> {

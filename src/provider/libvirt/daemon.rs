@@ -16,6 +16,9 @@ use crate::trace;
 /// How long a connection may take. The daemon of a session may have to start first, and look at every QEMU there is.
 const CONNECT: Duration = Duration::from_secs(30);
 
+/// The same for a query of another host.
+const GLANCE: Duration = Duration::from_secs(10);
+
 /// The least that another host gets for an answer: every one of them takes its way through the network.
 const REMOTE: Duration = Duration::from_secs(15);
 
@@ -39,15 +42,25 @@ pub struct Daemon {
 impl Daemon {
     /// Connects.
     pub fn connect(cx: &Cx, uri: &str) -> Result<Self, ProviderError> {
+        Self::connect_within(cx, uri, CONNECT)
+    }
+
+    /// Connects for a query: several machines may lie at a host that does not answer.
+    pub fn glance(uri: &str) -> Result<Self, ProviderError> {
+        let here = uri::place(uri)? == Place::Here;
+        Self::connect_within(&Cx::silent(), uri, if here { CONNECT } else { GLANCE })
+    }
+
+    fn connect_within(cx: &Cx, uri: &str, limit: Duration) -> Result<Self, ProviderError> {
         super::ffi::version().map_err(|why| Error::NoLibrary { why, fix: host::install_command() })?;
         let place = uri::place(uri)?;
         let (whole, uri, owned) = (uri, &uri::shown(uri), uri::opened(uri));
         let began = Instant::now();
-        let opened = begin(move || Connection::open(&owned)).and_then(|answer| await_answer(cx, &answer, CONNECT));
+        let opened = begin(move || Connection::open(&owned)).and_then(|answer| await_answer(cx, &answer, limit));
         trace::tell(|| format!("libvirt {uri}: connected after {:.1?}", began.elapsed()));
         let failed = |late| match late {
-            Late::TimedOut if place != Place::Here => unanswered(uri, &place).into(),
-            late => failure(uri, "answer", CONNECT, late),
+            Late::TimedOut if place != Place::Here => unanswered(uri, &place, limit).into(),
+            late => failure(uri, "answer", limit, late),
         };
         let connection = opened.map_err(failed)?.map_err(|complaint| unreachable(whole, &place, &complaint))?;
         Ok(Self { uri: uri.into(), whole: whole.into(), place, connection: Arc::new(connection) })
@@ -215,9 +228,9 @@ fn unreachable(whole: &str, place: &Place, complaint: &Complaint) -> Error {
 }
 
 /// A host that says neither yes nor no.
-fn unanswered(uri: &str, place: &Place) -> Error {
+fn unanswered(uri: &str, place: &Place, limit: Duration) -> Error {
     let host = place.name().unwrap_or_default();
     let fix = Some(format!("see whether {host} is up, and nothing on the way to it drops what it does not know"));
-    let message = format!("nothing came back within {} s", CONNECT.as_secs());
+    let message = format!("nothing came back within {} s", limit.as_secs());
     Error::Unreachable { uri: uri.into(), message, fix }
 }

@@ -22,7 +22,7 @@ use super::volume::{self, Storage};
 use super::volume_store::{Keep, Volumes};
 use super::{Error, as_qemu, console, host, remote_console};
 use crate::progress::Cx;
-use crate::store;
+use crate::{store, trace};
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -32,6 +32,9 @@ const COMMAND: Duration = Duration::from_secs(45);
 
 /// How long a definition, start or restore may take: the daemon may look at every emulator first.
 const START: Duration = Duration::from_secs(120);
+
+/// Between two attempts at a console.
+const CONSOLE_AGAIN: Duration = Duration::from_millis(200);
 
 /// How often we look whether it has ended.
 const POLL: Duration = Duration::from_millis(50);
@@ -287,11 +290,22 @@ impl LibvirtVm {
     /// Hears the console of a machine whose log lies at another host, so that a failure can show its end. That is worth no
     /// failure of its own.
     fn hear_console(&mut self, cx: &Cx, record: &LibvirtRecord) {
-        if uri::place(&record.uri).is_ok_and(|place| place != Place::Here)
-            && let Ok(Some(stream)) = self.ask(cx, record, (QUESTION, "open the console"), Domain::console)
-            && let Ok(log) = Files::open_log(&self.files.console_log())
-        {
-            drop(remote_console::keep(stream, log));
+        if uri::place(&record.uri).is_ok_and(|place| place == Place::Here) {
+            return;
+        }
+        // The daemon may not have seen yet that the console of a domain that was just saved is nobody's any more.
+        let patient = |domain: &Domain| {
+            let again = |_| {
+                std::thread::sleep(CONSOLE_AGAIN);
+                domain.console()
+            };
+            domain.console().or_else(again).or_else(again)
+        };
+        let opened = self.ask(cx, record, (QUESTION, "open the console"), patient);
+        let log = Files::open_log(&self.files.console_log());
+        match (opened, log) {
+            (Ok(Some(stream)), Ok(log)) => drop(remote_console::keep(stream, log)),
+            (opened, _) => trace::tell(|| format!("the console is not heard: {:?}", opened.err())),
         }
     }
 
@@ -384,6 +398,16 @@ impl LibvirtVm {
     }
 }
 
+/// What of a plan cannot be done; what one should know is told: now its ports are known.
+fn refuse(cx: &Cx, plan: &VmPlan) -> Result<(), ProviderError> {
+    let findings = super::check(plan);
+    if findings.iter().any(|finding| finding.level == Level::Bad) {
+        return Err(ProviderError::Plan(findings));
+    }
+    findings.into_iter().filter(|finding| finding.level == Level::Warning).for_each(|finding| cx.warn(finding.text));
+    Ok(())
+}
+
 impl Vm for LibvirtVm {
     fn state(&mut self) -> Result<VmState, ProviderError> {
         let Some(record) = self.record()? else {
@@ -396,6 +420,9 @@ impl Vm for LibvirtVm {
         };
         if !record.created {
             return Ok(VmState::Absent);
+        }
+        if self.daemon.is_none() && record.defined {
+            self.daemon = Some(Daemon::glance(&record.uri)?);
         }
         let seen = match self.look(&Cx::silent(), &record) {
             Err(error @ ProviderError::Libvirt(Error::Silent { .. })) => {
@@ -439,10 +466,7 @@ impl Vm for LibvirtVm {
     }
 
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
-        let findings = super::check(plan);
-        if findings.iter().any(|finding| finding.level == Level::Bad) {
-            return Err(ProviderError::Plan(findings));
-        }
+        refuse(cx, plan)?;
         let mut record = self.refreshed(cx, plan)?;
         self.require_disks(cx, &record, plan)?;
         match self.look(cx, &record)? {
@@ -560,10 +584,7 @@ impl Vm for LibvirtVm {
             return Err(nothing());
         }
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
-        let findings = super::check(&plan);
-        if findings.iter().any(|finding| finding.level == Level::Bad) {
-            return Err(ProviderError::Plan(findings));
-        }
+        refuse(cx, &plan)?;
         self.require_disks(cx, &record, &plan)?;
         let mut tries = 0;
         loop {

@@ -28,9 +28,6 @@ pub const PREFIX: &str = "vbox-rs-";
 /// The pool at other hosts where the machine file names none; libvirt's tools make it at most places.
 pub const USUAL: &str = "default";
 
-/// Room that the smallest volumes ask for: a sector.
-const SECTOR: u64 = 512;
-
 /// Where a machine's volumes lie, in its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Storage {
@@ -106,14 +103,15 @@ pub fn seed_name(id: MachineId) -> String {
     format!("{PREFIX}{id}-seed.img")
 }
 
-/// A volume whose bytes are those of a file. Everybody at its host may read a copy, as QEMU must, whoever it runs as.
-pub fn plain(name: &str, length: u64, shared: bool) -> String {
-    described(name, length, "raw", if shared { "0644" } else { "0600" }).child(element("allocation").text("0")).render()
+/// An empty volume, for the bytes of a file: how many of them arrived is seen by its size. Everybody at its host may read a
+/// copy, as QEMU must, whoever it runs as.
+pub fn plain(name: &str, shared: bool) -> String {
+    described(name, 0, "raw", if shared { "0644" } else { "0600" }).child(element("allocation").text("0")).render()
 }
 
 /// What says that a copy is whole.
 pub fn mark(copy: &str) -> String {
-    plain(&mark_of(copy), SECTOR, true)
+    plain(&mark_of(copy), true)
 }
 
 /// An overlay of `size` bytes on the volume at `path`.
@@ -195,7 +193,7 @@ mod tests {
              <path>/pool/a &amp; b</path>\n    <format type=\"qcow2\"/>\n  </backingStore>\n</volume>\n"
         );
         assert_eq!(backing(&text).as_deref(), Some("/pool/a & b"));
-        assert_eq!(backing(&plain("x", 5, true)), None);
+        assert_eq!(backing(&plain("x", true)), None);
         assert!(mark("a-1.qcow2").contains("<name>a-1.whole</name>"));
     }
 

@@ -280,7 +280,7 @@ impl<'a> Volumes<'a> {
         let copy = volume::copy_name(image, volume_upload::random()?);
         self.storage.upload = Some(copy.clone());
         self.keep()?;
-        let xml = volume::plain(&copy, image.length, true);
+        let xml = volume::plain(&copy, true);
         let label = format!("upload to {}", self.daemon.uri());
         self.upload(Upload { xml, label, file: image.path.clone(), length: image.length })?;
         let mark = volume::mark(&copy);
@@ -321,7 +321,7 @@ impl<'a> Volumes<'a> {
         let length = file.metadata().map_err(|e| store::Error::io("read", &file, e))?.len();
         self.own(&name);
         self.keep()?;
-        let upload = Upload { xml: volume::plain(&name, length, false), label: "upload the seed".into(), file, length };
+        let upload = Upload { xml: volume::plain(&name, false), label: "upload the seed".into(), file, length };
         self.upload(upload)
     }
 
