@@ -65,6 +65,15 @@ impl Project<'_> {
     }
 }
 
+impl Drop for Project<'_> {
+    /// Whatever a failed test leaves running is ended.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            drop(self.run(&["destroy", "--force"]));
+        }
+    }
+}
+
 pub fn remote() -> Option<(TestVm, Sshd)> {
     let test = TestVm::remote()?;
     let sshd = Sshd::start(&test.daemon, &test.root.path().join("s"))?;

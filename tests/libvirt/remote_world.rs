@@ -159,6 +159,7 @@ impl Sshd {
             "-t",
             &daemon.pid().to_string(),
             "-m",
+            "-n",
             found("sshd").unwrap().to_str().unwrap(),
             "-D",
             "-e",
