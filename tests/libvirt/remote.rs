@@ -3,14 +3,14 @@
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vbox_rs::config::spec::{LibvirtOptions, Protocol};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::{Cancel, Cx, Event, Sink};
-use vbox_rs::provider::{VmPlan, VmState};
+use vbox_rs::provider::{Vm, VmPlan, VmState};
 use vbox_rs::store::MachineId;
 
 use crate::world::{TestVm, eventually, forward, free_port, names, open};
@@ -150,7 +150,6 @@ fn a_full_pool_is_told_and_nothing_half_is_left_in_it() {
     assert_eq!(error.exit(), Exit::Io);
     assert_eq!(test.daemon.volumes("small"), ["fill"]);
     fs::remove_file(&fill).unwrap();
-    test.daemon.volumes("small");
     test.vm.create(&cx, &plan).unwrap();
     assert_eq!(test.state(), VmState::Off);
 }
@@ -232,11 +231,25 @@ fn a_daemon_killed_in_an_upload_is_told_and_the_next_up_goes_on() {
 #[test]
 #[ignore = "started by another test"]
 fn child_uploads() {
+    let (mut vm, plan) = victim();
+    vm.create(&Cx::silent(), &plan).unwrap();
+}
+
+/// The machine that `start_child` names.
+fn victim() -> (Box<dyn Vm>, VmPlan) {
     let root = std::env::var("VBOX_RS_TEST_VICTIM").unwrap();
     let root = Path::new(&root);
-    let plan: VmPlan = serde_json::from_str(&fs::read_to_string(root.join("plan")).unwrap()).unwrap();
-    let id: MachineId = fs::read_to_string(root.join("id")).unwrap().parse().unwrap();
-    open(root, id).create(&Cx::silent(), &plan).unwrap();
+    let plan = serde_json::from_str(&fs::read_to_string(root.join("plan")).unwrap()).unwrap();
+    (open(root, fs::read_to_string(root.join("id")).unwrap().parse().unwrap()), plan)
+}
+
+fn start_child(test: &TestVm, plan: &VmPlan, name: &str) -> Child {
+    let root = test.root.path();
+    fs::write(root.join("id"), test.id.to_string()).unwrap();
+    fs::write(root.join("plan"), serde_json::to_string(plan).unwrap()).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("remote::{name}"), "--ignored"]).env("VBOX_RS_TEST_VICTIM", root);
+    command.stdout(Stdio::null()).spawn().unwrap()
 }
 
 #[test]
@@ -244,15 +257,8 @@ fn after_kill_9_in_an_upload_the_next_up_goes_on_and_destroy_leaves_nothing() {
     let Some(mut test) = TestVm::remote() else { return };
     test.image_of(128 << 20);
     let (plan, cx) = (test.remote_plan(), test.cx());
-    fs::write(test.root.path().join("id"), test.id.to_string()).unwrap();
-    fs::write(test.root.path().join("plan"), serde_json::to_string(&plan).unwrap()).unwrap();
     let killed_in_upload = |test: &TestVm| {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "remote::child_uploads", "--ignored"])
-            .env("VBOX_RS_TEST_VICTIM", test.root.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = start_child(test, &plan, "child_uploads");
         let pool = test.daemon.dir().join("pools/default");
         eventually("the upload begins", || {
             fs::read_dir(&pool).unwrap().any(|file| {
@@ -279,6 +285,45 @@ fn after_kill_9_in_an_upload_the_next_up_goes_on_and_destroy_leaves_nothing() {
     test.reopen();
     test.vm.destroy(&cx).unwrap();
     assert_eq!(test.daemon.volumes("default"), Vec::<String>::new());
+}
+
+/// Not a test of its own: what the next one kills.
+#[test]
+#[ignore = "started by another test"]
+fn child_lives_and_dies() {
+    let (mut vm, plan) = victim();
+    let cx = Cx::silent();
+    loop {
+        vm.create(&cx, &plan).unwrap();
+        vm.start(&cx, &plan, &[]).unwrap();
+        vm.save(&cx).unwrap();
+        vm.restore(&cx, &plan.forwards, &[]).unwrap();
+        vm.destroy(&cx).unwrap();
+    }
+}
+
+#[test]
+fn after_kill_9_at_any_instant_destroy_leaves_no_volume() {
+    let Some(mut test) = TestVm::remote() else { return };
+    let mut plan = test.remote_plan();
+    plan.forwards = vec![forward(Protocol::Tcp, free_port())];
+    let cx = test.cx();
+    for round in 0..8 {
+        let mut child = start_child(&test, &plan, "child_lives_and_dies");
+        std::thread::sleep(Duration::from_millis(100 + 300 * round));
+        assert!(child.try_wait().unwrap().is_none(), "the victim failed by itself");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Every other time it goes on first.
+        if round % 2 == 1 && matches!(test.state(), VmState::Absent | VmState::Off) {
+            test.up(&plan);
+            assert_eq!(test.state(), VmState::Running, "round {round}");
+        }
+        test.reopen();
+        test.vm.destroy(&cx).unwrap();
+        assert_eq!(test.daemon.volumes("default"), Vec::<String>::new(), "round {round}");
+        assert!(names(&test.dir()).is_empty(), "round {round}: {:?}", names(&test.dir()));
+    }
 }
 
 #[test]

@@ -87,6 +87,7 @@ functions! {
     virStoragePoolLookupByName(*mut RawConnection, *const c_char) -> *mut storage::RawPool;
     virStoragePoolFree(*mut storage::RawPool) -> c_int;
     virStoragePoolIsActive(*mut storage::RawPool) -> c_int;
+    virStoragePoolRefresh(*mut storage::RawPool, c_uint) -> c_int;
     virStoragePoolGetInfo(*mut storage::RawPool, *mut storage::RawPoolInfo) -> c_int;
     virStoragePoolGetXMLDesc(*mut storage::RawPool, c_uint) -> *mut c_char;
     virStoragePoolListAllVolumes(*mut storage::RawPool, *mut *mut *mut storage::RawVolume, c_uint) -> c_int;

@@ -528,13 +528,12 @@ impl Vm for LibvirtVm {
         if self.look(&cx, &record)?.is_some_and(Seen::is_active) {
             self.pull_plug(&cx, &record)?;
         }
-        self.lead(&cx, &record, false)?;
         // The end was asked for: nothing to tell of later.
         if record.started {
             record.started = false;
             self.write(&record)?;
         }
-        Ok(())
+        self.lead(&cx, &record, false)
     }
 
     fn pause(&mut self) -> Result<(), ProviderError> {

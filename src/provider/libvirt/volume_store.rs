@@ -273,7 +273,14 @@ impl<'a> Volumes<'a> {
     }
 
     fn upload_copy(&mut self, index: usize, image: &StoredImage) -> Result<String, ProviderError> {
-        let available = self.survey()?.available;
+        let mut available = self.survey()?.available;
+        if available < image.length {
+            // Others may have made room since the daemon looked. One that is busy cannot look, and is taken at its word.
+            available = self.call("look at the storage pool", |pool| {
+                drop(pool.refresh());
+                pool.available()
+            })?;
+        }
         if available < image.length {
             return Err(self.full(format!("it has {available} bytes left, the box's image has {}", image.length)));
         }

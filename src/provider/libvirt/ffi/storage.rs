@@ -75,7 +75,13 @@ impl Pool {
         checked(self.library(), unsafe { (self.library().virStoragePoolIsActive)(self.raw.as_ptr()) }).map(|is| is == 1)
     }
 
-    /// Bytes that are free in it.
+    /// Lets the daemon look at what others did in it.
+    pub fn refresh(&self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        checked(self.library(), unsafe { (self.library().virStoragePoolRefresh)(self.raw.as_ptr(), 0) }).map(drop)
+    }
+
+    /// Bytes that are free in it, as of its last refresh.
     pub fn available(&self) -> Result<u64, Complaint> {
         let mut info = RawPoolInfo::default();
         // SAFETY: the handle is open, the structure is libvirt's and is written.
