@@ -2,6 +2,7 @@
 //! are laid over each other.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,8 @@ pub struct ProviderLayers {
 #[derive(Clone, Debug, Default)]
 pub struct LibvirtLayer {
     pub uri: Option<String>,
+    pub pool: Option<String>,
+    pub forward_address: Option<IpAddr>,
     pub accel: Option<Accel>,
     pub machine: Option<String>,
     pub cpu_mode: Option<CpuMode>,

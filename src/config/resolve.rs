@@ -140,6 +140,8 @@ impl LibvirtLayer {
     fn overlaid(self, above: Self) -> Self {
         Self {
             uri: above.uri.or(self.uri),
+            pool: above.pool.or(self.pool),
+            forward_address: above.forward_address.or(self.forward_address),
             accel: above.accel.or(self.accel),
             machine: above.machine.or(self.machine),
             cpu_mode: above.cpu_mode.or(self.cpu_mode),
@@ -157,6 +159,8 @@ impl LibvirtLayer {
         let default = LibvirtOptions::default();
         LibvirtOptions {
             uri: self.uri.clone(),
+            pool: self.pool.clone(),
+            forward_address: self.forward_address,
             accel: self.accel.unwrap_or(default.accel),
             machine: self.machine.clone(),
             cpu_mode: self.cpu_mode,

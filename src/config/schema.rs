@@ -319,6 +319,11 @@ pub struct ProviderOptions {
 pub struct Libvirt {
     /// The daemon. Default: `LIBVIRT_DEFAULT_URI`, else `qemu:///session` (root: `qemu:///system`).
     pub uri: Option<String>,
+    /// The storage pool that disks are made in. Default: at other hosts `default`, on this one none.
+    pub pool: Option<String>,
+    /// The address at which a host that is reached by `qemu+tcp` or `qemu+tls` opens the guest's ports, and this computer
+    /// finds them. Default: none, and such a host is refused.
+    pub forward_address: Option<std::net::IpAddr>,
     /// How the guest's instructions are run. Default: auto.
     pub accel: Option<Accel>,
     /// The machine type. Default: `q35` on x86, `virt` elsewhere.

@@ -285,6 +285,8 @@ fn libvirt(mut table: Table<'_, '_>) -> LibvirtLayer {
     let screens = [("none", Graphics::None), ("vnc", Graphics::Vnc), ("spice", Graphics::Spice)];
     let layer = LibvirtLayer {
         uri: plain(table.parsed("uri", not_empty)),
+        pool: plain(table.parsed("pool", not_empty)),
+        forward_address: plain(table.parsed("forward_address", check::ip)),
         accel: plain(table.choice("accel", ACCELS)),
         machine: plain(table.parsed("machine", not_empty)),
         cpu_mode: plain(table.choice("cpu_mode", &modes)),

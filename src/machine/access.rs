@@ -281,9 +281,10 @@ fn refresh(path: &Path, text: &str) -> Result<(), store::Error> {
 
 /// The machine must run.
 pub(super) fn running(fleet: &Fleet, record: &MachineRecord) -> Result<(), Failure> {
-    let state = fleet.vm(record)?.glance()?;
+    let mut vm = fleet.vm(record)?;
+    let state = vm.glance()?;
     let hint = match state {
-        VmState::Running => return Ok(()),
+        VmState::Running => return Ok(vm.connect(&Cx::silent())?),
         VmState::Paused { .. } | VmState::Saved => format!("`vbox-rs resume {}` lets it go on", record.name),
         VmState::Unresponsive { .. } | VmState::Broken { .. } => "`vbox-rs status` tells more".into(),
         _ => format!("start it with `vbox-rs up {}`", record.name),

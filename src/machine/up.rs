@@ -249,6 +249,8 @@ impl<'a> Up<'a> {
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
         self.tell_changes(&record);
+        vm.connect(self.cx)?;
+        self.take_forwards(&mut record, vm)?;
         let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
         if record.ready && record.intent.is_none() && !settle.has_work(&record) {
             return Ok(self.report(&record, outcome, outcome != "already running"));
@@ -279,7 +281,8 @@ impl<'a> Up<'a> {
         self.refuse_missing(record.provisioned, !record.ready)?;
         self.step("restore", |up| {
             let own_address = vm.addresses()?.is_some();
-            up.with_ports(&mut record, own_address, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))
+            up.with_ports(&mut record, own_address, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))?;
+            up.take_forwards(&mut record, vm)
         })?;
         let session = self.login(&mut record, vm)?;
         self.settle(record, session, "resumed")
@@ -368,7 +371,17 @@ impl<'a> Up<'a> {
         self.with_ports(record, own_address, |planned| {
             plan.forwards = planned.list();
             vm.start(self.cx, plan, &inherited(planned))
-        })
+        })?;
+        self.take_forwards(record, vm)
+    }
+
+    /// Records where the forwards really are, where the provider had to put them elsewhere.
+    fn take_forwards(&self, record: &mut MachineRecord, vm: &mut dyn Vm) -> Result<(), Failure> {
+        if let Some(forwards) = vm.forwards()?.filter(|forwards| *forwards != record.forwards) {
+            record.forwards = forwards;
+            self.dir.write(record)?;
+        }
+        Ok(())
     }
 
     /// Starts with ports that are reserved and recorded; with others when one was taken in the very moment.

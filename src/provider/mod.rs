@@ -130,6 +130,24 @@ pub trait Vm: Send {
     /// Ends it and removes all that `create`, `start` and `save` made. Idempotent.
     fn destroy(&mut self, cx: &Cx) -> Result<(), Error>;
 
+    /// The forwards of the last start as they really are, where they lie elsewhere than was asked for: at another host.
+    fn forwards(&self) -> Result<Option<Vec<Forward>>, Error> {
+        Ok(None)
+    }
+
+    /// Sees to it that this computer gets to the forwards of a machine that runs, where something of ours leads there that
+    /// may have ended meanwhile.
+    fn connect(&mut self, cx: &Cx) -> Result<(), Error> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// Ends what `connect` may have left of a machine that has ended by itself.
+    fn disconnect(&mut self, cx: &Cx) -> Result<(), Error> {
+        let _ = cx;
+        Ok(())
+    }
+
     /// The disks of a machine that does not run, in the order of attachment: what `qemu-img` reads, which finds what they
     /// rest on by itself.
     fn images(&self) -> Result<Vec<Image>, Error>;

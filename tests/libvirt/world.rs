@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -12,11 +13,63 @@ use vbox_rs::progress::{Cancel, Cx, Event, Sink};
 use vbox_rs::provider::{Boot, Devices, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
 use vbox_rs::store::{Dirs, MachineId};
 
-use crate::daemon::Daemon;
+use crate::daemon;
+pub use crate::daemon::{found, is_root};
+use crate::remote_world::Far;
+
+/// A daemon, and where it listens for other hosts.
+pub struct Daemon {
+    inner: daemon::Daemon,
+    far: Option<Far>,
+}
+
+impl Deref for Daemon {
+    type Target = daemon::Daemon;
+
+    fn deref(&self) -> &Self::Target {
+        &self.inner
+    }
+}
+
+impl DerefMut for Daemon {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.inner
+    }
+}
+
+impl Daemon {
+    /// `None` (and a printed reason) where there is none to start.
+    pub fn start(dir: &Path) -> Option<Self> {
+        Self::with(dir, None)
+    }
+
+    fn with(dir: &Path, far: Option<Far>) -> Option<Self> {
+        let inner = daemon::Daemon::with(dir, far.as_ref().map(Far::listening));
+        Some(Self { inner: inner.map_err(|why| println!("skipped: {why}")).ok()?, far })
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.inner.child.as_ref().unwrap().id()
+    }
+
+    pub fn far(&self) -> &Far {
+        self.far.as_ref().unwrap()
+    }
+
+    /// For other hosts.
+    pub fn tcp_uri(&self) -> String {
+        let Far { there, port, .. } = self.far();
+        format!("qemu+tcp://{there}:{port}/system")
+    }
+}
 
 /// A machine at a daemon of its own; both are gone at the end, also when the test fails.
 pub struct TestVm {
-    root: tempfile::TempDir,
+    pub root: tempfile::TempDir,
     pub daemon: Daemon,
     pub id: MachineId,
     pub vm: Box<dyn Vm>,
@@ -44,9 +97,18 @@ impl Heard {
 impl TestVm {
     /// `None` where there is no libvirt.
     pub fn new() -> Option<Self> {
+        Self::at(Daemon::start)
+    }
+
+    /// At a daemon that other hosts can reach.
+    pub fn listening() -> Option<Self> {
+        Self::at(|dir| Daemon::with(dir, Some(Far::new())))
+    }
+
+    fn at(start: impl FnOnce(&Path) -> Option<Daemon>) -> Option<Self> {
         let root = tempfile::Builder::new().prefix("lv").tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let daemon = Daemon::start(&root.path().join("d")).map_err(|why| println!("skipped: {why}")).ok()?;
+        let daemon = start(&root.path().join("d"))?;
         let id = MachineId::random().unwrap();
         let vm = open(root.path(), id);
         Some(Self { root, daemon, id, vm, heard: Arc::default() })

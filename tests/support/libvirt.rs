@@ -7,8 +7,17 @@ use std::time::{Duration, Instant};
 
 /// A daemon with a socket of its own.
 pub struct Daemon {
-    dir: PathBuf,
-    child: Option<Child>,
+    pub dir: PathBuf,
+    pub child: Option<Child>,
+    listening: Option<Listening>,
+}
+
+/// A daemon that listens for other hosts.
+pub struct Listening {
+    /// What runs a program where the daemon is, before the program's name.
+    pub prefix: Vec<String>,
+    /// More lines of its configuration.
+    pub conf: String,
 }
 
 pub fn is_root() -> bool {
@@ -24,6 +33,10 @@ pub fn found(program: &str) -> Option<PathBuf> {
 impl Daemon {
     /// `Err` says why there is none to start.
     pub fn start(dir: &Path) -> Result<Self, String> {
+        Self::with(dir, None)
+    }
+
+    pub fn with(dir: &Path, listening: Option<Listening>) -> Result<Self, String> {
         if let Some(program) = ["libvirtd", "virsh", "qemu-img"].into_iter().find(|program| found(program).is_none()) {
             return Err(format!("it takes {program}"));
         }
@@ -33,7 +46,8 @@ impl Daemon {
         for name in ["run", "etc", "lib", "log", "sock"] {
             fs::create_dir_all(dir.join(name)).unwrap();
         }
-        let conf = "listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n";
+        let more = listening.as_ref().map(|listening| listening.conf.as_str()).unwrap_or_default();
+        let conf = format!("listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n{more}");
         fs::write(dir.join("libvirtd.conf"), format!("{conf}unix_sock_dir = \"{}\"\n", dir.join("sock").display()))
             .unwrap();
         // No second daemon for the logs, and no user that only a whole installation has.
@@ -42,7 +56,7 @@ impl Daemon {
             "stdio_handler = \"file\"\nremember_owner = 0\nuser = \"+0\"\ngroup = \"+0\"\n",
         )
         .unwrap();
-        let mut daemon = Self { dir: dir.into(), child: None };
+        let mut daemon = Self { dir: dir.into(), child: None, listening };
         assert!(daemon.restart(), "libvirtd does not start: {}", daemon.said());
         Ok(daemon)
     }
@@ -60,13 +74,20 @@ impl Daemon {
             // What a daemon finds out about each emulator takes it seconds.
             let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libvirt-cache");
             fs::create_dir_all(&cache).unwrap();
-            let mut command = Command::new("unshare");
+            let prefix = self.listening.iter().flat_map(|listening| listening.prefix.iter().map(String::as_str));
+            let mut words = prefix.chain(["unshare"]);
+            let mut command = Command::new(words.next().unwrap());
+            command.args(words);
             // Its state is below /var and /run, whoever starts it: other directories in a namespace of its own.
             let script = "for d in /run/libvirt:run /etc/libvirt:etc /var/lib/libvirt:lib \
                           /var/log/libvirt:log; do mkdir -p ${d%:*}; mount --bind \"$1/${d#*:}\" ${d%:*} || exit 9; done; \
-                          mount --bind \"$4\" /var/cache/libvirt || exit 9; exec \"$2\" -f \"$3\" -p \"$1/pid\"";
+                          mount --bind \"$4\" /var/cache/libvirt || exit 9; \
+                          [ ! -d \"$1/pools/small\" ] || mount -t tmpfs -o size=4m none \"$1/pools/small\"; \
+                          ln -sf \"$1/sock/libvirt-sock\" /run/libvirt/libvirt-sock; \
+                          exec \"$2\" -f \"$3\" -p \"$1/pid\" $5";
             command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
             command.arg(&self.dir).arg(libvirtd).arg(conf).arg(cache);
+            command.args(self.listening.as_ref().map(|_| "--listen"));
             command
         } else {
             let mut command = Command::new(libvirtd);

@@ -60,7 +60,7 @@ pub fn objections(options: &LibvirtOptions) -> Vec<Finding> {
 
 /// Whether the daemon is on this host.
 fn is_here(uri: Option<&str>) -> bool {
-    uri.is_none_or(|uri| uri.split_once("://").is_some_and(|(_, rest)| rest.starts_with('/')))
+    uri.is_none_or(|uri| uri::place(uri).is_ok_and(|place| place == uri::Place::Here))
 }
 
 fn module_without_nesting(read: impl Fn(&str) -> Option<String>) -> Option<&'static str> {

@@ -5,8 +5,9 @@ use std::path::Path;
 use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, own_mac};
 use super::Error;
 use super::fragment::{self, Place};
+use super::volume::{Storage, disk_name, seed_name};
 use super::xml::{Element, element, escape, is_plain};
-use crate::config::spec::{CpuMode, DiskBus, Graphics};
+use crate::config::spec::{CpuMode, DiskBus, Firmware, Graphics};
 use crate::provider::qemu::accel::Engine;
 use crate::provider::qemu::argv::{self, Arch};
 use crate::provider::qemu::files::Files;
@@ -54,6 +55,10 @@ pub struct Input<'a> {
     pub version: u64,
     /// What the processor calls its way to run virtual machines, where it has one.
     pub virtualization: Option<&'static str>,
+    /// Where the disks lie, where they are volumes.
+    pub volumes: Option<&'a Storage>,
+    /// Whether the daemon sees this computer's files.
+    pub local: bool,
 }
 
 /// The description. Fails only for paths that XML has no letters for.
@@ -94,7 +99,12 @@ fn metadata(input: &Input<'_>) -> Element {
 fn os(input: &Input<'_>) -> Result<Element, ProviderError> {
     let plan = input.plan;
     let kind = element("type").with("arch", input.arch.name()).with("machine", machine(input)).text("hvm");
-    let mut os = element("os").child(kind);
+    let mut os = element("os");
+    // Where the disks lie at the daemon, it chooses the firmware too, and keeps the variables with the domain.
+    if input.volumes.is_some() && plan.devices.firmware == Some(Firmware::Uefi) {
+        os = os.with("firmware", "efi");
+    }
+    os = os.child(kind);
     if let Some(Flash { code, code_format, nvram, nvram_format }) = input.flash {
         let format =
             |element: Element, format: &str| if format == "raw" { element } else { element.with("format", format) };
@@ -159,12 +169,20 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
         // Index 0 belongs to the loader of a kernel that QEMU starts directly.
         let order = (index + 1).to_string();
         let driver = element("driver").with("name", "qemu").with("type", "qcow2").with("discard", "unmap");
-        let disk = disk(bus, index, driver, &input.files.disk(index))?;
+        let source = match input.volumes {
+            Some(storage) => volume(storage, &disk_name(input.id, index)),
+            None => file(&input.files.disk(index))?,
+        };
+        let disk = disk(bus, index, driver, source);
         devices = devices.child(disk.child(element("boot").with("order", order)));
     }
     if let Some(seed) = &plan.seed {
         let driver = element("driver").with("name", "qemu").with("type", "raw");
-        let disk = disk(bus, plan.disks.len(), driver, seed)?;
+        let source = match input.volumes {
+            Some(storage) => volume(storage, &seed_name(input.id)),
+            None => file(seed)?,
+        };
+        let disk = disk(bus, plan.disks.len(), driver, source);
         // The other buses know no disk that cannot be written.
         let writable = plan.seed_writable || !matches!(bus, DiskBus::Virtio | DiskBus::Scsi);
         devices = devices.child(if writable { disk } else { disk.child(element("readonly")) });
@@ -173,7 +191,9 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
         let controller = element("controller").with("type", "scsi").with("index", "0").with("model", "virtio-scsi");
         devices = devices.child(controller);
     }
-    let log = element("log").with("file", path(&input.files.console_log())?).with("append", "on");
+    let log = |file| element("log").with("file", file).with("append", "on");
+    let console = input.files.console_log();
+    let log = if input.local { Some(log(path(&console)?)) } else { None };
     let random = element("backend").with("model", "random").text("/dev/urandom");
     // In a session the socket that libvirt makes for it lies so deep below the user's home that its path may be too long.
     let agent = input.owner.map(|_| {
@@ -182,7 +202,7 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
     });
     devices = devices
         .child(element("controller").with("type", "usb").with("model", "none"))
-        .child(element("serial").with("type", "pty").child(log).child(element("target").with("port", "0")))
+        .child(element("serial").with("type", "pty").children(log).child(element("target").with("port", "0")))
         .child(element("console").with("type", "pty").child(element("target").with("type", "serial").with("port", "0")))
         .children(agent)
         .children(plan.libvirt.network.as_deref().map(|name| interface(input, name)))
@@ -221,7 +241,18 @@ fn tpm(arch: Arch) -> Element {
     element("tpm").with("model", model).child(backend)
 }
 
-fn disk(bus: DiskBus, index: usize, driver: Element, file: &Path) -> Result<Element, ProviderError> {
+/// A kind of disk, and where it lies.
+type Source = (&'static str, Element);
+
+fn file(file: &Path) -> Result<Source, ProviderError> {
+    Ok(("file", element("source").with("file", path(file)?)))
+}
+
+fn volume(storage: &Storage, name: &str) -> Source {
+    ("volume", element("source").with("pool", storage.pool.as_str()).with("volume", name))
+}
+
+fn disk(bus: DiskBus, index: usize, driver: Element, (kind, source): Source) -> Element {
     let (bus, prefix) = match bus {
         DiskBus::Virtio => ("virtio", "vd"),
         DiskBus::Scsi => ("scsi", "sd"),
@@ -230,8 +261,7 @@ fn disk(bus: DiskBus, index: usize, driver: Element, file: &Path) -> Result<Elem
         DiskBus::Nvme => ("nvme", "nvme"),
     };
     let target = element("target").with("dev", format!("{prefix}{}", letters(index))).with("bus", bus);
-    let disk = element("disk").with("type", "file").with("device", "disk");
-    Ok(disk.child(driver).child(element("source").with("file", path(file)?)).child(target))
+    element("disk").with("type", kind).with("device", "disk").child(driver).child(source).child(target)
 }
 
 /// `a`, …, `z`, `aa`, …: how libvirt numbers disks.

@@ -12,6 +12,7 @@ use libloading::Library;
 
 mod event;
 mod network;
+pub mod storage;
 
 pub use event::Watch;
 pub use network::{Interface, Source};
@@ -115,6 +116,23 @@ functions! {
     virNetworkFree(*mut RawNetwork) -> c_int;
     virConnectNumOfStoragePools(*mut RawConnection) -> c_int;
     virConnectListStoragePools(*mut RawConnection, *mut *mut c_char, c_int) -> c_int;
+    virStoragePoolLookupByName(*mut RawConnection, *const c_char) -> *mut storage::RawPool;
+    virStoragePoolFree(*mut storage::RawPool) -> c_int;
+    virStoragePoolIsActive(*mut storage::RawPool) -> c_int;
+    virStoragePoolRefresh(*mut storage::RawPool, c_uint) -> c_int;
+    virStoragePoolGetInfo(*mut storage::RawPool, *mut storage::RawPoolInfo) -> c_int;
+    virStoragePoolGetXMLDesc(*mut storage::RawPool, c_uint) -> *mut c_char;
+    virStoragePoolListAllVolumes(*mut storage::RawPool, *mut *mut *mut storage::RawVolume, c_uint) -> c_int;
+    virStorageVolLookupByName(*mut storage::RawPool, *const c_char) -> *mut storage::RawVolume;
+    virStorageVolCreateXML(*mut storage::RawPool, *const c_char, c_uint) -> *mut storage::RawVolume;
+    virStorageVolFree(*mut storage::RawVolume) -> c_int;
+    virStorageVolGetName(*mut storage::RawVolume) -> *const c_char;
+    virStorageVolGetPath(*mut storage::RawVolume) -> *mut c_char;
+    virStorageVolGetXMLDesc(*mut storage::RawVolume, c_uint) -> *mut c_char;
+    virStorageVolGetInfoFlags(*mut storage::RawVolume, *mut storage::RawVolumeInfo, c_uint) -> c_int;
+    virStorageVolResize(*mut storage::RawVolume, c_ulonglong, c_uint) -> c_int;
+    virStorageVolDelete(*mut storage::RawVolume, c_uint) -> c_int;
+    virStorageVolUpload(*mut storage::RawVolume, *mut RawStream, c_ulonglong, c_ulonglong, c_uint) -> c_int;
     virDomainLookupByUUIDString(*mut RawConnection, *const c_char) -> *mut RawDomain;
     virDomainDefineXML(*mut RawConnection, *const c_char) -> *mut RawDomain;
     virDomainFree(*mut RawDomain) -> c_int;
@@ -147,6 +165,7 @@ functions! {
     virStreamNew(*mut RawConnection, c_uint) -> *mut RawStream;
     virStreamFree(*mut RawStream) -> c_int;
     virStreamAbort(*mut RawStream) -> c_int;
+    virStreamFinish(*mut RawStream) -> c_int;
     virStreamSend(*mut RawStream, *const c_char, usize) -> c_int;
     virStreamRecv(*mut RawStream, *mut c_char, usize) -> c_int;
 }
@@ -208,7 +227,8 @@ impl Complaint {
         Self { code, domain, message: text.as_deref().map_or_else(|| format!("error {code}"), clean) }
     }
 
-    fn of_ours(message: &str) -> Self {
+    /// One that libvirt did not make.
+    pub fn of_ours(message: &str) -> Self {
         Self { code: 0, domain: 0, message: message.into() }
     }
 
@@ -220,6 +240,11 @@ impl Complaint {
     /// Whether there is no such network.
     pub fn is_no_network(&self) -> bool {
         self.code == NO_NETWORK
+    }
+
+    /// Whether there is no such pool or volume (`VIR_ERR_NO_STORAGE_POOL`, `VIR_ERR_NO_STORAGE_VOL`).
+    pub fn is_no_storage(&self) -> bool {
+        matches!(self.code, 49 | 50)
     }
 
     /// Whether the daemon does not let this user in.
@@ -516,12 +541,7 @@ impl Domain {
 
     /// A stream to and from its serial console; somebody else's may be refused.
     pub fn console(&self) -> Result<Stream, Complaint> {
-        let connection = Arc::clone(&self.connection);
-        let library = connection.library;
-        // SAFETY: the handle is open.
-        let raw = unsafe { (library.virStreamNew)(connection.raw.as_ptr(), 0) };
-        let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(library))?;
-        let stream = Stream { connection, raw };
+        let stream = Stream::new(&self.connection)?;
         // SAFETY: both handles are open; a null names the first console.
         self.call(|lib, raw| unsafe { (lib.virDomainOpenConsole)(raw, ptr::null(), stream.raw.as_ptr(), 0) })?;
         Ok(stream)
@@ -550,6 +570,22 @@ impl Drop for Stream {
 }
 
 impl Stream {
+    /// One that leads nowhere yet.
+    fn new(connection: &Arc<Connection>) -> Result<Self, Complaint> {
+        let connection = Arc::clone(connection);
+        // SAFETY: the handle is open.
+        let raw = unsafe { (connection.library.virStreamNew)(connection.raw.as_ptr(), 0) };
+        let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(connection.library))?;
+        Ok(Self { connection, raw })
+    }
+
+    /// Says that all was sent, and waits until the daemon has it.
+    pub fn finish(self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        checked(self.connection.library, unsafe { (self.connection.library.virStreamFinish)(self.raw.as_ptr()) })
+            .map(drop)
+    }
+
     /// Sends some of `bytes`, and says how many.
     pub fn send(&self, bytes: &[u8]) -> Result<usize, Complaint> {
         let library = self.connection.library;

@@ -20,6 +20,9 @@
 //! **Waiting.** Who waits for a machine's end hears of it from the daemon (`ffi::Watch`), and looks for himself once a second:
 //! three questions then, where looking every 50 ms was sixty. libvirt's client takes a thread of ours for that.
 //!
+//! **Other hosts.** There, and where the machine file names a storage pool, the disks are volumes (`volume`), and the ports
+//! of this computer lead through a background `ssh` (`remote`).
+//!
 //! **What cannot be trusted.** Others may change, end or remove a domain (`virsh`): the record says what we did last, and
 //! `state` tells the difference. Every call to the daemon has an end and can be given up (`daemon`).
 
@@ -34,9 +37,15 @@ mod fragment;
 mod host;
 mod network;
 mod record;
+mod remote;
+mod remote_console;
+mod remote_tunnel;
 mod state;
 mod uri;
 mod vm;
+mod volume;
+mod volume_store;
+mod volume_upload;
 mod xml;
 
 use super::qemu::{argv::Arch, firmware, host as qemu_host, launch};
@@ -64,8 +73,11 @@ impl Provider for Libvirt {
         let options = &spec.provider_options.libvirt;
         host::require_library()?;
         qemu_host::find(qemu_host::QEMU_IMG).ok_or_else(|| qemu_host::missing(qemu_host::QEMU_IMG))?;
-        uri::choose(options.uri.as_deref())?;
-        host::engine(options).map(drop)
+        match uri::place(&uri::choose(options.uri.as_deref())?)? {
+            uri::Place::Here => host::engine(options).map(drop),
+            // Its daemon tells; it is not asked before there is something to ask it for.
+            uri::Place::Ssh(_) | uri::Place::Port { .. } => Ok(()),
+        }
     }
 
     fn disk_formats(&self) -> &'static [&'static str] {
@@ -80,6 +92,9 @@ impl Provider for Libvirt {
         let options = &spec.provider_options.libvirt;
         let Some(name) = &options.network else { return Ok(Vec::new()) };
         let uri = uri::choose(options.uri.as_deref())?;
+        if uri::place(&uri)? != uri::Place::Here {
+            return Ok(Vec::new());
+        }
         Ok(network::change(cx, &uri, name)?.into_iter().collect())
     }
 
@@ -104,9 +119,15 @@ fn check(plan: &VmPlan) -> Vec<Finding> {
     let qemu = as_qemu(plan);
     let bad = |(text, fix)| Finding { level: Level::Bad, text, fix };
     let mut findings: Vec<_> = launch::objections(&qemu).into_iter().map(bad).collect();
-    findings.extend(firmware::objection(&qemu));
-    if let Some(Err(error)) = plan.libvirt.uri.as_deref().map(uri::check) {
-        findings.push(bad((error.to_string(), error.hint())));
+    match uri::choose(plan.libvirt.uri.as_deref()).and_then(|uri| uri::place(&uri)) {
+        Ok(place) => {
+            // libvirt finds the firmware of another host.
+            if place == uri::Place::Here {
+                findings.extend(firmware::objection(&qemu));
+            }
+            findings.extend(remote::check(&place, plan));
+        }
+        Err(error) => findings.push(bad((error.to_string(), error.hint()))),
     }
     findings.extend(demand::objections(&plan.libvirt));
     findings.extend(fragment::findings(&plan.libvirt.xml));

@@ -16,10 +16,15 @@ use super::daemon::Daemon;
 use super::domain::{self, Input};
 use super::ffi::{Complaint, Connection, Domain, Watch};
 use super::record::{self, LibvirtRecord};
+use super::remote::{self, PORT_TRIES};
+use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
-use super::{Error, address, as_qemu, console, demand, host, network, uri};
+use super::uri::{self, Place};
+use super::volume::{self, Storage};
+use super::volume_store::{Keep, Volumes};
+use super::{Error, address, as_qemu, console, demand, host, network, remote_console};
 use crate::progress::Cx;
-use crate::store;
+use crate::{store, trace};
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -35,6 +40,9 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// How often we look for ourselves whether it has ended, where the daemon tells what happens; and where it does not.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Between two attempts at a console.
+const CONSOLE_AGAIN: Duration = Duration::from_millis(200);
 
 /// A machine at libvirt.
 #[derive(Debug)]
@@ -161,6 +169,8 @@ impl LibvirtVm {
         let Some(old) = self.record()? else {
             let uri = uri::choose(plan.libvirt.uri.as_deref())?;
             let domain = record::domain_name(&plan.name, self.home.id);
+            let usual = (uri::place(&uri)? != Place::Here).then_some(volume::USUAL);
+            let storage = plan.libvirt.pool.as_deref().or(usual).map(Storage::at);
             let plan = plan.clone();
             return Ok(LibvirtRecord {
                 uri,
@@ -170,10 +180,20 @@ impl LibvirtVm {
                 defined: false,
                 definition: None,
                 started: false,
+                storage,
+                hops: Vec::new(),
             });
         };
         if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != old.uri) {
-            cx.warn(format!("the machine stays at {}; destroy it and make it anew to have it at {uri}", old.uri));
+            let [old, new] = [&old.uri, uri].map(|uri| uri::shown(uri));
+            cx.warn(format!("the machine stays at {old}; destroy it and make it anew to have it at {new}"));
+        }
+        let pool = |storage: &Option<Storage>| storage.as_ref().map_or("none", |storage| &storage.pool).to_owned();
+        if let Some(new) = plan.libvirt.pool.as_ref().filter(|new| **new != pool(&old.storage)) {
+            let old = pool(&old.storage);
+            cx.warn(format!(
+                "its disks stay in pool `{old}`; destroy the machine and make it anew to have them in `{new}`"
+            ));
         }
         Ok(old)
     }
@@ -181,9 +201,14 @@ impl LibvirtVm {
     /// Defines the domain, with a word where somebody had changed it.
     fn define(&mut self, cx: &Cx, plan: &VmPlan, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
         let arch = Arch::host().ok_or(ProviderError::Architecture(std::env::consts::ARCH))?;
-        let (engine, reason) = host::engine(&plan.libvirt)?;
+        let local = uri::place(&record.uri)? == Place::Here;
+        let (engine, reason) =
+            if local { host::engine(&plan.libvirt)? } else { self.engine_there(cx, record, plan, arch)? };
         accel::tell(cx, engine, reason.as_deref());
-        let flash = firmware::prepare(&self.files, &as_qemu(plan), arch)?;
+        let flash = match record.storage {
+            Some(_) => None,
+            None => firmware::prepare(&self.files, &as_qemu(plan), arch)?,
+        };
         let before = self.ask(cx, record, (COMMAND, "show the domain"), Domain::definition)?;
         if let (Some(ours), Some(now)) = (&record.definition, &before)
             && !domain::same(ours, now)
@@ -194,8 +219,8 @@ impl LibvirtVm {
         }
         let daemon = self.daemon(cx, &record.uri)?;
         let version = daemon.call(cx, QUESTION, "say its version", |connection| connection.daemon_version())?;
-        // The daemon of a session has no other user to choose.
-        let owner = (!uri::is_session(&record.uri))
+        // The daemon of a session has no other user to choose, and volumes are those of the daemon's.
+        let owner = (record.storage.is_none() && !uri::is_session(&record.uri))
             .then(|| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
         let xml = domain::xml(&Input {
             arch,
@@ -208,6 +233,8 @@ impl LibvirtVm {
             owner,
             version,
             virtualization: demand::virtualization(engine),
+            volumes: record.storage.as_ref(),
+            local,
         })?;
         record.plan = plan.clone();
         record.defined = true;
@@ -221,6 +248,119 @@ impl LibvirtVm {
         };
         record.definition = Some(daemon.call(cx, START, "define the domain", define)?);
         self.write(record)
+    }
+
+    fn engine_there(
+        &mut self,
+        cx: &Cx,
+        record: &LibvirtRecord,
+        plan: &VmPlan,
+        arch: Arch,
+    ) -> Result<(accel::Engine, Option<String>), ProviderError> {
+        let daemon = self.daemon(cx, &record.uri)?;
+        let capabilities =
+            daemon.call(cx, START, "say what its host can do", |connection| connection.capabilities())?;
+        remote::engine(&plan.libvirt, host::domain_types(&capabilities, arch.name()).iter().any(|kind| kind == "kvm"))
+    }
+
+    /// Makes or completes the machine's volumes.
+    fn create_volumes(&mut self, cx: &Cx, plan: &VmPlan, record: LibvirtRecord) -> Result<(), ProviderError> {
+        let daemon = self.daemon(cx, &record.uri)?;
+        let made = record.created.then_some(record.plan.disks.len());
+        let (id, dir) = (self.home.id, self.home.dir.clone());
+        let mut record = record;
+        let mut storage = record.storage.clone().unwrap_or_default();
+        let before = record.clone();
+        let mut keep = |now: &Storage| {
+            storage = now.clone();
+            Ok(record::write(&dir, &LibvirtRecord { storage: Some(now.clone()), ..before.clone() })?)
+        };
+        let mut busy = || self.busy(cx, &before);
+        let seen = before.storage.clone().unwrap_or_default();
+        Volumes::new(cx, &daemon, id, &seen, &mut keep as Keep<'_>).complete(plan, made, &mut busy)?;
+        record.storage = Some(storage);
+        record.created = true;
+        self.write(&record)
+    }
+
+    /// Why its disks cannot be changed now.
+    fn busy(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<&'static str>, ProviderError> {
+        let seen = self.look(cx, record)?;
+        let active = seen.is_some_and(Seen::is_active).then_some("running");
+        Ok(active.or_else(|| seen.is_some_and(|seen| seen.saved).then_some("saved")))
+    }
+
+    /// The first of its volumes that is missing.
+    fn missing_volume(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<PathBuf>, ProviderError> {
+        let Some(storage) = &record.storage else { return Ok(None) };
+        let daemon = self.daemon(cx, &record.uri)?;
+        let mut keep = |_: &Storage| Ok(());
+        let name = Volumes::new(cx, &daemon, self.home.id, storage, &mut keep).missing()?;
+        Ok(name.map(|name| PathBuf::from(&storage.pool).join(name)))
+    }
+
+    /// What a start needs and the daemon would tell in its own words.
+    fn require_disks(&mut self, cx: &Cx, record: &LibvirtRecord, plan: &VmPlan) -> Result<(), ProviderError> {
+        if record.storage.is_none() {
+            return disk::require_files(&self.files, plan);
+        }
+        let missing = self.missing_volume(cx, record)?;
+        missing.map_or(Ok(()), |path| Err(ProviderError::FileMissing { what: "the volume", path }))
+    }
+
+    /// Gives each forward its place at the machine's host.
+    fn place(record: &mut LibvirtRecord, plan: &VmPlan, forwards: &[Forward]) -> Result<VmPlan, ProviderError> {
+        record.hops = remote::hops(&uri::place(&record.uri)?, plan.libvirt.forward_address, forwards)?;
+        let forwards = record.hops.iter().map(|hop| hop.there.clone()).collect();
+        let plan = VmPlan { forwards, ..plan.clone() };
+        Ok(if record.storage.is_some() { remote::on_volumes(&plan) } else { plan })
+    }
+
+    /// Opens or ends the way to the machine's ports, where that takes anything.
+    fn lead(&self, cx: &Cx, record: &LibvirtRecord, open: bool) -> Result<(), ProviderError> {
+        let Place::Ssh(host) = uri::place(&record.uri)? else { return Ok(()) };
+        let tunnel = Tunnel::new(&self.home.dir, &host);
+        if open { tunnel.open(cx, &record.hops) } else { tunnel.close(cx) }
+    }
+
+    /// Hears the console of a machine whose log lies at another host, so that a failure can show its end. That is worth no
+    /// failure of its own.
+    fn hear_console(&mut self, cx: &Cx, record: &LibvirtRecord) {
+        if uri::place(&record.uri).is_ok_and(|place| place == Place::Here) {
+            return;
+        }
+        // The daemon may not have seen yet that the console of a domain that was just saved is nobody's any more.
+        let patient = |domain: &Domain| {
+            let again = |_| {
+                std::thread::sleep(CONSOLE_AGAIN);
+                domain.console()
+            };
+            domain.console().or_else(again).or_else(again)
+        };
+        let opened = self.ask(cx, record, (QUESTION, "open the console"), patient);
+        let log = Files::open_log(&self.files.console_log());
+        match (opened, log) {
+            (Ok(Some(stream)), Ok(log)) => drop(remote_console::keep(stream, log)),
+            (opened, _) => trace::tell(|| format!("the console is not heard: {:?}", opened.err())),
+        }
+    }
+
+    /// Gives the saved domain the forwards of the record.
+    fn rewrite_saved(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
+        let forwards = record.plan.forwards.clone();
+        let rewrite = move |domain: &Domain| {
+            let before = domain.saved_xml()?;
+            let after = domain::with_forwards(&before, &forwards);
+            if let Some(after) = after.as_ref().filter(|after| **after != before) {
+                domain.set_saved_xml(after)?;
+            }
+            Ok(after.is_some())
+        };
+        if self.ask(cx, record, (COMMAND, "change the saved domain's forwards"), rewrite)? == Some(false) {
+            let message = "its description is none of ours".into();
+            return Err(Error::Failed { action: "change the saved domain's forwards", message }.into());
+        }
+        Ok(())
     }
 
     /// Starts or restores the domain; what QEMU said is understood.
@@ -272,6 +412,17 @@ impl LibvirtVm {
         self.ask(cx, record, (COMMAND, "undefine the domain"), undefine).map(drop)
     }
 
+    /// Removes what the machine has in a storage pool.
+    fn destroy_volumes(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
+        // A host that never answered has nothing of ours, and need not be asked.
+        let Some(storage) = record.storage.as_ref().filter(|storage| !storage.is_empty()) else { return Ok(()) };
+        let daemon = self.daemon(cx, &record.uri)?;
+        let dir = self.home.dir.clone();
+        let mut keep =
+            |now: &Storage| Ok(record::write(&dir, &LibvirtRecord { storage: Some(now.clone()), ..record.clone() })?);
+        Volumes::new(cx, &daemon, self.home.id, storage, &mut keep).destroy()
+    }
+
     fn pull_plug(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
         match self.ask(cx, record, (COMMAND, "end the domain"), Domain::destroy) {
             // It may have ended by itself in between.
@@ -294,6 +445,18 @@ fn stop_saving(domain: &Domain) -> Result<(), Complaint> {
     Ok(())
 }
 
+/// What of a plan cannot be done; what one should know is told, as far as it depends on the ports: the rest was before.
+fn refuse(cx: &Cx, plan: &VmPlan) -> Result<(), ProviderError> {
+    let findings = super::check(plan);
+    if findings.iter().any(|finding| finding.level == Level::Bad) {
+        return Err(ProviderError::Plan(findings));
+    }
+    let told = super::check(&VmPlan { forwards: Vec::new(), ..plan.clone() });
+    let new = findings.into_iter().filter(|finding| finding.level == Level::Warning && !told.contains(finding));
+    new.for_each(|finding| cx.warn(finding.text));
+    Ok(())
+}
+
 impl Vm for LibvirtVm {
     fn state(&mut self) -> Result<VmState, ProviderError> {
         let Some(record) = self.record()? else {
@@ -307,16 +470,25 @@ impl Vm for LibvirtVm {
         if !record.created {
             return Ok(VmState::Absent);
         }
+        if self.daemon.is_none() && record.defined {
+            self.daemon = Some(Daemon::glance(&record.uri)?);
+        }
         let seen = match self.look(&Cx::silent(), &record) {
             Err(error @ ProviderError::Libvirt(Error::Silent { .. })) => {
                 return Ok(VmState::Unresponsive { why: error.to_string() });
             }
             seen => seen?,
         };
-        if !seen.is_some_and(Seen::is_active)
-            && let Some(why) = qemu_state::lost(&self.files, record.plan.disks.len())?
-        {
-            return Ok(VmState::Broken { why });
+        if !seen.is_some_and(Seen::is_active) {
+            let lost = match record.storage {
+                None => qemu_state::lost(&self.files, record.plan.disks.len())?,
+                Some(_) => self
+                    .missing_volume(&Cx::silent(), &record)?
+                    .map(|path| format!("its volume {} is missing", path.display())),
+            };
+            if let Some(why) = lost {
+                return Ok(VmState::Broken { why });
+            }
         }
         Ok(state::word(seen, record.definition.is_some(), record.started))
     }
@@ -329,12 +501,11 @@ impl Vm for LibvirtVm {
             record.plan = plan.clone();
             self.write(&record)?;
         }
+        if record.storage.is_some() {
+            return self.create_volumes(cx, plan, record);
+        }
         let files = self.files.clone();
-        let mut busy = || {
-            let seen = self.look(cx, &record)?;
-            let active = seen.is_some_and(Seen::is_active).then_some("running");
-            Ok(active.or_else(|| seen.is_some_and(|seen| seen.saved).then_some("saved")))
-        };
+        let mut busy = || self.busy(cx, &record);
         disk::complete(cx, &files, plan, made, &mut busy)?;
         if record.created {
             return Ok(());
@@ -344,12 +515,9 @@ impl Vm for LibvirtVm {
     }
 
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
-        let findings = super::check(plan);
-        if findings.iter().any(|finding| finding.level == Level::Bad) {
-            return Err(ProviderError::Plan(findings));
-        }
-        disk::require_files(&self.files, plan)?;
+        refuse(cx, plan)?;
         let mut record = self.refreshed(cx, plan)?;
+        self.require_disks(cx, &record, plan)?;
         match self.look(cx, &record)? {
             Some(seen) if seen.is_active() => {
                 let hint = "`vbox-rs status` shows it";
@@ -364,11 +532,27 @@ impl Vm for LibvirtVm {
         if let Some(name) = &plan.libvirt.network {
             network::require(cx, &self.daemon(cx, &record.uri)?, name)?;
         }
-        self.define(cx, plan, &mut record)?;
-        cx.check()?;
         // The daemon would make it, and nobody else could read it then.
         drop(Files::open_log(&self.files.console_log())?);
-        self.launch(cx, &mut record, "start the domain")
+        let mut tries = 0;
+        loop {
+            let placed = Self::place(&mut record, plan, &plan.forwards)?;
+            self.define(cx, &placed, &mut record)?;
+            cx.check()?;
+            self.lead(cx, &record, true)?;
+            match self.launch(cx, &mut record, "start the domain") {
+                Err(error) if tries < PORT_TRIES && remote::is_free(&record.hops, &error) => tries += 1,
+                Err(error) => {
+                    // What is told is why it did not start.
+                    drop(self.lead(cx, &record, false));
+                    return Err(error);
+                }
+                Ok(()) => {
+                    self.hear_console(cx, &record);
+                    return Ok(());
+                }
+            }
+        }
     }
 
     fn press_power_button(&mut self) -> Result<(), ProviderError> {
@@ -380,6 +564,7 @@ impl Vm for LibvirtVm {
         let began = Instant::now();
         loop {
             if self.may_have_changed(cx, &record) && !self.look(cx, &record)?.is_some_and(Seen::is_active) {
+                self.lead(cx, &record, false)?;
                 return Ok(true);
             }
             let left = time.saturating_sub(began.elapsed());
@@ -410,7 +595,7 @@ impl Vm for LibvirtVm {
             record.started = false;
             self.write(&record)?;
         }
-        Ok(())
+        self.lead(&cx, &record, false)
     }
 
     fn pause(&mut self) -> Result<(), ProviderError> {
@@ -458,7 +643,8 @@ impl Vm for LibvirtVm {
         let stop = || drop(watched.abort());
         daemon.call_stoppable(cx, (COMMAND, "save the domain's memory"), saved, Domain::save, watch, stop)?;
         record.started = false;
-        self.write(&record)
+        self.write(&record)?;
+        self.lead(&cx.uninterrupted(), &record, false)
     }
 
     fn restore(&mut self, cx: &Cx, forwards: &[Forward], _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
@@ -470,26 +656,27 @@ impl Vm for LibvirtVm {
             return Err(nothing());
         }
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
-        let findings = super::check(&plan);
-        if findings.iter().any(|finding| finding.level == Level::Bad) {
-            return Err(ProviderError::Plan(findings));
-        }
-        disk::require_files(&self.files, &plan)?;
-        let forwards = forwards.to_vec();
-        let rewrite = move |domain: &Domain| {
-            let before = domain.saved_xml()?;
-            let after = domain::with_forwards(&before, &forwards);
-            if let Some(after) = after.as_ref().filter(|after| **after != before) {
-                domain.set_saved_xml(after)?;
+        refuse(cx, &plan)?;
+        self.require_disks(cx, &record, &plan)?;
+        let mut tries = 0;
+        loop {
+            record.plan = Self::place(&mut record, &plan, forwards)?;
+            self.rewrite_saved(cx, &record)?;
+            self.write(&record)?;
+            self.lead(cx, &record, true)?;
+            match self.launch(cx, &mut record, "restore the domain") {
+                Err(error) if tries < PORT_TRIES && remote::is_free(&record.hops, &error) => tries += 1,
+                Err(error) => {
+                    // What is told is why it did not go on.
+                    drop(self.lead(cx, &record, false));
+                    return Err(error);
+                }
+                Ok(()) => {
+                    self.hear_console(cx, &record);
+                    return Ok(());
+                }
             }
-            Ok(after.is_some())
-        };
-        if self.ask(cx, &record, (COMMAND, "change the saved domain's forwards"), rewrite)? == Some(false) {
-            let message = "its description is none of ours".into();
-            return Err(Error::Failed { action: "change the saved domain's forwards", message }.into());
         }
-        record.plan = plan;
-        self.launch(cx, &mut record, "restore the domain")
     }
 
     fn discard_saved(&mut self) -> Result<(), ProviderError> {
@@ -509,8 +696,10 @@ impl Vm for LibvirtVm {
             if record.defined {
                 self.undefine(cx, &record)?;
             }
+            self.lead(cx, &record, false)?;
+            self.destroy_volumes(cx, &record)?;
             // libvirt's own; at the host's daemon it is not ours to remove.
-            if uri::is_session(&record.uri) {
+            if uri::is_session(&record.uri) && uri::place(&record.uri)? == Place::Here {
                 store::remove_file(&Self::log_of(&record))?;
             }
         }
@@ -524,7 +713,31 @@ impl Vm for LibvirtVm {
         Ok(store::remove_file(&record::path(&self.home.dir))?)
     }
 
+    fn forwards(&self) -> Result<Option<Vec<Forward>>, ProviderError> {
+        let Some(record) = self.record()? else { return Ok(None) };
+        let elsewhere = matches!(uri::place(&record.uri)?, Place::Port { .. }) && !record.hops.is_empty();
+        Ok(elsewhere.then(|| record.hops.into_iter().map(|hop| hop.there).collect()))
+    }
+
+    fn connect(&mut self, cx: &Cx) -> Result<(), ProviderError> {
+        let Some(record) = self.record()? else { return Ok(()) };
+        let Place::Ssh(host) = uri::place(&record.uri)? else { return Ok(()) };
+        if Tunnel::new(&self.home.dir, &host).is_open() { Ok(()) } else { self.lead(cx, &record, true) }
+    }
+
+    fn disconnect(&mut self, cx: &Cx) -> Result<(), ProviderError> {
+        self.record()?.map_or(Ok(()), |record| self.lead(cx, &record, false))
+    }
+
     fn images(&self) -> Result<Vec<Image>, ProviderError> {
+        if self.record()?.is_some_and(|record| record.storage.is_some()) {
+            let hint = "make the machine at a daemon of this host, without `pool`, to package it";
+            return Err(ProviderError::Unable {
+                provider: "libvirt",
+                what: "read disks that lie in a storage pool",
+                hint,
+            });
+        }
         disk::images(&self.files)
     }
 
@@ -533,7 +746,10 @@ impl Vm for LibvirtVm {
     }
 
     fn hypervisor_log(&self) -> PathBuf {
-        self.record().ok().flatten().map_or_else(|| self.files.log(), |record| Self::log_of(&record))
+        // At another host it lies there, and libvirt hands it to nobody.
+        let here = |record: &LibvirtRecord| uri::place(&record.uri).is_ok_and(|place| place == Place::Here);
+        let record = self.record().ok().flatten().filter(here);
+        record.map_or_else(|| self.files.log(), |record| Self::log_of(&record))
     }
 
     fn console(&mut self) -> Result<UnixStream, ProviderError> {

@@ -38,17 +38,20 @@ fn text(engine: Engine, plan: &VmPlan, owner: Option<(u32, u32)>) -> String {
     });
     let id = "00112233445546778899aabbccddeeff".parse().unwrap();
     let (name, flash, version) = ("shop-web-00112233", flash.as_ref(), 9_000_000);
+    let (volumes, local, virtualization, files) = (None, true, Some("vmx"), &files);
     let input = Input {
         arch: Arch::X86_64,
         engine,
         id,
         name,
         plan,
-        files: &files,
+        files,
         flash,
         owner,
         version,
-        virtualization: Some("vmx"),
+        virtualization,
+        volumes,
+        local,
     };
     let text = xml(&input).unwrap();
     validate(&text, "domain");
@@ -101,6 +104,39 @@ fn uefi_firmware_and_disks_on_sata() {
 }
 
 #[test]
+fn volumes_at_another_host_with_its_own_firmware() {
+    let (mut plan, files) = (plan(), Files::new(Path::new("/m")));
+    plan.devices.firmware = Some(Firmware::Uefi);
+    plan.seed = Some("/s/seed.img".into());
+    let id = "00112233445546778899aabbccddeeff".parse().unwrap();
+    let storage = Storage::at("fast & new");
+    let input = Input {
+        arch: Arch::X86_64,
+        engine: Engine::Kvm,
+        id,
+        name: "x",
+        plan: &plan,
+        files: &files,
+        flash: None,
+        owner: None,
+        version: 9_000_000,
+        virtualization: None,
+        volumes: Some(&storage),
+        local: false,
+    };
+    let text = xml(&input).unwrap();
+    validate(&text, "domain");
+    for line in [
+        "<os firmware=\"efi\">",
+        "<source pool=\"fast &amp; new\" volume=\"vbox-rs-00112233445546778899aabbccddeeff-disk0.qcow2\"/>",
+        "<source pool=\"fast &amp; new\" volume=\"vbox-rs-00112233445546778899aabbccddeeff-seed.img\"/>",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(!text.contains("/m/") && !text.contains("/s/"), "no file of this computer: {text}");
+}
+
+#[test]
 fn every_bus_and_screen_is_one_that_libvirt_knows() {
     for bus in [DiskBus::Virtio, DiskBus::Scsi, DiskBus::Sata, DiskBus::Ide] {
         for graphics in [Graphics::None, Graphics::Vnc, Graphics::Spice] {
@@ -128,6 +164,8 @@ fn a_daemon_that_knows_no_maximum_gets_no_processor_model() {
         owner: None,
         version: 7_000_000,
         virtualization: None,
+        volumes: None,
+        local: true,
     };
     assert!(!xml(&input).unwrap().contains("<cpu"));
     assert!(xml(&Input { version: 7_001_000, ..input }).unwrap().contains("<cpu mode=\"maximum\" check=\"none\"/>"));
@@ -150,6 +188,8 @@ fn a_path_without_letters_in_xml_is_refused() {
         owner: None,
         version: 9_000_000,
         virtualization: None,
+        volumes: None,
+        local: true,
     };
     let error = xml(&input).unwrap_err().to_string();
     assert_eq!(error, "libvirt cannot be told the path /s/\\u{1}.img: it is not plain text");
