@@ -55,8 +55,8 @@ impl Daemon {
         }
         let mut conf = "listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n".to_owned();
         if let Some(Far { there, port, .. }) = &far {
-            conf += "listen_tcp = 1\nauth_tcp = \"none\"\n";
-            conf += &format!("listen_addr = \"{there}\"\ntcp_port = \"{port}\"\n");
+            let listen = format!("listen_tcp = 1\nlisten_addr = \"{there}\"\ntcp_port = \"{port}\"\n");
+            conf += &(listen + "auth_tcp = \"none\"\n");
         }
         fs::write(dir.join("libvirtd.conf"), format!("{conf}unix_sock_dir = \"{}\"\n", dir.join("sock").display()))
             .unwrap();
