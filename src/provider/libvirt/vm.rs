@@ -1,5 +1,7 @@
 //! One machine at libvirt.
 
+mod elsewhere;
+
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
@@ -21,10 +23,10 @@ use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
 use super::uri::{self, Place};
 use super::volume::{self, Storage};
-use super::volume_store::{Keep, Volumes};
-use super::{Error, address, as_qemu, console, demand, host, network, remote_console};
+use super::{Error, address, as_qemu, console, demand, host, network};
+use crate::config::spec::LibvirtOptions;
 use crate::progress::Cx;
-use crate::{store, trace};
+use crate::store;
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -40,9 +42,6 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// How often we look for ourselves whether it has ended, where the daemon tells what happens; and where it does not.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Between two attempts at a console.
-const CONSOLE_AGAIN: Duration = Duration::from_millis(200);
 
 /// A machine at libvirt.
 #[derive(Debug)]
@@ -250,99 +249,11 @@ impl LibvirtVm {
         self.write(record)
     }
 
-    fn engine_there(
-        &mut self,
-        cx: &Cx,
-        record: &LibvirtRecord,
-        plan: &VmPlan,
-        arch: Arch,
-    ) -> Result<(accel::Engine, Option<String>), ProviderError> {
-        let daemon = self.daemon(cx, &record.uri)?;
-        let capabilities =
-            daemon.call(cx, START, "say what its host can do", |connection| connection.capabilities())?;
-        remote::engine(&plan.libvirt, host::domain_types(&capabilities, arch.name()).iter().any(|kind| kind == "kvm"))
-    }
-
-    /// Makes or completes the machine's volumes.
-    fn create_volumes(&mut self, cx: &Cx, plan: &VmPlan, record: LibvirtRecord) -> Result<(), ProviderError> {
-        let daemon = self.daemon(cx, &record.uri)?;
-        let made = record.created.then_some(record.plan.disks.len());
-        let (id, dir) = (self.home.id, self.home.dir.clone());
-        let mut record = record;
-        let mut storage = record.storage.clone().unwrap_or_default();
-        let before = record.clone();
-        let mut keep = |now: &Storage| {
-            storage = now.clone();
-            Ok(record::write(&dir, &LibvirtRecord { storage: Some(now.clone()), ..before.clone() })?)
-        };
-        let mut busy = || self.busy(cx, &before);
-        let seen = before.storage.clone().unwrap_or_default();
-        Volumes::new(cx, &daemon, id, &seen, &mut keep as Keep<'_>).complete(plan, made, &mut busy)?;
-        record.storage = Some(storage);
-        record.created = true;
-        self.write(&record)
-    }
-
     /// Why its disks cannot be changed now.
     fn busy(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<&'static str>, ProviderError> {
         let seen = self.look(cx, record)?;
         let active = seen.is_some_and(Seen::is_active).then_some("running");
         Ok(active.or_else(|| seen.is_some_and(|seen| seen.saved).then_some("saved")))
-    }
-
-    /// The first of its volumes that is missing.
-    fn missing_volume(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<PathBuf>, ProviderError> {
-        let Some(storage) = &record.storage else { return Ok(None) };
-        let daemon = self.daemon(cx, &record.uri)?;
-        let mut keep = |_: &Storage| Ok(());
-        let name = Volumes::new(cx, &daemon, self.home.id, storage, &mut keep).missing()?;
-        Ok(name.map(|name| PathBuf::from(&storage.pool).join(name)))
-    }
-
-    /// What a start needs and the daemon would tell in its own words.
-    fn require_disks(&mut self, cx: &Cx, record: &LibvirtRecord, plan: &VmPlan) -> Result<(), ProviderError> {
-        if record.storage.is_none() {
-            return disk::require_files(&self.files, plan);
-        }
-        let missing = self.missing_volume(cx, record)?;
-        missing.map_or(Ok(()), |path| Err(ProviderError::FileMissing { what: "the volume", path }))
-    }
-
-    /// Gives each forward its place at the machine's host.
-    fn place(record: &mut LibvirtRecord, plan: &VmPlan, forwards: &[Forward]) -> Result<VmPlan, ProviderError> {
-        record.hops = remote::hops(&uri::place(&record.uri)?, plan.libvirt.forward_address, forwards)?;
-        let forwards = record.hops.iter().map(|hop| hop.there.clone()).collect();
-        let plan = VmPlan { forwards, ..plan.clone() };
-        Ok(if record.storage.is_some() { remote::on_volumes(&plan) } else { plan })
-    }
-
-    /// Opens or ends the way to the machine's ports, where that takes anything.
-    fn lead(&self, cx: &Cx, record: &LibvirtRecord, open: bool) -> Result<(), ProviderError> {
-        let Place::Ssh(host) = uri::place(&record.uri)? else { return Ok(()) };
-        let tunnel = Tunnel::new(&self.home.dir, &host);
-        if open { tunnel.open(cx, &record.hops) } else { tunnel.close(cx) }
-    }
-
-    /// Hears the console of a machine whose log lies at another host, so that a failure can show its end. That is worth no
-    /// failure of its own.
-    fn hear_console(&mut self, cx: &Cx, record: &LibvirtRecord) {
-        if uri::place(&record.uri).is_ok_and(|place| place == Place::Here) {
-            return;
-        }
-        // The daemon may not have seen yet that the console of a domain that was just saved is nobody's any more.
-        let patient = |domain: &Domain| {
-            let again = |_| {
-                std::thread::sleep(CONSOLE_AGAIN);
-                domain.console()
-            };
-            domain.console().or_else(again).or_else(again)
-        };
-        let opened = self.ask(cx, record, (QUESTION, "open the console"), patient);
-        let log = Files::open_log(&self.files.console_log());
-        match (opened, log) {
-            (Ok(Some(stream)), Ok(log)) => drop(remote_console::keep(stream, log)),
-            (opened, _) => trace::tell(|| format!("the console is not heard: {:?}", opened.err())),
-        }
     }
 
     /// Gives the saved domain the forwards of the record.
@@ -412,17 +323,6 @@ impl LibvirtVm {
         self.ask(cx, record, (COMMAND, "undefine the domain"), undefine).map(drop)
     }
 
-    /// Removes what the machine has in a storage pool.
-    fn destroy_volumes(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
-        // A host that never answered has nothing of ours, and need not be asked.
-        let Some(storage) = record.storage.as_ref().filter(|storage| !storage.is_empty()) else { return Ok(()) };
-        let daemon = self.daemon(cx, &record.uri)?;
-        let dir = self.home.dir.clone();
-        let mut keep =
-            |now: &Storage| Ok(record::write(&dir, &LibvirtRecord { storage: Some(now.clone()), ..record.clone() })?);
-        Volumes::new(cx, &daemon, self.home.id, storage, &mut keep).destroy()
-    }
-
     fn pull_plug(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
         match self.ask(cx, record, (COMMAND, "end the domain"), Domain::destroy) {
             // It may have ended by itself in between.
@@ -446,8 +346,11 @@ fn stop_saving(domain: &Domain) -> Result<(), Complaint> {
 }
 
 /// What of a plan cannot be done; what one should know is told, as far as it depends on the ports: the rest was before.
-fn refuse(cx: &Cx, plan: &VmPlan) -> Result<(), ProviderError> {
-    let findings = super::check(plan);
+fn refuse(cx: &Cx, record: &LibvirtRecord, plan: &VmPlan) -> Result<(), ProviderError> {
+    // It stays where it is, whatever the environment says by now.
+    let libvirt = LibvirtOptions { uri: Some(record.uri.clone()), ..plan.libvirt.clone() };
+    let plan = VmPlan { libvirt, ..plan.clone() };
+    let findings = super::check(&plan);
     if findings.iter().any(|finding| finding.level == Level::Bad) {
         return Err(ProviderError::Plan(findings));
     }
@@ -515,8 +418,8 @@ impl Vm for LibvirtVm {
     }
 
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
-        refuse(cx, plan)?;
         let mut record = self.refreshed(cx, plan)?;
+        refuse(cx, &record, plan)?;
         self.require_disks(cx, &record, plan)?;
         match self.look(cx, &record)? {
             Some(seen) if seen.is_active() => {
@@ -656,7 +559,7 @@ impl Vm for LibvirtVm {
             return Err(nothing());
         }
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
-        refuse(cx, &plan)?;
+        refuse(cx, &record, &plan)?;
         self.require_disks(cx, &record, &plan)?;
         let mut tries = 0;
         loop {
