@@ -2,7 +2,8 @@
 //!
 //! `VBOX_RS_TEST_BOX` names the demo box (`make bench` builds it and sets it). `VBOX_RS_BENCH_ROUNDS` (5) is the number
 //! of slow rounds, quick ones are five times as many. `VBOX_RS_BENCH_ONLY` names parts: quick, ssh, boot, add, parallel,
-//! pipeline, vagrant, convert, thousand, ruby, virtualbox, sizes. `VBOX_RS_TEST_VIRTUALBOX` names the VirtualBox of its part.
+//! pipeline, vagrant, convert, thousand, ruby, virtualbox, libvirt, sizes. `VBOX_RS_TEST_VIRTUALBOX` names the VirtualBox of its
+//! part.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +14,9 @@
 #![expect(clippy::duplicate_mod, reason = "two worlds of the tests stand on the same ground")]
 
 mod boxes;
+#[path = "../../tests/support/libvirt.rs"]
+mod daemon;
+mod libvirt;
 mod parts;
 mod ruby;
 mod server;
@@ -66,6 +70,12 @@ fn main() {
         let (more, counted) = virtualbox::measure(rounds * 2);
         rows.extend(more);
         counts.extend(counted);
+        stats::report(&folder, &rows, &figures, &counts);
+    }
+    if wanted("libvirt") {
+        let (more, bytes) = libvirt::all(rounds);
+        rows.extend(more);
+        figures.extend(bytes);
         stats::report(&folder, &rows, &figures, &counts);
     }
     if wanted("sizes") {

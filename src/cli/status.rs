@@ -59,7 +59,7 @@ impl Status {
                 state(&app.ui, status),
                 status.provider.map_or_else(String::new, |kind| kind.to_string()),
                 status.box_name.clone().unwrap_or_default(),
-                ports(&status.forwards),
+                reached(status),
             ]);
         }
         app.ui.print(&table.render())?;
@@ -110,8 +110,15 @@ pub(super) fn remarks(ui: &Ui, all: &[MachineStatus]) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
+/// The guest's own address, and its ports of this computer.
+pub(super) fn reached(status: &MachineStatus) -> String {
+    let address = status.address.map(|address| address.to_string());
+    let ports = Some(ports(&status.forwards)).filter(|ports| !ports.is_empty());
+    address.into_iter().chain(ports).collect::<Vec<_>>().join(", ")
+}
+
 /// `8080->80, 127.0.0.2:53->53/udp`: the usual address and protocol are left out.
-pub(super) fn ports(forwards: &[Forward]) -> String {
+fn ports(forwards: &[Forward]) -> String {
     forwards.iter().map(port).collect::<Vec<_>>().join(", ")
 }
 

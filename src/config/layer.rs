@@ -2,6 +2,7 @@
 //! are laid over each other.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -77,12 +78,18 @@ pub struct ProviderLayers {
 #[derive(Clone, Debug, Default)]
 pub struct LibvirtLayer {
     pub uri: Option<String>,
+    pub pool: Option<String>,
+    pub forward_address: Option<IpAddr>,
     pub accel: Option<Accel>,
     pub machine: Option<String>,
     pub cpu_mode: Option<CpuMode>,
     pub direct_boot: Option<bool>,
     pub graphics: Option<Graphics>,
     pub autostart: Option<bool>,
+    pub network: Option<String>,
+    pub nested: Option<bool>,
+    pub tpm: Option<bool>,
+    pub xml: Vec<String>,
 }
 
 /// `[provider_options.qemu]` of one level.

@@ -144,12 +144,18 @@ impl LibvirtLayer {
     fn overlaid(self, above: Self) -> Self {
         Self {
             uri: above.uri.or(self.uri),
+            pool: above.pool.or(self.pool),
+            forward_address: above.forward_address.or(self.forward_address),
             accel: above.accel.or(self.accel),
             machine: above.machine.or(self.machine),
             cpu_mode: above.cpu_mode.or(self.cpu_mode),
             direct_boot: above.direct_boot.or(self.direct_boot),
             graphics: above.graphics.or(self.graphics),
             autostart: above.autostart.or(self.autostart),
+            network: above.network.or(self.network),
+            nested: above.nested.or(self.nested),
+            tpm: above.tpm.or(self.tpm),
+            xml: appended(self.xml, above.xml),
         }
     }
 
@@ -157,12 +163,18 @@ impl LibvirtLayer {
         let default = LibvirtOptions::default();
         LibvirtOptions {
             uri: self.uri.clone(),
+            pool: self.pool.clone(),
+            forward_address: self.forward_address,
             accel: self.accel.unwrap_or(default.accel),
             machine: self.machine.clone(),
             cpu_mode: self.cpu_mode,
             direct_boot: self.direct_boot.unwrap_or(default.direct_boot),
             graphics: self.graphics.unwrap_or(default.graphics),
             autostart: self.autostart.unwrap_or(default.autostart),
+            network: self.network.clone(),
+            nested: self.nested,
+            tpm: self.tpm.unwrap_or(default.tpm),
+            xml: self.xml.clone(),
         }
     }
 }

@@ -416,6 +416,11 @@ pub struct ProviderOptions {
 pub struct Libvirt {
     /// The daemon. Default: `LIBVIRT_DEFAULT_URI`, else `qemu:///session` (root: `qemu:///system`).
     pub uri: Option<String>,
+    /// The storage pool that disks are made in. Default: at other hosts `default`, on this one none.
+    pub pool: Option<String>,
+    /// The address at which a host that is reached by `qemu+tcp` or `qemu+tls` opens the guest's ports, and this computer
+    /// finds them. Default: none, and such a host is refused.
+    pub forward_address: Option<std::net::IpAddr>,
     /// How the guest's instructions are run. Default: auto.
     pub accel: Option<Accel>,
     /// The machine type. Default: `q35` on x86, `virt` elsewhere.
@@ -428,6 +433,17 @@ pub struct Libvirt {
     pub graphics: Option<Graphics>,
     /// Whether the daemon starts the machine when the host boots. Default: false.
     pub autostart: Option<bool>,
+    /// The network of libvirt (`virsh net-list`) from which the machine gets an address of its own, at `qemu:///system`.
+    /// Default: none; QEMU's network for users, which needs no rights, with forwarded ports.
+    pub network: Option<String>,
+    /// Whether the guest may have virtual machines of its own. Default: as the processor has it.
+    pub nested: Option<bool>,
+    /// A trusted platform module (version 2.0), emulated by swtpm. Default: false.
+    pub tpm: Option<bool>,
+    /// Elements that are added to the domain's description as they are: those that libvirt knows as parts of a domain
+    /// there, others among its devices. Nobody checks what they mean.
+    #[serde(default)]
+    pub xml: Vec<String>,
 }
 
 /// What only VirtualBox knows.

@@ -286,12 +286,18 @@ fn libvirt(mut table: Table<'_, '_>) -> LibvirtLayer {
     let screens = [("none", Graphics::None), ("vnc", Graphics::Vnc), ("spice", Graphics::Spice)];
     let layer = LibvirtLayer {
         uri: plain(table.parsed("uri", not_empty)),
+        pool: plain(table.parsed("pool", not_empty)),
+        forward_address: plain(table.parsed("forward_address", check::ip)),
         accel: plain(table.choice("accel", ACCELS)),
         machine: plain(table.parsed("machine", not_empty)),
         cpu_mode: plain(table.choice("cpu_mode", &modes)),
         direct_boot: plain(table.boolean("direct_boot")),
         graphics: plain(table.choice("graphics", &screens)),
         autostart: plain(table.boolean("autostart")),
+        network: plain(table.parsed("network", not_empty)),
+        nested: plain(table.boolean("nested")),
+        tpm: plain(table.boolean("tpm")),
+        xml: table.strings("xml").unwrap_or_default().into_iter().map(Spanned::into_inner).collect(),
     };
     table.finish();
     layer

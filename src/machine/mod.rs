@@ -21,6 +21,7 @@ mod stop;
 mod trigger;
 mod up;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,7 +30,9 @@ use serde::Serialize;
 pub use access::{Console, console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
 pub use needs::ProjectBoxes;
-pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, resume, sync_folders, up};
+pub use ops::{
+    Fared, HostWish, check_provisioners, each, host_wishes, provision, reload, resumable, resume, sync_folders, up,
+};
 pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};
@@ -100,6 +103,8 @@ pub struct Status {
     /// `name@version` of its box.
     #[serde(rename = "box")]
     pub box_name: Option<String>,
+    /// The guest's own address, where it has one and ssh goes there.
+    pub address: Option<IpAddr>,
     /// Forwarded ports that are open now.
     pub forwards: Vec<Forward>,
 }
@@ -146,7 +151,7 @@ pub struct UpReport {
 /// A named step of the last `up`.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub struct Step {
-    /// `box`, `disk`, `start`, `boot`, `login`, `key`, `hostname`, `grow`, `folders`, `provision`.
+    /// `box`, `disk`, `start`, `address`, `boot`, `login`, `key`, `hostname`, `grow`, `folders`, `provision`.
     pub name: String,
     /// Milliseconds.
     pub ms: u64,

@@ -4,13 +4,14 @@ use super::link::Links;
 use super::parallel::{self, Course, Order, Room};
 use super::record::{Intent, MachineDir};
 use super::settle;
+use super::status::backend;
 use super::stop::halt_locked;
 use super::up::{go_on, up_one, wanted};
 use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan, trigger};
-use crate::config::spec::Action;
+use crate::config::spec::{Action, ProviderKind};
 use crate::error::{Exit, Failure};
 use crate::progress::Cx;
-use crate::provider::VmState;
+use crate::provider::{HostChange, VmState};
 use crate::provision::{self, Wish};
 
 /// How one of several machines fared.
@@ -22,6 +23,42 @@ pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, paral
     each(cx, fleet, targets, Order::DependenciesFirst, parallel, |cx, target| {
         trigger::around(cx, fleet, target, Action::Up, || up_one(cx, fleet, target, options))
     })
+}
+
+/// Something on this computer that machines need changed, and that nobody does unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostWish {
+    kind: ProviderKind,
+    change: HostChange,
+}
+
+impl HostWish {
+    /// What would be done, for a question.
+    pub fn what(&self) -> String {
+        format!("{} ({})", self.change.what, self.change.at)
+    }
+
+    /// Does it.
+    pub fn grant(&self, cx: &Cx) -> Result<(), Failure> {
+        Ok(backend(self.kind)?.apply(cx, &self.change)?)
+    }
+}
+
+/// What would have to be changed on this computer before these machines can start, each once. What cannot be known is told
+/// by the start itself.
+pub fn host_wishes(cx: &Cx, targets: &[Target], provider: Option<ProviderKind>) -> Vec<HostWish> {
+    let mut wishes = Vec::new();
+    for spec in targets.iter().flat_map(|target| &target.spec) {
+        let kind = provider.or(spec.provider).unwrap_or(ProviderKind::Qemu);
+        let changes = backend(kind).ok().and_then(|provider| provider.host_changes(cx, spec).ok());
+        for change in changes.into_iter().flatten() {
+            let wish = HostWish { kind, change };
+            if !wishes.contains(&wish) {
+                wishes.push(wish);
+            }
+        }
+    }
+    wishes
 }
 
 /// Does the same to several machines, in `order`, several at once where `parallel`, and says how each fared, in the

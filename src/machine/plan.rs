@@ -80,7 +80,9 @@ pub(super) fn cards(record: &MachineRecord, spec: &MachineSpec) -> Vec<Card> {
 
 /// Hardware address of the first network card.
 pub(super) fn mac(record: &MachineRecord, spec: &MachineSpec) -> String {
-    let theirs = record.manifest.hardware.mac.as_deref().and_then(mac_address);
+    // A box's address is that of all its machines: on a network that they share, none could be told from another.
+    let alone = !has_own_address(record.provider, spec);
+    let theirs = record.manifest.hardware.mac.as_deref().and_then(mac_address).filter(|_| alone);
     spec.mac.clone().or(theirs).unwrap_or_else(|| own_mac(record.id))
 }
 
@@ -107,6 +109,11 @@ pub(super) fn direct_boot(kind: ProviderKind, spec: &MachineSpec) -> bool {
         ProviderKind::Libvirt => spec.provider_options.libvirt.direct_boot,
         ProviderKind::Qemu | ProviderKind::Virtualbox => spec.provider_options.qemu.direct_boot,
     }
+}
+
+/// Whether a machine gets an address of its own, to which ssh goes without a forward.
+pub(super) fn has_own_address(kind: ProviderKind, spec: &MachineSpec) -> bool {
+    kind == ProviderKind::Libvirt && spec.provider_options.libvirt.network.is_some()
 }
 
 /// What the provider is told; the ports come later.

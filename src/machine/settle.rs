@@ -11,7 +11,7 @@ use crate::folders::{self, SshFiles};
 use crate::guest::cloud_init::{self, CloudInit};
 use crate::guest::{self, Session, identity, keys, networks, setup};
 use crate::progress::Cx;
-use crate::provider::Vm;
+use crate::provider::{FORWARD_ADDRESS, Vm, forward_mac};
 use crate::provision::{self, Wish};
 
 /// Sets one guest up.
@@ -123,6 +123,7 @@ impl<'a> Settle<'a> {
         if !cards.is_empty() {
             timed(cx, steps, "networks", || Ok(networks::configure(session, cx, &cards)?))?;
         }
+        self.open_forwards(cx, record, session)?;
         let larger = self.spec.disk.filter(|size| record.grown_to.is_none_or(|grown| grown < *size));
         if larger.is_some() && timed(cx, steps, "grow", || grow(cx, session))? {
             record.grown_to = larger;
@@ -132,6 +133,21 @@ impl<'a> Settle<'a> {
             timed(cx, steps, "folders", || sync(cx, self.fleet, record, session, self.spec))?;
         }
         Ok(())
+    }
+
+    /// Lets forwards through where the guest has an address of its own beside them. A machine without them is of use.
+    fn open_forwards(&self, cx: &Cx, record: &MachineRecord, session: &mut Session) -> Result<(), Failure> {
+        if record.forwards.is_empty() || !plan::has_own_address(record.provider, self.spec) {
+            return Ok(());
+        }
+        let mac = forward_mac(record.id);
+        match setup::bring_card_up(session, cx, &mac, FORWARD_ADDRESS) {
+            Err(error @ guest::Error::Step { .. }) => {
+                cx.warn(format!("forwarded ports do not lead into the guest: {}", Failure::from(error).chain()));
+                Ok(())
+            }
+            done => Ok(done?),
+        }
     }
 
     fn provisioners(&self, record: &MachineRecord) -> Vec<&'a Provisioner> {

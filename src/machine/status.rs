@@ -73,6 +73,7 @@ impl Fleet {
                 project: Some(target.root.clone()),
                 project_state: "present",
                 box_name: target.spec.as_ref().and_then(|spec| spec.box_name.clone()),
+                address: None,
                 forwards: Vec::new(),
             },
         })
@@ -127,10 +128,14 @@ impl Fleet {
     /// `seen`: how the project sees the machine that asks, which may stand elsewhere than is recorded.
     fn status_of(&self, record: &MachineRecord, seen: Option<&Target>) -> Status {
         let busy = self.busy(record.id);
-        let state = self.vm(record).map_err(Failure::from).and_then(|mut vm| Ok(vm.state()?));
+        let mut vm = self.vm(record).map_err(Failure::from);
+        let state = match &mut vm {
+            Ok(vm) => vm.state().map_err(|error| with_hint(&error.into())),
+            Err(error) => Err(with_hint(error)),
+        };
         let (word, detail, open) = match state {
             Ok(state) => (state.word().to_owned(), state.detail().map(Into::into), state.has_process()),
-            Err(error) => ("unknown".to_owned(), Some(with_hint(&error)), false),
+            Err(error) => ("unknown".to_owned(), Some(error), false),
         };
         let interrupted = record.intent.filter(|_| busy.is_none()).map(unfinished);
         let not_set_up = (busy.is_none() && open && !record.ready && interrupted.is_none())
@@ -151,6 +156,7 @@ impl Fleet {
             project: Some(here.map_or(&record.root, |target| &target.root).clone()),
             project_state,
             box_name: Some(format!("{}@{}", record.manifest.name, record.manifest.version)),
+            address: vm.ok().filter(|_| open).and_then(|mut vm| vm.addresses().ok()??.first().copied()),
             forwards: if open { record.forwards.clone() } else { Vec::new() },
         }
     }
@@ -220,6 +226,7 @@ fn damaged(name: &str, id: Option<MachineId>, error: &Failure, busy: Option<Stri
         project: None,
         project_state: "unknown",
         box_name: None,
+        address: None,
         forwards: Vec::new(),
     }
 }

@@ -60,6 +60,7 @@ pub(super) fn halt_locked(
             cx.note("its saved memory is dropped, because `halt` means off");
             vm.discard_saved()?;
         }
+        vm.disconnect(cx)?;
         Halted::WasOff
     };
     // A start that was cut short has nothing left to go on from; a creation has.

@@ -262,6 +262,8 @@ impl<'a> Up<'a> {
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
         self.tell_changes(&record);
+        vm.connect(self.cx)?;
+        self.take_forwards(&mut record, vm)?;
         let settle = Settle::new(self.fleet, &self.dir, &self.spec, self.options);
         if record.ready && record.intent.is_none() && !settle.has_work(&record) {
             return Ok(self.report(&record, outcome, outcome != "already running"));
@@ -297,7 +299,9 @@ impl<'a> Up<'a> {
     fn restore(&mut self, mut record: MachineRecord, vm: &mut dyn Vm) -> Result<UpReport, Failure> {
         self.refuse_missing(record.provisioned, !record.ready)?;
         self.step("restore", |up| {
-            up.with_ports(&mut record, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))
+            let own_address = vm.addresses()?.is_some();
+            up.with_ports(&mut record, own_address, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))?;
+            up.take_forwards(&mut record, vm)
         })?;
         let session = self.login(&mut record, vm)?;
         self.settle(record, session, "resumed")
@@ -382,21 +386,33 @@ impl<'a> Up<'a> {
 
     fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {
         record.intent = Some(Intent::Start);
-        self.with_ports(record, |planned| {
+        let own_address = plan::has_own_address(record.provider, self.spec);
+        self.with_ports(record, own_address, |planned| {
             plan.forwards = planned.list();
             vm.start(self.cx, plan, &inherited(planned))
-        })
+        })?;
+        self.take_forwards(record, vm)
+    }
+
+    /// Records where the forwards really are, where the provider had to put them elsewhere.
+    fn take_forwards(&self, record: &mut MachineRecord, vm: &mut dyn Vm) -> Result<(), Failure> {
+        if let Some(forwards) = vm.forwards()?.filter(|forwards| *forwards != record.forwards) {
+            record.forwards = forwards;
+            self.dir.write(record)?;
+        }
+        Ok(())
     }
 
     /// Starts with ports that are reserved and recorded; with others when one was taken in the very moment.
     fn with_ports(
         &self,
         record: &mut MachineRecord,
+        own_address: bool,
         mut start: impl FnMut(&Planned) -> Result<(), provider::Error>,
     ) -> Result<(), Failure> {
         let mut races = 0;
         loop {
-            let planned = self.plan_ports(record)?;
+            let planned = self.plan_ports(record, own_address)?;
             record.forwards = planned.list();
             if let Some(value) = plan::wishes(&self.spec).remove(plan::FORWARDS) {
                 record.started_with.insert(plan::FORWARDS.into(), value);
@@ -410,9 +426,11 @@ impl<'a> Up<'a> {
         }
     }
 
-    fn plan_ports(&self, record: &MachineRecord) -> Result<Planned, network::Error> {
+    fn plan_ports(&self, record: &MachineRecord, own_address: bool) -> Result<Planned, network::Error> {
         let owner = format!("machine `{}` ({})", record.name, record.id.short());
-        plan_forwards(self.cx, Ports(self.fleet.dirs()), &Wishes::of(&self.spec, &record.forwards, &owner))
+        let mut wishes = Wishes::of(&self.spec, &record.forwards, &owner);
+        wishes.ssh_guest_port = wishes.ssh_guest_port.filter(|_| !own_address);
+        plan_forwards(self.cx, Ports(self.fleet.dirs()), &wishes)
     }
 
     /// Waits until the guest lets us in.

@@ -67,6 +67,19 @@ pub trait Provider: Send + Sync + Debug {
     /// What of a plan this provider cannot do, all at once.
     fn check(&self, plan: &VmPlan) -> Vec<Finding>;
 
+    /// What would have to be changed on this computer for a machine of `spec`, and can be by [`Provider::apply`] if the
+    /// user agrees.
+    fn host_changes(&self, cx: &Cx, spec: &MachineSpec) -> Result<Vec<HostChange>, Error> {
+        let _ = (cx, spec);
+        Ok(Vec::new())
+    }
+
+    /// Makes one of those changes. Fine when it is made already.
+    fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), Error> {
+        let _ = (cx, change);
+        Ok(())
+    }
+
     /// A handle on the virtual machine that lives in `home`. Touches nothing.
     fn open(&self, home: VmHome) -> Box<dyn Vm>;
 }
@@ -101,6 +114,12 @@ pub trait Vm: Send {
     /// Waits until it has ended; `false` when it still runs after `time`, or as soon as the user cancels.
     fn wait_until_ended(&mut self, cx: &Cx, time: Duration) -> Result<bool, Error>;
 
+    /// The guest's own addresses on a network of the hypervisor, the most probable first: asked anew each time, and none
+    /// before the guest has one. `None` where forwards lead to its ssh server, as usual.
+    fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, Error> {
+        Ok(None)
+    }
+
     /// Whether the guest has surely not brought any network card up since it was started, so that nothing in it can
     /// answer. `false` where the hypervisor cannot tell.
     fn network_is_down(&mut self) -> bool {
@@ -134,6 +153,24 @@ pub trait Vm: Send {
         let _ = (cx, name, folder);
         let hint = "use type \"rsync\"";
         Err(Error::Unable { provider: "this provider", what: "share folders of the host", hint })
+    }
+
+    /// The forwards of the last start as they really are, where they lie elsewhere than was asked for: at another host.
+    fn forwards(&self) -> Result<Option<Vec<Forward>>, Error> {
+        Ok(None)
+    }
+
+    /// Sees to it that this computer gets to the forwards of a machine that runs, where something of ours leads there that
+    /// may have ended meanwhile.
+    fn connect(&mut self, cx: &Cx) -> Result<(), Error> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// Ends what `connect` may have left of a machine that has ended by itself.
+    fn disconnect(&mut self, cx: &Cx) -> Result<(), Error> {
+        let _ = cx;
+        Ok(())
     }
 
     /// The disks of a machine that does not run, in the order of attachment: what `qemu-img` reads, which finds what they
@@ -324,6 +361,26 @@ pub fn further_mac(id: MachineId, place: usize) -> String {
 pub fn own_mac(id: MachineId) -> String {
     let b = id.bytes();
     format!("52:54:00:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
+}
+
+/// The address of the second card, over which forwards come where the first one has an address of its own.
+pub fn forward_mac(id: MachineId) -> String {
+    let b = id.bytes();
+    format!("52:54:01:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
+}
+
+/// What that card's guest end must be called: QEMU's network for users leads forwards there.
+pub const FORWARD_ADDRESS: &str = "10.0.2.15/24";
+
+/// Something on this computer that a machine needs changed, and that nobody does unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostChange {
+    /// Where, in the provider's words.
+    pub at: String,
+    /// What is changed.
+    pub name: String,
+    /// What would be done, for a question.
+    pub what: String,
 }
 
 /// A disk as it lies on the host.

@@ -44,6 +44,11 @@ pub trait Host {
         pids.filter(|pid| arguments(pid).contains(&id.uuid())).collect()
     }
 
+    /// Whether what a command asked for may be done after that command was killed: by a daemon.
+    fn acts_later(&self) -> bool {
+        false
+    }
+
     /// What a daemon or a tool still knows of a machine that is destroyed.
     fn remembered(&self, _id: MachineId) -> Vec<String> {
         Vec::new()

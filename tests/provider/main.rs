@@ -3,16 +3,19 @@
 //!
 //! `suite` is what every provider must do, and the last lines here name who is asked to. A provider joins by one such
 //! line and its `Host`. What only QEMU has (its own files, monitor and words) is in `qemu`. QEMU must be installed (`make
-//! install-tools`); without a VirtualBox (`VBOX_RS_TEST_VIRTUALBOX`) its part is skipped.
+//! install-tools`); without libvirt, or a VirtualBox (`VBOX_RS_TEST_VIRTUALBOX`), their parts are skipped.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a panic is how a test fails, also in its helpers")]
 
 mod host;
+mod libvirt;
 mod qemu;
 mod suite;
 mod virtualbox;
 mod world;
 
+#[path = "../support/libvirt.rs"]
+mod daemon;
 #[path = "../support/vboxes.rs"]
 mod vboxes;
 
@@ -65,3 +68,4 @@ macro_rules! tests {
 
 suite!(on_qemu, crate::host::Qemu);
 suite!(on_virtualbox, crate::virtualbox::Virtualbox);
+suite!(on_libvirt, crate::libvirt::Libvirt);
