@@ -11,8 +11,8 @@ use super::layer::{Layer, LibvirtLayer, ProviderLayers, QemuLayer, SshLayer};
 use super::read::Reader;
 use super::sections::{Folder, UnnamedProvisioner};
 use super::spec::{
-    FolderType, ForwardedPort, LibvirtOptions, MachineSpec, ProviderKind, ProviderOptions, Provisioner, QemuOptions,
-    SshSpec, SyncedFolder,
+    ForwardedPort, LibvirtOptions, MachineSpec, ProviderKind, ProviderOptions, Provisioner, QemuOptions, SshSpec,
+    SyncedFolder,
 };
 use super::trigger;
 

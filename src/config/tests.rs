@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::spec::{Action, FolderType, MachineSpec, Moment, ProvisionerKind, RunPolicy, Script};
+use super::spec::{Action, MachineSpec, Moment, ProvisionerKind, RunPolicy, Script};
 use super::*;
 use crate::error::{Exit, Explain};
 

@@ -386,7 +386,7 @@ impl<'a> Up<'a> {
 
     fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {
         record.intent = Some(Intent::Start);
-        let own_address = plan::has_own_address(record.provider, self.spec);
+        let own_address = plan::has_own_address(record.provider, &self.spec);
         self.with_ports(record, own_address, |planned| {
             plan.forwards = planned.list();
             vm.start(self.cx, plan, &inherited(planned))

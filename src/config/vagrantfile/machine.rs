@@ -81,7 +81,7 @@ pub fn machines(reader: &Reader, sources: &Sources<'_>, paths: &Paths<'_>) -> (V
         if !printed.trim().is_empty() {
             reader.note(format!("the file says: {}", printed.trim_end())).push();
         }
-        let files = ruby.files.iter().skip(1).map(|file| file.path.clone()).collect();
+        let files = policy.looked_at.take().into_iter().filter(|path| path != sources.file).collect();
         return (machines, files);
     }
     (Vec::new(), Vec::new())
@@ -417,7 +417,7 @@ fn told(ruby: &mut Interp, flow: Flow) -> Told {
                 refused = true;
                 stop.message
             }
-            StopKind::Bound | StopKind::Exit(_) => stop.message,
+            StopKind::Never | StopKind::Bound | StopKind::Exit(_) => stop.message,
         },
         _ => "a jump that leads nowhere".to_owned(),
     };

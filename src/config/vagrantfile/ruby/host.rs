@@ -36,6 +36,14 @@ pub trait Host {
     /// Whether a file or folder may be looked at and read: an absolute path without `..`.
     fn may_read(&self, path: &Path) -> bool;
 
+    /// The program looks at a file or folder, which need not be there: what it does may depend on it.
+    fn looked_at(&self, _path: &Path) {}
+
+    /// Whether the user has allowed all that can be allowed.
+    fn is_trusted(&self) -> bool {
+        false
+    }
+
     /// Whether the program may learn what kind of computer this is, and who uses it. Common harmless commands
     /// (`hostname`, `nproc`, `git rev-parse HEAD`) are answered then, without running anything.
     fn may_look(&self) -> bool {
@@ -122,6 +130,8 @@ pub enum StopKind {
     Unsupported,
     /// It wants what the host refuses.
     Refused,
+    /// It wants what nobody can allow.
+    Never,
     /// It is too much.
     Bound,
     /// It ended itself (`exit`, `abort`).

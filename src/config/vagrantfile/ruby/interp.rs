@@ -358,9 +358,15 @@ impl Interp {
     }
 
     /// What the host refuses.
-    #[expect(clippy::unused_self, reason = "its siblings need the run")]
     pub fn refused(&self, why: impl Into<String>) -> Flow {
-        Stop { message: why.into(), kind: StopKind::Refused }.into()
+        let kind = if self.host.is_trusted() { StopKind::Never } else { StopKind::Refused };
+        Stop { message: why.into(), kind }.into()
+    }
+
+    /// What is refused whoever trusts the program.
+    #[expect(clippy::unused_self, reason = "its siblings need the run")]
+    pub fn never(&self, why: impl Into<String>) -> Flow {
+        Stop { message: why.into(), kind: StopKind::Never }.into()
     }
 
     pub fn argument_error(&mut self, given: usize, expected: &str) -> Flow {

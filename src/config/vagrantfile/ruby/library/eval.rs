@@ -96,7 +96,7 @@ pub fn binding(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &Call) 
             let text = text_arg(ruby, &call.arg(0))?;
             run(ruby, &text, "(eval)".into(), &scope)?
         }
-        "irb" | "pry" => return Err(ruby.refused("it asks for input, which nobody gives while a machine file is read")),
+        "irb" | "pry" => return Err(ruby.never("it asks for input, which nobody gives while a machine file is read")),
         _ => return Ok(None),
     }))
 }

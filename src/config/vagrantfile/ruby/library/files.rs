@@ -173,7 +173,9 @@ fn text(ruby: &mut Interp, call: &Call, index: usize) -> Result<String> {
 /// An argument as an absolute path without `..`.
 fn path(ruby: &mut Interp, call: &Call, index: usize) -> Result<PathBuf> {
     let text = text(ruby, call, index)?;
-    Ok(tidy(&ruby.current_dir().join(text)))
+    let path = tidy(&ruby.current_dir().join(text));
+    ruby.host.looked_at(&path);
+    Ok(path)
 }
 
 /// As `File.expand_path(path, start)`.
@@ -224,6 +226,7 @@ pub fn contents(ruby: &mut Interp, path: &Path) -> Result<String> {
     if !ruby.host.may_see() {
         return Err(ruby.refused(format!("it wants to read {}", path.display())));
     }
+    ruby.host.looked_at(path);
     if !path.exists() {
         return Err(missing(ruby, path));
     }
@@ -231,7 +234,7 @@ pub fn contents(ruby: &mut Interp, path: &Path) -> Result<String> {
         return Err(ruby.error("Errno::EISDIR", format!("Is a directory @ io_fread - {}", path.display())));
     }
     if !path.is_file() {
-        return Err(ruby.refused(format!("{} is no regular file", path.display())));
+        return Err(ruby.never(format!("{} is no regular file", path.display())));
     }
     if !ruby.host.may_read(path) {
         return Err(ruby.refused(format!("it wants to read {}, outside of the project", path.display())));
@@ -361,6 +364,9 @@ fn extname(path: &str) -> String {
 fn children(ruby: &mut Interp, call: &Call, dots: bool) -> Result<Value> {
     let path = path(ruby, call, 0)?;
     let Ok(all) = std::fs::read_dir(&path) else { return Err(missing(ruby, &path)) };
+    if !ruby.host.may_read(&path) {
+        return Err(ruby.refused(format!("it wants to list {}, outside of the project", path.display())));
+    }
     let mut names: Vec<_> =
         all.flatten().take(MOST_FILES).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.extend([".", ".."].into_iter().filter(|_| dots).map(String::from));

@@ -72,9 +72,14 @@ fn step(ruby: &mut Interp, folder: &Path, parts: &[&str], found: &mut Found, lef
     let real = ruby.current_dir().join(folder);
     if !first.contains(['*', '?', '[']) {
         let next = folder.join(first);
+        ruby.host.looked_at(&real.join(first));
         return if real.join(first).exists() { step(ruby, &next, rest, found, left) } else { Ok(()) };
     }
+    ruby.host.looked_at(&real);
     let Ok(entries) = std::fs::read_dir(&real) else { return Ok(()) };
+    if !ruby.host.may_read(&real) {
+        return Err(ruby.refused(format!("it wants to list {}, outside of the project", real.display())));
+    }
     let mut names: Vec<_> =
         entries.flatten().take(MOST).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     found.looked += names.len() + 1;

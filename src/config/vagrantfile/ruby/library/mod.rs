@@ -197,7 +197,7 @@ fn process(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
             ruby.send(&moment, if whole { "to_i" } else { "to_f" }, Vec::new())?
         }
         "kill" | "fork" | "spawn" | "daemon" | "wait" => {
-            return Err(ruby.refused(format!("it wants to deal with other processes (`Process.{name}`)")));
+            return Err(ruby.never(format!("it wants to deal with other processes (`Process.{name}`)")));
         }
         _ => return Ok(None),
     }))
@@ -386,6 +386,10 @@ pub fn function(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Val
     };
     let path = files::tidy(&folder.join(&written));
     let with_end = PathBuf::from(format!("{}.rb", path.display()));
+    if ruby.host.may_see() {
+        ruby.host.looked_at(&with_end);
+        ruby.host.looked_at(&path);
+    }
     let path = if name != "load" && with_end.is_file() { with_end } else { path };
     let own = ruby.host.may_see() && path.is_file() && (name != "require" || written.starts_with(['/', '.']));
     let Some(path) = own.then_some(path).or(on_path) else {
@@ -409,6 +413,8 @@ fn on_load_path(ruby: &mut Interp, written: &str, name: &str) -> Result<Option<P
         let folder = ruby.to_s(&folder)?;
         let path = files::tidy(&ruby.current_dir().join(folder).join(written));
         let with_end = PathBuf::from(format!("{}.rb", path.display()));
+        ruby.host.looked_at(&with_end);
+        ruby.host.looked_at(&path);
         if let Some(found) = [with_end, path].into_iter().find(|path| path.is_file()) {
             return Ok(Some(found));
         }

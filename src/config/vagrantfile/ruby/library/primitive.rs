@@ -69,7 +69,7 @@ pub fn call(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>>
         "empty_binding" => eval::empty(ruby),
         "connect" => {
             let to = ruby.to_s(&call.arg(0))?;
-            return Err(ruby.refused(format!("it wants to reach the network: {to}")));
+            return Err(ruby.never(format!("it wants to reach the network: {to}")));
         }
         "processors" => command::processors().into(),
         "user" => look(ruby).and_then(|()| command::user_name(&*ruby.host)).into(),

@@ -240,7 +240,7 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Value> {
             Err(ruby.error("Errno::EEXIST", format!("File exists @ dir_s_mkdir - {}", path.display())))
         }
         "mkdir" => folder(ruby, &path).map(|()| Value::Int(0)),
-        "mktmpdir" => Err(ruby.refused("it wants to make a temporary folder")),
+        "mktmpdir" => Err(ruby.never("it wants to make a temporary folder")),
         _ => {
             allowed(ruby, &path)?;
             std::fs::remove_dir(&path).map(|()| Value::Int(0)).map_err(|error| failed(ruby, &error))
