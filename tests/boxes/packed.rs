@@ -68,7 +68,7 @@ fn the_private_key_that_vagrant_packs_is_kept_and_passed_on() {
     assert_eq!(again.private_key().unwrap().as_deref(), Some(KEY));
     home.remove(&installed).unwrap();
     home.assert_empty("removed with its box");
-    let large = [KEY, &[b'x'; 20_000]].concat();
+    let large = [KEY, b"x".repeat(20_000).as_slice()].concat();
     for no_key in [&b"ssh-ed25519 AAAA"[..], b"", &large] {
         let other = Home::new();
         assert_eq!(other.add_file("odd.box", &with(no_key)).unwrap().private_key().unwrap(), None);
