@@ -11,9 +11,9 @@ declare -A packages=(
     [build]="gcc libc6-dev make pkg-config libssl-dev zlib1g-dev"
     [run]="qemu-system-x86 qemu-utils openssh-client rsync curl ca-certificates"
     [box]="mmdebstrap grub-pc-bin grub-efi-amd64-bin grub-common e2fsprogs xz-utils zstd uidmap debian-archive-keyring"
-    [test]="shellcheck git openssh-server g++ ovmf docker-registry skopeo nginx-light openssl libvirt-daemon-system libvirt-clients libxml2-utils"
+    [test]="shellcheck git openssh-server g++ ovmf docker-registry skopeo nginx-light openssl libvirt-daemon-system libvirt-clients libxml2-utils dnsmasq-base swtpm swtpm-tools"
     [guest]="gcc make flex bison libelf-dev bc lz4 cpio xorriso xz-utils binutils openssh-client"
-    [bench]="time vagrant"
+    [bench]="time vagrant vagrant-libvirt"
 )
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }

@@ -2,7 +2,8 @@
 //!
 //! `VBOX_RS_TEST_BOX` names the demo box (`make bench` builds it and sets it). `VBOX_RS_BENCH_ROUNDS` (5) is the number
 //! of slow rounds, quick ones are five times as many. `VBOX_RS_BENCH_ONLY` names parts: quick, ssh, boot, add, parallel,
-//! pipeline, vagrant, convert, thousand, ruby, sizes.
+//! pipeline, vagrant, convert, thousand, ruby, virtualbox, libvirt, sizes. `VBOX_RS_TEST_VIRTUALBOX` names the VirtualBox of its
+//! part.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,16 +11,30 @@
     clippy::print_stdout,
     reason = "a bench that cannot measure stops, and tells by printing"
 )]
+#![expect(clippy::duplicate_mod, reason = "two worlds of the tests stand on the same ground")]
 
 mod boxes;
+#[path = "../../tests/support/libvirt.rs"]
+mod daemon;
+mod libvirt;
 mod parts;
 mod ruby;
 mod server;
 mod stats;
 mod tool;
+#[path = "../../tests/support/vboxes.rs"]
+mod vboxes;
+mod virtualbox;
 #[path = "../../tests/e2e/world.rs"]
 #[expect(dead_code, reason = "the tests of real machines use all of it")]
 mod world;
+
+#[path = "../../tests/virtualbox/world.rs"]
+#[expect(dead_code, reason = "the tests of VirtualBox use all of it")]
+mod lab;
+#[path = "../../tests/machines/world.rs"]
+#[expect(dead_code, reason = "the tests of machines use all of it")]
+mod outer;
 
 use std::path::Path;
 
@@ -33,7 +48,7 @@ fn main() {
     let wanted = |part: &str| only.is_empty() || only.split(',').any(|one| one == part);
     let subject = tool::Subject::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
-    let (mut rows, mut figures) = (Vec::new(), Vec::new());
+    let (mut rows, mut figures, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     let parts: [(&str, &dyn Fn() -> Vec<stats::Row>); 10] = [
         ("quick", &|| parts::quick(&subject, rounds * 5)),
         ("ssh", &|| vec![parts::ssh(&subject, rounds * 4)]),
@@ -49,12 +64,24 @@ fn main() {
     for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
         rows.extend(measure());
         // After each part: what was measured survives an end in between.
-        stats::report(&folder, &rows, &figures);
+        stats::report(&folder, &rows, &figures, &counts);
+    }
+    if wanted("virtualbox") {
+        let (more, counted) = virtualbox::measure(rounds * 2);
+        rows.extend(more);
+        counts.extend(counted);
+        stats::report(&folder, &rows, &figures, &counts);
+    }
+    if wanted("libvirt") {
+        let (more, bytes) = libvirt::all(rounds);
+        rows.extend(more);
+        figures.extend(bytes);
+        stats::report(&folder, &rows, &figures, &counts);
     }
     if wanted("sizes") {
         figures.extend(boxes::sizes());
-        stats::report(&folder, &rows, &figures);
+        stats::report(&folder, &rows, &figures, &counts);
         figures.push(boxes::memory(&subject));
-        stats::report(&folder, &rows, &figures);
+        stats::report(&folder, &rows, &figures, &counts);
     }
 }

@@ -54,7 +54,6 @@ impl Bare {
         let qemu: Value = serde_json::from_slice(&fs::read(machine.join("qemu.json")).unwrap()).unwrap();
         let record: Value = serde_json::from_slice(&fs::read(machine.join("machine.json")).unwrap()).unwrap();
         let plan = &qemu["plan"];
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
         let backing = text(&plan["disks"][0]["backing"]);
         let mut arguments: Vec<String> = ["-accel", "tcg,thread=multi", "-cpu", "max", "-machine", "q35", "-smp", "2"]
             .into_iter()
@@ -78,7 +77,7 @@ impl Bare {
         let began = Instant::now();
         timed(Command::new("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", &backing]).arg(&disk));
         let mut qemu = self.start(&disk, port);
-        while !self.ssh(port) {
+        while !ssh_answers(&self.folder.join("key"), &self.user, port) {
             assert!(qemu.try_wait().unwrap().is_none(), "the bare QEMU ended");
             assert!(began.elapsed() < Duration::from_secs(300), "the bare guest never answered");
         }
@@ -106,24 +105,23 @@ impl Bare {
             .arg(format!("file:{}", self.folder.join("console").display()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
+}
 
-    fn ssh(&self, port: u16) -> bool {
-        let mut command = Command::new("ssh");
-        command.args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
-        command.args([
-            "-o",
-            "LogLevel=QUIET",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "ConnectTimeout=1",
-            "-o",
-            "IdentitiesOnly=yes",
-        ]);
-        command.arg("-i").arg(self.folder.join("key")).args(["-p", &port.to_string()]);
-        command.arg(format!("{}@127.0.0.1", self.user)).arg("true");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+/// A text of a record.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// Whether a guest lets OpenSSH in by now.
+pub fn ssh_answers(key: &Path, user: &str, port: u16) -> bool {
+    let mut command = Command::new("ssh");
+    let options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=QUIET", "BatchMode=yes"];
+    command.args(["-F", "none"]);
+    for option in options.into_iter().chain(["ConnectTimeout=1", "IdentitiesOnly=yes"]) {
+        command.args(["-o", option]);
     }
+    command.arg("-i").arg(key).args(["-p", &port.to_string()]).arg(format!("{user}@127.0.0.1")).arg("true");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
 }
 
 /// Commands that must feel like nothing.

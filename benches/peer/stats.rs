@@ -111,6 +111,34 @@ impl Figure {
     }
 }
 
+/// How often something was done, beside what a peer does and how often it may be.
+pub struct Count {
+    /// What was counted.
+    pub what: String,
+    /// How often by us.
+    pub ours: usize,
+    /// The peer's name and count.
+    pub peer: Option<(String, usize)>,
+    /// How often it may be.
+    pub bound: usize,
+}
+
+impl Count {
+    fn json(&self) -> Value {
+        json!({
+            "what": self.what, "count": self.ours, "peer": self.peer.as_ref().map(|(name, _)| name),
+            "peer_count": self.peer.as_ref().map(|(_, count)| count), "bound": self.bound,
+            "within": self.ours <= self.bound,
+        })
+    }
+
+    fn line(&self) -> String {
+        let peer = self.peer.as_ref().map_or("–".into(), |(name, count)| format!("{name}: {count}"));
+        let verdict = if self.ours <= self.bound { "yes" } else { "no" };
+        format!("| {} | {} | {peer} | ≤ {} | {verdict} |", self.what, self.ours, self.bound)
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
 fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
@@ -121,7 +149,7 @@ fn time(seconds: f64) -> String {
 }
 
 /// Writes `report.md` and `report.json` beside each other.
-pub fn report(folder: &Path, rows: &[Row], figures: &[Figure]) {
+pub fn report(folder: &Path, rows: &[Row], figures: &[Figure], counts: &[Count]) {
     let machine = machine();
     let mut text = String::from("# What `make bench` measured\n\n");
     for (key, value) in machine.as_object().into_iter().flatten() {
@@ -141,9 +169,17 @@ pub fn report(folder: &Path, rows: &[Row], figures: &[Figure]) {
     for figure in figures {
         writeln!(text, "{}", figure.line()).unwrap();
     }
+    if !counts.is_empty() {
+        text.push_str("\n| count | vbox-rs | peer | bound | within |\n|---|---|---|---|---|\n");
+    }
+    for count in counts {
+        writeln!(text, "{}", count.line()).unwrap();
+    }
     fs::write(folder.join("report.md"), &text).unwrap();
     let figures: Vec<_> = figures.iter().map(Figure::json).collect();
-    let json = json!({ "machine": machine, "rows": rows.iter().map(Row::json).collect::<Vec<_>>(), "sizes": figures });
+    let counts: Vec<_> = counts.iter().map(Count::json).collect();
+    let rows: Vec<_> = rows.iter().map(Row::json).collect();
+    let json = json!({ "machine": machine, "rows": rows, "sizes": figures, "counts": counts });
     fs::write(folder.join("report.json"), serde_json::to_string_pretty(&json).unwrap() + "\n").unwrap();
     println!("{text}");
 }

@@ -12,4 +12,4 @@ VBOX_RS_TEST_VIRTUALBOX=$PWD/target/virtualbox
 VBOX_RS_TEST_VIRTUALBOX_GUEST=$(scripts/virtualbox/guest.sh "$VBOX_RS_TEST_VIRTUALBOX")
 export VBOX_RS_TEST_VIRTUALBOX VBOX_RS_TEST_VIRTUALBOX_GUEST
 scripts/tools.sh nextest
-cargo nextest run --locked --profile full --test virtualbox "$@"
+cargo nextest run --locked --profile full --test virtualbox --test provider -E 'binary(virtualbox) | test(on_virtualbox)' "$@"

@@ -12,7 +12,7 @@ use super::error::{Error, Refusal};
 use super::fetch::{Download, Outcome, Part, Tuning};
 use super::incoming::Incoming;
 use super::library::Library;
-use super::manifest::{CloudInit, Installed, Manifest, StoredDisk, StoredKernel};
+use super::manifest::{CloudInit, Installed, Manifest, StoredDisk, StoredFile, StoredKernel};
 use super::oci;
 use super::receive::{Broken, Received, ReceivedDisk, Receiver};
 use super::request::{AddRequest, Wanted};
@@ -25,7 +25,7 @@ use crate::store::{create_private, read_record, sync_dir, write_record};
 const ATTEMPTS: usize = 3;
 
 /// With another place to go to, a server that does not answer is not asked for long.
-const TRIES_WITH_A_MIRROR: u32 = 2;
+pub(super) const TRIES_WITH_A_MIRROR: u32 = 2;
 
 impl Library {
     /// Adds a box. When another process is adding the same one, waits for it and returns what it added.
@@ -179,7 +179,8 @@ impl Library {
     fn commit(&self, cx: &Cx, wanted: &Wanted<'_>, source: &Source, received: Received) -> Result<Installed, Error> {
         let manifest = describe(wanted, source, &received)?;
         let disks = received.disks.into_iter().map(|disk| disk.file);
-        let files: Vec<Written> = disks.chain([received.kernel, received.initrd].into_iter().flatten()).collect();
+        let files: Vec<Written> =
+            disks.chain([received.kernel, received.initrd, received.extras].into_iter().flatten()).collect();
         self.register(cx, manifest, &files, wanted.request.force)
     }
 
@@ -203,13 +204,9 @@ impl Library {
             }
         }
         create_private(&self.disks())?;
-        let places = manifest
-            .disks
-            .iter()
-            .map(StoredDisk::file_name)
-            .chain(manifest.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten());
+        let places = manifest.files();
         // What is there already is not ours to give up.
-        let mut new = manifest.files();
+        let mut new = places.clone();
         new.retain(|name| !self.disks().join(name).exists());
         let intent = Incoming::create(&self.incoming(), "box add")?;
         intent.intend(&new)?;
@@ -259,6 +256,7 @@ fn describe(wanted: &Wanted<'_>, source: &Source, received: &Received) -> Result
             initrd: received.initrd.as_ref().map(digest),
             cmdline: theirs.cmdline.clone(),
         }),
+        extras: received.extras.as_ref().map(|file| StoredFile { sha256: digest(file), size: file.size }),
         seed: theirs.seed,
         user: theirs.user.clone().or_else(|| offer?.user.clone()),
         source: told_source(wanted, source),

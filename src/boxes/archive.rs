@@ -23,6 +23,9 @@ const PAX_LIMIT: u64 = 64 << 10;
 /// More pieces than a sparse file of a box has; each costs 16 bytes of memory.
 const PIECES_LIMIT: usize = 100_000;
 
+/// How many a record behind the header has room for.
+const PIECES_IN_RECORD: usize = 21;
+
 /// Tar programs fill up to a blocking factor; GNU's default is 10 KiB, and nobody uses more than this.
 const PADDING_LIMIT: u64 = 4 << 20;
 
@@ -134,7 +137,13 @@ impl<'a> Archive<'a> {
         self.pieces.clear();
         self.add_pieces(&gnu.sparse)?;
         let mut more = gnu.is_extended();
+        // Empty records add no piece, so they are counted, too.
+        let mut records = 0;
         while more {
+            records += 1;
+            if records > PIECES_LIMIT / PIECES_IN_RECORD + 1 {
+                return Err(Refusal::Tar("a sparse file has too many pieces").into());
+            }
             let mut extension = GnuExtSparseHeader::new();
             self.from.read_exact(extension.as_mut_bytes())?;
             self.add_pieces(extension.sparse())?;

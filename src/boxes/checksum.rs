@@ -1,6 +1,7 @@
 //! Checksums that a user gives, and the digests that files are named by.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::str::FromStr;
 
 use md5::Md5;
@@ -153,6 +154,37 @@ pub(super) fn sha256_of(text: &str) -> String {
 /// Whether `text` is a SHA-256 as we write it.
 pub(super) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// Writes, counts and hashes.
+pub(super) struct Hashed<W> {
+    to: W,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl<W> Hashed<W> {
+    pub fn new(to: W) -> Self {
+        Self { to, hasher: Sha256::new(), size: 0 }
+    }
+
+    /// Where it went, the SHA-256 of all that was written, and how much that was.
+    pub fn finish(self) -> (W, String, u64) {
+        (self.to, hex(&self.hasher.finalize()), self.size)
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let amount = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..amount]);
+        self.size += amount as u64;
+        Ok(amount)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 #[cfg(test)]

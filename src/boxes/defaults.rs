@@ -1,11 +1,15 @@
-//! Plain settings of a box's `Vagrantfile`: lines that give a literal to a setting, and nothing else.
+//! Settings of a box's `Vagrantfile`.
 //!
-//! The file is Ruby, and nothing of it is run. A line counts only where it stands in plain blocks (`do |config|`), never
-//! in a condition, a loop or a method; whatever is not understood is passed over.
+//! `config` runs it, with no access to this computer. Where that fails, its plain lines are read: those that give a literal
+//! to a setting. Such a line counts only where it stands in plain blocks (`do |config|`), never in a condition, a loop or a
+//! method; whatever is not understood is passed over.
 
 use super::Hardware;
 use super::hardware::{self, CPUS_LIMIT, MEMORY_LIMIT};
+use super::name::printable;
+use crate::config;
 use crate::config::spec::mac_address;
+use crate::progress::Cx;
 
 /// Larger than any Vagrantfile in a box.
 pub const LIMIT: usize = 256 << 10;
@@ -37,7 +41,40 @@ enum Literal<'a> {
 }
 
 impl Defaults {
-    /// Reads the settings for boxes of `provider` (`vmware_desktop`'s names count as one).
+    /// What the file of a box for `provider` says, with the file that it includes. What is left out of it is told.
+    pub fn read(cx: &Cx, bytes: &[u8], included: &[u8], provider: &str) -> Self {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Self::default();
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(LIMIT)]).into_owned();
+        let included = Some(text(included)).filter(|text| !text.is_empty());
+        let file = match config::read_box(&text(bytes), included.as_deref(), provider) {
+            Ok(file) => file,
+            Err(why) => {
+                cx.warn(format!(
+                    "the box's own Vagrantfile cannot be used ({}); its plain settings are, and nothing else of it",
+                    printable(&why)
+                ));
+                return Self::parse(bytes, provider);
+            }
+        };
+        if !file.left_out.is_empty() {
+            cx.note(format!("of the box's own Vagrantfile is left out: {}", printable(&file.left_out.join("; "))));
+        }
+        let hardware = Hardware {
+            cpus: file.cpus,
+            memory: file.memory,
+            mac: file.mac,
+            firmware: file.firmware,
+            disk_bus: file.disk_bus,
+            nic: file.nic,
+            guest_os: None,
+            settings: Box::new(file.settings),
+        };
+        Self { hardware: hardware.checked(), user: file.user }
+    }
+
+    /// Reads the plain settings for boxes of `provider` (`vmware_desktop`'s names count as one).
     pub fn parse(bytes: &[u8], provider: &str) -> Self {
         let mut found = Self::default();
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LIMIT)]);
@@ -193,10 +230,13 @@ fn without_comment(line: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use proptest::prelude::*;
 
     use super::*;
     use crate::boxes::{DiskBus, Nic};
+    use crate::progress::{Cancel, Event, Sink};
 
     #[test]
     fn literals_in_plain_blocks_count() {
@@ -256,6 +296,54 @@ end
         }
         let after = "Vagrant.configure('2') do |config|\n if x then y end\n config.vm.base_mac = '080027A1B2C3'\nend";
         assert!(Defaults::parse(after.as_bytes(), "libvirt").hardware.mac.is_some());
+    }
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Sink for Heard {
+        fn emit(&self, _: Option<&str>, event: &Event) {
+            if let Event::Note(text) | Event::Warning(text) = event {
+                self.0.lock().unwrap().push(text.clone());
+            }
+        }
+    }
+
+    fn read(text: &str, included: &str) -> (Defaults, Vec<String>) {
+        let heard = Arc::new(Heard::default());
+        let cx = Cx::new(Arc::clone(&heard) as Arc<dyn Sink>, Cancel::default());
+        let found = Defaults::read(&cx, text.as_bytes(), included.as_bytes(), "virtualbox");
+        let told = heard.0.lock().unwrap().clone();
+        (found, told)
+    }
+
+    #[test]
+    fn a_file_that_fails_is_told_and_read_by_its_plain_lines() {
+        let text = "Vagrant.configure('2') do |config|\n  config.ssh.username = 'admin'\n  name = `id`\nend\n";
+        let (found, told) = read(text, "");
+        assert_eq!(found.user.as_deref(), Some("admin"));
+        assert_eq!(
+            told,
+            [
+                "the box's own Vagrantfile cannot be used (line 3: it wants to run a command on this computer: `id`); its \
+              plain settings are, and nothing else of it"
+            ]
+        );
+        let (found, told) = read("Vagrant.configure('2') do |config|\n  config.vm.network 'public_network'\nend", "");
+        assert_eq!(found, Defaults::default());
+        assert_eq!(
+            told,
+            ["of the box's own Vagrantfile is left out: a public network: a box does not choose networks"]
+        );
+    }
+
+    #[test]
+    fn a_file_is_run_with_what_it_includes() {
+        let text = "x = 3\nVagrant.configure('2') { |config| config.vm.provider('virtualbox') { |v| v.cpus = x } }\n";
+        let (found, told) = read(text, "Vagrant.configure('2') { |config| config.ssh.insert_key = false }\n");
+        assert_eq!((found.hardware.cpus, found.hardware.settings.insert_key), (Some(3), Some(false)));
+        assert_eq!(told, Vec::<String>::new());
+        assert_eq!(read("  \n", "").1, Vec::<String>::new());
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::addresses::Undelivered;
 use super::checksum::{BadChecksum, Checksum};
 use super::version::{BadRequirement, BadVersion};
 use super::{PROVIDERS, fetch, images, oci, ovf, registry, sums, vmx};
@@ -83,6 +84,9 @@ pub enum Error {
     /// Nobody knows the name.
     #[error(transparent)]
     Unknown(#[from] Unknown),
+    /// None of several addresses has it.
+    #[error(transparent)]
+    Undelivered(#[from] Undelivered),
     /// The user stopped it.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -257,6 +261,7 @@ impl Explain for Error {
             Self::Sums(error) => error.exit(),
             Self::Oci(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
+            Self::Undelivered(error) => error.exit,
             Self::Registry(error) => error.exit(),
             Self::Version(_)
             | Self::Requirement(_)
@@ -287,6 +292,7 @@ impl Explain for Error {
             Self::Oci(error) => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::Unknown(unknown) => Some(unknown.hint()),
+            Self::Undelivered(_) => Some("check these addresses (`box_url` in the machine file)".into()),
             Self::Catalogue { .. } => Some("mend it, or move it away to use the built-in catalogue".into()),
             Self::Key { .. } => Some("export it with `gpg --armor --export`, or move it away".into()),
             Self::Interrupted(_) | Self::Version(_) | Self::Requirement(_) | Self::Format(_) | Self::Checksum(_) => {
@@ -431,6 +437,9 @@ pub enum Refusal {
     /// An OCI image layout that makes no sense.
     #[error("its OCI image layout is refused: {0}")]
     Layout(String),
+    /// What comes as the files beside its machine holds something else.
+    #[error("what should be its Vagrantfile and its `include/` holds `{0}`")]
+    Extra(String),
     /// Its description of the machine is missing.
     #[error("it is made for {provider}, but holds no {file}")]
     NoDescription {
@@ -486,6 +495,9 @@ impl Refusal {
             Self::ManyImages(_) => "unpack it, and add the image that you want",
             Self::Provider { .. } => {
                 "look for a build of it for libvirt, qemu or virtualbox, or add a cloud image of the same system"
+            }
+            Self::Layout(_) => {
+                "vbox-rs reads what `vbox-rs package --format oci` wrote, a single .box or disk image, and containerDisks"
             }
             Self::Architecture { .. } => "add the build for the right architecture",
             Self::Image { source, .. } if source.needs_flattening() => {

@@ -81,8 +81,8 @@ pub struct Ask<'a> {
     pub prefer: Option<&'a str>,
     /// What the download must hash to.
     pub checksum: Option<&'a str>,
-    /// The machine file's `box_url`s: where a bare name is looked for first.
-    pub urls: &'a [String],
+    /// The machine file's `box_url`: where a bare name is looked for, and nowhere else.
+    pub url: Option<&'a str>,
 }
 
 impl Finder {
@@ -149,14 +149,8 @@ impl Finder {
 
     fn by_name(&self, cx: &Cx, name: &str, own: Option<&Requirement>, ask: &Ask<'_>) -> Result<AddRequest, Error> {
         let requirement = both(own, ask.version)?;
-        let mut urls = ask.urls.iter().peekable();
-        while let Some(url) = urls.next() {
-            match (self.at(cx, url, name, ask), urls.peek()) {
-                (Err(error), Some(next)) if !matches!(error, Error::Interrupted(_)) => {
-                    cx.note(format!("{error}; trying {}", shown_source(next)));
-                }
-                (result, _) => return result,
-            }
+        if let Some(url) = ask.url {
+            return self.at(cx, url, name, ask);
         }
         let listed = self.in_catalogue(name, requirement.as_ref(), ask)?;
         let unmet = match listed {
@@ -317,7 +311,8 @@ fn pick(name: &str, offers: Vec<Offer>, requirement: Option<&Requirement>, ask: 
     let (offers, others): (Vec<_>, Vec<_>) = offers.into_iter().partition(|offer| rank(offer).is_some());
     if offers.is_empty() {
         let wanted = wanted.iter().map(ToString::to_string).collect();
-        return Err(Unmet::Provider { name: name(), wanted, providers: others.iter().map(provider).collect() });
+        let providers: BTreeSet<_> = others.iter().map(provider).collect();
+        return Err(Unmet::Provider { name: name(), wanted, providers: providers.into_iter().collect() });
     }
     let architecture = Architecture::asked(ask.architecture).name();
     let architectures: BTreeSet<_> = offers.iter().filter_map(|offer| offer.architecture.clone()).collect();

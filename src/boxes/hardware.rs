@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::BoxSettings;
 use crate::config::spec::mac_address;
 pub use crate::config::spec::{DiskBus, Firmware, Nic};
 
@@ -30,6 +31,13 @@ pub struct Hardware {
     /// The guest's operating system, in VirtualBox's words (`Ubuntu_64`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest_os: Option<String>,
+    /// What its own Vagrantfile says besides.
+    #[serde(skip_serializing_if = "is_silent")]
+    pub settings: Box<BoxSettings>,
+}
+
+fn is_silent(settings: &BoxSettings) -> bool {
+    *settings == BoxSettings::default()
 }
 
 /// More processors or memory (MiB) than a box can mean.
@@ -48,6 +56,7 @@ impl Hardware {
             disk_bus: self.disk_bus.or(others.disk_bus),
             nic: self.nic.or(others.nic),
             guest_os: self.guest_os.or(others.guest_os),
+            settings: if is_silent(&self.settings) { others.settings } else { self.settings },
         }
     }
 
@@ -59,6 +68,7 @@ impl Hardware {
             memory: self.memory.filter(|memory| (1..=MEMORY_LIMIT).contains(memory)),
             mac: self.mac.as_deref().and_then(mac_address),
             guest_os: self.guest_os.as_deref().and_then(guest_os),
+            settings: Box::new(self.settings.checked()),
             ..self
         }
     }

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 use super::Hardware;
 use super::checksum::is_sha256;
+use super::error::Error;
+use super::extras;
 use super::images::Format;
 use super::version::Version;
 use crate::store::Record;
@@ -47,6 +49,9 @@ pub struct Manifest {
     /// How it takes our seed by cloud-init; `None` for our own boxes and for those that read none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud_init: Option<CloudInit>,
+    /// Its Vagrantfile and what its author included, in one tar file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extras: Option<StoredFile>,
     /// Machine that it wants.
     #[serde(default)]
     pub hardware: Hardware,
@@ -117,6 +122,16 @@ pub struct StoredKernel {
     pub cmdline: String,
 }
 
+/// Any other file in the library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    /// Names the file.
+    #[serde(deserialize_with = "sha256")]
+    pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 /// Digests become file names, so nothing else may stand there.
 fn sha256<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = String::deserialize(from)?;
@@ -146,6 +161,12 @@ impl StoredKernel {
 
     pub(super) fn initrd_name(&self) -> Option<String> {
         self.initrd.as_ref().map(|digest| format!("{digest}.initrd"))
+    }
+}
+
+impl StoredFile {
+    pub(super) fn file_name(&self) -> String {
+        format!("{}.extras", self.sha256)
     }
 }
 
@@ -189,13 +210,15 @@ impl Manifest {
     /// The SHA-256 of each of these files.
     pub(super) fn digests(&self) -> impl Iterator<Item = &str> {
         let boot = self.boot.iter().flat_map(|boot| [Some(&boot.kernel), boot.initrd.as_ref()]).flatten();
-        self.disks.iter().map(|disk| &disk.sha256).chain(boot).map(String::as_str)
+        let extras = self.extras.iter().map(|extras| &extras.sha256);
+        self.disks.iter().map(|disk| &disk.sha256).chain(boot).chain(extras).map(String::as_str)
     }
 
-    /// Names of all files of the library that it needs.
+    /// Names of all files of the library that it needs: disks, kernel, initial RAM disk, what is beside them.
     pub(super) fn files(&self) -> Vec<String> {
         let boot = self.boot.iter().flat_map(|boot| [Some(boot.kernel_name()), boot.initrd_name()]).flatten();
-        self.disks.iter().map(StoredDisk::file_name).chain(boot).collect()
+        let extras = self.extras.iter().map(StoredFile::file_name);
+        self.disks.iter().map(StoredDisk::file_name).chain(boot).chain(extras).collect()
     }
 }
 
@@ -235,6 +258,22 @@ impl Installed {
             initrd: boot.initrd_name().map(|name| self.disks.join(name)),
             cmdline: boot.cmdline.clone(),
         })
+    }
+
+    /// Its Vagrantfile and what its author included, where there are any.
+    pub(super) fn extras(&self) -> Option<PathBuf> {
+        self.manifest.extras.as_ref().map(|extras| self.disks.join(extras.file_name()))
+    }
+
+    /// The private key that lets its user in, where it is not Vagrant's published one.
+    pub fn private_key(&self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.extras().map(|path| extras::private_key(&path)).transpose()?.flatten())
+    }
+
+    /// Names of these files, as they are in the box.
+    pub fn included(&self) -> Result<Vec<String>, Error> {
+        let parts = self.extras().map(|path| extras::parts(&path)).transpose()?.unwrap_or_default();
+        Ok(parts.into_iter().map(|part| part.name).collect())
     }
 
     /// The file that its manifest lies in.

@@ -78,10 +78,14 @@ impl Metadata {
         self.disks.iter().any(|disk| disk == name)
     }
 
-    /// Whether the file may be a part of the box that we keep.
+    /// Whether it names the file as a part of the machine.
+    pub fn names(&self, name: &str) -> bool {
+        self.kernel.as_deref() == Some(name) || self.initrd.as_deref() == Some(name) || self.is_disk(name)
+    }
+
+    /// Whether the file may be a part of the machine that we keep.
     pub fn wants(&self, name: &str) -> bool {
-        let is_boot = self.kernel.as_deref() == Some(name) || self.initrd.as_deref() == Some(name);
-        !self.is_native() || is_boot || self.is_disk(name)
+        !self.is_native() || self.names(name)
     }
 
     /// Whether it says itself which files are its disks.

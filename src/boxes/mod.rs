@@ -4,6 +4,7 @@
 //! decompressed and untarred, and each disk is hashed and written, all at the same time. Nothing from a box is trusted.
 
 mod add;
+mod addresses;
 mod archive;
 mod blocks;
 pub mod build;
@@ -15,6 +16,7 @@ mod cores;
 pub mod defaults;
 mod disk;
 mod error;
+mod extras;
 pub mod fetch;
 mod find;
 #[doc(hidden)]
@@ -59,6 +61,7 @@ pub mod vmx;
 mod waiting;
 mod zip;
 
+pub use addresses::{Attempt, Undelivered};
 pub use checksum::{BadChecksum, Checksum};
 pub use error::{Error, Refusal, Unknown};
 pub use find::{Ask, Finder, Lookup};
@@ -66,7 +69,7 @@ pub use gc::{Collected, Garbage};
 pub use hardware::{DiskBus, Firmware, Hardware, Nic};
 pub use keys::Keyring;
 pub use library::{BoxHold, Damaged, Library, Listing, Query, Removed};
-pub use manifest::{CloudInit, DirectBoot, Installed, Manifest, StoredDisk, StoredKernel, Verified};
+pub use manifest::{CloudInit, DirectBoot, Installed, Manifest, StoredDisk, StoredFile, StoredKernel, Verified};
 pub use needs::Needs;
 pub use newest::{Asked, Origins, Outlook, outlooks};
 pub use offer::{Offer, PublishedSums};

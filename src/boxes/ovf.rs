@@ -264,6 +264,7 @@ fn hardware(root: Node<'_, '_>, system: Node<'_, '_>, items: &Items<'_>, disk_bu
         disk_bus,
         nic: card.and_then(super::hardware::nic),
         guest_os: guest_os.and_then(super::hardware::guest_os),
+        ..Hardware::default()
     }
 }
 
@@ -346,6 +347,7 @@ mod tests {
             disk_bus: Some(DiskBus::Sata),
             nic: Some(Nic::Virtio),
             guest_os: Some("Debian_64".into()),
+            ..Hardware::default()
         };
         assert_eq!(ovf.hardware, expected);
     }

@@ -5,9 +5,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
-use super::checksum::hex;
+use super::checksum::Hashed;
 use super::gzip::gzip;
 use crate::progress::{Cx, Transfer};
 use crate::store::{Error, OutFile};
@@ -93,7 +92,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn reader(self) -> Box<dyn Read + 'a> {
+    /// What it holds, from the first byte.
+    pub(super) fn reader(self) -> Box<dyn Read + 'a> {
         match self.content {
             Content::File(file) => Box::new(file),
             Content::Stream { from, .. } => from,
@@ -136,7 +136,7 @@ fn written(
     cx: &Cx,
     target: &Path,
     replace: bool,
-    write: impl FnOnce(&mut Sink<'_>) -> io::Result<()>,
+    write: impl FnOnce(&mut Hashed<BufWriter<&File>>) -> io::Result<()>,
 ) -> Result<Packed, Error> {
     let failed = |e| match cx.check() {
         Err(interrupted) => Error::Interrupted(interrupted),
@@ -144,9 +144,10 @@ fn written(
     };
     let out = OutFile::begin(target)?;
     let packed = {
-        let mut sink = Sink { file: BufWriter::with_capacity(1 << 20, out.file()), hasher: Sha256::new(), size: 0 };
+        let mut sink = Hashed::new(BufWriter::with_capacity(1 << 20, out.file()));
         write(&mut sink).and_then(|()| sink.flush()).map_err(failed)?;
-        Packed { size: sink.size, sha256: hex(&sink.hasher.finalize()) }
+        let (_, sha256, size) = sink.finish();
+        Packed { size, sha256 }
     };
     out.publish(replace)?;
     Ok(packed)
@@ -172,26 +173,6 @@ fn archive(cx: &Cx, into: &mut dyn Write, date: u64, parts: Vec<Part<'_>>) -> io
         }
     }
     archive.into_inner().map(drop)
-}
-
-/// The `.box`, hashed on its way.
-struct Sink<'a> {
-    file: BufWriter<&'a File>,
-    hasher: Sha256,
-    size: u64,
-}
-
-impl Write for Sink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let amount = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..amount]);
-        self.size += amount as u64;
-        Ok(amount)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }
 
 struct Progress<'a> {
@@ -221,7 +202,10 @@ mod tests {
     use std::fs;
     use std::sync::Arc;
 
+    use sha2::{Digest, Sha256};
+
     use super::*;
+    use crate::boxes::checksum::hex;
     use crate::progress::{Cancel, Silent};
 
     fn package(parts: Vec<Part<'_>>) -> Package<'_> {

@@ -12,6 +12,7 @@ use super::convert;
 use super::defaults::Defaults;
 use super::disk::Written;
 use super::error::Refusal;
+use super::extras::Bundle;
 use super::images::vmdk::Descriptor;
 use super::images::{self, Format};
 use super::metadata::{Metadata, is_user};
@@ -28,6 +29,10 @@ pub(super) struct Parts {
     pub metadata: Option<Metadata>,
     pub info: Option<Map<String, Value>>,
     pub vagrantfile: Vec<u8>,
+    /// The Vagrantfile again, and what the box's author included.
+    pub extras: Bundle,
+    /// What the Vagrantfile includes: what `package --vagrantfile` was given.
+    pub included: Vec<u8>,
     pub files: BTreeMap<String, Written>,
     pub described: BTreeMap<String, Described>,
     /// Descriptions of disks in pieces.
@@ -67,13 +72,14 @@ impl Parts {
         let bare = self.metadata.is_none();
         let mut metadata = self.metadata.take().unwrap_or_default();
         let provider = metadata.provider.as_deref().unwrap_or("virtualbox");
-        let defaults = Defaults::parse(&self.vagrantfile, provider);
+        let defaults = Defaults::read(receiver.cx, &self.vagrantfile, &self.included, provider);
         hardware = std::mem::take(&mut metadata.hardware).or(defaults.hardware).or(hardware);
         metadata.user = metadata.user.or(defaults.user.filter(|user| is_user(user)));
         let kernel = metadata.kernel.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;
         let initrd = metadata.initrd.as_deref().map(|name| self.take(name, "metadata.json")).transpose()?;
         let disks = disks.iter().map(|name| self.disk(receiver, name, &by)).collect::<Result<_, _>>()?;
-        Ok(Received { metadata, info: self.info, disks, kernel, initrd, hardware, bare })
+        let extras = self.extras.finish().map_err(Broken::Failed)?;
+        Ok(Received { metadata, info: self.info, disks, kernel, initrd, extras, hardware, bare })
     }
 
     fn take(&mut self, name: &str, by: &str) -> Result<Written, Refusal> {

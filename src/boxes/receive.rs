@@ -13,6 +13,7 @@ use super::compression::Compression;
 use super::defaults;
 use super::disk::{self, Written};
 use super::error::{Error, Refusal};
+use super::extras;
 use super::images::{self, FileSource, Format, HEAD, Image};
 use super::metadata::{Metadata, read_info};
 use super::oci::layout;
@@ -74,6 +75,15 @@ impl Broken {
         ) || matches!(self, Self::Refused(Refusal::Image { source, .. }) if source.is_cut())
     }
 
+    /// Of a file of our own disk, which is read again: what is wrong with it.
+    pub fn told(self, refused: impl FnOnce(Refusal) -> Error) -> Error {
+        match self.judged() {
+            Self::Refused(refusal) => refused(refusal),
+            Self::Read(error) => Error::io("read", "a file of the box", error),
+            Self::Failed(error) => error,
+        }
+    }
+
     /// Reading errors that the content caused become refusals.
     fn judged(self) -> Self {
         let Self::Read(error) = self else { return self };
@@ -97,6 +107,8 @@ pub(super) struct Received {
     pub disks: Vec<ReceivedDisk>,
     pub kernel: Option<Written>,
     pub initrd: Option<Written>,
+    /// Its Vagrantfile and what its author included.
+    pub extras: Option<Written>,
     pub hardware: Hardware,
     /// Whether it was a mere image or appliance, without `metadata.json`.
     pub bare: bool,
@@ -157,6 +169,7 @@ impl Receiver<'_> {
             disks: vec![inspected(self.name, file)?],
             kernel: None,
             initrd: None,
+            extras: None,
             hardware: Hardware::default(),
             bare: true,
         })
@@ -174,7 +187,22 @@ impl Receiver<'_> {
             match entry.name.as_str() {
                 "metadata.json" => parts.metadata = Some(Metadata::read(archive)?),
                 "info.json" => parts.info = Some(read_info(archive)?),
-                "Vagrantfile" => archive.take(defaults::LIMIT as u64).read_to_end(&mut parts.vagrantfile).map(drop)?,
+                extras::VAGRANTFILE => {
+                    let limit = defaults::LIMIT as u64;
+                    archive.take(limit + 1).read_to_end(&mut parts.vagrantfile)?;
+                    parts.extras.add(self.into, extras::VAGRANTFILE, &mut parts.vagrantfile.as_slice(), limit)?;
+                }
+                extras::INCLUDED => {
+                    let limit = defaults::LIMIT as u64;
+                    archive.take(limit + 1).read_to_end(&mut parts.included)?;
+                    parts.extras.add(self.into, extras::INCLUDED, &mut parts.included.as_slice(), limit)?;
+                }
+                // No part of its machine, unless its metadata says so.
+                name if extras::is_included(name)
+                    && !parts.metadata.as_ref().is_some_and(|metadata| metadata.names(name)) =>
+                {
+                    parts.extras.add(self.into, name, archive, self.limits.file)?;
+                }
                 // The metadata may come last, so until then every file could be a part of the box.
                 name if parts.metadata.as_ref().is_none_or(|metadata| metadata.wants(name)) => {
                     self.part(archive, name, entry.size, &mut parts)?;

@@ -43,7 +43,12 @@ impl Reference {
                 Source::Http(_) => Self::Url(text.to_owned()),
             });
         }
-        if is_path(text) || Path::new(text).is_file() {
+        let is_file = Path::new(text).is_file();
+        if text.starts_with("oci:") && !is_file {
+            let why = "a registry's box is named oci://HOST/REPOSITORY:TAG".into();
+            return Err(Error::Source { text: printable(text), why });
+        }
+        if is_path(text) || is_file {
             let path = std::path::absolute(text).map_err(|e| Error::io("find", text, e))?;
             return Ok(Self::File(path));
         }
@@ -91,6 +96,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_registry_is_named_by_the_whole_of_its_scheme() {
+        assert!(matches!(Reference::parse("oci://x/y:1").unwrap(), Reference::Oci(_)));
+        for text in ["oci:x", "oci:/x/y"] {
+            let message = Reference::parse(text).unwrap_err().to_string();
+            assert!(message.contains("is named oci://HOST/REPOSITORY:TAG"), "{message}");
+        }
+    }
 
     fn parsed(text: &str) -> String {
         match Reference::parse(text) {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::NATIVE;
 use super::error::Error;
+use super::extras;
 use super::library::Library;
 use super::manifest::{Installed, Manifest};
 use super::pack::{Package, Packed, Part};
@@ -41,12 +42,14 @@ fn package(installed: &Installed) -> Result<Package<'static>, Error> {
     let boot = installed.direct_boot();
     let kernel = boot.iter().map(|boot| ("vmlinuz", boot.kernel.clone()));
     let initrd = boot.iter().filter_map(|boot| Some(("initrd.img", boot.initrd.clone()?)));
-    let parts = kernel.chain(initrd).chain(disks).map(|(name, path)| Part::open(name, &path));
+    let machine = kernel.chain(initrd).chain(disks).map(|(name, path)| Ok(Part::open(name, &path)?));
+    let mut parts = installed.extras().map(|path| extras::parts(&path)).transpose()?.unwrap_or_default();
+    parts.extend(machine.collect::<Result<Vec<_>, Error>>()?);
     Ok(Package {
         metadata: metadata(manifest, &names),
         info: manifest.info.clone(),
         vagrantfile: None,
-        parts: parts.collect::<Result<_, _>>()?,
+        parts,
         date: manifest.added_at,
     })
 }

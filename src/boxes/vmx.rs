@@ -76,6 +76,7 @@ impl Vmx {
             disk_bus,
             nic: get("ethernet0.virtualdev").and_then(hardware::nic),
             guest_os: get("guestos").and_then(guest_os),
+            ..Hardware::default()
         };
         Ok(Self { disks, hardware })
     }
@@ -206,6 +207,7 @@ ide1:0.fileName = "auto detect"
             disk_bus: Some(DiskBus::Scsi),
             nic: Some(Nic::E1000),
             guest_os: Some("Debian_64".into()),
+            ..Hardware::default()
         };
         assert_eq!(vmx.hardware, expected);
         assert_eq!(decoded("a|22b|zz|"), "a\"b|zz|");

@@ -1,11 +1,13 @@
 //! What commands share: whom to talk to, where things lie, which machines are meant.
 
+use std::cell::Cell;
 use std::env;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Global};
 use crate::config;
-use crate::config::spec::Project;
+use crate::config::Reading;
+use crate::config::spec::{Project, ProviderKind};
 use crate::error::{Exit, Failure};
 use crate::machine::{self, Fared, Fleet, Order, Target, Unnamed};
 use crate::progress::Cx;
@@ -17,6 +19,8 @@ use crate::ui::{Settings, Ui};
 pub(super) struct App {
     pub ui: Ui,
     global: Global,
+    /// The provider of machines that are made now, where the command line or the environment says.
+    provider: Cell<Option<ProviderKind>>,
 }
 
 impl App {
@@ -35,7 +39,21 @@ impl App {
             timestamp: global.timestamp || global.debug_timestamp,
             debug: global.debug || global.debug_timestamp,
         });
-        Self { ui, global }
+        Self { ui, global, provider: Cell::new(default_provider()) }
+    }
+
+    /// `--provider` counts more than the environment.
+    pub(super) fn choose_provider(&self, asked: Option<ProviderKind>) {
+        self.provider.set(asked.or(self.provider.get()));
+    }
+
+    /// The provider of machines that are made now and of which the machine file says nothing, where anybody says.
+    pub(super) fn default_provider(&self) -> Option<ProviderKind> {
+        self.provider.get()
+    }
+
+    fn reading<'a>(&self, trusting: Option<&'a Dirs>) -> Reading<'a> {
+        Reading { trusting, provider: self.provider.get() }
     }
 
     /// `--no-tty`.
@@ -76,9 +94,9 @@ impl App {
     /// Reads a machine file. Where it wants what takes the user's trust, the user is asked, if there is one to ask.
     pub(super) fn load(&self, file: &Path) -> Result<(Project, Vec<config::Problem>), Failure> {
         if self.global.trust {
-            return Ok(config::load_trusted(file, &Self::dirs()?)?);
+            return Ok(config::load_as(file, self.reading(Some(&Self::dirs()?)))?);
         }
-        let error = match config::load(file) {
+        let error = match config::load_as(file, self.reading(None)) {
             Err(error) if error.wants_trust() => error,
             other => return Ok(other?),
         };
@@ -88,7 +106,7 @@ impl App {
             self.ui.block(&config::render(problems, self.ui.colors()));
             let question = "Trust this machine file, so that it may run commands and change files on this computer";
             if self.ui.confirm(question, "--trust")? {
-                return Ok(config::load_trusted(file, &Self::dirs()?)?);
+                return Ok(config::load_as(file, self.reading(Some(&Self::dirs()?)))?);
             }
         }
         Err(error.into())
@@ -123,7 +141,20 @@ impl App {
 
     /// Whoever only looks or stops is not asked for trust.
     fn read(&self, file: &Path, asks: bool) -> Result<(Project, Vec<config::Problem>), Failure> {
-        if asks || self.global.trust { self.load(file) } else { Ok(config::load(file)?) }
+        if !asks && !self.global.trust {
+            return Ok(config::load_as(file, self.reading(None))?);
+        }
+        let (project, problems) = self.load(file)?;
+        if !problems.iter().any(|problem| problem.refused) || !self.ui.can_ask() {
+            return Ok((project, problems));
+        }
+        self.ui.block(&config::render(&problems, self.ui.colors()));
+        let question = "Trust this machine file, so that its triggers may run commands on this computer";
+        if self.ui.confirm(question, "--trust")? {
+            return Ok(config::load_as(file, self.reading(Some(&Self::dirs()?)))?);
+        }
+        // They were shown.
+        Ok((project, Vec::new()))
     }
 
     /// The machines that `names` mean, for commands that only look or stop: what is odd about the machine file is not
@@ -236,7 +267,7 @@ impl App {
                 self.fail_with(failure, many.then_some(name));
                 failed.push(name.as_str());
                 if code == Exit::Ok.code() && !follows_another(failure) {
-                    code = failure.exit().code();
+                    code = super::error::code(failure);
                 }
             }
         }
@@ -291,6 +322,11 @@ fn in_one_line(failure: &Failure) -> String {
         }
         _ => first.to_owned(),
     }
+}
+
+/// What Vagrant's users have set; other hypervisors than ours are none.
+fn default_provider() -> Option<ProviderKind> {
+    ProviderKind::named(&env::var("VAGRANT_DEFAULT_PROVIDER").ok()?)
 }
 
 fn looks_like_id(name: &str) -> bool {

@@ -26,11 +26,13 @@ impl Console {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let target = app.target(&fleet, self.machine.name.as_deref())?;
-        let stream = machine::console(&fleet, &target)?;
+        let serial = machine::console(&fleet, &target)?;
         app.ui.say(&format!("==> {}: connected to the serial console; Ctrl-] leaves it", target.name));
         // It has ears of its own, and Ctrl-C is the guest's.
-        let left = console::attach(&Cx::silent(), &stream, Stdio::inherited())?;
-        app.ui.say(match left {
+        let left = console::attach(&Cx::silent(), &serial.stream, Stdio::inherited());
+        // However it ended.
+        serial.leave()?;
+        app.ui.say(match left? {
             Left::Asked => "",
             Left::Closed => "\nthe machine has ended",
         });

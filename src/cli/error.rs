@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::error::{Exit, Explain};
+use crate::error::{Exit, Explain, Failure};
+use crate::machine;
 use crate::ui::text::list;
 
 /// What only the command line can do wrong.
@@ -85,6 +86,24 @@ pub enum Error {
     /// Something that only the OpenSSH client can do.
     #[error("there is no OpenSSH client, and --plain and arguments for it need one")]
     NoClient,
+    /// A command about the boxes of a project, outside of one.
+    #[error("no machine file in {} or any directory above it", start.display())]
+    NoProject {
+        /// Where the search began.
+        start: PathBuf,
+        /// What works without a project.
+        instead: &'static str,
+    },
+    /// The library has the box, but not this one of it.
+    #[error("no box `{name}` {asked} is on this computer")]
+    NotThisOne {
+        /// Its name.
+        name: String,
+        /// Version, provider, architecture.
+        asked: String,
+        /// The same of those that are there.
+        there: Vec<String>,
+    },
     /// A box that is not in the library.
     #[error("no box named `{name}`{}", version.as_ref().map(|v| format!(" with version `{v}`")).unwrap_or_default())]
     NoBox {
@@ -123,6 +142,14 @@ pub enum Error {
     },
 }
 
+/// What the process ends with: a trigger may choose a code of its own.
+pub(super) fn code(failure: &Failure) -> u8 {
+    match failure.downcast_ref() {
+        Some(machine::TriggerError::Aborted { code, .. }) => *code,
+        _ => failure.exit().code(),
+    }
+}
+
 fn not_one(asked: &str, names: &[String]) -> String {
     match (asked, names.len()) {
         ("", 0) => "the machine file has no machine".into(),
@@ -139,7 +166,8 @@ impl Explain for Error {
             Self::NotOne { .. } | Self::NoTopic { .. } | Self::Exists { .. } | Self::SeveralBoxes { .. } => Exit::Usage,
             Self::Refused | Self::Run { .. } | Self::NoClient => Exit::Failure,
             Self::Interrupted { .. } => Exit::Interrupted,
-            Self::NoBox { .. } => Exit::BoxNotFound,
+            Self::NoBox { .. } | Self::NotThisOne { .. } => Exit::BoxNotFound,
+            Self::NoProject { .. } => Exit::MachineFile,
             Self::NotForwarded { .. } => Exit::Port,
             Self::NotRunning { .. } | Self::NoTimings { .. } | Self::NoId { .. } => Exit::MachineState,
             Self::ProviderFindings | Self::NoProvider => Exit::Provider,
@@ -165,6 +193,8 @@ impl Explain for Error {
             Self::NoBox { .. } => {
                 "`vbox-rs box list` lists the boxes on this computer, `vbox-rs box search WORD` what can be had".into()
             }
+            Self::NoProject { instead, .. } => format!("go to the project's directory; {instead}"),
+            Self::NotThisOne { there, .. } => format!("it is here as {}", list(there)),
             Self::SeveralBoxes { .. } => "say which with --box-version, --provider and --architecture, or --all".into(),
             Self::NoId { .. } => "`vbox-rs global-status` lists all machines with their ids".into(),
             Self::Refused | Self::ProviderFindings | Self::Interrupted { .. } => return None,

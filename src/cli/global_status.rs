@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::status::{fields, ports, remarks, state};
+use super::status::{fields, reached, remarks, state};
 use super::{App, Done};
 use crate::ui::Table;
 
@@ -56,7 +56,7 @@ impl GlobalStatus {
                 status.name.clone(),
                 state(&app.ui, status),
                 status.provider.map_or_else(String::new, |kind| kind.to_string()),
-                ports(&status.forwards),
+                reached(status),
                 app.ui.neutral(&project).into_owned(),
             ]);
         }

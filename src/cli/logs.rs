@@ -1,8 +1,9 @@
 //! `logs`.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -48,50 +49,71 @@ impl Logs {
         let fleet = app.fleet()?;
         let target = app.target(&fleet, self.machine.name.as_deref())?;
         let logs = machine::logs(&fleet, &target)?;
-        let path = if self.hypervisor { logs.hypervisor } else { logs.console };
-        self.show(app, &path)?;
+        let (earlier, path) =
+            if self.hypervisor { (Vec::new(), logs.hypervisor) } else { (logs.earlier, logs.console) };
+        self.show(app, &earlier, &path)?;
         Ok(0)
     }
 
-    fn show(&self, app: &App, path: &Path) -> Result<(), Failure> {
-        let failed = |source| Error::File { action: "read", path: path.into(), source };
-        let file = match File::open(path) {
-            Ok(file) => file,
-            // Nothing was written yet.
-            Err(e) if e.kind() == ErrorKind::NotFound && !self.follow => return Ok(()),
-            Err(e) => return Err(failed(e).into()),
-        };
-        let mut reader = BufReader::new(file);
-        if let Some(count) = self.lines {
-            seek_tail(&mut reader, count).map_err(failed)?;
-        }
-        let mut partial = Vec::new();
-        loop {
-            let more = read_part(&mut reader, &mut partial).map_err(failed)?;
-            let complete = partial.ends_with(b"\n") || partial.len() as u64 >= LINE_LIMIT;
-            if complete || !more && !self.follow && !partial.is_empty() {
-                let line = String::from_utf8_lossy(&partial);
-                app.ui.print(&format!("{}\n", app.ui.neutral(&line)))?;
-                partial.clear();
-            } else if !more && self.follow {
-                // The log is only ever appended to; a new one begins where the old one is shorter than what we read.
-                restart_if_cut(&mut reader, path).map_err(failed)?;
-                thread::sleep(POLL);
-            } else if !more {
-                return Ok(());
+    fn show(&self, app: &App, earlier: &[PathBuf], path: &Path) -> Result<(), Failure> {
+        let mut lines = self.lines;
+        let mut readers = Vec::new();
+        // `-n` counts from the end.
+        for path in earlier.iter().map(PathBuf::as_path).chain([path]).rev() {
+            if lines == Some(0) && !readers.is_empty() {
+                break;
             }
+            let file = match File::open(path) {
+                Ok(file) => file,
+                // Nothing was written yet.
+                Err(e) if e.kind() == ErrorKind::NotFound && !self.follow => continue,
+                Err(e) => return Err(failed(path, e).into()),
+            };
+            let mut reader = BufReader::new(file);
+            if let Some(count) = &mut lines {
+                *count -= seek_tail(&mut reader, *count).map_err(|e| failed(path, e))?;
+            }
+            readers.push((path, reader));
+        }
+        for (part, reader) in readers.into_iter().rev() {
+            print(app, part, reader, self.follow && part == path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints the rest of a file, and goes on with what comes where `follow`.
+fn print(app: &App, path: &Path, mut reader: BufReader<File>, follow: bool) -> Result<(), Failure> {
+    let mut partial = Vec::new();
+    loop {
+        let more = read_part(&mut reader, &mut partial).map_err(|e| failed(path, e))?;
+        let complete = partial.ends_with(b"\n") || partial.len() as u64 >= LINE_LIMIT;
+        if complete || !more && !follow && !partial.is_empty() {
+            let line = String::from_utf8_lossy(&partial);
+            app.ui.print(&format!("{}\n", app.ui.neutral(&line)))?;
+            partial.clear();
+        } else if !more && follow {
+            restart_if_new(&mut reader, path).map_err(|e| failed(path, e))?;
+            thread::sleep(POLL);
+        } else if !more {
+            return Ok(());
         }
     }
 }
 
+fn failed(path: &Path, source: io::Error) -> Error {
+    Error::File { action: "read", path: path.into(), source }
+}
+
 /// Appends up to a line end to `line`; `false` at the end of the file.
-fn read_part(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> std::io::Result<bool> {
+fn read_part(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<bool> {
     use std::io::Read;
     let room = LINE_LIMIT.saturating_sub(line.len() as u64);
     Ok(reader.by_ref().take(room).read_until(b'\n', line)? > 0)
 }
 
-fn seek_tail(reader: &mut BufReader<File>, count: usize) -> std::io::Result<()> {
+/// Goes to where the last `count` lines begin; how many of them there are.
+fn seek_tail(reader: &mut BufReader<File>, count: usize) -> io::Result<usize> {
     use std::io::{Read, Seek, SeekFrom};
     let size = reader.seek(SeekFrom::End(0))?;
     let back = TAIL_PER_LINE.saturating_mul(count as u64).min(size);
@@ -99,8 +121,14 @@ fn seek_tail(reader: &mut BufReader<File>, count: usize) -> std::io::Result<()> 
     reader.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
     reader.by_ref().take(back).read_to_end(&mut tail)?;
-    reader.seek(SeekFrom::Start(from + tail_start(&tail, count) as u64))?;
-    Ok(())
+    let start = tail_start(&tail, count);
+    reader.seek(SeekFrom::Start(from + start as u64))?;
+    Ok(lines(&tail[start..]).min(count))
+}
+
+/// How many lines there are, the last of which need not be complete.
+fn lines(text: &[u8]) -> usize {
+    text.split_inclusive(|byte| *byte == b'\n').count()
 }
 
 /// Where the last `count` lines begin.
@@ -113,12 +141,12 @@ fn tail_start(text: &[u8], count: usize) -> usize {
     ends.map(|(at, _)| at + 1).nth(count - 1).unwrap_or(0)
 }
 
-fn restart_if_cut(reader: &mut BufReader<File>, path: &Path) -> std::io::Result<()> {
-    use std::io::{Seek, SeekFrom};
-    let read = reader.stream_position()?;
-    if path.metadata().is_ok_and(|now| now.len() < read) {
+/// A log is only ever appended to; a new one is another file, or shorter than what was read of it.
+fn restart_if_new(reader: &mut BufReader<File>, path: &Path) -> io::Result<()> {
+    use std::io::Seek;
+    let (read, ours) = (reader.stream_position()?, reader.get_ref().metadata()?.ino());
+    if path.metadata().is_ok_and(|now| now.len() < read || now.ino() != ours) {
         *reader = BufReader::new(File::open(path)?);
-        reader.seek(SeekFrom::Start(0))?;
     }
     Ok(())
 }
@@ -134,5 +162,6 @@ mod tests {
         for (text, count, expected) in cases {
             assert_eq!(&text[tail_start(text.as_bytes(), count)..], expected, "{text:?} {count}");
         }
+        assert_eq!(["", "a", "a\n", "a\nb"].map(|text| lines(text.as_bytes())), [0, 1, 1, 2]);
     }
 }

@@ -8,6 +8,7 @@ use super::args::Machines;
 use super::{App, Done};
 use crate::error::Exit;
 use crate::machine::{Status as MachineStatus, Unnamed};
+use crate::progress::Cx;
 use crate::provider::Forward;
 use crate::ui::{self, Table, Ui};
 
@@ -32,7 +33,9 @@ impl Status {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let targets = app.targets(&fleet, &self.machines.names, Unnamed::Everything)?;
-        let all: Vec<_> = targets.iter().map(|target| fleet.report(target)).collect();
+        // A program gets one document, and nothing before it.
+        let cx = if app.ui.json() { Cx::silent() } else { app.ui.cx() };
+        let all = fleet.reports(&cx, &targets);
         let damaged = all.iter().any(|status| status.state == MachineStatus::DAMAGED);
         let code = if damaged { Exit::State } else { Exit::Ok }.code();
         if app.ui.json() {
@@ -56,7 +59,7 @@ impl Status {
                 state(&app.ui, status),
                 status.provider.map_or_else(String::new, |kind| kind.to_string()),
                 status.box_name.clone().unwrap_or_default(),
-                ports(&status.forwards),
+                reached(status),
             ]);
         }
         app.ui.print(&table.render())?;
@@ -107,8 +110,15 @@ pub(super) fn remarks(ui: &Ui, all: &[MachineStatus]) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
+/// The guest's own address, and its ports of this computer.
+pub(super) fn reached(status: &MachineStatus) -> String {
+    let address = status.address.map(|address| address.to_string());
+    let ports = Some(ports(&status.forwards)).filter(|ports| !ports.is_empty());
+    address.into_iter().chain(ports).collect::<Vec<_>>().join(", ")
+}
+
 /// `8080->80, 127.0.0.2:53->53/udp`: the usual address and protocol are left out.
-pub(super) fn ports(forwards: &[Forward]) -> String {
+fn ports(forwards: &[Forward]) -> String {
     forwards.iter().map(port).collect::<Vec<_>>().join(", ")
 }
 

@@ -5,7 +5,8 @@ use clap::Args;
 use super::args::{Machines, Parallel, Provisioning, provider};
 use super::{App, Done};
 use crate::config::spec::ProviderKind;
-use crate::machine::{self, Fared, Fleet, Target, Unnamed, UpOptions, UpReport};
+use crate::error::Failure;
+use crate::machine::{self, Fared, Fleet, HostWish, Target, Unnamed, UpOptions, UpReport};
 use crate::ui::text;
 
 /// Make machines and start them
@@ -35,6 +36,9 @@ pub(super) struct Up {
     /// Keep a machine that failed, to see why (default)
     #[arg(long)]
     no_destroy_on_error: bool,
+    /// Agree to what machines need changed on this computer (libvirt's network made or started)
+    #[arg(short, long)]
+    yes: bool,
     /// For Vagrant's users: nothing is installed, `vbox-rs doctor` says what is missing
     #[arg(long, hide = true, overrides_with = "no_install_provider")]
     install_provider: bool,
@@ -46,17 +50,33 @@ pub(super) struct Up {
 impl Up {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
+        app.choose_provider(self.provider);
         let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Autostart)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = UpOptions {
             provider: self.provider,
+            default_provider: app.default_provider(),
             destroy_on_error: self.destroy_on_error,
             ..self.provisioning.options()
         };
         let cx = app.ui.cx();
+        agree(app, &machine::host_wishes(&cx, &targets, self.provider), self.yes)?;
         let fared = machine::up(&cx, &fleet, &targets, &options, self.parallel.wanted());
         tell(app, &fleet, &targets, &fared)
     }
+}
+
+/// Changes this computer as machines need it, where the user agrees. Where there is nobody to ask, the start says what is
+/// missing.
+fn agree(app: &App, wishes: &[HostWish], yes: bool) -> Result<(), Failure> {
+    for wish in wishes {
+        let what = wish.what();
+        if yes || (app.ui.can_ask() && app.ui.confirm(&what, "--yes")?) {
+            wish.grant(&app.ui.cx())?;
+            app.ui.say(&format!("agreed to: {what}"));
+        }
+    }
+    Ok(())
 }
 
 /// Tells how an `up`, `reload` or `resume` ended, for each machine.

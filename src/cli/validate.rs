@@ -8,7 +8,7 @@ use super::{App, Done, Error};
 use crate::config;
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::Exit;
-use crate::provider::{self, Boot, Devices, Finding, Level, VmPlan};
+use crate::provider::{self, Boot, Devices, Finding, Level, Provider, VmPlan};
 use crate::ui;
 
 /// Check the machine file: every problem at once, with its line
@@ -30,7 +30,8 @@ impl Validate {
         let findings: Vec<(&str, Finding)> = if self.ignore_provider {
             Vec::new()
         } else {
-            let check = |spec| findings(spec).into_iter().map(move |finding| (name(spec), finding));
+            let default = app.default_provider();
+            let check = |spec| findings(spec, default).into_iter().map(move |finding| (name(spec), finding));
             project.machines.iter().flat_map(check).collect()
         };
         let good = !findings.iter().any(|(_, finding)| finding.level == Level::Bad);
@@ -79,10 +80,10 @@ pub(super) fn told(app: &App, finding: &Finding) -> String {
     text
 }
 
-fn findings(spec: &MachineSpec) -> Vec<Finding> {
-    let kind = spec.provider.unwrap_or(ProviderKind::Qemu);
+fn findings(spec: &MachineSpec, default: Option<ProviderKind>) -> Vec<Finding> {
+    let kind = spec.provider.or(default).unwrap_or(ProviderKind::Qemu);
     match provider::provider(kind) {
-        Some(provider) => provider.check(&sketch(spec)),
+        Some(provider) => provider.check(&sketch(spec, provider)),
         None => vec![Finding {
             level: Level::Bad,
             text: format!("this vbox-rs cannot drive {kind} yet"),
@@ -92,7 +93,8 @@ fn findings(spec: &MachineSpec) -> Vec<Finding> {
 }
 
 /// As much of the plan as is known without the box.
-fn sketch(spec: &MachineSpec) -> VmPlan {
+fn sketch(spec: &MachineSpec, provider: &dyn Provider) -> VmPlan {
+    let networks = if provider.has_private_networks() { spec.private_networks.clone() } else { Vec::new() };
     VmPlan {
         name: spec.name.clone(),
         cpus: spec.cpus.unwrap_or(1),
@@ -104,6 +106,7 @@ fn sketch(spec: &MachineSpec) -> VmPlan {
             disk_bus: spec.disk_bus.unwrap_or_default(),
             nic: spec.nic.unwrap_or_default(),
             mac: spec.mac.clone(),
+            networks,
         },
         seed: None,
         seed_writable: false,

@@ -9,7 +9,7 @@ use super::read::Complaint;
 const IMAGES: &[&str] = &[".box", ".qcow2", ".img", ".raw", ".vmdk", ".vdi", ".vhd", ".vhdx", ".ova"];
 
 /// A box's name or URL as it is, a path made absolute.
-pub fn box_source(text: &str, paths: &Paths<'_>) -> Result<String, Complaint> {
+pub fn box_source(text: &str, paths: &Paths<'_>, has_url: bool) -> Result<String, Complaint> {
     if text.is_empty() || text != text.trim() || text.chars().any(char::is_control) {
         return Err(Complaint::from("not the name, URL or path of a box").help("for instance `debian/bookworm64`"));
     }
@@ -18,7 +18,7 @@ pub fn box_source(text: &str, paths: &Paths<'_>) -> Result<String, Complaint> {
     }
     let named_as_path = text.starts_with(['/', '.', '~']);
     let lower = text.to_ascii_lowercase();
-    if named_as_path || IMAGES.iter().any(|end| lower.ends_with(end)) {
+    if named_as_path || (!has_url && IMAGES.iter().any(|end| lower.ends_with(end))) {
         return path_text(paths, text);
     }
     Ok(text.to_owned())
@@ -234,9 +234,9 @@ mod tests {
             ("~/x", "/home/me/x"),
             ("/a/./b.img", "/a/b.img"),
         ] {
-            assert_eq!(told(box_source(text, &paths)), Ok(expected.into()), "{text}");
+            assert_eq!(told(box_source(text, &paths, false)), Ok(expected.into()), "{text}");
         }
-        assert!(box_source(" ", &paths).is_err() && box_source("~you/x", &paths).is_err());
+        assert!(box_source(" ", &paths, false).is_err() && box_source("~you/x", &paths, false).is_err());
         assert!(box_url("ftp://a/x.box", &paths).is_err());
     }
 

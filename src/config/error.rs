@@ -100,7 +100,7 @@ impl Error {
     /// Whether nothing is wrong with the file but that it wants what `--trust` allows.
     pub fn wants_trust(&self) -> bool {
         let Self::Invalid { problems, .. } = self else { return false };
-        problems.iter().any(|problem| problem.refused)
+        problems.iter().any(|problem| problem.refused && problem.level == Level::Error)
     }
 }
 

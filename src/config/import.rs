@@ -37,12 +37,13 @@ const ENTRIES: &[(&str, &str, &str)] = &[
     ("forwarded_port", "host_ip", "\"127.0.0.1\""),
     ("forwarded_port", "protocol", "\"tcp\""),
     ("forwarded_port", "auto_correct", "false"),
-    ("synced_folder", "type", "\"rsync\""),
     ("synced_folder", "create", "false"),
     ("provision", "run", "\"once\""),
     ("provision", "privileged", "true"),
     ("provision", "reboot", "false"),
     ("provision", "sensitive", "false"),
+    ("trigger", "exit_codes", "[0]"),
+    ("trigger", "on_error", "\"halt\""),
     // An empty list of arguments of a folder is another thing, of a script not.
     ("provision", "args", "[]"),
 ];
@@ -52,8 +53,9 @@ pub fn import(project: &Project, problems: &[Problem], beside: bool) -> Result<S
     let text = written(project, problems, beside);
     let file = project.root.join("Vagrantfile.toml");
     let (again, _) = super::parse(&text, &file, &project.root)?;
-    if again.machines != project.machines {
-        let differs = again.machines.iter().zip(&project.machines).find(|(one, other)| one != other);
+    let meaning = |machine: &MachineSpec| serde_json::to_value(machine).ok();
+    let differs = again.machines.iter().zip(&project.machines).find(|(one, other)| meaning(one) != meaning(other));
+    if again.machines.len() != project.machines.len() || differs.is_some() {
         let machine = differs.map_or_else(String::new, |(_, other)| other.name.clone());
         return Err(Error::Import { file: project.file.clone(), machine });
     }
@@ -94,19 +96,21 @@ fn written(project: &Project, problems: &[Problem], beside: bool) -> String {
 
 /// What could not be carried over.
 fn comments(text: &mut String, problems: &[Problem]) {
-    let left: Vec<&LeftOut> = problems.iter().filter_map(|problem| problem.left_out.as_ref()).collect();
+    // What takes trust is carried over, and takes it there too.
+    let left = problems.iter().filter(|problem| !problem.refused);
+    let left: Vec<&LeftOut> = left.filter_map(|problem| problem.left_out.as_ref()).collect();
     let groups = [
         (true, "Not carried over; machines come out otherwise than that file says:"),
         (false, "Left away, because it makes no difference here:"),
     ];
     for (changes, heading) in groups {
-        let mut group = left.iter().filter(|one| one.changes == changes).peekable();
-        if group.peek().is_some() {
+        let group = LeftOut::grouped(left.iter().copied().filter(|one| one.changes == changes));
+        if !group.is_empty() {
             // Writing into a string does not fail.
             let _ = writeln!(text, "#\n# {heading}");
         }
-        for one in group {
-            let _ = writeln!(text, "#   {}", one_line(&format!("{} {}: {}", one.place, one.what, one.why)));
+        for (places, one) in group {
+            let _ = writeln!(text, "#   {}", one_line(&format!("{places} {}: {}", one.what, one.why)));
         }
     }
 }
@@ -186,6 +190,14 @@ mod tests {
             "# Written by `vbox-rs import` from Vagrantfile.\n\nbox = \"a/b\"\nmemory = \"2 GiB\"\n\n[[provision]]\nname = \
              \"shell-1\"\ntype = \"shell\"\npath = \"./x.sh\"\n\n[ssh]\nforward_agent = true\n"
         );
+    }
+
+    #[test]
+    fn several_addresses_of_a_box_stay_a_list_and_one_is_written_without() {
+        let one = imported("box = 'a/b'\nbox_url = ['http://x/1.box']\n");
+        assert!(one.contains("box_url = \"http://x/1.box\"\n"), "{one}");
+        let two = imported("box = 'a/b'\nbox_url = ['http://x/1.box', 'y.box']\n");
+        assert!(two.contains("box_url = [\"http://x/1.box\", \"./y.box\"]\n"), "{two}");
     }
 
     #[test]

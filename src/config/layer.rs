@@ -2,6 +2,7 @@
 //! are laid over each other.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use super::sections::{self, Folder, UnnamedProvisioner};
 use super::spec::{
     Accel, CpuMode, DiskBus, Firmware, ForwardedPort, Graphics, Nic, PrivateNetwork, ProviderKind, PublicNetwork,
 };
+use super::trigger::{self, WrittenTrigger};
 use super::virtualbox::VirtualboxLayer;
 use super::{check, size};
 
@@ -23,7 +25,7 @@ pub struct Layer {
     pub autostart: Option<bool>,
     pub box_name: Option<String>,
     pub box_version: Option<String>,
-    pub box_url: Option<String>,
+    pub box_url: Option<Vec<String>>,
     pub box_checksum: Option<String>,
     pub box_architecture: Option<String>,
     pub hostname: Option<String>,
@@ -44,6 +46,7 @@ pub struct Layer {
     pub public_networks: Vec<PublicNetwork>,
     pub folders: Vec<Folder>,
     pub provisioners: Vec<UnnamedProvisioner>,
+    pub triggers: Vec<WrittenTrigger>,
     pub ssh: SshLayer,
     pub providers: ProviderLayers,
 }
@@ -75,12 +78,18 @@ pub struct ProviderLayers {
 #[derive(Clone, Debug, Default)]
 pub struct LibvirtLayer {
     pub uri: Option<String>,
+    pub pool: Option<String>,
+    pub forward_address: Option<IpAddr>,
     pub accel: Option<Accel>,
     pub machine: Option<String>,
     pub cpu_mode: Option<CpuMode>,
     pub direct_boot: Option<bool>,
     pub graphics: Option<Graphics>,
     pub autostart: Option<bool>,
+    pub network: Option<String>,
+    pub nested: Option<bool>,
+    pub tpm: Option<bool>,
+    pub xml: Vec<String>,
 }
 
 /// `[provider_options.qemu]` of one level.
@@ -145,12 +154,13 @@ pub fn plain<T>(value: Option<Spanned<T>>) -> Option<T> {
 
 /// Reads the keys that the top and every machine have.
 pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
-    let box_source = |text: &str| check::box_source(text, paths);
+    let has_url = table.has("box_url");
+    let box_source = |text: &str| check::box_source(text, paths, has_url);
     Layer {
         has_box: table.has("box"),
         box_name: plain(table.parsed("box", box_source)),
         box_version: plain(table.parsed("box_version", check::version_constraint)),
-        box_url: plain(table.parsed("box_url", |text| check::box_url(text, paths))),
+        box_url: box_urls(table, paths),
         box_checksum: plain(table.parsed("box_checksum", check::checksum)),
         box_architecture: plain(table.parsed("box_architecture", check::architecture)).flatten(),
         hostname: plain(table.parsed("hostname", check::hostname)),
@@ -174,9 +184,23 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
         public_networks: each(table, "public_network", |table| Some(sections::public_network(table))),
         folders: each(table, "synced_folder", |table| sections::synced_folder(table, paths)),
         provisioners: each(table, "provision", |table| sections::provisioner(table, paths)),
+        triggers: each(table, "trigger", |table| trigger::read(table, paths)),
         ssh: table.table("ssh").map(|table| sections::ssh(table, paths)).unwrap_or_default(),
         providers: table.table("provider_options").map(sections::provider_options).unwrap_or_default(),
     }
+}
+
+/// Each address that is one; none of them counts where there is none.
+fn box_urls(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<Vec<String>> {
+    let texts = table.one_or_more("box_url")?;
+    let read = |text: &Spanned<String>| match check::box_url(text.get_ref(), paths) {
+        Ok(url) => Some(url),
+        Err(complaint) => {
+            table.refuse("box_url", text.span(), complaint);
+            None
+        }
+    };
+    Some(texts.iter().filter_map(read).collect())
 }
 
 /// Reads every `[[key]]`.

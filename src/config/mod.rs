@@ -6,6 +6,7 @@
 //! them (`project.rs`). A file in Ruby is run by `vagrantfile` instead, which fills the same layers. [`parse`] takes TOML
 //! alone and does all of it without touching the disk.
 
+mod box_file;
 mod check;
 mod error;
 mod find;
@@ -22,16 +23,20 @@ mod sections;
 pub mod size;
 pub mod spec;
 pub mod template;
+mod trigger;
 mod trust;
 mod vagrantfile;
 mod virtualbox;
+mod words;
 
+pub use box_file::{BoxFile, BoxSettings, read_box};
 pub use error::Error;
 pub use find::{NAMES, find};
 pub use import::import;
 pub use problem::{Label, LeftOut, Level, Problem, Source, render};
 pub use resolved::to_toml;
 pub use schema::schema;
+pub use words::words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +47,7 @@ use toml::de::DeTable;
 use self::layer::{HostFile, Layer, Paths};
 use self::read::{Reader, Table};
 use self::resolve::Machine;
-use self::spec::Project;
+use self::spec::{Project, ProviderKind};
 use crate::store::Dirs;
 
 /// No machine file is larger; a larger file is something else.
@@ -54,18 +59,25 @@ const MOST_MACHINES: usize = 1000;
 /// The machine's name where the file names none.
 const DEFAULT: &str = "default";
 
+/// How a machine file is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading<'a> {
+    /// The user trusts the file, which is remembered here.
+    pub trusting: Option<&'a Dirs>,
+    /// The provider of machines that are made now and of which the file says nothing; it decides which provider's blocks
+    /// count in files of Vagrant.
+    pub provider: Option<ProviderKind>,
+}
+
 /// Reads a machine file. The problems beside a project are warnings. One in Ruby runs commands and changes files only
 /// where the user said before that it may.
 pub fn load(file: &Path) -> Result<(Project, Vec<Problem>), Error> {
-    load_as(file, None)
+    load_as(file, Reading::default())
 }
 
-/// As [`load`]; the user trusts the file, which is remembered.
-pub fn load_trusted(file: &Path, dirs: &Dirs) -> Result<(Project, Vec<Problem>), Error> {
-    load_as(file, Some(dirs))
-}
-
-fn load_as(file: &Path, trusting: Option<&Dirs>) -> Result<(Project, Vec<Problem>), Error> {
+/// As [`load`], with more to be said.
+pub fn load_as(file: &Path, reading: Reading<'_>) -> Result<(Project, Vec<Problem>), Error> {
+    let trusting = reading.trusting;
     let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
     let bytes = find::read(&file)?;
     let text = String::from_utf8(bytes).map_err(|source| error::not_utf8(&file, &source))?;
@@ -73,9 +85,11 @@ fn load_as(file: &Path, trusting: Option<&Dirs>) -> Result<(Project, Vec<Problem
     let here = std::env::current_dir().unwrap_or_default();
     let shown = file.strip_prefix(here).unwrap_or(&file).display().to_string();
     let known = || Dirs::from_env().is_ok_and(|dirs| trust::is_trusted(&dirs, &file, &text));
-    let trusted = find::looks_like_ruby(&text) && (trusting.is_some() || known());
+    // Only triggers of a file in TOML run anything here.
+    let may_want = find::looks_like_ruby(&text) || text.contains("trigger");
+    let trusted = may_want && (trusting.is_some() || known());
     let source = Arc::new(Source { name: shown, text });
-    let (project, problems, others) = read_text(&source, &file, root, Some(trusted))?;
+    let (project, problems, others) = read_text(&source, &file, root, Some(trusted), reading.provider)?;
     if let Some(dirs) = trusting.filter(|_| trusted) {
         trust::remember(dirs, &file, &source.text, &others).map_err(Error::Trust)?;
     }
@@ -86,7 +100,7 @@ fn load_as(file: &Path, trusting: Option<&Dirs>) -> Result<(Project, Vec<Problem
 /// the host that it names are not looked for, and Ruby, which may read files, is refused.
 pub fn parse(text: &str, file: &Path, root: &Path) -> Result<(Project, Vec<Problem>), Error> {
     let source = Arc::new(Source { name: file.display().to_string(), text: text.to_owned() });
-    read_text(&source, file, root, None).map(|(project, problems, _)| (project, problems))
+    read_text(&source, file, root, None, None).map(|(project, problems, _)| (project, problems))
 }
 
 /// `trusted` is `None` where the disk is not looked at. Also the other files that a file in Ruby ran.
@@ -95,6 +109,7 @@ fn read_text(
     file: &Path,
     root: &Path,
     trusted: Option<bool>,
+    provider: Option<ProviderKind>,
 ) -> Result<(Project, Vec<Problem>, Vec<PathBuf>), Error> {
     let (tables, syntax) = DeTable::parse_recoverable(&source.text);
     let is_ruby = !syntax.is_empty() && find::looks_like_ruby(&source.text);
@@ -103,15 +118,16 @@ fn read_text(
     }
     let mut reader = Reader::new(Arc::clone(source));
     let paths = Paths { root, home: std::env::home_dir().filter(|home| home.is_absolute()), named: Vec::new().into() };
-    let (machines, others) = if is_ruby {
+    let (mut machines, mut others) = if is_ruby {
         let (text, user) = (&source.text, find::user_file());
         let trusted = trusted.unwrap_or_default();
-        vagrantfile::machines(&reader, &vagrantfile::Sources { file, text, user, trusted }, &paths)
+        vagrantfile::machines(&reader, &vagrantfile::Sources { file, text, user, trusted, provider }, &paths)
     } else {
         reader.syntax(syntax);
         (machines(&reader, tables.get_ref(), &paths), Vec::new())
     };
     project::check(&machines, &reader, is_ruby);
+    others.extend(trigger::settle(&mut machines, &reader, trusted));
     for named in paths.named.take().iter().filter(|named| trusted.is_some() && !named.path.exists()) {
         tell_missing(named, &reader);
     }
@@ -131,7 +147,8 @@ pub fn run_ruby(text: &str, root: &Path) {
     let reader = Reader::new(Arc::new(Source { name: "Vagrantfile".into(), text: text.to_owned() }));
     let paths = Paths { root, home: None, named: Vec::new().into() };
     let file = root.join("Vagrantfile");
-    vagrantfile::machines(&reader, &vagrantfile::Sources { file: &file, text, user: None, trusted: false }, &paths);
+    let sources = vagrantfile::Sources { file: &file, text, user: None, trusted: false, provider: None };
+    vagrantfile::machines(&reader, &sources, &paths);
 }
 
 /// Only a warning: `status`, `halt` and `destroy` must not fail because a script is gone.
@@ -174,7 +191,8 @@ fn machine(name: &Spanned<String>, mut table: Table<'_, '_>, top: &Layer, paths:
     let depends_on = table.strings("depends_on").unwrap_or_default();
     table.finish();
     let name_text = name.get_ref().clone();
-    Machine { name: name_text, span: Some(name.span()), primary, depends_on, layer: top.overlaid(layer) }
+    let (span, layer) = (Some(name.span()), top.overlaid(layer));
+    Machine { name: name_text, span, primary, depends_on, layer, others: Vec::new() }
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ pub fn render(problems: &[Problem], colour: bool) -> String {
     blocks.join("\n\n")
 }
 
-/// What changes the result first; each group in the order of the file.
+/// What changes the result first; each group in the order of the file, and what is said of several lines once.
 fn list(left: &[&LeftOut], colour: bool) -> String {
     let changes = left.iter().any(|one| one.changes);
     let level = if changes { Title::WARNING } else { Title::NOTE };
@@ -172,20 +172,51 @@ fn list(left: &[&LeftOut], colour: bool) -> String {
     let title = Group::with_title(level.primary_title("the machine file asks for what is not done here"));
     let mut text = renderer.render(&[title]);
     for (changes, heading) in [(true, "it changes the result:"), (false, "it makes no difference:")] {
-        let group: Vec<_> = left.iter().filter(|one| one.changes == changes).collect();
+        let group = LeftOut::grouped(left.iter().copied().filter(|one| one.changes == changes));
         if group.is_empty() {
             continue;
         }
-        let width = group.iter().map(|one| one.place.chars().count()).max().unwrap_or_default();
+        let width = group.iter().map(|(places, _)| places.chars().count()).max().unwrap_or_default();
         // Writing into a string does not fail.
         let _ = write!(text, "\n  {heading}");
-        for one in group {
-            let line = format!("{:width$}  {}: {}", one.place, one.what, one.why);
+        for (places, one) in group {
+            let line = format!("{places:width$}  {}: {}", one.what, one.why);
             let line: String = line.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
             let _ = write!(text, "\n    {}", harmless(&line));
         }
     }
     text
+}
+
+impl LeftOut {
+    /// Each with the places where the file asks for it: `Vagrantfile:8, 9, 13`.
+    pub(super) fn grouped<'a>(all: impl Iterator<Item = &'a Self>) -> Vec<(String, &'a Self)> {
+        /// More lines than anybody looks at.
+        const MOST: usize = 4;
+        let mut groups: Vec<Vec<&Self>> = Vec::new();
+        for one in all {
+            match groups.iter_mut().find(|group| group[0].what == one.what && group[0].why == one.why) {
+                Some(group) => group.push(one),
+                None => groups.push(vec![one]),
+            }
+        }
+        let places = |group: &Vec<&'a Self>| {
+            let first = group[0];
+            let (file, _) = first.place.rsplit_once(':').unwrap_or_default();
+            let others = group.iter().skip(1).map(|one| match one.place.rsplit_once(':') {
+                Some((other, line)) if other == file => line,
+                _ => &one.place,
+            });
+            let mut places: Vec<&str> = std::iter::once(first.place.as_str()).chain(others).collect();
+            places.dedup();
+            if places.len() > MOST {
+                places.truncate(MOST - 1);
+                places.push("…");
+            }
+            (places.join(", "), first)
+        };
+        groups.iter().map(places).collect()
+    }
 }
 
 /// The renderer shows ESC and its like as symbols, but lets the control characters U+0080 to U+009F through, and some
@@ -237,14 +268,21 @@ mod tests {
             problem.left_out = Some(LeftOut { what, why, changes, place });
             problem
         };
-        let all = [left("a", false, "Vagrantfile:1"), problem("", &[]), left("b\u{1b}", true, "x.rb:12")];
+        let all = [
+            left("a", false, "Vagrantfile:1"),
+            problem("", &[]),
+            left("b\u{1b}", true, "x.rb:12"),
+            left("c", false, "Vagrantfile:3"),
+            left("a", false, "Vagrantfile:5"),
+            left("a", false, "y.rb:5"),
+        ];
         let text = render(&all, false);
         let (alone, list) = text.split_once("\n\n").unwrap();
         assert!(alone.starts_with("error: unknown key"), "{alone}");
         assert_eq!(
             list,
             "warning: the machine file asks for what is not done here\n  it changes the result:\n    x.rb:12  b?: not \
-             yet\n  it makes no difference:\n    Vagrantfile:1  a: not yet"
+             yet\n  it makes no difference:\n    Vagrantfile:1, 5, y.rb:5  a: not yet\n    Vagrantfile:3             c: not yet"
         );
     }
 

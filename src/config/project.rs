@@ -66,7 +66,8 @@ fn check_boxes(machines: &[Machine], reader: &Reader, of_vagrant: bool) {
         return;
     }
     for machine in machines.iter().filter(|machine| !machine.layer.has_box) {
-        let help = "write `box = \"debian/bookworm64\"`, or the URL or path of a box";
+        let key = if of_vagrant { "config.vm.box" } else { "box" };
+        let help = format!("write `{key} = \"debian/bookworm64\"`, or the URL or path of a box");
         let note = match &machine.span {
             Some(span) => {
                 told(reader, of_vagrant, format!("machine `{}` has no box", machine.name)).at(span.clone(), "")

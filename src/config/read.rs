@@ -51,13 +51,31 @@ impl Complaint {
     }
 }
 
+/// Bytes of a message: nobody reads more, and showing it would take long.
+const MESSAGE: usize = 4000;
+
+/// The beginning of a message that holds something long of the file's.
+fn shortened(mut text: String) -> String {
+    if text.len() > MESSAGE {
+        let end = (0..=MESSAGE).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
 impl Reader {
     pub fn new(source: Arc<Source>) -> Self {
         Self { source, problems: RefCell::default(), broken: Vec::new() }
     }
 
+    /// One of the same file whose problems nobody hears.
+    pub fn quiet(&self) -> Self {
+        Self::new(Arc::clone(&self.source))
+    }
+
     pub fn error(&self, message: impl Into<String>) -> Note<'_> {
-        Note { reader: self, problem: Problem::new(&self.source, Level::Error, message.into()) }
+        Note { reader: self, problem: Problem::new(&self.source, Level::Error, shortened(message.into())) }
     }
 
     pub fn warning(&self, message: impl Into<String>) -> Note<'_> {
@@ -274,6 +292,14 @@ impl<'r, 'i> Table<'r, 'i> {
         };
         let strings = array.iter().filter_map(|item| Some(Spanned::new(item.span(), self.text(key, item)?.to_owned())));
         Some(strings.collect())
+    }
+
+    /// A string, or a list of them.
+    pub fn one_or_more(&mut self, key: &'static str) -> Option<Vec<Spanned<String>>> {
+        if matches!(self.value(key)?.get_ref(), DeValue::Array(_)) {
+            return self.strings(key);
+        }
+        self.string(key).map(|one| vec![one])
     }
 
     /// Two whole numbers.

@@ -11,9 +11,10 @@ use super::layer::{Layer, LibvirtLayer, ProviderLayers, QemuLayer, SshLayer};
 use super::read::Reader;
 use super::sections::{Folder, UnnamedProvisioner};
 use super::spec::{
-    FolderType, ForwardedPort, LibvirtOptions, MachineSpec, ProviderOptions, Provisioner, QemuOptions, SshSpec,
+    ForwardedPort, LibvirtOptions, MachineSpec, ProviderKind, ProviderOptions, Provisioner, QemuOptions, SshSpec,
     SyncedFolder,
 };
+use super::trigger;
 
 /// Vagrant's defaults.
 const BOOT_TIMEOUT: u64 = 300;
@@ -33,6 +34,8 @@ pub struct Machine {
     pub depends_on: Vec<Spanned<String>>,
     /// Already laid over the top level.
     pub layer: Layer,
+    /// The same for other providers, where that is something else.
+    pub others: Vec<(ProviderKind, Layer)>,
 }
 
 impl Layer {
@@ -65,6 +68,7 @@ impl Layer {
             public_networks: appended(below.public_networks, above.public_networks),
             folders: appended(below.folders, above.folders),
             provisioners: appended(below.provisioners, above.provisioners),
+            triggers: appended(below.triggers, above.triggers),
             ssh: below.ssh.overlaid(above.ssh),
             providers: ProviderLayers {
                 qemu: below.providers.qemu.overlaid(above.providers.qemu),
@@ -140,12 +144,18 @@ impl LibvirtLayer {
     fn overlaid(self, above: Self) -> Self {
         Self {
             uri: above.uri.or(self.uri),
+            pool: above.pool.or(self.pool),
+            forward_address: above.forward_address.or(self.forward_address),
             accel: above.accel.or(self.accel),
             machine: above.machine.or(self.machine),
             cpu_mode: above.cpu_mode.or(self.cpu_mode),
             direct_boot: above.direct_boot.or(self.direct_boot),
             graphics: above.graphics.or(self.graphics),
             autostart: above.autostart.or(self.autostart),
+            network: above.network.or(self.network),
+            nested: above.nested.or(self.nested),
+            tpm: above.tpm.or(self.tpm),
+            xml: appended(self.xml, above.xml),
         }
     }
 
@@ -153,12 +163,18 @@ impl LibvirtLayer {
         let default = LibvirtOptions::default();
         LibvirtOptions {
             uri: self.uri.clone(),
+            pool: self.pool.clone(),
+            forward_address: self.forward_address,
             accel: self.accel.unwrap_or(default.accel),
             machine: self.machine.clone(),
             cpu_mode: self.cpu_mode,
             direct_boot: self.direct_boot.unwrap_or(default.direct_boot),
             graphics: self.graphics.unwrap_or(default.graphics),
             autostart: self.autostart.unwrap_or(default.autostart),
+            network: self.network.clone(),
+            nested: self.nested,
+            tpm: self.tpm.unwrap_or(default.tpm),
+            xml: self.xml.clone(),
         }
     }
 }
@@ -170,7 +186,14 @@ fn appended<T>(mut below: Vec<T>, above: Vec<T>) -> Vec<T> {
 
 /// The machine as the rest of the program sees it.
 pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
-    let layer = &machine.layer;
+    let mut spec = spec_of(machine, &machine.layer, root, reader);
+    let quiet = reader.quiet();
+    let others = machine.others.iter();
+    spec.variants = others.map(|(kind, layer)| (*kind, spec_of(machine, layer, root, &quiet))).collect();
+    spec
+}
+
+fn spec_of(machine: &Machine, layer: &Layer, root: &Path, reader: &Reader) -> MachineSpec {
     MachineSpec {
         name: machine.name.clone(),
         primary: machine.primary.as_ref().is_some_and(|primary| *primary.get_ref()),
@@ -178,7 +201,7 @@ pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
         depends_on: depends_on(machine),
         box_name: layer.box_name.clone(),
         box_version: layer.box_version.clone(),
-        box_url: layer.box_url.clone(),
+        box_url: layer.box_url.clone().unwrap_or_default(),
         box_checksum: layer.box_checksum.clone(),
         box_architecture: layer.box_architecture.clone(),
         hostname: layer.hostname.clone(),
@@ -203,13 +226,30 @@ pub fn spec(machine: &Machine, root: &Path, reader: &Reader) -> MachineSpec {
         public_networks: layer.public_networks.clone(),
         synced_folders: folders(&layer.folders, root),
         provisioners: provisioners(&layer.provisioners, reader),
+        triggers: trigger::of_machine(&layer.triggers, &machine.name),
         ssh: layer.ssh.spec(),
         provider_options: ProviderOptions {
             qemu: layer.providers.qemu.spec(),
             libvirt: layer.providers.libvirt.spec(),
             virtualbox: layer.providers.virtualbox.spec(),
         },
+        silent: silent(layer),
+        variants: Vec::new(),
     }
+}
+
+/// What a box may say as well, and the file does not.
+fn silent(layer: &Layer) -> Vec<&'static str> {
+    let says_folder = layer.folders.iter().any(|folder| folder.spec.guest == DEFAULT_FOLDER);
+    let keys = [
+        ("boot_timeout", layer.boot_timeout.is_none()),
+        ("graceful_halt_timeout", layer.graceful_halt_timeout.is_none()),
+        ("ssh.connect_timeout", layer.ssh.connect_timeout.is_none()),
+        ("ssh.insert_key", layer.ssh.insert_key.is_none()),
+        ("ssh.guest_port", layer.ssh.guest_port.is_none()),
+        ("synced_folder", !says_folder),
+    ];
+    keys.into_iter().filter(|(_, silent)| *silent).map(|(key, _)| key).collect()
 }
 
 fn depends_on(machine: &Machine) -> Vec<String> {
@@ -238,7 +278,7 @@ fn default_folder(root: &Path) -> SyncedFolder {
     SyncedFolder {
         host: root.to_owned(),
         guest: DEFAULT_FOLDER.into(),
-        kind: FolderType::default(),
+        kind: None,
         create: false,
         owner: None,
         group: None,

@@ -36,6 +36,9 @@ pub(super) fn file_keys(machine: &MachineSpec) -> Map<String, Value> {
     if let Some(Value::Array(provisioners)) = keys.get_mut("provision") {
         provisioners.iter_mut().for_each(environment);
     }
+    if let Some(Value::Array(triggers)) = keys.get_mut("trigger") {
+        triggers.iter_mut().filter_map(|trigger| trigger.get_mut("run_remote")).for_each(environment);
+    }
     if let Some(Value::Array(folders)) = keys.get_mut("synced_folder")
         && !machine.synced_folders.iter().any(|folder| folder.guest == DEFAULT_FOLDER)
     {

@@ -11,7 +11,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::spec::{
-    Accel, CpuMode, DiskBus, Firmware, FolderType, Graphics, GraphicsController, Nic, Protocol, ProviderKind, RunPolicy,
+    Accel, CpuMode, DiskBus, Firmware, FolderType, Graphics, GraphicsController, Nic, OnError, Protocol, ProviderKind,
+    RunPolicy,
 };
 
 /// The JSON Schema of machine files (draft 7, which every editor's TOML support knows).
@@ -87,8 +88,8 @@ pub struct MachineKeys {
     /// Constraints on the box's version, separated by commas: `=`, `!=`, `>`, `<`, `>=`, `<=`, `~>`. For instance
     /// `~> 12.0`.
     pub box_version: Option<String>,
-    /// URL or path to fetch the box from when the library does not have it.
-    pub box_url: Option<String>,
+    /// URL or path to fetch the box from when the library does not have it; of several, the first that delivers it.
+    pub box_url: Option<OneOrMore>,
     /// `sha256:…` or `sha512:…` of the file that is fetched.
     pub box_checksum: Option<String>,
     /// `amd64`, `arm64`, …, or `auto`. Default: the host's.
@@ -143,6 +144,9 @@ pub struct MachineKeys {
     /// What is run in the new machine, in order.
     #[serde(default)]
     pub provision: Vec<Provisioner>,
+    /// What is done before and after commands.
+    #[serde(default)]
+    pub trigger: Vec<Trigger>,
     /// How vbox-rs logs in.
     pub ssh: Option<Ssh>,
     /// What only one hypervisor knows.
@@ -176,7 +180,7 @@ pub struct PrivateNetwork {
     /// Length of the network's prefix: 24 is what others write as 255.255.255.0.
     #[schemars(range(min = 1, max = 128))]
     pub prefix: Option<u8>,
-    /// The network's name.
+    /// A network of that name between machines alone, without the host.
     pub name: Option<String>,
 }
 
@@ -199,7 +203,7 @@ pub struct SyncedFolder {
     pub host: Option<String>,
     /// Absolute path in the guest. The same place as an inherited folder's replaces that folder.
     pub guest: String,
-    /// How it gets there. Default: rsync.
+    /// How it gets there. Default: as VirtualBox's shared folder where provider and guest have those, else rsync.
     pub r#type: Option<FolderType>,
     /// Switches off an inherited folder, or the default one (`/vagrant`). Default: false.
     pub disabled: Option<bool>,
@@ -272,6 +276,99 @@ pub enum EnvValue {
     Boolean(bool),
 }
 
+/// Something that is done before or after commands, for each machine that they mean. It has exactly one of `before` and
+/// `after`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// For messages.
+    pub name: Option<String>,
+    /// Before these commands begin.
+    pub before: Option<Vec<TriggerAction>>,
+    /// After these commands went well.
+    pub after: Option<Vec<TriggerAction>>,
+    /// Commands that `all` does not mean.
+    #[serde(default)]
+    pub ignore: Vec<TriggerAction>,
+    /// Machines by name or `/regular expression/`. Default: all that inherit it.
+    #[serde(default)]
+    pub only_on: Vec<String>,
+    /// Told.
+    pub info: Option<String>,
+    /// Told as a warning.
+    pub warn: Option<String>,
+    /// Ends the command with this exit code.
+    pub abort: Option<u8>,
+    /// Run on this computer, in the project's folder, if you let it (`--trust`).
+    pub run: Option<HostCommand>,
+    /// Run in the guest, which must run.
+    pub run_remote: Option<GuestScript>,
+    /// Exit codes of `run` that mean success. Default: `[0]`.
+    pub exit_codes: Option<Vec<u8>>,
+    /// `halt`: when it fails, so does the command; `continue`: it is told. Default: halt.
+    pub on_error: Option<OnError>,
+}
+
+/// A command that triggers go with.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TriggerAction {
+    /// `up`.
+    Up,
+    /// `halt`.
+    Halt,
+    /// `destroy`.
+    Destroy,
+    /// `provision`.
+    Provision,
+    /// `reload`.
+    Reload,
+    /// `suspend`.
+    Suspend,
+    /// `resume`.
+    Resume,
+    /// All of these.
+    All,
+}
+
+/// A command on this computer. It has exactly one of `inline` and `path`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostCommand {
+    /// The command's words, with a shell's quotes. No shell looks at it: for variables, pipes and the like write
+    /// `sh -c '…'`.
+    pub inline: Option<String>,
+    /// A script on this computer.
+    pub path: Option<String>,
+    /// Its arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+}
+
+/// A script for the guest. It has exactly one of `inline`, `path` and `url`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuestScript {
+    /// The script's text.
+    pub inline: Option<String>,
+    /// A script on the host.
+    pub path: Option<String>,
+    /// A script that the host fetches.
+    pub url: Option<String>,
+    /// Its arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Its environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, EnvValue>,
+    /// Run as root. Default: true.
+    pub privileged: Option<bool>,
+    /// Reboot the guest afterwards and wait for it. Default: false.
+    pub reboot: Option<bool>,
+    /// Do not show what it prints. Default: false.
+    pub sensitive: Option<bool>,
+}
+
 /// How vbox-rs logs in.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -319,6 +416,11 @@ pub struct ProviderOptions {
 pub struct Libvirt {
     /// The daemon. Default: `LIBVIRT_DEFAULT_URI`, else `qemu:///session` (root: `qemu:///system`).
     pub uri: Option<String>,
+    /// The storage pool that disks are made in. Default: at other hosts `default`, on this one none.
+    pub pool: Option<String>,
+    /// The address at which a host that is reached by `qemu+tcp` or `qemu+tls` opens the guest's ports, and this computer
+    /// finds them. Default: none, and such a host is refused.
+    pub forward_address: Option<std::net::IpAddr>,
     /// How the guest's instructions are run. Default: auto.
     pub accel: Option<Accel>,
     /// The machine type. Default: `q35` on x86, `virt` elsewhere.
@@ -331,12 +433,25 @@ pub struct Libvirt {
     pub graphics: Option<Graphics>,
     /// Whether the daemon starts the machine when the host boots. Default: false.
     pub autostart: Option<bool>,
+    /// The network of libvirt (`virsh net-list`) from which the machine gets an address of its own, at `qemu:///system`.
+    /// Default: none; QEMU's network for users, which needs no rights, with forwarded ports.
+    pub network: Option<String>,
+    /// Whether the guest may have virtual machines of its own. Default: as the processor has it.
+    pub nested: Option<bool>,
+    /// A trusted platform module (version 2.0), emulated by swtpm. Default: false.
+    pub tpm: Option<bool>,
+    /// Elements that are added to the domain's description as they are: those that libvirt knows as parts of a domain
+    /// there, others among its devices. Nobody checks what they mean.
+    #[serde(default)]
+    pub xml: Vec<String>,
 }
 
 /// What only VirtualBox knows.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Virtualbox {
+    /// What the machine is called in VirtualBox. Default: the project's and the machine's name.
+    pub name: Option<String>,
     /// Show the machine's screen in a window. Default: false.
     pub gui: Option<bool>,
     /// Rest on the box's disk, which all its machines share, instead of copying it. Default: true.
@@ -375,6 +490,22 @@ pub struct Qemu {
 /// A TCP or UDP port.
 #[derive(JsonSchema)]
 pub struct Port(#[schemars(range(min = 1, max = 65535))] pub u16);
+
+/// A string, or a list of strings.
+pub struct OneOrMore;
+
+impl JsonSchema for OneOrMore {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "OneOrMore".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A string, or a list of strings.",
+            "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]
+        })
+    }
+}
 
 /// MiB as a number, or a string with a unit (powers of 1024).
 pub struct Size;

@@ -104,7 +104,7 @@ const FOLDER_TYPES: &[(&str, FolderType)] = &[
 pub fn synced_folder(mut table: Table<'_, '_>, paths: &Paths<'_>) -> Option<Folder> {
     let guest = table.parsed("guest", check::guest_folder);
     let host = table.parsed("host", |text| paths.resolve(text));
-    let kind = plain(table.choice("type", FOLDER_TYPES)).unwrap_or_default();
+    let kind = plain(table.choice("type", FOLDER_TYPES));
     let disabled = plain(table.boolean("disabled")).unwrap_or_default();
     let create = plain(table.boolean("create")).unwrap_or_default();
     let owner = plain(table.parsed("owner", check::word));
@@ -138,7 +138,7 @@ pub fn provisioner(mut table: Table<'_, '_>, paths: &Paths<'_>) -> Option<Unname
     let span = name.as_ref().map_or_else(|| table.span(), Spanned::span);
     table.require("type", "write `type = \"shell\"` or `type = \"file\"`");
     let is_file = kind?.into_inner();
-    let kind = if is_file { file(&mut table, paths) } else { shell(&mut table, paths) };
+    let kind = if is_file { file(&mut table, paths) } else { shell(&mut table, paths).map(ProvisionerKind::Shell) };
     table.finish();
     Some(UnnamedProvisioner { name: plain(name), run, kind: kind?, span })
 }
@@ -154,14 +154,15 @@ fn file(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<ProvisionerKind>
     Some(ProvisionerKind::File { source: source.into_inner(), destination: destination?.into_inner() })
 }
 
-fn shell(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<ProvisionerKind> {
+/// A script for the guest, with all that is said of it.
+pub fn shell(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Option<ShellProvisioner> {
     let script = script(table, paths);
     let args = table.strings("args").unwrap_or_default().into_iter().map(Spanned::into_inner).collect();
     let env = table.table("env").map(|table| environment(&table)).unwrap_or_default();
     let privileged = plain(table.boolean("privileged")).unwrap_or(true);
     let reboot = plain(table.boolean("reboot")).unwrap_or_default();
     let sensitive = plain(table.boolean("sensitive")).unwrap_or_default();
-    Some(ProvisionerKind::Shell(ShellProvisioner { script: script?, args, env, privileged, reboot, sensitive }))
+    Some(ShellProvisioner { script: script?, args, env, privileged, reboot, sensitive })
 }
 
 /// Exactly one of `inline`, `path` and `url`.
@@ -285,12 +286,18 @@ fn libvirt(mut table: Table<'_, '_>) -> LibvirtLayer {
     let screens = [("none", Graphics::None), ("vnc", Graphics::Vnc), ("spice", Graphics::Spice)];
     let layer = LibvirtLayer {
         uri: plain(table.parsed("uri", not_empty)),
+        pool: plain(table.parsed("pool", not_empty)),
+        forward_address: plain(table.parsed("forward_address", check::ip)),
         accel: plain(table.choice("accel", ACCELS)),
         machine: plain(table.parsed("machine", not_empty)),
         cpu_mode: plain(table.choice("cpu_mode", &modes)),
         direct_boot: plain(table.boolean("direct_boot")),
         graphics: plain(table.choice("graphics", &screens)),
         autostart: plain(table.boolean("autostart")),
+        network: plain(table.parsed("network", not_empty)),
+        nested: plain(table.boolean("nested")),
+        tpm: plain(table.boolean("tpm")),
+        xml: table.strings("xml").unwrap_or_default().into_iter().map(Spanned::into_inner).collect(),
     };
     table.finish();
     layer

@@ -4,17 +4,19 @@
 //! --json` prints, with the keys of the machine file.
 
 mod options;
+mod trigger;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use options::{
     Accel, CpuMode, Customization, CustomizeEvent, Graphics, GraphicsController, LibvirtOptions, ProviderOptions,
     QemuOptions, VirtualboxOptions,
 };
+pub use trigger::{Action, HostCommand, Moment, OnError, Trigger, When};
 
 /// A machine file, resolved: every machine has inherited the top level.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -43,8 +45,9 @@ pub struct MachineSpec {
     pub box_name: Option<String>,
     /// Constraints as RubyGems writes them (`~> 12.0`).
     pub box_version: Option<String>,
-    /// Where to fetch the box from when the library does not have it.
-    pub box_url: Option<String>,
+    /// Where to fetch the box from when the library does not have it, in order.
+    #[serde(serialize_with = "one_or_more")]
+    pub box_url: Vec<String>,
     /// `sha256:…` or `sha512:…` of what `box_url` (or `box`, where it is a URL or path) delivers.
     pub box_checksum: Option<String>,
     /// `amd64`, `arm64`, …; the host's where left out.
@@ -90,10 +93,28 @@ pub struct MachineSpec {
     /// What is run in the new machine, in order.
     #[serde(rename = "provision")]
     pub provisioners: Vec<Provisioner>,
+    /// What is done before and after commands.
+    #[serde(rename = "trigger")]
+    pub triggers: Vec<Trigger>,
     /// How we log in.
     pub ssh: SshSpec,
     /// What only one hypervisor knows.
     pub provider_options: ProviderOptions,
+    /// Keys that the file leaves to defaults, of those that a box may say too.
+    #[serde(skip)]
+    pub silent: Vec<&'static str>,
+    /// What it is for other providers, where the file says something else for them.
+    #[serde(skip)]
+    pub variants: Vec<(ProviderKind, MachineSpec)>,
+}
+
+impl MachineSpec {
+    /// The machine as the file wants it for a provider.
+    #[must_use]
+    pub fn for_provider(&self, kind: ProviderKind) -> Self {
+        let found = self.variants.iter().find(|(other, _)| *other == kind);
+        found.map_or(self, |(_, variant)| variant).clone()
+    }
 }
 
 /// A hypervisor backend.
@@ -111,6 +132,11 @@ pub enum ProviderKind {
 impl ProviderKind {
     /// All, in the order in which they are tried.
     pub const ALL: &[Self] = &[Self::Qemu, Self::Libvirt, Self::Virtualbox];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
 
     /// As written in machine files and boxes.
     pub fn name(self) -> &'static str {
@@ -236,6 +262,13 @@ pub struct PrivateNetwork {
     pub name: Option<String>,
 }
 
+impl PrivateNetwork {
+    /// The length of its prefix for an address in it: as usual where the file does not say.
+    pub fn length(&self, ip: IpAddr) -> u8 {
+        self.prefix.unwrap_or(if ip.is_ipv4() { 24 } else { 64 })
+    }
+}
+
 /// A bridge to the host's own network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublicNetwork {
@@ -285,9 +318,9 @@ pub struct SyncedFolder {
     pub host: PathBuf,
     /// Absolute path in the guest.
     pub guest: String,
-    /// How it gets there.
+    /// How it gets there; VirtualBox's shared folder where machine and guest have those, else rsync, where left out.
     #[serde(rename = "type")]
-    pub kind: FolderType,
+    pub kind: Option<FolderType>,
     /// Create the host's folder when it is missing.
     pub create: bool,
     /// Owner in the guest; the login user where left out.
@@ -421,6 +454,15 @@ impl Default for SshSpec {
             connect_timeout: 60,
             extra_args: Vec::new(),
         }
+    }
+}
+
+/// One as it is written most: without a list around it.
+fn one_or_more<S: Serializer>(list: &[String], to: S) -> Result<S::Ok, S::Error> {
+    match list {
+        [] => to.serialize_none(),
+        [one] => to.serialize_str(one),
+        more => more.serialize(to),
     }
 }
 

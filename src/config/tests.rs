@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::spec::{FolderType, MachineSpec, ProvisionerKind, RunPolicy, Script};
+use super::spec::{Action, MachineSpec, Moment, ProvisionerKind, RunPolicy, Script};
 use super::*;
 use crate::error::{Exit, Explain};
 
@@ -24,6 +24,11 @@ fn project(text: &str) -> Project {
 
 fn machine(text: &str) -> MachineSpec {
     project(text).machines.remove(0)
+}
+
+/// What a project means, without where it is written and what it leaves to defaults.
+fn meaning(project: &Project) -> serde_json::Value {
+    serde_json::to_value(project).unwrap()
 }
 
 /// `line: message` of every problem.
@@ -52,7 +57,21 @@ fn the_least_file_is_a_box() {
     assert_eq!(machine.usable_port_range, (2200, 2250));
     assert!(machine.autostart && machine.ssh.insert_key);
     let folder = &machine.synced_folders[0];
-    assert_eq!((folder.host.to_str(), folder.guest.as_str(), folder.kind), (Some("/p"), "/vagrant", FolderType::Rsync));
+    assert_eq!((folder.host.to_str(), folder.guest.as_str(), folder.kind), (Some("/p"), "/vagrant", None));
+}
+
+#[test]
+fn a_box_has_one_address_or_several_and_each_must_be_one() {
+    let urls = |value: &str| machine(&format!("box = 'a'\nbox_url = {value}")).box_url;
+    assert_eq!(urls("'https://a/x.box'"), ["https://a/x.box"]);
+    assert_eq!(urls("['https://a/x.box', 'x.box']"), ["https://a/x.box", "/p/x.box"]);
+    assert!(urls("[]").is_empty());
+    let wrong = told("box = 'a'\nbox_url = ['https://a/x.box',\n'ftp://a/x.box', 'http://b']");
+    assert_eq!(wrong, ["3: bad value of `box_url`"]);
+    assert_eq!(told("box = 'a'\nbox_url = 3").len(), 1);
+    let inherited =
+        project("box = 'a'\nbox_url = ['http://a', 'http://b']\n[machines.x]\n[machines.y]\nbox = 'other'\n");
+    assert_eq!((inherited.machines[0].box_url.len(), inherited.machines[1].box_url.len()), (2, 0));
 }
 
 #[test]
@@ -105,7 +124,7 @@ fn a_folder_at_the_same_place_replaces_the_inherited_one() {
     );
     let folders = |name: &str| -> Vec<String> {
         let folders = &project.machine(name).unwrap().synced_folders;
-        folders.iter().map(|f| format!("{} {} {}", f.host.display(), f.guest, f.kind)).collect()
+        folders.iter().map(|f| format!("{} {} {}", f.host.display(), f.guest, f.kind.unwrap_or_default())).collect()
     };
     assert_eq!(folders("a"), ["/p/src /src rsync"]);
     assert_eq!(folders("b"), ["/p /vagrant rsync", "/other /src 9p"]);
@@ -197,6 +216,20 @@ fn single_mistakes_are_told_at_their_line() {
         (
             "box = 'a'\n[[provision]]\nname = 'x'\ntype = 'shell'\ninline = 'x'\n[[provision]]\nname = 'x'\ntype = 'shell'\ninline = 'y'",
             vec!["7: two provisioners are named `x`"],
+        ),
+        ("box = 'a'\n[[trigger]]\ninfo = 'x'", vec!["2: a trigger must have either `before` or `after`"]),
+        (
+            "box = 'a'\n[[trigger]]\nbefore = ['pu']\nonly_on = ['/(/']\nexit_codes = [0, 'x']\non_error = 'stop'",
+            vec![
+                "3: bad value of `before`",
+                "4: bad value of `only_on`",
+                "5: wrong type of `exit_codes`",
+                "6: bad value of `on_error`",
+            ],
+        ),
+        (
+            "box = 'a'\n[[trigger]]\nbefore = ['up']\nrun = { inline = 'x', path = 'y' }\nrun_remote = { args = [] }",
+            vec!["4: a command must have either `inline` or `path`", "5: a shell provisioner without a script"],
         ),
         ("box = 'a'\nprimary = true", vec!["2: `primary` belongs to one machine"]),
         ("box = 'a'\n[machines.'a b']", vec!["2: bad name of a machine: `a b`"]),
@@ -422,7 +455,7 @@ fn the_resolved_file_reads_back_as_the_same_project() {
         let project = project(text);
         let resolved = to_toml(&project);
         let again = read(&resolved).unwrap_or_else(|e| panic!("{e}")).0;
-        assert_eq!(again, project, "{resolved}");
+        assert_eq!(meaning(&again), meaning(&project), "{resolved}");
     }
 }
 
@@ -467,7 +500,25 @@ proptest! {
     fn what_is_accepted_reads_back(pieces in pieces()) {
         if let Ok((project, _)) = read(&format!("box = 'a'\n{pieces}")) {
             let resolved = to_toml(&project);
-            prop_assert_eq!(read(&resolved).map(|(again, _)| again).map_err(|e| e.to_string()), Ok(project));
+            let again = read(&resolved).map(|(again, _)| meaning(&again)).map_err(|e| e.to_string());
+            prop_assert_eq!(again, Ok(meaning(&project)));
         }
     }
+}
+
+#[test]
+fn triggers_mean_commands_and_machines() {
+    let text = "box = 'a'\n[[trigger]]\nbefore = ['all']\nignore = ['destroy']\nonly_on = ['web', '/^db[0-9]$/']\ninfo = 'x'\n\
+        [machines.web]\n[machines.db1]\n[machines.dbx]\n[[machines.dbx.trigger]]\nafter = ['up']\nrun = { path = 's.sh', args = ['a'] }\n";
+    let project = project(text);
+    let count = |name: &str| project.machine(name).unwrap().triggers.len();
+    assert_eq!((count("web"), count("db1"), count("dbx")), (1, 1, 1));
+    let web = &project.machine("web").unwrap().triggers[0];
+    assert!(web.fires(Moment::Before, Action::Halt) && !web.fires(Moment::Before, Action::Destroy));
+    assert!(!web.fires(Moment::After, Action::Halt));
+    let dbx = &project.machine("dbx").unwrap().triggers[0];
+    assert_eq!(dbx.run.as_ref().unwrap().line(), "/p/s.sh a");
+    assert_eq!(dbx.title(), "after `up`");
+    let again = parse(&to_toml(&project), Path::new("/p/Vagrantfile"), Path::new("/p")).unwrap().0;
+    assert_eq!(meaning(&again), meaning(&project));
 }

@@ -3,6 +3,7 @@
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::check;
 use super::layer::plain;
 use super::nearest::nearest;
 use super::read::{Complaint, Table};
@@ -11,6 +12,7 @@ use super::spec::{Customization, GraphicsController, VirtualboxOptions};
 /// `[provider_options.virtualbox]` of one level.
 #[derive(Clone, Debug, Default)]
 pub struct VirtualboxLayer {
+    pub name: Option<String>,
     pub gui: Option<bool>,
     pub linked_clone: Option<bool>,
     pub vram: Option<u32>,
@@ -18,6 +20,9 @@ pub struct VirtualboxLayer {
     pub os_type: Option<String>,
     pub customize: Vec<Customization>,
 }
+
+/// MiB of video memory that VirtualBox takes.
+const VRAM: std::ops::RangeInclusive<u64> = 1..=256;
 
 const CARDS: &[(&str, GraphicsController)] = &[
     ("none", GraphicsController::None),
@@ -71,9 +76,10 @@ const NO_EVENTS: &[&str] = &["pre-import", "post-comm"];
 
 pub fn read(mut table: Table<'_, '_>) -> VirtualboxLayer {
     let layer = VirtualboxLayer {
+        name: plain(table.parsed("name", name)),
         gui: plain(table.boolean("gui")),
         linked_clone: plain(table.boolean("linked_clone")),
-        vram: plain(table.integer("vram", 1..=256)),
+        vram: plain(table.integer("vram", VRAM)),
         graphics_controller: plain(table.choice("graphics_controller", CARDS)),
         os_type: plain(table.parsed("os_type", os_type)),
         customize: customizations(&mut table),
@@ -87,6 +93,7 @@ impl VirtualboxLayer {
         let mut customize = self.customize;
         customize.extend(above.customize);
         Self {
+            name: above.name.or(self.name),
             gui: above.gui.or(self.gui),
             linked_clone: above.linked_clone.or(self.linked_clone),
             vram: above.vram.or(self.vram),
@@ -99,6 +106,7 @@ impl VirtualboxLayer {
     pub fn spec(&self) -> VirtualboxOptions {
         let default = VirtualboxOptions::default();
         VirtualboxOptions {
+            name: self.name.clone(),
             gui: self.gui.unwrap_or(default.gui),
             linked_clone: self.linked_clone.unwrap_or(default.linked_clone),
             vram: self.vram,
@@ -107,6 +115,25 @@ impl VirtualboxLayer {
             customize: self.customize.clone(),
         }
     }
+}
+
+/// What the machine is called in VirtualBox.
+pub fn name(text: &str) -> Result<String, Complaint> {
+    if text.chars().count() > 100 {
+        return Err("is longer than 100 characters".into());
+    }
+    check::line(text)
+}
+
+/// Video memory as `modifyvm` takes it.
+pub fn vram(text: &str) -> Option<u32> {
+    let size = text.parse().ok()?;
+    VRAM.contains(&u64::from(size)).then_some(size)
+}
+
+/// A graphics card in VirtualBox's word.
+pub fn card(text: &str) -> Option<GraphicsController> {
+    CARDS.iter().find(|(word, _)| text.eq_ignore_ascii_case(word)).map(|(_, card)| *card)
 }
 
 fn os_type(text: &str) -> Result<String, Complaint> {

@@ -33,6 +33,14 @@ pub enum Error {
         /// The guest's words.
         said: String,
     },
+    /// The guest could not mount what the hypervisor shares.
+    #[error("cannot mount `{guest}` in the guest: {said}")]
+    Mount {
+        /// The folder in the guest.
+        guest: String,
+        /// The guest's words.
+        said: String,
+    },
     /// The guest could not unpack or remove.
     #[error("the guest could not write to `{guest}`: {said}")]
     Write {
@@ -93,7 +101,9 @@ impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::NoFolder(_) | Self::NotAFolder(_) | Self::Target { .. } => Exit::MachineFile,
-            Self::Prepare { .. } | Self::Write { .. } | Self::Rsync { .. } | Self::Answer(_) => Exit::Guest,
+            Self::Prepare { .. } | Self::Mount { .. } | Self::Write { .. } | Self::Rsync { .. } | Self::Answer(_) => {
+                Exit::Guest
+            }
             Self::Spawn(_) | Self::Unreadable { .. } | Self::Io { .. } => Exit::Io,
             Self::Guest(error) => error.exit(),
             Self::Interrupted(error) => error.exit(),
@@ -110,6 +120,11 @@ impl Explain for Error {
             Self::Prepare { .. } => "its owner and group must exist in the guest, and the login user must be root or \
                 have sudo without a password"
                 .into(),
+            Self::Mount { .. } => {
+                "its owner and group must exist in the guest, and the guest additions must fit its kernel; \
+                type \"rsync\" copies the folder instead"
+                    .into()
+            }
             Self::Write { .. } => {
                 "check the space (`vbox-rs ssh -c 'df -h'`) and the folder's owner in the guest".into()
             }

@@ -43,11 +43,8 @@ const SHOWN: usize = 3;
 
 /// Why `up` cannot sync this folder, where it cannot.
 pub fn unsupported(folder: &SyncedFolder) -> Option<String> {
-    (folder.kind != FolderType::Rsync).then(|| {
-        format!(
-            "`{}` cannot be a synced folder of type `{}` yet; type `rsync` copies it one way",
-            folder.guest, folder.kind
-        )
+    folder.kind.filter(|kind| *kind != FolderType::Rsync).map(|kind| {
+        format!("`{}` cannot be a synced folder of type `{kind}` yet; type `rsync` copies it one way", folder.guest)
     })
 }
 
@@ -84,7 +81,7 @@ pub fn sync(
 }
 
 /// Checks that the host has the folder, and makes it where the machine file says so.
-fn host_folder(folder: &SyncedFolder) -> Result<(), Error> {
+pub fn host_folder(folder: &SyncedFolder) -> Result<(), Error> {
     let failed = |action, source| Error::Io { action, path: folder.host.clone(), source };
     match fs::metadata(&folder.host) {
         Ok(metadata) if metadata.is_dir() => Ok(()),

@@ -20,7 +20,7 @@ impl Bench {
         let folder = SyncedFolder {
             host,
             guest: guest.path("synced folder").to_str().unwrap().into(),
-            kind: FolderType::Rsync,
+            kind: None,
             create: false,
             owner: None,
             group: None,
@@ -183,6 +183,6 @@ fn rsync_brings_what_has_changed_into_a_folder_that_is_not_empty() {
 fn folders_of_other_types_say_so() {
     let mut bench = Bench::new();
     assert_eq!(unsupported(&bench.folder), None);
-    bench.folder.kind = FolderType::Nfs;
+    bench.folder.kind = Some(FolderType::Nfs);
     assert!(unsupported(&bench.folder).unwrap().contains("type `nfs`"));
 }

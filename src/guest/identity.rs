@@ -9,13 +9,20 @@ use super::{Error, Session, key_text, quote};
 use crate::progress::Cx;
 
 /// Puts `public` (one line) into the login user's `authorized_keys`, logs in with `login` (which names its private half)
-/// and removes Vagrant's published keys. Returns the new session. Doing it again does no harm.
-pub fn replace_insecure_key(cx: &Cx, old: &mut Session, public: &str, login: &Login) -> Result<Session, Error> {
+/// and removes Vagrant's published keys and `boxes`, the public half of the key that its box came with. Returns the new
+/// session. Doing it again does no harm.
+pub fn replace_box_key(
+    cx: &Cx,
+    old: &mut Session,
+    public: &str,
+    boxes: Option<&str>,
+    login: &Login,
+) -> Result<Session, Error> {
     step(old, cx, "install the machine's key", with_sh(&add_script(public)?))?;
     // From here on the host key is known, whatever it was before.
     let pinned = Login { host_key: super::HostKey::Pinned(old.host_key().into()), ..login.clone() };
     let mut new = Session::open(cx, &pinned)?;
-    step(&mut new, cx, "remove Vagrant's published key", with_sh(&remove_script()))?;
+    step(&mut new, cx, "remove the box's key", with_sh(&remove_script(boxes)))?;
     Ok(new)
 }
 
@@ -38,8 +45,10 @@ fn add_script(public: &str) -> Result<String, Error> {
     )))
 }
 
-fn remove_script() -> String {
-    let patterns: Vec<String> = INSECURE_PUBLIC.iter().map(|key| format!("-e {}", quote(key))).collect();
+fn remove_script(boxes: Option<&str>) -> String {
+    let boxes = boxes.and_then(key_text::normal);
+    let all = INSECURE_PUBLIC.into_iter().chain(boxes.as_deref());
+    let patterns: Vec<String> = all.map(|key| format!("-e {}", quote(key))).collect();
     // grep's 1 says that no line is left, which cannot be: the new key is there.
     rewrite(&format!("grep -vF {} \"$f\" >\"$n\"", patterns.join(" ")))
 }
@@ -72,10 +81,21 @@ mod tests {
         for _ in 0..2 {
             assert!(run(home.path(), &add_script(KEY).unwrap()));
         }
-        assert!(run(home.path(), &remove_script()));
+        assert!(run(home.path(), &remove_script(None)));
         assert_eq!(read(), format!("# mine\n{KEY}\n"));
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(home.path().join(".ssh")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_key_that_a_box_came_with_goes_too() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join(".ssh/authorized_keys");
+        std::fs::create_dir(home.path().join(".ssh")).unwrap();
+        let theirs = INSECURE_PUBLIC[1].replace("dYdxBpN", "abcdefg");
+        std::fs::write(&file, format!("{theirs} of a box\n{KEY}\n")).unwrap();
+        assert!(run(home.path(), &remove_script(Some(&format!("{theirs} vagrant")))));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{KEY}\n"));
     }
 
     #[test]
@@ -84,7 +104,7 @@ mod tests {
         let file = home.path().join(".ssh/authorized_keys");
         std::fs::create_dir(home.path().join(".ssh")).unwrap();
         std::fs::write(&file, INSECURE_PUBLIC[0]).unwrap();
-        assert!(!run(home.path(), &remove_script()));
+        assert!(!run(home.path(), &remove_script(None)));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), INSECURE_PUBLIC[0]);
     }
 

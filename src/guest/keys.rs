@@ -61,6 +61,16 @@ pub fn insecure(dir: &Path) -> Result<KeyPair, Error> {
     complete(private, format!("{} vagrant insecure public key", INSECURE_PUBLIC[0]))
 }
 
+/// The private key that a box came with, in `dir`. Without a public half beside it: the key may be in a form that only
+/// OpenSSH can read.
+pub fn of_box(dir: &Path, text: &[u8]) -> Result<PathBuf, Error> {
+    let private = dir.join("box_key");
+    if store::read_bounded(&private, KEY_LIMIT)?.is_none_or(|there| there != text) {
+        store::write_atomic(&private, text, 0o600)?;
+    }
+    Ok(private)
+}
+
 /// The public half of a user's private key, in OpenSSH's one-line form: from the file beside it, or from the private
 /// key itself, which in OpenSSH's own format shows it even when it has a passphrase.
 pub fn public_half(private: &Path) -> Result<String, Error> {

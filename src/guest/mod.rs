@@ -4,6 +4,7 @@ pub mod cloud_init;
 pub mod console;
 pub mod identity;
 pub mod keys;
+pub mod networks;
 pub mod openssh;
 pub mod reset;
 pub mod seed;

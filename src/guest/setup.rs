@@ -43,6 +43,24 @@ fn hostname_script(name: &str) -> Result<String, Error> {
     ))
 }
 
+/// Gives the card with this hardware address its address, where the guest did not ask for one by itself: until the next boot.
+pub fn bring_card_up(session: &mut Session, cx: &Cx, mac: &str, address: &str) -> Result<(), Error> {
+    step(session, cx, "bring the card for forwarded ports up", as_root(&card_script(mac, address))).map(drop)
+}
+
+fn card_script(mac: &str, address: &str) -> String {
+    // `ip` may lie where only root's PATH leads.
+    format!(
+        "export PATH=\"$PATH:/usr/sbin:/sbin\"; m={mac}; a={address}; \
+         for c in /sys/class/net/*; do [ \"$(cat \"$c/address\" 2>/dev/null)\" = \"$m\" ] || continue; c=${{c##*/}}; \
+           ip -4 addr show dev \"$c\" | grep -qF \" $a \" && exit 0; \
+           ip link set dev \"$c\" up && ip addr add \"$a\" dev \"$c\"; exit; \
+         done; echo \"no card has the address $m\" >&2; exit 1",
+        mac = quote(mac),
+        address = quote(address),
+    )
+}
+
 /// What growing did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grown {

@@ -1,7 +1,7 @@
 //! Getting into a machine: logging in, the OpenSSH client's configuration, uploads, console and logs.
 
 use std::cell::RefCell;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::record::{KeyInUse, MachineRecord};
 use super::settle::timed;
 use super::{Error, Fleet, Logs, SshTarget, Step, Target, describe};
+use crate::boxes::Library;
 use crate::error::Failure;
 use crate::guest::wait::{self, Outside};
 use crate::guest::{self, Endpoint, HostKey, Login, Session, keys, openssh};
@@ -29,8 +30,20 @@ const STATE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is asked whether the guest's network is up, while it is not.
 const NETWORK_EVERY: Duration = Duration::from_millis(100);
 
+/// How often it is asked for the guest's own address, until that answers.
+const ADDRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// How long an address may take to answer before it is asked again whether there is a better one. A guest on a network of
+/// this host answers within a millisecond, or not at all.
+const ADDRESS_PATIENCE: Duration = Duration::from_millis(90);
+
 /// What our own sessions need to log in.
 pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Failure> {
+    let endpoint = endpoint(record, fleet.vm(record)?.as_mut())?;
+    login_at(fleet, record, endpoint)
+}
+
+fn login_at(fleet: &Fleet, record: &MachineRecord, endpoint: Endpoint) -> Result<Login, Failure> {
     let dir = fleet.dirs().machine(record.id).join("ssh");
     let pending = seed_pending(record);
     let keys = match record.key {
@@ -44,10 +57,13 @@ pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Fail
         }
         KeyInUse::Box if !record.ssh.private_key_path.is_empty() => record.ssh.private_key_path.clone(),
         // A kill between the guest's taking our key and our recording it leaves both possible.
-        KeyInUse::Box => vec![keys::insecure(&dir)?.private, dir.join("id_ed25519")],
+        KeyInUse::Box => {
+            let brought = key_of_box(fleet, record)?.into_iter();
+            brought.chain([keys::insecure(&dir)?.private, dir.join("id_ed25519")]).collect()
+        }
     };
     Ok(Login {
-        endpoint: endpoint(record),
+        endpoint,
         keys: keys.into_iter().filter(|key| key.exists()).collect(),
         // cloud-init replaces the host keys when it comes to it, perhaps under an ssh server that answers already.
         host_key: record.host_key.clone().filter(|_| !pending).map_or(HostKey::FirstContact, HostKey::Pinned),
@@ -56,22 +72,77 @@ pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Fail
     })
 }
 
+/// The private key that the box brings, where it is not Vagrant's published one.
+pub(super) fn key_of_box(fleet: &Fleet, record: &MachineRecord) -> Result<Option<PathBuf>, Failure> {
+    let installed = Library::new(fleet.dirs()).resting_on(record.manifest.clone())?;
+    let dir = fleet.dirs().machine(record.id).join("ssh");
+    Ok(installed.private_key()?.map(|text| keys::of_box(&dir, &text)).transpose()?)
+}
+
 /// Whether the guest may not be as its seed says yet.
 pub(super) fn seed_pending(record: &MachineRecord) -> bool {
     record.manifest.cloud_init.is_some() && !record.seed_taken
 }
 
-/// Where the guest's ssh server is reached: the first forward leads to it. One that listens on every address listens on
-/// this host's own too.
-fn endpoint(record: &MachineRecord) -> Endpoint {
+/// Where the guest's ssh server is reached: at its own address where it has one, else the first forward leads to it. One
+/// that listens on every address listens on this host's own too.
+fn endpoint(record: &MachineRecord, vm: &mut dyn Vm) -> Result<Endpoint, Failure> {
+    if let Some(addresses) = vm.addresses()? {
+        let first = addresses.first().ok_or_else(|| Error::NoAddress { name: record.name.clone() })?;
+        return Ok(at(record, *first));
+    }
     let ssh = record.forwards.first();
     let address = ssh.map(|forward| forward.host_ip).filter(|ip| !ip.is_unspecified());
     let host = address.unwrap_or(Ipv4Addr::LOCALHOST.into()).to_string();
-    Endpoint { host, port: ssh.map_or(0, |forward| forward.host), user: record.user.clone() }
+    Ok(Endpoint { host, port: ssh.map_or(0, |forward| forward.host), user: record.user.clone() })
+}
+
+fn at(record: &MachineRecord, address: IpAddr) -> Endpoint {
+    Endpoint { host: address.to_string(), port: record.ssh.guest_port, user: record.user.clone() }
+}
+
+/// Waits until the guest has an address of its own that answers; one that nobody answers at may be of a former start. When
+/// the time is over, what there is is taken, and the next step tells what is wrong with it.
+fn await_address(
+    cx: &Cx,
+    fleet: &Fleet,
+    record: &MachineRecord,
+    vm: &mut dyn Vm,
+    time: Duration,
+) -> Result<Endpoint, Failure> {
+    cx.waiting("the guest to get an address");
+    let began = Instant::now();
+    let mut outlook = Outlook::new(cx, vm);
+    loop {
+        cx.check()?;
+        if outlook.look() == Outside::Ended {
+            let ended = guest::Error::ProcessDied { stage: guest::Stage::Port };
+            return Err(explain(fleet, record, "address", ended, outlook.vm));
+        }
+        let found = outlook.vm.addresses()?.unwrap_or_default();
+        if let Some(address) = found.iter().find(|address| answers(SocketAddr::new(**address, record.ssh.guest_port))) {
+            return Ok(at(record, *address));
+        }
+        if began.elapsed() >= time {
+            let none = || Error::NoAddress { name: record.name.clone() };
+            let first = found.first().ok_or_else(|| Error::boot("address", none(), tail(&outlook.vm.console_log())))?;
+            return Ok(at(record, *first));
+        }
+        cx.sleep(ADDRESS_EVERY)?;
+    }
+}
+
+/// Whether anybody is there, an ssh server or not.
+fn answers(address: SocketAddr) -> bool {
+    match TcpStream::connect_timeout(&address, ADDRESS_PATIENCE) {
+        Ok(_) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+    }
 }
 
 /// Waits until the guest lets us in, for at most `time`; notices at once when the machine's process ends. Two steps:
-/// `boot` until its ssh server answers, `login` from there on; the latter alone where the guest was set up before.
+/// `boot` until its ssh server answers, `login` from there on; the latter alone where the guest was set up before. Where it
+/// has an address of its own, `address` comes first.
 pub(super) fn await_login(
     cx: &Cx,
     fleet: &Fleet,
@@ -80,7 +151,13 @@ pub(super) fn await_login(
     time: Duration,
     steps: &mut Vec<Step>,
 ) -> Result<Session, Failure> {
-    let login = login(fleet, record)?;
+    let began = Instant::now();
+    let endpoint = match vm.addresses()? {
+        None => endpoint(record, vm)?,
+        Some(_) => timed(cx, steps, "address", || await_address(cx, fleet, record, vm, time))?,
+    };
+    let login = login_at(fleet, record, endpoint)?;
+    let time = time.saturating_sub(began.elapsed()).max(Duration::from_secs(1));
     // A guest that is set up answers one connection. The many of a wait would make an ssh server that is slow, not
     // booting, drop the next ones (`MaxStartups` of sshd_config(5)), those of the user's own `ssh` among them.
     if record.ready {
@@ -215,9 +292,10 @@ fn refresh(path: &Path, text: &str) -> Result<(), store::Error> {
 
 /// The machine must run.
 pub(super) fn running(fleet: &Fleet, record: &MachineRecord) -> Result<(), Failure> {
-    let state = fleet.vm(record)?.glance()?;
+    let mut vm = fleet.vm(record)?;
+    let state = vm.glance()?;
     let hint = match state {
-        VmState::Running => return Ok(()),
+        VmState::Running => return Ok(vm.connect(&Cx::silent())?),
         VmState::Paused { .. } | VmState::Saved => format!("`vbox-rs resume {}` lets it go on", record.name),
         VmState::Unresponsive { .. } | VmState::Broken { .. } => "`vbox-rs status` tells more".into(),
         _ => format!("start it with `vbox-rs up {}`", record.name),
@@ -248,21 +326,36 @@ pub fn wait(cx: &Cx, fleet: &Fleet, target: &Target, time: Duration) -> Result<(
     await_login(cx, fleet, &record, vm.as_mut(), time, &mut Vec::new()).map(drop)
 }
 
+/// A connection to the serial console, and what gives it back.
+pub struct Console {
+    /// The connection.
+    pub stream: UnixStream,
+    vm: Box<dyn Vm>,
+}
+
+impl Console {
+    /// Leaves the console to whoever had it before.
+    pub fn leave(mut self) -> Result<(), Failure> {
+        drop(self.stream);
+        Ok(self.vm.leave_console()?)
+    }
+}
+
 /// A connection to the serial console.
-pub fn console(fleet: &Fleet, target: &Target) -> Result<UnixStream, Failure> {
+pub fn console(fleet: &Fleet, target: &Target) -> Result<Console, Failure> {
     let (_, record) = fleet.existing(target)?;
     let mut vm = fleet.vm(&record)?;
     if !vm.state()?.has_process() {
         running(fleet, &record)?;
     }
-    Ok(vm.console()?)
+    Ok(Console { stream: vm.console()?, vm })
 }
 
 /// The log files: the guest's console, the hypervisor's own.
 pub fn logs(fleet: &Fleet, target: &Target) -> Result<Logs, Failure> {
     let (_, record) = fleet.existing(target)?;
     let vm = fleet.vm(&record)?;
-    Ok(Logs { console: vm.console_log(), hypervisor: vm.hypervisor_log() })
+    Ok(Logs { earlier: vm.earlier_console_logs(), console: vm.console_log(), hypervisor: vm.hypervisor_log() })
 }
 
 /// Steps of the last `up`, with its time (seconds since 1970).

@@ -169,6 +169,12 @@ pub enum Error {
         /// The end of the guest's console.
         console: Vec<String>,
     },
+    /// The guest has none of the addresses that its network has for it.
+    #[error("the guest of machine `{name}` has no address on its network")]
+    NoAddress {
+        /// Its name.
+        name: String,
+    },
     /// An image that should have read its seed lets nobody in.
     #[error(
         "the guest lets nobody in as `{user}`: neither with the key of the seed that cloud-init should have read, nor with \
@@ -260,6 +266,7 @@ impl Explain for Error {
             Self::Interrupted { .. } => Exit::Interrupted,
             Self::Stuck { why, .. } if why != "io-error" => Exit::Provider,
             Self::Stuck { .. } | Self::Random(_) | Self::NotUploaded { .. } => Exit::Io,
+            Self::NoAddress { .. } => Exit::Timeout,
             Self::InGuest { .. } | Self::SeedIgnored { .. } => Exit::Guest,
             _ => Exit::MachineState,
         }
@@ -306,6 +313,10 @@ impl Explain for Error {
             Self::NoBox { .. } => "write `box = \"NAME\"` into the machine file".into(),
             Self::BoxGone { box_name, .. } => format!("add {box_name} again, or destroy the machine"),
             Self::Boot { cause, console, .. } => return boot_hint(cause.hint(), console),
+            Self::NoAddress { name } => format!(
+                "it asks for one by DHCP when it boots: `vbox-rs logs {name}` shows how far it came, `vbox-rs console {name}` gets \
+                 you inside; without `network` in the machine file it needs none"
+            ),
             Self::SeedIgnored { .. } => {
                 "an image without cloud-init: say in `[ssh]` of the machine file who it lets in (`username`, \
                  `private_key_path`) and `vbox-rs destroy` this machine; one with cloud-init: `vbox-rs logs` shows why it \

@@ -1,12 +1,13 @@
 //! Which box a machine gets, and which files of the library machines need.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use super::{Error, Fleet};
 use crate::boxes::fetch::Access;
 use crate::boxes::{
-    self, AddRequest, Ask, BoxHold, Finder, Installed, Library, Manifest, Query, Reference, Unknown, default_name,
-    shown_source,
+    self, AddRequest, Ask, Attempt, BoxHold, Finder, Installed, Library, Manifest, Query, Reference, Unknown,
+    default_name, shown_source,
 };
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Explain, Failure};
@@ -41,20 +42,25 @@ pub(super) fn ensure_box(
 
 fn fetch(cx: &Cx, fleet: &Fleet, spec: &MachineSpec, wanted: &str) -> Result<Installed, Failure> {
     let library = Library::new(fleet.dirs());
-    let request = match request(cx, fleet, spec, wanted) {
-        Err(boxes::Error::Unknown(unknown)) => return Err(missing(spec, &unknown).into()),
-        request => request?,
+    let finder = Finder::of_user(cx, fleet.dirs(), Access::from_env())?;
+    let own = name_of(wanted);
+    let told = RefCell::new(None);
+    let begun = |request: &AddRequest| {
+        let named = request.offer.as_ref().map(|offer| offer.name.clone());
+        let name = request.name.clone().or(named).unwrap_or_else(|| own.clone());
+        let source = request.offer.as_ref().and_then(|offer| offer.urls.first()).unwrap_or(&request.source);
+        if told.replace(Some(name.clone())).is_none() {
+            cx.note(format!("box {name} is not in the library; adding it from {}", shown_source(source)));
+        }
     };
-    let named = request.offer.as_ref().map(|offer| offer.name.clone()).or_else(|| request.name.clone());
-    let name = request.name.clone().or(named).unwrap_or_else(|| name_of(wanted));
-    let source = request.offer.as_ref().and_then(|offer| offer.urls.first()).unwrap_or(&request.source);
-    cx.note(format!("box {name} is not in the library; adding it from {}", shown_source(source)));
-    let version = match library.add(cx, &request) {
+    let version = match finder.add_first(cx, &library, &attempts(spec, wanted, &own)?, &begun) {
         Ok(installed) => installed.manifest.version.to_string(),
         // Another command, or another machine of ours, added it since we looked.
         Err(boxes::Error::AlreadyThere { version, .. }) => version,
+        Err(boxes::Error::Unknown(unknown)) => return Err(missing(spec, &unknown).into()),
         Err(error) => return Err(error.into()),
     };
+    let name = told.into_inner().unwrap_or(own);
     let wanted = constraint(spec, wanted);
     let architecture = spec.box_architecture.as_deref();
     let query = Query { name: &name, version: wanted.as_deref(), architecture, provider: None };
@@ -64,30 +70,30 @@ fn fetch(cx: &Cx, fleet: &Fleet, spec: &MachineSpec, wanted: &str) -> Result<Ins
     })
 }
 
-/// What is to be added: from the machine file's `box_url`, the catalogue, or a registry.
-fn request(cx: &Cx, fleet: &Fleet, spec: &MachineSpec, wanted: &str) -> Result<AddRequest, boxes::Error> {
-    let finder = Finder::of_user(cx, fleet.dirs(), Access::from_env())?;
-    let urls: Vec<String> = spec.box_url.iter().cloned().collect();
+/// Where it is looked for: at each `box_url` of the machine file, else in the catalogue and at registries.
+fn attempts<'a>(spec: &'a MachineSpec, wanted: &str, name: &'a str) -> Result<Vec<Attempt<'a>>, boxes::Error> {
     let mut ask = Ask {
         version: spec.box_version.as_deref(),
         architecture: spec.box_architecture.as_deref(),
         prefer: spec.provider.map(ProviderKind::name),
         checksum: spec.box_checksum.as_deref(),
-        urls: &urls,
         ..Ask::default()
     };
+    let urls = &spec.box_url;
     if !is_source(wanted) {
-        return finder.find(cx, &Reference::name(wanted)?, &ask);
-    }
-    let name = name_of(wanted);
-    if let (false, [url]) = (is_document(wanted), &urls[..]) {
-        return finder.find(cx, &Reference::parse(url)?, &Ask { name: Some(&name), version: None, ..ask });
+        let reference = Reference::name(wanted)?;
+        let at = |url: &'a String| Attempt::new(reference.clone(), Ask { url: Some(url), ..ask }, url);
+        let alone = || vec![Attempt::new(reference.clone(), ask, wanted)];
+        return Ok(if urls.is_empty() { alone() } else { urls.iter().map(at).collect() });
     }
     // A catalogue document names its box itself; of anything else the file's name is its name, and no version is known.
-    if !is_document(wanted) {
-        (ask.name, ask.version) = (Some(name.as_str()), None);
+    if is_document(wanted) {
+        return Ok(vec![Attempt::new(Reference::parse(wanted)?, ask, wanted)]);
     }
-    finder.find(cx, &Reference::parse(wanted)?, &ask)
+    (ask.name, ask.version) = (Some(name), None);
+    let own = wanted.to_owned();
+    let places = if urls.is_empty() { std::slice::from_ref(&own) } else { urls };
+    places.iter().map(|url| Ok(Attempt::new(Reference::parse(url)?, ask, url))).collect()
 }
 
 /// What to do about a box that nobody knows.

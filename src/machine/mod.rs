@@ -5,6 +5,7 @@
 
 mod access;
 mod error;
+mod host_command;
 mod library;
 mod link;
 mod needs;
@@ -17,20 +18,25 @@ mod select;
 mod settle;
 mod status;
 mod stop;
+mod trigger;
 mod up;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
-pub use access::{console, logs, ssh_target, timings, upload, wait};
+pub use access::{Console, console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
 pub use needs::ProjectBoxes;
-pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, resume, sync_folders, up};
+pub use ops::{
+    Fared, HostWish, check_provisioners, each, host_wishes, provision, reload, resumable, resume, sync_folders, up,
+};
 pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};
+pub use trigger::Error as TriggerError;
 
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::provider::{Forward, VmState};
@@ -97,6 +103,8 @@ pub struct Status {
     /// `name@version` of its box.
     #[serde(rename = "box")]
     pub box_name: Option<String>,
+    /// The guest's own address, where it has one and ssh goes there.
+    pub address: Option<IpAddr>,
     /// Forwarded ports that are open now.
     pub forwards: Vec<Forward>,
 }
@@ -111,6 +119,8 @@ impl Status {
 pub struct UpOptions {
     /// `--provider`.
     pub provider: Option<ProviderKind>,
+    /// For machines that are made now and of which neither `--provider` nor the machine file says anything.
+    pub default_provider: Option<ProviderKind>,
     /// `--[no-]provision`; `None`: on the first `up` only (and those that run always).
     pub provision: Option<bool>,
     /// `--provision-with`: names or types.
@@ -141,7 +151,7 @@ pub struct UpReport {
 /// A named step of the last `up`.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub struct Step {
-    /// `box`, `disk`, `start`, `boot`, `login`, `key`, `hostname`, `grow`, `folders`, `provision`.
+    /// `box`, `disk`, `start`, `address`, `boot`, `login`, `key`, `hostname`, `grow`, `folders`, `provision`.
     pub name: String,
     /// Milliseconds.
     pub ms: u64,
@@ -224,7 +234,9 @@ pub const DEFAULT_WAIT: Duration = Duration::from_secs(300);
 /// Log files of a machine.
 #[derive(Clone, Debug)]
 pub struct Logs {
-    /// All the guest wrote to its serial console.
+    /// What the guest wrote to its serial console in earlier starts, the oldest first, where that lies elsewhere.
+    pub earlier: Vec<PathBuf>,
+    /// What the guest wrote to its serial console.
     pub console: PathBuf,
     /// What the hypervisor had to say.
     pub hypervisor: PathBuf,

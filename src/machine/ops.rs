@@ -4,12 +4,14 @@ use super::link::Links;
 use super::parallel::{self, Course, Order, Room};
 use super::record::{Intent, MachineDir};
 use super::settle;
+use super::status::backend;
 use super::stop::halt_locked;
 use super::up::{go_on, up_one, wanted};
-use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan};
+use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan, trigger};
+use crate::config::spec::{Action, ProviderKind};
 use crate::error::{Exit, Failure};
 use crate::progress::Cx;
-use crate::provider::VmState;
+use crate::provider::{HostChange, VmState};
 use crate::provision::{self, Wish};
 
 /// How one of several machines fared.
@@ -18,7 +20,45 @@ pub type Fared<T> = (String, Result<T, Failure>);
 /// Brings machines up, as parallel as dependencies, memory and cores allow (`parallel`), and says how each fared, in the
 /// order of `targets`.
 pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, parallel: bool) -> Vec<Fared<UpReport>> {
-    each(cx, fleet, targets, Order::DependenciesFirst, parallel, |cx, target| up_one(cx, fleet, target, options))
+    each(cx, fleet, targets, Order::DependenciesFirst, parallel, |cx, target| {
+        trigger::around(cx, fleet, target, Action::Up, || up_one(cx, fleet, target, options))
+    })
+}
+
+/// Something on this computer that machines need changed, and that nobody does unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostWish {
+    kind: ProviderKind,
+    change: HostChange,
+}
+
+impl HostWish {
+    /// What would be done, for a question.
+    pub fn what(&self) -> String {
+        format!("{} ({})", self.change.what, self.change.at)
+    }
+
+    /// Does it.
+    pub fn grant(&self, cx: &Cx) -> Result<(), Failure> {
+        Ok(backend(self.kind)?.apply(cx, &self.change)?)
+    }
+}
+
+/// What would have to be changed on this computer before these machines can start, each once. What cannot be known is told
+/// by the start itself.
+pub fn host_wishes(cx: &Cx, targets: &[Target], provider: Option<ProviderKind>) -> Vec<HostWish> {
+    let mut wishes = Vec::new();
+    for spec in targets.iter().flat_map(|target| &target.spec) {
+        let kind = provider.or(spec.provider).unwrap_or(ProviderKind::Qemu);
+        let changes = backend(kind).ok().and_then(|provider| provider.host_changes(cx, spec).ok());
+        for change in changes.into_iter().flatten() {
+            let wish = HostWish { kind, change };
+            if !wishes.contains(&wish) {
+                wishes.push(wish);
+            }
+        }
+    }
+    wishes
 }
 
 /// Does the same to several machines, in `order`, several at once where `parallel`, and says how each fared, in the
@@ -60,10 +100,15 @@ fn has_process(fleet: &Fleet, target: &Target) -> Option<bool> {
 
 /// `halt`, then `up` with the machine file as it is now. The lock is held from end to end: nobody comes between.
 pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
+    trigger::around(cx, fleet, target, Action::Reload, || reload_one(cx, fleet, target, force, options))
+}
+
+fn reload_one(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
     let cx = &cx.for_machine(&target.name);
     // What `up` would refuse must not leave the machine off.
     let spec = wanted(target)?;
     let (lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
+    let spec = &plan::of_machine(spec, &record);
     plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned), true)?;
     if record.intent == Some(Intent::Destroy) {
         // Half of a machine: `up` ends what `destroy` began, and makes a new one.
@@ -103,7 +148,7 @@ pub fn resumable(cx: &Cx, fleet: &Fleet, targets: Vec<Target>) -> Result<Vec<Tar
 /// Goes on after `suspend`.
 pub fn resume(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> Result<UpReport, Failure> {
     let (_, record) = fleet.existing(target)?;
-    match fleet.vm(&record)?.state()? {
+    match fleet.vm(&record)?.awaited_state(cx)? {
         VmState::Saved | VmState::Paused { .. } | VmState::Running => {}
         state => {
             return Err(Error::WrongState {
@@ -115,7 +160,7 @@ pub fn resume(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> R
         }
     }
     let options = UpOptions { provision: options.provision.or(Some(false)), ..options.clone() };
-    up_one(cx, fleet, target, &options)
+    trigger::around(cx, fleet, target, Action::Resume, || up_one(cx, fleet, target, &options))
 }
 
 /// Refuses names of `--provision-with` that no machine of `targets` has, before any of them is touched.
@@ -126,9 +171,14 @@ pub fn check_provisioners(targets: &[Target], names: &[String]) -> Result<(), Fa
 
 /// Runs provisioners in a running machine: all that would run on a first `up`, or those that `with` names.
 pub fn provision(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Result<(), Failure> {
+    trigger::around(cx, fleet, target, Action::Provision, || provision_one(cx, fleet, target, with))
+}
+
+fn provision_one(cx: &Cx, fleet: &Fleet, target: &Target, with: &[String]) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
     let spec = wanted(target)?;
     let (_lock, dir, mut record) = fleet.locked(cx, target, "provision")?;
+    let spec = &plan::of_machine(spec, &record);
     let asked = Wish { provision: Some(true), with: with.to_vec() };
     let chosen = provision::select(&spec.provisioners, &asked, record.provisioned);
     if chosen.is_empty() && !with.is_empty() {
@@ -161,6 +211,7 @@ pub fn sync_folders(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(), Failu
     let cx = &cx.for_machine(&target.name);
     let spec = wanted(target)?;
     let (_lock, _, record) = fleet.locked(cx, target, "rsync")?;
+    let spec = &plan::of_machine(spec, &record);
     let mut session = access::session(cx, fleet, &record)?;
     settle::sync(cx, fleet, &record, &mut session, spec).map_err(|error| {
         cut_short(error, || {

@@ -10,12 +10,13 @@ use super::record::MachineRecord;
 use super::status::backend;
 use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
-    Firmware, FolderType, MachineSpec, ProviderKind, Provisioner, ProvisionerKind, Script, ShellProvisioner,
-    VirtualboxOptions, mac_address,
+    Firmware, FolderType, MachineSpec, PrivateNetwork, ProviderKind, Provisioner, ProvisionerKind, Script,
+    ShellProvisioner, VirtualboxOptions, mac_address,
 };
+use crate::guest::networks::Card;
 use crate::guest::seed::Flavour;
 use crate::progress::Cx;
-use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, VmPlan, own_mac};
+use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, Provider, VmPlan, further_mac, own_mac};
 
 /// Memory in MiB where neither machine file nor box says: enough for a server distribution with a compiler.
 const DEFAULT_MEMORY: u64 = 1024;
@@ -29,6 +30,11 @@ const BOX_MEMORY: std::ops::RangeInclusive<u64> = 32..=64 << 10;
 
 /// Login name where neither machine file nor box says: Vagrant's convention.
 const DEFAULT_USER: &str = "vagrant";
+
+/// What the machine file says of a machine that exists: for the provider that it has, on the box that it rests on.
+pub(super) fn of_machine(spec: &MachineSpec, record: &MachineRecord) -> MachineSpec {
+    spec.for_provider(record.provider).on_box(&record.manifest.hardware.settings)
+}
 
 /// Who logs in. A cloud image gets Vagrant's user from us, beside the one that its publisher gave it.
 pub(super) fn user(spec: &MachineSpec, manifest: &Manifest) -> String {
@@ -55,12 +61,28 @@ pub(super) fn devices(record: &MachineRecord, spec: &MachineSpec) -> Devices {
         disk_bus: spec.disk_bus.or(theirs.disk_bus).unwrap_or_default(),
         nic: spec.nic.or(theirs.nic).unwrap_or_default(),
         mac: Some(mac(record, spec)),
+        networks: networks(record.provider, spec).to_vec(),
     }
+}
+
+/// The private networks that machines of this provider have.
+pub(super) fn networks(kind: ProviderKind, spec: &MachineSpec) -> &[PrivateNetwork] {
+    let has = backend(kind).is_ok_and(Provider::has_private_networks);
+    if has { &spec.private_networks } else { &[] }
+}
+
+/// The guest's side of its private networks.
+pub(super) fn cards(record: &MachineRecord, spec: &MachineSpec) -> Vec<Card> {
+    let address = |network: &PrivateNetwork| network.ip.map(|ip| (ip, network.length(ip)));
+    let networks = networks(record.provider, spec).iter().enumerate();
+    networks.map(|(i, network)| Card { mac: further_mac(record.id, i), address: address(network) }).collect()
 }
 
 /// Hardware address of the first network card.
 pub(super) fn mac(record: &MachineRecord, spec: &MachineSpec) -> String {
-    let theirs = record.manifest.hardware.mac.as_deref().and_then(mac_address);
+    // A box's address is that of all its machines: on a network that they share, none could be told from another.
+    let alone = !has_own_address(record.provider, spec);
+    let theirs = record.manifest.hardware.mac.as_deref().and_then(mac_address).filter(|_| alone);
     spec.mac.clone().or(theirs).unwrap_or_else(|| own_mac(record.id))
 }
 
@@ -87,6 +109,11 @@ pub(super) fn direct_boot(kind: ProviderKind, spec: &MachineSpec) -> bool {
         ProviderKind::Libvirt => spec.provider_options.libvirt.direct_boot,
         ProviderKind::Qemu | ProviderKind::Virtualbox => spec.provider_options.qemu.direct_boot,
     }
+}
+
+/// Whether a machine gets an address of its own, to which ssh goes without a forward.
+pub(super) fn has_own_address(kind: ProviderKind, spec: &MachineSpec) -> bool {
+    kind == ProviderKind::Libvirt && spec.provider_options.libvirt.network.is_some()
 }
 
 /// What the provider is told; the ports come later.
@@ -153,6 +180,7 @@ pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
         ("mac", json!(spec.mac)),
         ("hostname", json!(spec.hostname)),
         (FORWARDS, json!(spec.forwarded_ports)),
+        ("private_network", json!(spec.private_networks)),
         ("synced_folder", json!(spec.synced_folders)),
         ("ssh.port", json!(spec.ssh.port)),
         ("ssh.guest_port", json!(spec.ssh.guest_port)),
@@ -170,17 +198,19 @@ pub(super) fn changes(spec: &MachineSpec, before: &BTreeMap<String, Value>) -> V
 /// Names what the provider cannot do yet. Goes on where nothing is lost by it (a network less), refuses where something
 /// would be (changes in a folder that never come back).
 pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
+    let shares = backend(kind)?.shares_folders();
+    let does = |kind| kind == FolderType::Rsync || (kind == FolderType::Virtualbox && shares);
     let lost: Vec<_> = spec
         .synced_folders
         .iter()
-        .filter(|folder| folder.kind != FolderType::Rsync)
-        .map(|folder| format!("synced_folder `{}` of type {}", folder.guest, folder.kind))
+        .filter_map(|folder| Some((folder, folder.kind.filter(|folder_kind| !does(*folder_kind))?)))
+        .map(|(folder, kind)| format!("synced_folder `{}` of type {kind}", folder.guest))
         .collect();
     if !lost.is_empty() {
         let problems = format!("{}; use type \"rsync\" (one way) or leave the folder out", lost.join(", "));
         return Err(Error::Unsupported { provider: kind, problems });
     }
-    for network in &spec.private_networks {
+    for network in spec.private_networks.iter().skip(networks(kind, spec).len()) {
         let ip = network.ip.map(|ip| format!(" {ip}")).unwrap_or_default();
         cx.warn(format!("provider {kind} has no private_network{ip} yet; going on without it, forwarded ports work"));
     }
@@ -280,6 +310,7 @@ mod tests {
             firmware: Some(Firmware::Uefi),
             disk_bus: DiskBus::Sata,
             nic: Nic::E1000,
+            networks: Vec::new(),
         };
         assert_eq!(theirs, expected);
         let text = "mac = \"52:54:00:00:00:01\"\nfirmware = \"bios\"\ndisk_bus = \"virtio\"\nnic = \"pcnet\"\n";
@@ -288,6 +319,7 @@ mod tests {
             firmware: Some(Firmware::Bios),
             disk_bus: DiskBus::Virtio,
             nic: Nic::Pcnet,
+            networks: Vec::new(),
         };
         assert_eq!(devices(&record, &spec(text)), expected);
     }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::record::{KeyInUse, MachineDir, MachineRecord};
+use super::status::backend;
 use super::{Fleet, Step, UpOptions, access, plan};
-use crate::config::spec::{MachineSpec, Provisioner};
+use crate::config::spec::{FolderType, MachineSpec, Provisioner, SyncedFolder};
 use crate::error::Failure;
 use crate::folders::{self, SshFiles};
 use crate::guest::cloud_init::{self, CloudInit};
-use crate::guest::{self, Session, identity, keys, setup};
+use crate::guest::{self, Session, identity, keys, networks, setup};
 use crate::progress::Cx;
+use crate::provider::{FORWARD_ADDRESS, Vm, forward_mac};
 use crate::provision::{self, Wish};
 
 /// Sets one guest up.
@@ -92,7 +94,13 @@ impl<'a> Settle<'a> {
         let mut login = access::login(self.fleet, record)?;
         login.keys = vec![key.private.clone()];
         // Until the record says so, `login` tries both keys: a kill in between loses nothing.
-        let session = identity::replace_insecure_key(cx, &mut session, &key.public, &login)?;
+        let boxes = access::key_of_box(self.fleet, record)?.map(|private| keys::public_half(&private).ok());
+        if boxes == Some(None) {
+            cx.note(
+                "the key that the box came with stays in the guest's authorized_keys: its public half cannot be read",
+            );
+        }
+        let session = identity::replace_box_key(cx, &mut session, &key.public, boxes.flatten().as_deref(), &login)?;
         record.key = KeyInUse::Own;
         self.dir.write(record)?;
         Ok(session)
@@ -111,6 +119,11 @@ impl<'a> Settle<'a> {
             record.hostname = Some(hostname.clone());
             self.dir.write(record)?;
         }
+        let cards = plan::cards(record, self.spec);
+        if !cards.is_empty() {
+            timed(cx, steps, "networks", || Ok(networks::configure(session, cx, &cards)?))?;
+        }
+        self.open_forwards(cx, record, session)?;
         let larger = self.spec.disk.filter(|size| record.grown_to.is_none_or(|grown| grown < *size));
         if larger.is_some() && timed(cx, steps, "grow", || grow(cx, session))? {
             record.grown_to = larger;
@@ -120,6 +133,21 @@ impl<'a> Settle<'a> {
             timed(cx, steps, "folders", || sync(cx, self.fleet, record, session, self.spec))?;
         }
         Ok(())
+    }
+
+    /// Lets forwards through where the guest has an address of its own beside them. A machine without them is of use.
+    fn open_forwards(&self, cx: &Cx, record: &MachineRecord, session: &mut Session) -> Result<(), Failure> {
+        if record.forwards.is_empty() || !plan::has_own_address(record.provider, self.spec) {
+            return Ok(());
+        }
+        let mac = forward_mac(record.id);
+        match setup::bring_card_up(session, cx, &mac, FORWARD_ADDRESS) {
+            Err(error @ guest::Error::Step { .. }) => {
+                cx.warn(format!("forwarded ports do not lead into the guest: {}", Failure::from(error).chain()));
+                Ok(())
+            }
+            done => Ok(done?),
+        }
     }
 
     fn provisioners(&self, record: &MachineRecord) -> Vec<&'a Provisioner> {
@@ -183,7 +211,7 @@ fn grow(cx: &Cx, session: &mut Session) -> Result<bool, Failure> {
     }
 }
 
-/// Copies the folders of type rsync.
+/// Shares the folders, or copies them: as their type says, and otherwise as provider and guest allow.
 pub(super) fn sync(
     cx: &Cx,
     fleet: &Fleet,
@@ -194,10 +222,68 @@ pub(super) fn sync(
     let login = access::login(fleet, record)?;
     let (config, _) = access::openssh_files(fleet, record, &login)?;
     let ssh = SshFiles { config: &config, host: &record.name };
+    let mut shares = Shares::new(cx, fleet, record, session, spec)?;
     for folder in &spec.synced_folders {
-        folders::sync(cx, session, folder, &ssh, &record.user)?;
+        if !shares.mount(cx, session, folder)? {
+            folders::sync(cx, session, folder, &ssh, &record.user)?;
+        }
     }
     Ok(())
+}
+
+/// Folders that the hypervisor shares with the guest.
+struct Shares {
+    /// Where both sides can do that.
+    vm: Option<Box<dyn Vm>>,
+    user: String,
+    names: Vec<String>,
+}
+
+impl Shares {
+    fn new(
+        cx: &Cx,
+        fleet: &Fleet,
+        record: &MachineRecord,
+        session: &mut Session,
+        spec: &MachineSpec,
+    ) -> Result<Self, Failure> {
+        let provider = backend(record.provider)?;
+        let wanted: Vec<_> = spec.synced_folders.iter().filter(|folder| may_be_shared(folder)).collect();
+        let mut shares = Self { vm: None, user: record.user.clone(), names: Vec::new() };
+        if wanted.is_empty() || !provider.shares_folders() {
+            return Ok(shares);
+        }
+        if folders::shared::is_known(cx, session)? {
+            shares.vm = Some(fleet.vm(record)?);
+            return Ok(shares);
+        }
+        let text = "the guest has no vboxsf, which VirtualBox's guest additions bring: its folders are copied, one way";
+        if wanted.iter().any(|folder| folder.kind.is_some()) {
+            cx.warn(text);
+        } else {
+            cx.note(text);
+        }
+        Ok(shares)
+    }
+
+    /// Whether the folder is there, both ways; otherwise it is to be copied.
+    fn mount(&mut self, cx: &Cx, session: &mut Session, folder: &SyncedFolder) -> Result<bool, Failure> {
+        let Some(vm) = self.vm.as_mut().filter(|_| may_be_shared(folder)) else { return Ok(false) };
+        cx.check()?;
+        folders::host_folder(folder)?;
+        let mut name = folders::shared::name(&folder.guest);
+        while self.names.contains(&name) {
+            name.push('_');
+        }
+        vm.share(cx, &name, &folder.host)?;
+        folders::shared::mount(cx, session, folder, &name, &self.user)?;
+        self.names.push(name);
+        Ok(true)
+    }
+}
+
+fn may_be_shared(folder: &SyncedFolder) -> bool {
+    matches!(folder.kind, None | Some(FolderType::Virtualbox))
 }
 
 /// Runs a named step and notes its time.

@@ -1,8 +1,13 @@
 //! What machines are doing, asked of the hypervisor: changes nothing, waits for nobody.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
 use super::link::{self, same_folder};
 use super::record::{Intent, MachineDir, MachineRecord};
-use super::select::{Listed, check_owner};
+use super::select::check_owner;
 use super::{Error, Fleet, Status, Target};
 use crate::config::spec::ProviderKind;
 use crate::error::Failure;
@@ -10,10 +15,27 @@ use crate::progress::Cx;
 use crate::provider::{self, Provider, Vm, VmHome, VmState};
 use crate::store::{self, Lock, MachineId};
 
+/// A hypervisor that takes longer for its answer is told of, so that nobody waits blindly.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// Asking is mostly waiting; more at once than this would not be answered sooner.
+const AT_ONCE: usize = 8;
+
 impl Fleet {
     /// Every machine with its real state, oldest first; unreadable records are listed as `damaged`.
     pub fn survey(&self) -> Result<Vec<Status>, Failure> {
-        Ok(self.index()?.into_iter().map(|listed| self.surveyed(listed)).collect())
+        let unreadable = |id, error: store::Error| damaged("?", Some(id), &error.into(), self.busy(id));
+        let listed = self.index()?.into_iter().map(|(id, record)| record.map_err(|error| unreadable(id, error)));
+        let listed: Vec<Result<MachineRecord, Status>> = listed.collect();
+        Ok(ask_all(&Cx::silent(), &listed, &|_| String::new(), &|listed| match listed {
+            Ok(record) => self.status_of(record, None),
+            Err(status) => status.clone(),
+        }))
+    }
+
+    /// [`Fleet::report`] of each, in their order: asked at once, so that slow hypervisors do not add up.
+    pub fn reports(&self, cx: &Cx, targets: &[Target]) -> Vec<Status> {
+        ask_all(cx, targets, &|target| target.name.clone(), &|target| self.report(target))
     }
 
     /// The real state, also of a machine whose record cannot be read: that is told as `damaged`.
@@ -51,6 +73,7 @@ impl Fleet {
                 project: Some(target.root.clone()),
                 project_state: "present",
                 box_name: target.spec.as_ref().and_then(|spec| spec.box_name.clone()),
+                address: None,
                 forwards: Vec::new(),
             },
         })
@@ -102,20 +125,17 @@ impl Fleet {
         Ok((dir, record))
     }
 
-    fn surveyed(&self, (id, record): Listed) -> Status {
-        match record {
-            Ok(record) => self.status_of(&record, None),
-            Err(error) => damaged("?", Some(id), &error.into(), self.busy(id)),
-        }
-    }
-
     /// `seen`: how the project sees the machine that asks, which may stand elsewhere than is recorded.
     fn status_of(&self, record: &MachineRecord, seen: Option<&Target>) -> Status {
         let busy = self.busy(record.id);
-        let state = self.vm(record).map_err(Failure::from).and_then(|mut vm| Ok(vm.state()?));
+        let mut vm = self.vm(record).map_err(Failure::from);
+        let state = match &mut vm {
+            Ok(vm) => vm.state().map_err(|error| with_hint(&error.into())),
+            Err(error) => Err(with_hint(error)),
+        };
         let (word, detail, open) = match state {
             Ok(state) => (state.word().to_owned(), state.detail().map(Into::into), state.has_process()),
-            Err(error) => ("unknown".to_owned(), Some(error.chain()), false),
+            Err(error) => ("unknown".to_owned(), Some(error), false),
         };
         let interrupted = record.intent.filter(|_| busy.is_none()).map(unfinished);
         let not_set_up = (busy.is_none() && open && !record.ready && interrupted.is_none())
@@ -136,6 +156,7 @@ impl Fleet {
             project: Some(here.map_or(&record.root, |target| &target.root).clone()),
             project_state,
             box_name: Some(format!("{}@{}", record.manifest.name, record.manifest.version)),
+            address: vm.ok().filter(|_| open).and_then(|mut vm| vm.addresses().ok()??.first().copied()),
             forwards: if open { record.forwards.clone() } else { Vec::new() },
         }
     }
@@ -146,24 +167,66 @@ impl Fleet {
     }
 }
 
+/// Asks several things at once, and tells whose answers are missing when they take long.
+fn ask_all<T: Sync, R: Send>(
+    cx: &Cx,
+    items: &[T],
+    name: &dyn Fn(&T) -> String,
+    ask: &(dyn Fn(&T) -> R + Sync),
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let (done, answers) = mpsc::channel();
+    let mut found: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    thread::scope(|scope| {
+        for done in vec![done; AT_ONCE.min(items.len())] {
+            let next = &next;
+            scope.spawn(move || {
+                while let Some((index, item)) = items.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    // The other end stays until we are done.
+                    let _ = done.send((index, ask(item)));
+                }
+            });
+        }
+        loop {
+            match answers.recv_timeout(QUIET) {
+                Ok((index, answer)) => found[index] = Some(answer),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    let missing = items.iter().zip(&found).filter(|(_, answer)| answer.is_none());
+                    let names: Vec<_> = missing.map(|(item, _)| name(item)).collect();
+                    cx.waiting(format!("the hypervisor of {}", names.join(", ")));
+                }
+            }
+        }
+    });
+    cx.waiting_ended();
+    found.into_iter().flatten().collect()
+}
+
 /// The backend of a provider that this version has.
 pub(super) fn backend(kind: ProviderKind) -> Result<&'static dyn Provider, Error> {
     provider::provider(kind).ok_or(Error::NoProvider(kind))
 }
 
+/// Why, and what to do about it.
+fn with_hint(error: &Failure) -> String {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{}{hint}", error.chain())
+}
+
 /// A machine whose record cannot be read.
 fn damaged(name: &str, id: Option<MachineId>, error: &Failure, busy: Option<String>) -> Status {
-    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
     Status {
         id,
         name: name.into(),
         provider: None,
         state: Status::DAMAGED.into(),
-        detail: Some(format!("{}{hint}", error.chain())),
+        detail: Some(with_hint(error)),
         busy,
         project: None,
         project_state: "unknown",
         box_name: None,
+        address: None,
         forwards: Vec::new(),
     }
 }
@@ -216,4 +279,44 @@ fn whereabouts(record: &MachineRecord) -> (&'static str, Option<String>) {
 
 fn unfinished(intent: Intent) -> String {
     format!("`vbox-rs {}` was cut short; run it again, or destroy the machine", intent.command())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::progress::{Cancel, Event, Sink};
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Sink for Heard {
+        fn emit(&self, _: Option<&str>, event: &Event) {
+            if let Event::Waiting { what } = event {
+                self.0.lock().unwrap().push(what.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn all_are_asked_and_only_those_who_take_long_are_told_of() {
+        let heard = Arc::new(Heard::default());
+        let cx = Cx::new(heard.clone(), Cancel::default());
+        let items: Vec<u32> = (0..30).collect();
+        let slow = |item: &u32| {
+            if *item == 3 {
+                // Until somebody was told of it.
+                while heard.0.lock().unwrap().is_empty() {
+                    thread::sleep(QUIET / 50);
+                }
+            }
+            item * 2
+        };
+        let answers = ask_all(&cx, &items, &|item| format!("m{item}"), &slow);
+        assert_eq!(answers, items.iter().map(|item| item * 2).collect::<Vec<_>>());
+        let told = heard.0.lock().unwrap().clone();
+        assert!(told[0].starts_with("the hypervisor of ") && told[0].contains("m3"), "{told:?}");
+        assert_eq!(ask_all(&cx, &[0; 0], &|_| String::new(), &|item| *item), [0; 0]);
+    }
 }

@@ -6,8 +6,8 @@ use super::link::{Links, same_folder};
 use super::ops::cut_short;
 use super::record::{Intent, MachineDir, MachineRecord};
 use super::{Error, Fleet, Halted, Suspended, Target, describe};
-use super::{access, library, package};
-use crate::config::spec::ProviderKind;
+use super::{access, library, package, trigger};
+use crate::config::spec::{Action, ProviderKind};
 use crate::error::Failure;
 use crate::guest::Session;
 use crate::network::Ports;
@@ -24,8 +24,10 @@ const ENDING: Duration = Duration::from_secs(2);
 /// Stops a machine. `force`: pull the plug.
 pub fn halt(cx: &Cx, fleet: &Fleet, target: &Target, force: bool) -> Result<Halted, Failure> {
     let cx = &cx.for_machine(&target.name);
-    let (_lock, dir, mut record) = fleet.locked(cx, target, "halt")?;
-    halt_locked(cx, fleet, &dir, &mut record, force)
+    trigger::around(cx, fleet, target, Action::Halt, || {
+        let (_lock, dir, mut record) = fleet.locked(cx, target, "halt")?;
+        halt_locked(cx, fleet, &dir, &mut record, force)
+    })
 }
 
 /// `halt` for callers that hold the machine's lock.
@@ -37,7 +39,7 @@ pub(super) fn halt_locked(
     force: bool,
 ) -> Result<Halted, Failure> {
     let mut vm = fleet.vm(record)?;
-    let state = vm.state()?;
+    let state = vm.awaited_state(cx)?;
     let halted = if state.has_process() {
         record.intent = Some(Intent::Halt);
         // Told at the end, when the record of that is missing too.
@@ -58,6 +60,7 @@ pub(super) fn halt_locked(
             cx.note("its saved memory is dropped, because `halt` means off");
             vm.discard_saved()?;
         }
+        vm.disconnect(cx)?;
         Halted::WasOff
     };
     // A start that was cut short has nothing left to go on from; a creation has.
@@ -140,9 +143,13 @@ fn session(cx: &Cx, fleet: &Fleet, record: &MachineRecord, time: Duration) -> Re
 /// Saves to disk (or only stops the processors, `pause`).
 pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<Suspended, Failure> {
     let cx = &cx.for_machine(&target.name);
+    trigger::around(cx, fleet, target, Action::Suspend, || suspend_one(cx, fleet, target, pause))
+}
+
+fn suspend_one(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<Suspended, Failure> {
     let (_lock, dir, mut record) = fleet.locked(cx, target, "suspend")?;
     let mut vm = fleet.vm(&record)?;
-    match vm.state()? {
+    match vm.awaited_state(cx)? {
         VmState::Paused { .. } if pause => return Ok(Suspended::Already),
         VmState::Saved => {
             // A save that was cut off in its last step leaves a process behind; what counts is on disk.
@@ -180,6 +187,10 @@ pub fn suspend(cx: &Cx, fleet: &Fleet, target: &Target, pause: bool) -> Result<S
 /// Removes a machine and all that belongs to it. `false`: there was none. `graceful`: let the guest shut down first.
 pub fn destroy(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Result<bool, Failure> {
     let cx = &cx.for_machine(&target.name);
+    trigger::around(cx, fleet, target, Action::Destroy, || destroy_one(cx, fleet, target, graceful))
+}
+
+fn destroy_one(cx: &Cx, fleet: &Fleet, target: &Target, graceful: bool) -> Result<bool, Failure> {
     let Some(id) = target.id else {
         // A `destroy` that was killed in its last two lines leaves a folder that nothing links to.
         sweep(fleet);

@@ -102,7 +102,8 @@ struct Up<'a> {
     cx: &'a Cx,
     fleet: &'a Fleet,
     target: &'a Target,
-    spec: &'a MachineSpec,
+    /// For the provider that it has, on the box that it rests on, as soon as these are known.
+    spec: MachineSpec,
     options: &'a UpOptions,
     dir: MachineDir,
     steps: Vec<Step>,
@@ -118,15 +119,22 @@ impl<'a> Up<'a> {
         id: MachineId,
     ) -> Self {
         let dir = MachineDir::new(fleet.dirs(), id);
-        Self { cx, fleet, target, spec, options, dir, steps: Vec::new() }
+        Self { cx, fleet, target, spec: spec.clone(), options, dir, steps: Vec::new() }
     }
 
     fn create(&mut self, id: MachineId) -> Result<UpReport, Failure> {
-        let kind = self.options.provider.or(self.spec.provider).unwrap_or(ProviderKind::Qemu);
-        backend(kind)?.require(self.spec)?;
-        plan::refuse_losses(self.cx, kind, self.spec)?;
+        let kind = self.options.provider.or(self.spec.provider).or(self.options.default_provider);
+        let kind = kind.unwrap_or(ProviderKind::Qemu);
+        if self.options.provider.or(self.spec.provider).is_none() && self.options.default_provider.is_some() {
+            self.cx.note(format!("provider {kind}, because VAGRANT_DEFAULT_PROVIDER says so"));
+        }
+        self.spec = self.spec.for_provider(kind);
+        backend(kind)?.require(&self.spec)?;
+        plan::refuse_losses(self.cx, kind, &self.spec)?;
         self.refuse_missing(false, true)?;
-        let (installed, hold) = self.step("box", |up| library::ensure_box(up.cx, up.fleet, up.spec, backend(kind)?))?;
+        let (installed, hold) =
+            self.step("box", |up| library::ensure_box(up.cx, up.fleet, &up.spec, backend(kind)?))?;
+        self.spec = self.spec.on_box(&installed.manifest.hardware.settings);
         if plan::seed_flavour(&installed.manifest).is_some() {
             // Before anything is made.
             self.users_key()?;
@@ -139,12 +147,12 @@ impl<'a> Up<'a> {
             file: self.target.file.clone(),
             provider: kind,
             // What the publisher tells about the box would make every query read it again.
-            manifest: Manifest { info: None, ..installed.manifest.clone() },
+            manifest: Manifest { info: None, extras: None, ..installed.manifest.clone() },
             created: now(),
             intent: Some(Intent::Create),
             ready: false,
             provisioned: false,
-            user: plan::user(self.spec, &installed.manifest),
+            user: plan::user(&self.spec, &installed.manifest),
             host_key: None,
             key: KeyInUse::Box,
             hostname: None,
@@ -153,7 +161,7 @@ impl<'a> Up<'a> {
             forwards: Vec::new(),
             ssh: self.spec.ssh.clone(),
             graceful_halt_timeout: self.spec.graceful_halt_timeout,
-            started_with: plan::wishes(self.spec),
+            started_with: plan::wishes(&self.spec),
         };
         self.dir.write(&record)?;
         drop(hold);
@@ -165,9 +173,14 @@ impl<'a> Up<'a> {
         if let Some(wanted) = self.options.provider.filter(|wanted| *wanted != record.provider) {
             return Err(Error::OtherProvider { name: record.name, has: record.provider, wanted }.into());
         }
+        self.spec = plan::of_machine(&self.spec, &record);
         self.refresh(&mut record)?;
         let mut vm = self.fleet.vm(&record)?;
-        let state = vm.state()?;
+        let mut state = vm.awaited_state(self.cx)?;
+        if matches!(state, VmState::Broken { .. }) && self.convert(&record).is_ok() {
+            // Its box's image is there again, if that was it.
+            state = vm.awaited_state(self.cx)?;
+        }
         if record.intent == Some(Intent::Halt) && state.has_process() {
             // Its guest may go down at any moment: nothing to log in to.
             self.cx.note("`vbox-rs halt` was cut short; ending it, then starting again");
@@ -212,7 +225,7 @@ impl<'a> Up<'a> {
         record.graceful_halt_timeout = self.spec.graceful_halt_timeout;
         // The seed is not written again.
         if plan::seed_flavour(&record.manifest).is_none() {
-            record.user = plan::user(self.spec, &record.manifest);
+            record.user = plan::user(&self.spec, &record.manifest);
         }
         if *record != before {
             self.dir.write(record)?;
@@ -222,7 +235,7 @@ impl<'a> Up<'a> {
 
     /// What the machine file says by now and only a new start, or a new machine, brings.
     fn tell_changes(&self, record: &MachineRecord) {
-        let changed = plan::changes(self.spec, &record.started_with);
+        let changed = plan::changes(&self.spec, &record.started_with);
         if !changed.is_empty() {
             self.cx.note(format!(
                 "changed in the machine file since it was started: {}; `vbox-rs reload` applies it",
@@ -249,7 +262,9 @@ impl<'a> Up<'a> {
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
         self.tell_changes(&record);
-        let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
+        vm.connect(self.cx)?;
+        self.take_forwards(&mut record, vm)?;
+        let settle = Settle::new(self.fleet, &self.dir, &self.spec, self.options);
         if record.ready && record.intent.is_none() && !settle.has_work(&record) {
             return Ok(self.report(&record, outcome, outcome != "already running"));
         }
@@ -263,13 +278,19 @@ impl<'a> Up<'a> {
         self.settle(record, session, outcome)
     }
 
-    fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
-        plan::refuse_losses(self.cx, record.provider, self.spec)?;
-        self.refuse_missing(record.provisioned, true)?;
+    /// What the machine's disks rest on was made of the box when the machine was made; somebody may have cleared it away
+    /// since.
+    fn convert(&self, record: &MachineRecord) -> Result<Installed, Failure> {
         let library = Library::new(self.fleet.dirs());
         let installed = library.resting_on(record.manifest.clone())?;
-        // It was done when the machine was made; somebody may have cleared it away since.
         library.convert_disks(self.cx, &installed, backend(record.provider)?.disk_formats())?;
+        Ok(installed)
+    }
+
+    fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
+        plan::refuse_losses(self.cx, record.provider, &self.spec)?;
+        self.refuse_missing(record.provisioned, true)?;
+        let installed = self.convert(&record)?;
         self.tell_other_box(&record);
         let outcome = if record.intent == Some(Intent::Create) { "created" } else { "started" };
         self.boot(record, &installed, outcome)
@@ -278,7 +299,9 @@ impl<'a> Up<'a> {
     fn restore(&mut self, mut record: MachineRecord, vm: &mut dyn Vm) -> Result<UpReport, Failure> {
         self.refuse_missing(record.provisioned, !record.ready)?;
         self.step("restore", |up| {
-            up.with_ports(&mut record, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))
+            let own_address = vm.addresses()?.is_some();
+            up.with_ports(&mut record, own_address, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))?;
+            up.take_forwards(&mut record, vm)
         })?;
         let session = self.login(&mut record, vm)?;
         self.settle(record, session, "resumed")
@@ -291,7 +314,7 @@ impl<'a> Up<'a> {
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
         record.ready = false;
-        record.started_with = plan::wishes(self.spec);
+        record.started_with = plan::wishes(&self.spec);
         let mut vm = self.fleet.vm(&record)?;
         let mut plan = self.step("disk", |up| up.make_disks(&mut record, installed, vm.as_mut()))?;
         self.step("start", |up| up.start(&mut record, vm.as_mut(), &mut plan))?;
@@ -300,8 +323,8 @@ impl<'a> Up<'a> {
     }
 
     fn refuse_missing(&self, already: bool, folders: bool) -> Result<(), Failure> {
-        let chosen = settle::chosen(self.spec, self.options, already);
-        Ok(plan::refuse_missing(self.spec, &chosen, folders)?)
+        let chosen = settle::chosen(&self.spec, self.options, already);
+        Ok(plan::refuse_missing(&self.spec, &chosen, folders)?)
     }
 
     /// Keys, seed and overlay, and the plan of the machine without its ports.
@@ -338,13 +361,13 @@ impl<'a> Up<'a> {
                     authorized_key: &authorized,
                     host_key: Some(&host_key),
                     flavour,
-                    mac: &plan::mac(record, self.spec),
+                    mac: &plan::mac(record, &self.spec),
                 },
             )?;
         }
         let seed = flavour.map(|_| self.dir.seed());
         let formats = backend(record.provider)?.disk_formats();
-        let plan = plan::vm_plan(record, self.spec, installed, seed, formats);
+        let plan = plan::vm_plan(record, &self.spec, installed, seed, formats);
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;
         Ok(plan)
@@ -363,23 +386,35 @@ impl<'a> Up<'a> {
 
     fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {
         record.intent = Some(Intent::Start);
-        self.with_ports(record, |planned| {
+        let own_address = plan::has_own_address(record.provider, &self.spec);
+        self.with_ports(record, own_address, |planned| {
             plan.forwards = planned.list();
             vm.start(self.cx, plan, &inherited(planned))
-        })
+        })?;
+        self.take_forwards(record, vm)
+    }
+
+    /// Records where the forwards really are, where the provider had to put them elsewhere.
+    fn take_forwards(&self, record: &mut MachineRecord, vm: &mut dyn Vm) -> Result<(), Failure> {
+        if let Some(forwards) = vm.forwards()?.filter(|forwards| *forwards != record.forwards) {
+            record.forwards = forwards;
+            self.dir.write(record)?;
+        }
+        Ok(())
     }
 
     /// Starts with ports that are reserved and recorded; with others when one was taken in the very moment.
     fn with_ports(
         &self,
         record: &mut MachineRecord,
+        own_address: bool,
         mut start: impl FnMut(&Planned) -> Result<(), provider::Error>,
     ) -> Result<(), Failure> {
         let mut races = 0;
         loop {
-            let planned = self.plan_ports(record)?;
+            let planned = self.plan_ports(record, own_address)?;
             record.forwards = planned.list();
-            if let Some(value) = plan::wishes(self.spec).remove(plan::FORWARDS) {
+            if let Some(value) = plan::wishes(&self.spec).remove(plan::FORWARDS) {
                 record.started_with.insert(plan::FORWARDS.into(), value);
             }
             self.dir.write(record)?;
@@ -391,9 +426,11 @@ impl<'a> Up<'a> {
         }
     }
 
-    fn plan_ports(&self, record: &MachineRecord) -> Result<Planned, network::Error> {
+    fn plan_ports(&self, record: &MachineRecord, own_address: bool) -> Result<Planned, network::Error> {
         let owner = format!("machine `{}` ({})", record.name, record.id.short());
-        plan_forwards(self.cx, Ports(self.fleet.dirs()), &Wishes::of(self.spec, &record.forwards, &owner))
+        let mut wishes = Wishes::of(&self.spec, &record.forwards, &owner);
+        wishes.ssh_guest_port = wishes.ssh_guest_port.filter(|_| !own_address);
+        plan_forwards(self.cx, Ports(self.fleet.dirs()), &wishes)
     }
 
     /// Waits until the guest lets us in.
@@ -411,7 +448,7 @@ impl<'a> Up<'a> {
         session: Session,
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
-        let settle = Settle::new(self.fleet, &self.dir, self.spec, self.options);
+        let settle = Settle::new(self.fleet, &self.dir, &self.spec, self.options);
         let done = settle.run(self.cx, &mut record, session, &mut self.steps);
         self.dir.write_timings(&Timings { at: now(), steps: self.steps.clone() })?;
         done?;

@@ -18,8 +18,8 @@ pub struct Wishes<'a> {
     pub forwards: &'a [ForwardedPort],
     /// SSH's port on the host; chosen where `None`.
     pub ssh_port: Option<u16>,
-    /// Port of the guest's sshd.
-    pub ssh_guest_port: u16,
+    /// Port of the guest's sshd; `None` where it is reached without a forward.
+    pub ssh_guest_port: Option<u16>,
     /// From which free ports are chosen.
     pub range: RangeInclusive<u16>,
     /// What the machine had at its last start, so that it keeps it when it can.
@@ -35,7 +35,7 @@ impl<'a> Wishes<'a> {
         Self {
             forwards: &spec.forwarded_ports,
             ssh_port: spec.ssh.port,
-            ssh_guest_port: spec.ssh.guest_port,
+            ssh_guest_port: Some(spec.ssh.guest_port),
             range: first..=last,
             remembered,
             owner,
@@ -85,15 +85,16 @@ fn wanted(wishes: &Wishes<'_>) -> Vec<ForwardedPort> {
     let (ours, mut rest): (Vec<_>, Vec<_>) =
         wishes.forwards.iter().cloned().partition(|wish| wish.id.as_deref() == Some(SSH_ID));
     let mut ours = ours.into_iter();
-    let ssh = ours.next().unwrap_or_else(|| ForwardedPort {
-        guest: wishes.ssh_guest_port,
+    let usual = wishes.ssh_guest_port.map(|guest| ForwardedPort {
+        guest,
         host: wishes.ssh_port,
         host_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         protocol: Protocol::Tcp,
         auto_correct: false,
         id: Some(SSH_ID.into()),
     });
-    rest.splice(0..0, std::iter::once(ssh).chain(ours));
+    let ssh = ours.next().or(usual);
+    rest.splice(0..0, ssh.into_iter().chain(ours));
     rest
 }
 
@@ -172,7 +173,7 @@ mod tests {
 
         fn wishes<'a>(&self, forwards: &'a [ForwardedPort], remembered: &'a [Forward]) -> Wishes<'a> {
             let range = self.range.clone();
-            Wishes { forwards, ssh_port: None, ssh_guest_port: 22, range, remembered, owner: "machine `web`" }
+            Wishes { forwards, ssh_port: None, ssh_guest_port: Some(22), range, remembered, owner: "machine `web`" }
         }
 
         fn plan(&self, wishes: &Wishes<'_>) -> Result<(Planned, Vec<String>), Error> {

@@ -18,7 +18,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::spec::{
-    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, Protocol, ProviderKind, QemuOptions, VirtualboxOptions,
+    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, PrivateNetwork, Protocol, ProviderKind, QemuOptions,
+    VirtualboxOptions,
 };
 use crate::progress::Cx;
 use crate::store::MachineId;
@@ -53,8 +54,31 @@ pub trait Provider: Send + Sync + Debug {
     /// another format is converted.
     fn disk_formats(&self) -> &'static [&'static str];
 
+    /// Whether its machines get a card for each private network.
+    fn has_private_networks(&self) -> bool {
+        false
+    }
+
+    /// Whether guests reach folders of the host by [`Vm::share`], with VirtualBox's module in their kernel.
+    fn shares_folders(&self) -> bool {
+        false
+    }
+
     /// What of a plan this provider cannot do, all at once.
     fn check(&self, plan: &VmPlan) -> Vec<Finding>;
+
+    /// What would have to be changed on this computer for a machine of `spec`, and can be by [`Provider::apply`] if the
+    /// user agrees.
+    fn host_changes(&self, cx: &Cx, spec: &MachineSpec) -> Result<Vec<HostChange>, Error> {
+        let _ = (cx, spec);
+        Ok(Vec::new())
+    }
+
+    /// Makes one of those changes. Fine when it is made already.
+    fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), Error> {
+        let _ = (cx, change);
+        Ok(())
+    }
 
     /// A handle on the virtual machine that lives in `home`. Touches nothing.
     fn open(&self, home: VmHome) -> Box<dyn Vm>;
@@ -62,8 +86,15 @@ pub trait Provider: Send + Sync + Debug {
 
 /// One virtual machine. The caller holds the machine's lock for everything but `state`, the logs and the console.
 pub trait Vm: Send {
-    /// What it is doing, asked of the hypervisor and the disk, within about half a second; never changes anything.
+    /// What it is doing, asked of the hypervisor and the disk; never changes anything. Quick, but for a hypervisor that
+    /// takes its time: a few seconds.
     fn state(&mut self) -> Result<VmState, Error>;
+
+    /// The same, with the patience of a command that goes on from it.
+    fn awaited_state(&mut self, cx: &Cx) -> Result<VmState, Error> {
+        let _ = cx;
+        self.state()
+    }
 
     /// What it is doing, as far as that is seen without a program that would have to be started: for loops, and for what
     /// must be quick. As `state` where nothing is seen.
@@ -82,6 +113,12 @@ pub trait Vm: Send {
 
     /// Waits until it has ended; `false` when it still runs after `time`, or as soon as the user cancels.
     fn wait_until_ended(&mut self, cx: &Cx, time: Duration) -> Result<bool, Error>;
+
+    /// The guest's own addresses on a network of the hypervisor, the most probable first: asked anew each time, and none
+    /// before the guest has one. `None` where forwards lead to its ssh server, as usual.
+    fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, Error> {
+        Ok(None)
+    }
 
     /// Whether the guest has surely not brought any network card up since it was started, so that nothing in it can
     /// answer. `false` where the hypervisor cannot tell.
@@ -111,6 +148,31 @@ pub trait Vm: Send {
     /// Ends it and removes all that `create`, `start` and `save` made. Idempotent.
     fn destroy(&mut self, cx: &Cx) -> Result<(), Error>;
 
+    /// Lets the guest of a running machine reach a folder of the host by a name, until it ends. Fine when it does already.
+    fn share(&mut self, cx: &Cx, name: &str, folder: &Path) -> Result<(), Error> {
+        let _ = (cx, name, folder);
+        let hint = "use type \"rsync\"";
+        Err(Error::Unable { provider: "this provider", what: "share folders of the host", hint })
+    }
+
+    /// The forwards of the last start as they really are, where they lie elsewhere than was asked for: at another host.
+    fn forwards(&self) -> Result<Option<Vec<Forward>>, Error> {
+        Ok(None)
+    }
+
+    /// Sees to it that this computer gets to the forwards of a machine that runs, where something of ours leads there that
+    /// may have ended meanwhile.
+    fn connect(&mut self, cx: &Cx) -> Result<(), Error> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// Ends what `connect` may have left of a machine that has ended by itself.
+    fn disconnect(&mut self, cx: &Cx) -> Result<(), Error> {
+        let _ = cx;
+        Ok(())
+    }
+
     /// The disks of a machine that does not run, in the order of attachment: what `qemu-img` reads, which finds what they
     /// rest on by itself.
     fn images(&self) -> Result<Vec<Image>, Error>;
@@ -122,14 +184,24 @@ pub trait Vm: Send {
         self.images()
     }
 
-    /// Everything the guest wrote to its serial console, across starts.
+    /// What the guest wrote to its serial console, across starts where the hypervisor goes on with a file.
     fn console_log(&self) -> PathBuf;
+
+    /// What it wrote in earlier starts, the oldest first, where the hypervisor begins the file anew with each.
+    fn earlier_console_logs(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 
     /// What the hypervisor itself had to say.
     fn hypervisor_log(&self) -> PathBuf;
 
-    /// A connection to the serial console.
+    /// A connection to the serial console, to be left by `leave_console`.
     fn console(&mut self) -> Result<UnixStream, Error>;
+
+    /// Gives back what `console` took, where a hypervisor has only one place for the console.
+    fn leave_console(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Where a virtual machine lives.
@@ -274,12 +346,41 @@ pub struct Devices {
     pub nic: Nic,
     /// Its hardware address, in lower case with colons; [`own_mac`] where `None`.
     pub mac: Option<String>,
+    /// A card each after the first, of the same kind and with the address [`further_mac`]; only for a provider that has
+    /// private networks.
+    pub networks: Vec<PrivateNetwork>,
+}
+
+/// Hardware address of the card for a private network, by its place among them.
+pub fn further_mac(id: MachineId, place: usize) -> String {
+    let b = id.bytes();
+    format!("52:54:{:02x}:{:02x}:{:02x}:{:02x}", place + 1, b[13], b[14], b[15])
 }
 
 /// A locally administered address in QEMU's range, from the id: it stays over restarts and differs between machines.
 pub fn own_mac(id: MachineId) -> String {
     let b = id.bytes();
     format!("52:54:00:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
+}
+
+/// The address of the second card, over which forwards come where the first one has an address of its own.
+pub fn forward_mac(id: MachineId) -> String {
+    let b = id.bytes();
+    format!("52:54:01:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
+}
+
+/// What that card's guest end must be called: QEMU's network for users leads forwards there.
+pub const FORWARD_ADDRESS: &str = "10.0.2.15/24";
+
+/// Something on this computer that a machine needs changed, and that nobody does unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostChange {
+    /// Where, in the provider's words.
+    pub at: String,
+    /// What is changed.
+    pub name: String,
+    /// What would be done, for a question.
+    pub what: String,
 }
 
 /// A disk as it lies on the host.

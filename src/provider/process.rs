@@ -86,6 +86,14 @@ impl Process {
     }
 }
 
+/// Whether the process that carries `mark` and has this id was stopped, by a signal or a debugger (`proc_pid_stat(5)`).
+pub fn is_stopped(mark: &Mark<'_>, pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Its name, in parentheses before, may hold anything.
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    matches!(state, Some('T' | 't')) && mark.on(pid)
+}
+
 /// How the process of one machine is known: by two words of its command line.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark<'a> {

@@ -147,12 +147,13 @@ fn parent(path: &Path) -> &Path {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
+    /// A record, for the tests of what reads and writes them.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Sample {
-        name: String,
+    pub(in crate::store) struct Sample {
+        pub name: String,
     }
 
     impl Record for Sample {

@@ -93,18 +93,8 @@ impl Folder {
 mod tests {
     use std::fs;
 
-    use serde::{Deserialize, Serialize};
-
+    use super::super::file::tests::Sample;
     use super::*;
-
-    #[derive(Debug, PartialEq, Serialize, Deserialize)]
-    struct Sample {
-        name: String,
-    }
-
-    impl Record for Sample {
-        const FORMAT: u32 = 2;
-    }
 
     #[test]
     fn a_folder_gives_its_names_folders_and_records() {

@@ -83,6 +83,49 @@ fn up_finds_its_box_as_box_add_does() {
 }
 
 #[test]
+fn of_several_addresses_the_first_that_delivers_counts_and_failures_are_told_together() {
+    let bytes = plain_box(50_000);
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        "/good.box" => Reply::file(request, &bytes, "\"a\""),
+        "/page.box" => Reply::new(200, "<html>log in</html>"),
+        _ => Reply::new(404, ""),
+    });
+    let up = |addresses: &str| {
+        let home = fresh();
+        // A disk never shrinks, so that nothing is started.
+        fs::write(home.path().join("Vagrantfile"), format!("box = 'me/deb'\ndisk = '64 MiB'\nbox_url = {addresses}"))
+            .unwrap();
+        let (code, text) = run(&home, &[], &["up"]);
+        let (_, listed) = run(&home, &[], &["box", "list"]);
+        (code, text, listed)
+    };
+    let (gone, page, good) = (server.url("/gone.box"), server.url("/page.box"), server.url("/good.box"));
+    let secret = gone.replacen("http://", "http://me:s3cret@", 1);
+    let (_, text, listed) = up(&format!("['{secret}', '/nowhere.box', '{page}', '{good}', '{gone}']"));
+    assert!(listed.contains("me/deb"), "{text}");
+    let note = format!(
+        "{good} delivered it; tried before: cannot download {gone}: the server answered 404 Not Found; there is no file \
+         /nowhere.box; the box from {page} is refused: it is a web page, not a box"
+    );
+    assert!(text.contains(&note), "{note}: {text}");
+    assert_eq!(text.matches("404 Not Found").count(), 1, "each failure is told once: {text}");
+    assert!(!text.contains("s3cret"), "{text}");
+
+    let (code, text, _) = up(&format!("['{gone}', '{page}']"));
+    assert_eq!(code, 6, "{text}");
+    let error = format!(
+        "error: none of 2 addresses delivers the box:\n  cannot download {gone}: the server answered 404 Not Found\n  the box \
+         from {page} is refused: it is a web page"
+    );
+    assert!(text.contains(&error) && text.contains("`box_url`"), "{error}: {text}");
+    // Of a single one its own error is told, with its own hint.
+    let (code, text, _) = up(&format!("'{gone}'"));
+    assert!(code == 4 && text.contains("404") && !text.contains("addresses"), "{text}");
+    let (code, text, _) = up(&format!("['{good}', 'ftp://x/y.box']"));
+    assert!(code == 3 && text.contains("`ftp` URLs are not supported"), "{text}");
+}
+
+#[test]
 fn proxies_are_taken_from_the_environment_and_no_proxy_is_honoured() {
     let bytes = plain_box(50_000);
     let content = bytes.clone();

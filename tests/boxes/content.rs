@@ -141,11 +141,7 @@ fn a_bad_box_is_refused_with_the_reason_and_leaves_nothing() {
         (b"{\"name\":\"x\"}".to_vec(), "a JSON document"),
         ([raw(), vec![1; 100]].concat(), "not a multiple of 512"),
     ] {
-        let home = Home::new();
-        let (message, exit) = told(home.add_file("x.box", &bytes).unwrap_err());
-        assert!(message.contains(why), "{why}: {message}");
-        assert_eq!(exit, Exit::BoxRefused, "{message}");
-        home.assert_empty(why);
+        Home::new().refuses("x.box", &bytes, why);
     }
 }
 

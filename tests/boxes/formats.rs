@@ -41,7 +41,7 @@ fn a_box_is_the_same_however_it_is_packed() {
         let home = Home::new();
         let manifest = home.add_file("some.thing", &bytes).unwrap_or_else(|e| panic!("{how}: {}", told(e).0)).manifest;
         assert_eq!((manifest.disks[0].sha256.as_str(), manifest.bare), (sha256(&disk).as_str(), false), "{how}");
-        assert_eq!(home.files().len(), 2, "{how}");
+        assert_eq!(home.files().len(), 3, "{how}: disk, what is beside the machine, record");
     }
 }
 
@@ -111,6 +111,28 @@ fn a_box_of_virtualbox_brings_its_disks_in_order_and_its_machine() {
     let home = Home::new();
     let manifest = home.add_file("x.ova", &appliance).unwrap().manifest;
     assert_eq!((manifest.bare, manifest.disks.len(), manifest.hardware.memory), (true, 2, Some(1024)));
+}
+
+#[test]
+fn a_boxs_own_vagrantfile_is_run_and_sees_nothing_of_this_computer() {
+    let vagrantfile = b"Vagrant.configure('2') do |config|\n  config.vm.synced_folder '.', '/vagrant', disabled: true\n  \
+        config.ssh.username = Dir.glob('/*').empty? && ENV.to_h.empty? ? 'blind' : 'seeing'\n  config.vm.boot_timeout = 5 * 120\nend\n\
+        load '/etc/passwd' if File.exist?('/etc/passwd')\n";
+    let included = b"Vagrant.configure('2') { |config| config.vm.provider('libvirt') { |lv| lv.memory = 2 * 256 } }\n";
+    let disk = qcow2(2 << 20);
+    let files: [(&str, &[u8]); 4] = [
+        ("metadata.json", LIBVIRT),
+        ("Vagrantfile", vagrantfile),
+        ("include/_Vagrantfile", included),
+        ("box.img", &disk),
+    ];
+    let manifest = Home::new().add_file("x.box", &tar(&files)).unwrap().manifest;
+    assert_eq!(manifest.user.as_deref(), Some("blind"));
+    let settings = &manifest.hardware.settings;
+    assert_eq!(
+        (manifest.hardware.memory, settings.boot_timeout, settings.without_folder),
+        (Some(512), Some(600), true)
+    );
 }
 
 #[test]
@@ -244,12 +266,7 @@ fn bad() -> Option<Vec<(Vec<u8>, &'static str)>> {
 #[test]
 fn a_bad_box_of_another_hypervisor_is_refused_with_the_reason_and_leaves_nothing() {
     for (bytes, why) in bad().unwrap_or_default() {
-        let home = Home::new();
-        let Err(error) = home.add_file("x.box", &bytes) else { panic!("{why}: it was taken") };
-        let (message, exit) = told(error);
-        assert!(message.contains(why), "{why}: {message}");
-        assert_eq!(exit, Exit::BoxRefused, "{message}");
-        home.assert_empty(why);
+        Home::new().refuses("x.box", &bytes, why);
     }
 }
 
@@ -284,12 +301,7 @@ fn a_bad_zip_archive_is_refused_with_the_reason_and_leaves_nothing() {
         ([good.as_slice(), b"more"].concat(), "data behind its end"),
         (zip(Zipped::Stored, &[]), "it is empty"),
     ] {
-        let home = Home::new();
-        let Err(error) = home.add_file("x.box", &bytes) else { panic!("{why}: it was taken") };
-        let (message, exit) = told(error);
-        assert!(message.contains(why), "{why}: {message}");
-        assert_eq!(exit, Exit::BoxRefused, "{message}");
-        home.assert_empty(why);
+        Home::new().refuses("x.box", &bytes, why);
     }
 }
 

@@ -1,12 +1,12 @@
 //! Boxes as OCI image layouts: what `package --format oci` writes comes back, goes into a registry as it is, and is
-//! refused where it was tampered with.
+//! refused where it was tampered with. Layouts of other tools are read where they hold a box or an image.
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vbox_rs::boxes::package::{Destination, Disk, Extras, Format, Machine, write};
+use vbox_rs::boxes::package::{Destination, Disk, Extras, Format, Machine, Wanted, write};
 use vbox_rs::boxes::{AddRequest, Hardware, Installed};
 use vbox_rs::error::Exit;
 use vbox_rs::progress::Cx;
@@ -14,7 +14,7 @@ use vbox_rs::progress::Cx;
 use crate::archives::{content, image};
 use crate::conversion::raw;
 use crate::images::tar;
-use crate::oci_registry::{Registry, push};
+use crate::oci_registry::{Registry, pull, push};
 use crate::world::{Home, request, sha256, told};
 
 const OURS: &str = r#"{"provider":"libvirt","vbox_rs":{"kernel":"vmlinuz","initrd":"initrd.img","cmdline":"root=x ro",
@@ -40,7 +40,12 @@ fn packed(home: &Home) -> Option<(Vec<u8>, PathBuf)> {
         version: Some(&version),
         scratch: &scratch,
     };
-    let written = write(&Cx::silent(), &machine, Extras::default(), &to).unwrap();
+    let wanted = Wanted {
+        include: vec![home.write("README.md", b"read me\n")],
+        vagrantfile: Some(home.write("defaults.rb", b"# mine\n")),
+        info: None,
+    };
+    let written = write(&Cx::silent(), &machine, Extras::read(&wanted).unwrap(), &to).unwrap();
     let bytes = fs::read(&target).unwrap();
     assert_eq!((written.size, written.sha256), (bytes.len() as u64, sha256(&bytes)));
     Some((content, target))
@@ -77,6 +82,25 @@ fn entries(file: &Path) -> Vec<(String, Vec<u8>)> {
     archive.entries().unwrap().map(read).collect()
 }
 
+/// What a box of the library brings beside its machine, as `box repackage` writes it.
+pub fn brought(home: &Home, installed: &Installed) -> Vec<(String, String)> {
+    let target = home.dir.path().join("again.box");
+    home.library.repackage(&Cx::silent(), installed, &target, true).unwrap();
+    let file = fs::File::open(target).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    let mut found = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        if name == "Vagrantfile" || name.starts_with("include/") {
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            found.push((name, text));
+        }
+    }
+    found
+}
+
 fn archive(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
     tar(&entries.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect::<Vec<_>>())
 }
@@ -90,6 +114,8 @@ fn a_machine_packed_for_registries_comes_back_and_is_pushed_as_it_is() {
     for (name, bytes) in &all[2..] {
         assert_eq!(*name, format!("blobs/sha256/{}", sha256(bytes)));
     }
+    let included = [("include/README.md", "read me\n"), ("include/_Vagrantfile", "# mine\n")]
+        .map(|(name, text)| (name.to_owned(), text.to_owned()));
     let index: Value = serde_json::from_slice(&all[1].1).unwrap();
     assert_eq!(index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"], "1.2");
     // Other tools put what tells about the blobs behind them.
@@ -100,13 +126,19 @@ fn a_machine_packed_for_registries_comes_back_and_is_pushed_as_it_is() {
         let manifest = &installed.manifest;
         assert_eq!((manifest.name.as_str(), manifest.version.to_string().as_str()), ("me/web", "1.2"), "{how}");
         assert_eq!((manifest.seed, manifest.user.as_deref(), manifest.bare), (true, Some("admin"), false));
-        assert_eq!((manifest.hardware.cpus, other.files().len()), (Some(3), 4), "disk, kernel, initrd, record");
+        assert_eq!((manifest.hardware.cpus, other.files().len()), (Some(3), 5), "disk, kernel, initrd, extras, record");
+        let first = brought(&other, &installed);
+        assert!(first[0].1.contains("load include_vagrantfile"), "{first:?}");
+        assert_eq!(first[1..], included, "{how}");
         let boot = installed.direct_boot().unwrap();
         assert_eq!((fs::read(&boot.kernel).unwrap().as_slice(), boot.cmdline.as_str()), (&b"kernel"[..], "root=x ro"));
         assert!(raw(&installed.disk_paths()[0], "qcow2") == content, "{how}");
 
         let Some(registry) = Registry::start(false) else { continue };
         push(&other, "me/web", &registry.reference("web")).unwrap();
+        let third = Home::new();
+        let pulled = pull(&third, &registry.reference("web")).unwrap();
+        assert_eq!(brought(&third, &pulled), first, "by way of the registry");
         let there: Vec<String> = registry.blobs().iter().map(|path| sha256(&fs::read(path).unwrap())).collect();
         let layers = all.iter().filter(|(_, bytes)| bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
         for (_, layer) in layers {

@@ -17,6 +17,7 @@ mod content;
 mod conversion;
 mod faults;
 mod flow;
+mod foreign_layout;
 mod formats;
 mod heard;
 mod keeping;

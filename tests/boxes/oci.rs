@@ -146,7 +146,7 @@ fn a_registry_with_logins_wants_the_right_one() {
     let installed = add_ours(&home, &qcow2(1 << 20));
     let to = registry.reference("web");
     let push = |login| {
-        let request = PushRequest { options: options(login), ..push_request("me/web", &to) };
+        let request = PushRequest { options: options(&to, login), ..push_request("me/web", &to) };
         home.library.push(&Cx::silent(), &request)
     };
     for (login, who) in [(None, "let you write web"), (Some(("tester", "wr0ng")), "the user `tester` write web")] {
@@ -158,7 +158,7 @@ fn a_registry_with_logins_wants_the_right_one() {
     push(Some(("tester", "s3cret"))).unwrap();
     remove(&home, &installed);
     assert_eq!(told(pull(&home, &to).unwrap_err()).1, Exit::Network);
-    home.add(&AddRequest { logins: options(Some(("tester", "s3cret"))).logins, ..pull_request(&to) }).unwrap();
+    home.add(&AddRequest { logins: options(&to, Some(("tester", "s3cret"))).logins, ..pull_request(&to) }).unwrap();
 }
 
 #[test]

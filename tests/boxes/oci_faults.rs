@@ -139,6 +139,12 @@ fn oci(server: &Server) -> AddRequest {
     AddRequest { tuning: impatient(), ..pull_request(&place) }
 }
 
+/// The same with a login there.
+fn known(server: &Server) -> AddRequest {
+    let request = oci(server);
+    AddRequest { logins: options(&request.source, Some(("me", "s3cret"))).logins, ..request }
+}
+
 /// Adds from a server and expects that nothing comes of it.
 fn refused(server: &Server) -> (String, Exit) {
     let home = Home::new();
@@ -429,7 +435,7 @@ fn a_token_is_asked_for_once_with_the_login_and_for_our_own_scope() {
     let realm = tokens.url("/token");
     let server = guarded(small_box(), move || realm.clone(), "t0ken");
     let home = Home::new();
-    home.add(&AddRequest { logins: options(Some(("me", "s3cret"))).logins, ..oci(&server) }).unwrap();
+    home.add(&known(&server)).unwrap();
     let asked = tokens.requests();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].path, "/token?service=reg&scope=repository%3Aa%2Fweb%3Apull");
@@ -457,8 +463,7 @@ fn logins_that_lead_nowhere_end() {
         (&unknown, "names no way"),
     ] {
         let home = Home::new();
-        let (message, exit) =
-            told(home.add(&AddRequest { logins: options(Some(("me", "s3cret"))).logins, ..oci(server) }).unwrap_err());
+        let (message, exit) = told(home.add(&known(server)).unwrap_err());
         assert!(message.contains(why) && !message.contains("s3cret"), "{why}: {message}");
         assert_eq!(exit, Exit::Network);
         assert!(server.requests().len() <= 2, "{why}: {} requests", server.requests().len());
@@ -478,7 +483,7 @@ fn a_redirect_never_takes_the_token_along() {
         Some(_) => shelf.answer(request),
     });
     let home = Home::new();
-    home.add(&AddRequest { logins: options(Some(("me", "s3cret"))).logins, ..oci(&server) }).unwrap();
+    home.add(&known(&server)).unwrap();
     let got = elsewhere.requests();
     assert_eq!(got.len(), 2, "configuration and layer");
     assert!(got.iter().all(|request| request.header("authorization").is_none()));

@@ -103,9 +103,10 @@ fn listens(child: &mut Child, port: u16) -> bool {
     panic!("the registry does not begin to listen");
 }
 
-/// Nobody's logins but these.
-pub fn options(login: Option<(&str, &str)>) -> Options {
-    let logins = login.map_or_else(Logins::default, |(user, password)| Logins::given(user, password));
+/// Nobody's logins but these, for the registry of that reference.
+pub fn options(reference: &str, login: Option<(&str, &str)>) -> Options {
+    let registry = reference.trim_start_matches("oci://").split('/').next().unwrap();
+    let logins = login.map_or_else(Logins::default, |(user, password)| Logins::given(registry, user, password));
     Options { logins: Some(logins), ..Options::default() }
 }
 
@@ -115,7 +116,12 @@ pub fn tuning() -> Tuning {
 }
 
 pub fn pull_request(source: &str) -> AddRequest {
-    AddRequest { source: source.into(), tuning: tuning(), logins: options(None).logins, ..AddRequest::default() }
+    AddRequest {
+        source: source.into(),
+        tuning: tuning(),
+        logins: options(source, None).logins,
+        ..AddRequest::default()
+    }
 }
 
 pub fn pull(home: &Home, source: &str) -> Result<Installed, Error> {
@@ -123,8 +129,8 @@ pub fn pull(home: &Home, source: &str) -> Result<Installed, Error> {
 }
 
 pub fn push_request(name: &str, to: &str) -> PushRequest {
-    let (name, to) = (name.into(), to.into());
-    PushRequest { name, to, tuning: tuning(), options: options(None), ..PushRequest::default() }
+    let options = options(to, None);
+    PushRequest { name: name.into(), to: to.into(), tuning: tuning(), options, ..PushRequest::default() }
 }
 
 pub fn push(home: &Home, name: &str, to: &str) -> Result<Pushed, Error> {

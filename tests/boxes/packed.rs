@@ -7,7 +7,8 @@ use vbox_rs::boxes::{AddRequest, Error};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
 
-use crate::images::{gz, qcow2, tar};
+use crate::images::{LIBVIRT, gz, qcow2, tar};
+use crate::layout::brought;
 use crate::world::{Home, raw, request, sha256};
 
 #[test]
@@ -22,6 +23,9 @@ fn a_box_survives_the_way_out_and_in_again() {
         ("box.img", &qcow2(3 << 20)),
         ("k", b"kernel"),
         ("i", b"initrd"),
+        ("Vagrantfile", b"# defaults"),
+        ("include/deep/er", b"mine"),
+        ("other", b"not kept"),
     ]));
     let first = home.add_file("x.box", &bytes).unwrap();
     let (one, two) = (home.dir.path().join("one.box"), home.dir.path().join("two.box"));
@@ -34,6 +38,9 @@ fn a_box_survives_the_way_out_and_in_again() {
     assert_eq!(error.exit(), Exit::Io, "a file that is there is replaced only when asked");
     home.library.repackage(&Cx::silent(), &first, &one, true).unwrap();
 
+    let included = [("Vagrantfile", "# defaults"), ("include/deep/er", "mine")];
+    assert_eq!(brought(&home, &first), included.map(|(name, text)| (name.to_owned(), text.to_owned())));
+
     let other = Home::new();
     let second = other.add(&AddRequest { checksum: Some(packed.sha256), ..request(&one) }).unwrap();
     let mut expected = first.manifest.clone();
@@ -43,6 +50,29 @@ fn a_box_survives_the_way_out_and_in_again() {
         (found.source.clone(), found.source_id.clone(), found.added_at);
     (expected.checksum, expected.verified) = (found.checksum.clone(), found.verified.clone());
     assert_eq!(found, expected);
+}
+
+/// As `vagrant package` writes it for a machine that has a key of its own.
+#[test]
+fn the_private_key_that_vagrant_packs_is_kept_and_passed_on() {
+    const KEY: &[u8] = b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+    let disk = qcow2(1 << 20);
+    let with = |key: &[u8]| tar(&[("metadata.json", LIBVIRT), ("vagrant_private_key", key), ("box.img", &disk)]);
+    let home = Home::new();
+    let installed = home.add_file("keyed.box", &with(KEY)).unwrap();
+    assert_eq!(installed.private_key().unwrap().as_deref(), Some(KEY));
+    let target = home.write("unused", b"").with_file_name("again.box");
+    home.library.repackage(&Cx::silent(), &installed, &target, false).unwrap();
+    let other = Home::new();
+    let again = other.add(&request(&target)).unwrap();
+    assert_eq!(again.private_key().unwrap().as_deref(), Some(KEY));
+    home.remove(&installed).unwrap();
+    home.assert_empty("removed with its box");
+    let large = [KEY, b"x".repeat(20_000).as_slice()].concat();
+    for no_key in [&b"ssh-ed25519 AAAA"[..], b"", &large] {
+        let other = Home::new();
+        assert_eq!(other.add_file("odd.box", &with(no_key)).unwrap().private_key().unwrap(), None);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use vbox_rs::boxes::registry::Servers;
-use vbox_rs::boxes::{AddRequest, Ask, Error, Finder, Installed, Origins, Reference, Verified};
+use vbox_rs::boxes::{AddRequest, Ask, Attempt, Error, Finder, Installed, Origins, Reference, Verified};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
 
@@ -115,7 +115,7 @@ fn every_error_of_the_protocol_has_its_own_message_and_its_own_next_step() {
         (Reply::new(200, ""), Exit::BoxRefused, "it is empty", "nothing was fetched"),
         (Reply::new(200, "{\"name\":\"me/deb\","), Exit::BoxRefused, "it is broken: EOF", "nothing was fetched"),
         (Reply::new(200, "{\"name\":7}"), Exit::BoxRefused, "expected a string", "nothing was fetched"),
-        (Reply::new(200, deep), Exit::BoxRefused, "it is broken: invalid type", "nothing was fetched"),
+        (Reply::new(200, deep), Exit::BoxRefused, "it is broken: recursion limit exceeded", "nothing was fetched"),
         (Reply::new(200, vec![b' '; 50 << 20]), Exit::BoxRefused, "larger than 20 MiB", "nothing was fetched"),
         (Reply::new(200, "{}").length(50 << 20), Exit::BoxRefused, "larger than 20 MiB", "nothing was fetched"),
         (Reply::new(200, "{\"name\":\"evil/deb\"}"), Exit::BoxRefused, "about `evil/deb`, not about `me/deb`", "leave"),
@@ -310,6 +310,30 @@ fn a_catalogue_document_is_found_by_its_url_its_type_and_as_a_file() {
 }
 
 #[test]
+fn a_server_that_lies_about_what_it_sends_is_told_of() {
+    let bytes = plain_box(50_000);
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        "/box-as-document" => Reply::new(200, bytes.clone()).header("Content-Type", "application/json"),
+        "/document-as-box" => Reply::new(200, document(&json!([])).clone()).header("Content-Type", "application/gzip"),
+        "/page.box" => Reply::new(200, "<!DOCTYPE html>").header("Content-Type", "application/x-gzip"),
+        _ => Reply::new(200, "nothing of the kind").header("Content-Type", "application/octet-stream"),
+    });
+    for (path, why) in [
+        ("/box-as-document", "expected value"),
+        ("/document-as-box", "it is a JSON document, not a box"),
+        ("/page.box", "it is a web page, not a box"),
+        ("/noise.qcow2", "it is data of an unknown kind, not a box"),
+    ] {
+        let home = Home::new();
+        let error = home.find_and_add(&Cx::silent(), &finder(""), &server.url(path)).unwrap_err();
+        let (text, exit) = told(error);
+        assert!(text.contains(why), "{path}: {text}");
+        assert_eq!(exit, Exit::BoxRefused, "{path}: {text}");
+        home.assert_empty(path);
+    }
+}
+
+#[test]
 fn a_box_url_comes_before_the_registries_and_must_be_of_the_same_box() {
     let bytes = plain_box(50_000);
     let content = bytes.clone();
@@ -318,13 +342,14 @@ fn a_box_url_comes_before_the_registries_and_must_be_of_the_same_box() {
         "/x.box" => Reply::file(request, &content, "\"a\""),
         _ => Reply::new(404, ""),
     });
-    let urls = |paths: &[&str]| paths.iter().map(|path| server.url(path)).collect::<Vec<_>>();
     let found = |name: &str, paths: &[&str]| {
-        let urls = urls(paths);
-        let request =
-            find(&finder(&server.url("/")), name, &Ask { urls: &urls, version: Some("~> 1.0"), ..Ask::default() })?;
+        let urls: Vec<_> = paths.iter().map(|path| server.url(path)).collect();
+        let reference = Reference::name(name).unwrap();
+        let ask = |url| Ask { url: Some(url), version: Some("~> 1.0"), ..Ask::default() };
+        let attempts: Vec<_> = urls.iter().map(|url| Attempt::new(reference.clone(), ask(url), url)).collect();
         let home = Home::new();
-        home.add(&request).map(|_| home.names())
+        let added = finder(&server.url("/")).add_first(&Cx::silent(), &home.library, &attempts, &|_| {});
+        added.map(|_| home.names())
     };
     assert_eq!(found("me/deb", &["/x.json"]).unwrap(), ["me/deb 1.2.3"]);
     assert_eq!(found("me/deb", &["/none.json", "/x.json"]).unwrap(), ["me/deb 1.2.3"]);

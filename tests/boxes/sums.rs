@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use vbox_rs::boxes::fetch::Access;
+use vbox_rs::boxes::fetch::{Access, Tuning, document};
 use vbox_rs::boxes::sums::{expected, fetch_sums};
 use vbox_rs::boxes::{Error, Keyring, Offer, PublishedSums, Verified};
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::{Cancel, Cx, Event, Sink};
 
 use crate::fault_server::{Reply, Server};
-use crate::world::{Home, told};
+use crate::world::{Home, impatient, told};
 
 macro_rules! data {
     ($name:literal) => {
@@ -110,8 +111,6 @@ fn without_a_signature_only_the_checksum_counts_and_it_is_said() {
         ("/SHA256SUMS", None, &[][..], ""),
         ("/x.img.sha256", None, &[], ""),
         ("/bare", None, &[], ""),
-        ("/SHA256SUMS", Some("/gone.gpg"), &[PUBLISHER], "has no signature beside it"),
-        ("/SHA256SUMS", None, &[PUBLISHER], "is not signed any more"),
         ("/SHA256SUMS", Some("/late.gpg"), &[LATE], "after its key expired"),
     ] {
         world.said.0.lock().unwrap().clear();
@@ -135,8 +134,9 @@ fn every_bad_file_of_checksums_is_refused() {
         ("/SHA256SUMS", Some("/page.gpg"), Exit::Checksum, "its signature cannot be read"),
         ("/SHA256SUMS", Some("/500.gpg"), Exit::Network, "answered 500"),
         ("/SHA256SUMS", Some("/huge.gpg"), Exit::BoxRefused, "65536 are accepted"),
-        ("/page", None, Exit::Checksum, "it is a web page, not a file of checksums"),
-        ("/twice", None, Exit::Checksum, "two different checksums of `x.img`"),
+        // Whoever can replace the file can leave out the signature, too.
+        ("/SHA256SUMS", Some("/gone.gpg"), Exit::Checksum, "has no signature beside it, and its publisher signs it"),
+        ("/SHA256SUMS", None, Exit::Checksum, "is not signed any more"),
         ("/big", None, Exit::BoxRefused, "8388608 are accepted"),
         ("/gone", None, Exit::BoxNotFound, "answered 404 Not Found"),
     ] {
@@ -145,6 +145,13 @@ fn every_bad_file_of_checksums_is_refused() {
         let (message, code) = told(error);
         assert!(message.contains(why), "{path}: {message}");
         assert_eq!(code, exit, "{message}");
+    }
+    for (path, why) in
+        [("/page", "it is a web page, not a file of checksums"), ("/twice", "two different checksums of `x.img`")]
+    {
+        let (message, code) = told(world.fetch(path, None, &[]).unwrap_err());
+        assert!(message.contains(why), "{path}: {message}");
+        assert_eq!(code, Exit::Checksum, "{message}");
     }
     let sums = PublishedSums { file: "z.img".into(), ..world.sums("/SHA256SUMS", None, &[]) };
     let (message, code) = told(fetch_sums(&world.cx, &world.ring, &Access::default(), &sums).unwrap_err());
@@ -197,4 +204,15 @@ fn a_cancelled_command_asks_no_server() {
     world.cx.cancel().raise();
     let error = world.fetch("/SHA256SUMS", None, &[]).unwrap_err();
     assert_eq!(error.exit(), Exit::Interrupted);
+}
+
+#[test]
+fn a_small_document_that_comes_drop_by_drop_ends() {
+    let server = Server::start(|_, _| Reply::new(200, vec![b' '; 40 * (64 << 10)]).slow(Duration::from_millis(100)));
+    let tuning = Tuning { stall: Duration::from_millis(150), tries: 1, ..impatient() };
+    let error = document(&Cx::silent(), &server.url("/sums"), 8 << 20, &Access::default(), &tuning).unwrap_err();
+    assert!(error.hint().is_some());
+    let (message, exit) = told(error);
+    assert!(message.contains("is too slow"), "{message}");
+    assert_eq!(exit, Exit::Network);
 }

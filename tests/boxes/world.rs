@@ -57,6 +57,16 @@ impl Home {
         self.add(&request(&self.write(name, bytes)))
     }
 
+    /// Tries to add what is refused, for this reason; nothing of it is left.
+    #[track_caller]
+    pub fn refuses(&self, name: &str, bytes: &[u8], why: &str) {
+        let Err(error) = self.add_file(name, bytes) else { panic!("{why}: it was taken") };
+        let (message, exit) = told(error);
+        assert!(message.contains(why), "{why}: {message}");
+        assert_eq!(exit, Exit::BoxRefused, "{message}");
+        self.assert_empty(why);
+    }
+
     /// Removes a box that no machine uses; does not wait for others.
     pub fn remove(&self, installed: &Installed) -> Result<Removed, Error> {
         self.library.remove(&Cx::silent(), std::slice::from_ref(installed), &|| Ok(Needs::default()), false, false)

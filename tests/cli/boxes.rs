@@ -189,7 +189,12 @@ fn boxes_without_a_publisher_have_no_newer_version() {
     let (code, out, err) = home.run(["box", "outdated", "--global"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.contains("me/box  1        qemu      -     (its source publishes no versions)"), "{out}");
-    assert_eq!(home.run(["box", "outdated"]).0, 3, "without --global it is about the project");
+    for (args, instead) in
+        [(["box", "outdated"], "box outdated --global"), (["box", "update"], "box update --box NAME")]
+    {
+        let (code, _, err) = home.run(args);
+        assert!(code == 3 && err.contains("no machine file in") && err.contains(instead), "{err}");
+    }
     home.write("Vagrantfile", "box = \"me/box\"\n[machines.web]\n[machines.db]\nbox = \"no/such\"\n");
     let (code, out, err) = home.run(["box", "outdated"]);
     assert_eq!((code, out.lines().count()), (0, 2));
@@ -220,7 +225,10 @@ fn boxes_without_a_publisher_have_no_newer_version() {
 fn a_box_is_written_again_only_over_nothing() {
     let home = TestHome::new();
     add_box(&home, "me/box", "1", 1);
-    assert_eq!(home.run(["box", "repackage", "me/box", "libvirt", "1"]).0, 4, "it is for qemu");
+    let (code, _, err) = home.run(["box", "repackage", "me/box", "libvirt", "1"]);
+    assert_eq!(code, 4);
+    let told = "error: no box `me/box` 1 for libvirt is on this computer\n  hint: it is here as 1 for qemu\n";
+    assert_eq!(err, told);
     std::fs::write(home.project().join("package.box"), "mine").unwrap();
     let (code, _, err) = home.run(["box", "repackage", "me/box", "qemu", "1"]);
     assert_eq!((code, err.lines().next()), (2, Some("error: package.box exists")));

@@ -58,6 +58,7 @@ fn a_name_of_the_catalogue_leads_to_a_signed_cloud_image_and_to_a_machine_that_o
         a_second_machine_by_the_canonical_name_costs_nothing(&world, &publisher);
     }
     seen.starts_again_by_uefi(&file);
+    seen.becomes_a_box_whose_machines_are_their_own();
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();
 }
@@ -147,6 +148,38 @@ impl Seen<'_> {
         assert_eq!(self.guest("test -d /sys/firmware/efi && echo uefi || echo bios").trim() == "uefi", uefi);
         // Waiting for it left it room: a guest that boots slowly once turned the first `ssh` away.
         assert_eq!(self.guest("sudo journalctl --no-pager -u ssh | grep -c MaxStartups || true").trim(), "0");
+    }
+
+    /// cloud-init makes a machine of its copy as it made this one of the image: its user, a host key, a machine id.
+    fn becomes_a_box_whose_machines_are_their_own(&self) {
+        // A key that cloud-init wrote may end without a line feed.
+        let marks =
+            "cat /etc/machine-id; echo \"$(sudo cat /etc/ssh/ssh_host_ed25519_key.pub)\"; cat ~/.ssh/authorized_keys";
+        self.guest("echo kept | sudo tee /root/mark; sync");
+        let before = self.guest(marks);
+        self.world.run(&["package"]).ok().says(&["package.box is written"]);
+        self.world.run(&["box", "add", "package.box", "--name", "me/web"]).ok();
+        fs::remove_file(self.world.project.join("package.box")).unwrap();
+        let other = self.world.folder("other");
+        let inline = "id -un && cat /root/mark && wc -l </home/vagrant/.ssh/authorized_keys";
+        self.world.file_in(
+            &other,
+            &format!(
+                "box = \"me/web\"\nhostname = \"other\"\nmemory = \"1 GiB\"\nboot_timeout = 600\n\
+                 [[provision]]\ntype = \"shell\"\ninline = \"{inline}\"\n"
+            ),
+        );
+        let up = self.world.run_in(&other, &["up"]).ok().says(&["cloud-init took", "root", "kept"]);
+        assert!(!up.stderr.contains("warning"), "{}", up.stderr);
+        let line = format!("{marks}; id -un; hostname; ls /etc/ssh/ssh_host_*_key; sudo -n id -un");
+        let after = self.world.run_in(&other, &["ssh", "-c", &line]).ok().stdout;
+        let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+        assert_eq!((before.len(), after.len()), (3, 7), "{before:?} {after:?}");
+        for (index, what) in ["machine id", "host key", "authorized key"].iter().enumerate() {
+            assert_ne!(before[index], after[index], "the {what}");
+        }
+        assert_eq!(after[3..], ["vagrant", "other", "/etc/ssh/ssh_host_ed25519_key", "root"]);
+        self.world.run_in(&other, &["destroy", "-f"]).ok();
     }
 
     #[track_caller]

@@ -24,3 +24,6 @@ mod dice;
 #[path = "../support/fault_server.rs"]
 #[expect(dead_code, reason = "what misbehaves is for tests without machines")]
 mod fault_server;
+
+#[path = "../support/packed.rs"]
+mod packed;

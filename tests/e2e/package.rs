@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use crate::world::{Ran, World};
+use crate::packed::{file_in, names_in, vagrant_adds};
+use crate::world::World;
 
 /// A guest as a user sees it: its own marks, one per line.
 const MARKS: &str = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub .ssh/authorized_keys; sudo cat /root/mark";
@@ -12,15 +12,6 @@ const MARKS: &str = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub .ssh/
 fn marks(world: &World, folder: &Path) -> Vec<String> {
     let seen = world.run_in(folder, &["ssh", "-c", MARKS]).ok().stdout;
     seen.lines().map(|line| line.trim_end_matches('\r').to_owned()).collect()
-}
-
-fn names_in(file: &Path) -> Vec<String> {
-    let listed = Command::new("tar").arg("-tzf").arg(file).output().unwrap();
-    String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
-}
-
-fn file_in(file: &Path, name: &str) -> String {
-    String::from_utf8(Command::new("tar").arg("-xzOf").arg(file).arg(name).output().unwrap().stdout).unwrap()
 }
 
 #[test]
@@ -45,7 +36,7 @@ fn a_machine_becomes_a_box_whose_machines_have_keys_and_ids_of_their_own() {
         assert!(names.iter().any(|found| found == name), "{name} is not in {names:?}");
     }
     assert!(file_in(&packed, "Vagrantfile").contains("load include_vagrantfile"));
-    vagrant_adds_it(&world, &packed);
+    vagrant_adds(&world, &packed, "libvirt");
 
     world.run(&["box", "add", "package.box", "--name", "me/web"]).ok();
     let other = world.folder("other");
@@ -65,20 +56,4 @@ fn a_machine_becomes_a_box_whose_machines_have_keys_and_ids_of_their_own() {
     assert_eq!(marks(&world, &world.project), before);
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();
-}
-
-/// Vagrant's own `box add`, where it is installed. Adding needs none of its plugins.
-fn vagrant_adds_it(world: &World, packed: &Path) {
-    let vagrant = |args: &[&str]| {
-        let mut command = Command::new("vagrant");
-        command.args(args).env("VAGRANT_HOME", world.folder("vagrant")).env("VAGRANT_CHECKPOINT_DISABLE", "1");
-        command.current_dir(world.folder("elsewhere")).output()
-    };
-    let Ok(added) = vagrant(&["box", "add", "--name", "me/web", packed.to_str().unwrap()]) else {
-        println!("not tested: Vagrant's own `box add`; the package vagrant is not installed");
-        return;
-    };
-    Ran::of(&added).ok();
-    let listed = Ran::of(&vagrant(&["box", "list"]).unwrap()).ok().stdout;
-    assert!(listed.contains("me/web") && listed.contains("libvirt"), "{listed}");
 }

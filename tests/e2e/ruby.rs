@@ -37,6 +37,12 @@ Vagrant.configure("2") do |config|
       SHELL
     end
   end
+  config.trigger.after :up do |trigger|
+    trigger.info = "a node is up"
+    trigger.run_remote = { inline: 'echo "triggered on $(hostname) by $(id -un)" >>/var/tmp/triggers' }
+  end
+  config.trigger.before(:halt) { |trigger| trigger.run_remote = { inline: "exit 9" } }
+  config.trigger.before :destroy, only_on: "web", run: { inline: "touch web-was-here" }
 end
 "#;
 
@@ -48,6 +54,11 @@ fn a_vagrantfile_with_a_loop_and_a_yaml_file_boots_its_machines() {
     fs::write(world.project.join("nodes.yml"), NODES).unwrap();
     world.run(&["validate"]).ok().says(&["2 machines", "Vagrantfile:15", "`config.vm.box_check_update`"]);
     world.run(&["up"]).ok().says(&["common on web", "common on db", "web is number 0 of 2", "db is number 1 of 2"]);
+    world.run(&["up", "web"]).ok().says(&["a node is up"]);
+    let ran = world.run(&["ssh", "web", "-c", "cat /var/tmp/triggers"]).ok();
+    assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), ["triggered on web by root"; 2]);
+    world.run(&["halt", "db"]).fails(12, &["the trigger before `halt` (Vagrantfile:", "failed with exit code 9"]);
+    assert_eq!(world.state("db"), "running");
     assert_eq!((world.state("web"), world.state("db")), ("running".into(), "running".into()));
 
     let ran =
@@ -63,6 +74,9 @@ fn a_vagrantfile_with_a_loop_and_a_yaml_file_boots_its_machines() {
     stream.read_exact(&mut banner).unwrap();
     assert_eq!(&banner, b"SSH-");
 
-    world.run(&["destroy", "-f"]).ok();
+    world.run(&["destroy", "-f", "db"]).ok();
+    assert!(!world.project.join("web-was-here").exists());
+    world.run(&["destroy", "-f", "--trust"]).ok();
+    assert!(world.project.join("web-was-here").exists());
     world.assert_nothing_left();
 }

@@ -63,7 +63,7 @@ fn the_insecure_key_is_replaced_and_no_longer_lets_in() {
     let with_insecure = Login { keys: vec![insecure.private], ..sshd.login() };
     let mut old = Session::open(&cx, &with_insecure).unwrap();
     let with_own = Login { keys: vec![own.private], ..sshd.login() };
-    let mut new = identity::replace_insecure_key(&cx, &mut old, &own.public, &with_own).unwrap();
+    let mut new = identity::replace_box_key(&cx, &mut old, &own.public, None, &with_own).unwrap();
     assert_eq!(new.output(&cx, "echo in").unwrap().stdout, b"in\n");
     assert!(matches!(Session::open(&cx, &with_insecure), Err(Error::WrongKey { .. })));
     assert_eq!(fs::read_to_string(sshd.authorized_keys()).unwrap(), format!("{}\n", own.public));
@@ -80,6 +80,6 @@ fn the_insecure_key_stays_when_the_new_one_does_not_let_in() {
     let with_insecure = Login { keys: vec![insecure.private], ..sshd.login() };
     let mut old = Session::open(&cx, &with_insecure).unwrap();
     let with_other = Login { keys: vec![other.private], ..sshd.login() };
-    assert!(identity::replace_insecure_key(&cx, &mut old, &own.public, &with_other).is_err());
+    assert!(identity::replace_box_key(&cx, &mut old, &own.public, None, &with_other).is_err());
     Session::open(&cx, &with_insecure).unwrap();
 }

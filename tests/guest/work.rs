@@ -39,7 +39,7 @@ impl Guest {
         SyncedFolder {
             host: self.path("from"),
             guest: self.path("to the guest").to_str().unwrap().into(),
-            kind: FolderType::Rsync,
+            kind: Some(FolderType::Rsync),
             create: true,
             owner: None,
             group: None,

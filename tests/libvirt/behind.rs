@@ -8,7 +8,8 @@ use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
 use vbox_rs::provider::VmState;
 
-use crate::world::{TestVm, is_root};
+use crate::daemon::is_root;
+use crate::world::TestVm;
 
 fn vanished(state: &VmState, words: &str) {
     assert!(matches!(state, VmState::Vanished { why } if why.contains(words)), "{state:?}");

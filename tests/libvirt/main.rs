@@ -5,7 +5,22 @@
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
 mod behind;
+mod faults;
 mod life;
+mod nat;
+mod options;
+mod remote;
+mod remote_boot;
+mod remote_ssh;
+mod remote_world;
 mod save;
 mod session;
+mod users;
 mod world;
+
+#[path = "../support/libvirt.rs"]
+mod daemon;
+
+#[path = "../e2e/world.rs"]
+#[expect(dead_code, clippy::expect_used, reason = "a part of it is for tests of any provider")]
+mod guest;

@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
-use crate::world::is_root;
+use crate::daemon::is_root;
 
 /// `nobody`.
-const USER: u32 = 65534;
+pub const USER: u32 = 65534;
 
 #[test]
 fn an_ordinary_user_and_a_session_will_do() {

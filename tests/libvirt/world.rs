@@ -1,10 +1,10 @@
-//! A daemon and a machine for each test.
+//! A machine at a daemon of its own for each test.
 
 use std::fs;
 use std::net::TcpListener;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,124 +13,63 @@ use vbox_rs::progress::{Cancel, Cx, Event, Sink};
 use vbox_rs::provider::{Boot, Devices, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
 use vbox_rs::store::{Dirs, MachineId};
 
-/// A daemon with a socket of its own.
+use crate::daemon;
+pub use crate::daemon::{found, is_root};
+use crate::remote_world::Far;
+
+/// A daemon, and where it listens for other hosts.
 pub struct Daemon {
-    dir: PathBuf,
-    child: Option<Child>,
+    inner: daemon::Daemon,
+    far: Option<Far>,
 }
 
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+impl Deref for Daemon {
+    type Target = daemon::Daemon;
+
+    fn deref(&self) -> &Self::Target {
+        &self.inner
+    }
 }
 
-fn found(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    dirs.map(|dir| dir.join(program)).find(|file| file.exists())
+impl DerefMut for Daemon {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.inner
+    }
 }
 
 impl Daemon {
     /// `None` (and a printed reason) where there is none to start.
     pub fn start(dir: &Path) -> Option<Self> {
-        for program in ["libvirtd", "virsh", "qemu-img"] {
-            if found(program).is_none() {
-                println!("skipped: it takes {program}");
-                return None;
-            }
-        }
-        if is_root() && !Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success()) {
-            println!("skipped: it takes a mount namespace of its own");
-            return None;
-        }
-        for name in ["run", "etc", "lib", "log", "sock"] {
-            fs::create_dir_all(dir.join(name)).unwrap();
-        }
-        let conf = "listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n";
-        fs::write(dir.join("libvirtd.conf"), format!("{conf}unix_sock_dir = \"{}\"\n", dir.join("sock").display()))
-            .unwrap();
-        // No second daemon for the logs, and no user that only a whole installation has.
-        fs::write(
-            dir.join("etc/qemu.conf"),
-            "stdio_handler = \"file\"\nremember_owner = 0\nuser = \"+0\"\ngroup = \"+0\"\n",
-        )
-        .unwrap();
-        let mut daemon = Self { dir: dir.into(), child: None };
-        assert!(daemon.restart(), "libvirtd does not start: {}", daemon.said());
-        Some(daemon)
+        Self::with(dir, None)
     }
 
-    fn said(&self) -> String {
-        fs::read_to_string(self.dir.join("said")).unwrap_or_default()
+    fn with(dir: &Path, far: Option<Far>) -> Option<Self> {
+        let inner = daemon::Daemon::with(dir, far.as_ref().map(Far::listening));
+        Some(Self { inner: inner.map_err(|why| println!("skipped: {why}")).ok()?, far })
     }
 
-    /// Starts it (again), and waits until it answers.
-    pub fn restart(&mut self) -> bool {
-        let said = fs::File::create(self.dir.join("said")).unwrap();
-        let conf = self.dir.join("libvirtd.conf");
-        let libvirtd = found("libvirtd").unwrap();
-        let mut command = if is_root() {
-            // What a daemon finds out about each emulator takes it seconds.
-            let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libvirt-cache");
-            fs::create_dir_all(&cache).unwrap();
-            let mut command = Command::new("unshare");
-            // Its state is below /var and /run, whoever starts it: other directories in a namespace of its own.
-            let script = "for d in /run/libvirt:run /etc/libvirt:etc /var/lib/libvirt:lib \
-                          /var/log/libvirt:log; do mkdir -p ${d%:*}; mount --bind \"$1/${d#*:}\" ${d%:*} || exit 9; done; \
-                          mount --bind \"$4\" /var/cache/libvirt || exit 9; exec \"$2\" -f \"$3\" -p \"$1/pid\"";
-            command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
-            command.arg(&self.dir).arg(libvirtd).arg(conf).arg(cache);
-            command
-        } else {
-            let mut command = Command::new(libvirtd);
-            command.arg("-f").arg(conf).arg("-p").arg(self.dir.join("pid"));
-            command.env("XDG_RUNTIME_DIR", self.dir.join("run")).env("XDG_CONFIG_HOME", self.dir.join("etc"));
-            command.env("XDG_CACHE_HOME", self.dir.join("cache")).env("XDG_DATA_HOME", self.dir.join("lib"));
-            command
-        };
-        command.stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
-        self.child = Some(command.spawn().unwrap());
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(60) {
-            if self.virsh(&["version"]).is_some() {
-                return true;
-            }
-            if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        false
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
     }
 
-    /// Kills it, as a crash would.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+    pub fn pid(&self) -> u32 {
+        self.inner.child.as_ref().unwrap().id()
     }
 
-    pub fn uri(&self) -> String {
-        let path = if is_root() { "system" } else { "session" };
-        format!("qemu:///{path}?socket={}", self.dir.join("sock/libvirt-sock").display())
+    pub fn far(&self) -> &Far {
+        self.far.as_ref().unwrap()
     }
 
-    /// Another client: what it printed, if all went well.
-    pub fn virsh(&self, args: &[&str]) -> Option<String> {
-        let output = Command::new("virsh").args(["-q", "-c", &self.uri()]).args(args).output().unwrap();
-        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.kill();
+    /// For other hosts.
+    pub fn tcp_uri(&self) -> String {
+        let Far { there, port, .. } = self.far();
+        format!("qemu+tcp://{there}:{port}/system")
     }
 }
 
 /// A machine at a daemon of its own; both are gone at the end, also when the test fails.
 pub struct TestVm {
-    root: tempfile::TempDir,
+    pub root: tempfile::TempDir,
     pub daemon: Daemon,
     pub id: MachineId,
     pub vm: Box<dyn Vm>,
@@ -158,34 +97,25 @@ impl Heard {
 impl TestVm {
     /// `None` where there is no libvirt.
     pub fn new() -> Option<Self> {
+        Self::at(Daemon::start)
+    }
+
+    /// At a daemon that other hosts can reach.
+    pub fn listening() -> Option<Self> {
+        Self::at(|dir| Daemon::with(dir, Some(Far::new())))
+    }
+
+    fn at(start: impl FnOnce(&Path) -> Option<Daemon>) -> Option<Self> {
         let root = tempfile::Builder::new().prefix("lv").tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let daemon = Daemon::start(&root.path().join("d"))?;
-        fs::File::create(root.path().join("image.raw")).unwrap().set_len(1 << 20).unwrap();
+        let daemon = start(&root.path().join("d"))?;
         let id = MachineId::random().unwrap();
         let vm = open(root.path(), id);
         Some(Self { root, daemon, id, vm, heard: Arc::default() })
     }
 
     pub fn plan(&self) -> VmPlan {
-        let disk =
-            PlannedDisk { backing: self.root.path().join("image.raw"), backing_format: "raw".into(), size: None };
-        let libvirt = LibvirtOptions { uri: Some(self.daemon.uri()), accel: Accel::Tcg, ..LibvirtOptions::default() };
-        VmPlan {
-            name: "test & more/default".into(),
-            cpus: 1,
-            memory: 64,
-            disks: vec![disk],
-            boot: Boot::Disk,
-            devices: Devices::default(),
-            seed: None,
-            seed_writable: false,
-            tethered: false,
-            forwards: Vec::new(),
-            qemu: QemuOptions::default(),
-            libvirt,
-            virtualbox: VirtualboxOptions::default(),
-        }
+        plan(self.root.path(), self.daemon.uri())
     }
 
     pub fn cx(&self) -> Cx {
@@ -222,7 +152,30 @@ impl TestVm {
     }
 }
 
-fn open(root: &Path, id: MachineId) -> Box<dyn Vm> {
+/// A small machine on an image of its own in `root`, at this daemon.
+pub fn plan(root: &Path, uri: String) -> VmPlan {
+    let backing = root.join("image.raw");
+    if !backing.exists() {
+        fs::File::create(&backing).unwrap().set_len(1 << 20).unwrap();
+    }
+    VmPlan {
+        name: "test & more/default".into(),
+        cpus: 1,
+        memory: 64,
+        disks: vec![PlannedDisk { backing, backing_format: "raw".into(), size: None }],
+        boot: Boot::Disk,
+        devices: Devices::default(),
+        seed: None,
+        seed_writable: false,
+        tethered: false,
+        forwards: Vec::new(),
+        qemu: QemuOptions::default(),
+        libvirt: LibvirtOptions { uri: Some(uri), accel: Accel::Tcg, ..LibvirtOptions::default() },
+        virtualbox: VirtualboxOptions::default(),
+    }
+}
+
+pub fn open(root: &Path, id: MachineId) -> Box<dyn Vm> {
     let dirs = Dirs::below(root);
     let home = VmHome { id, dir: dirs.machine(id), runtime: dirs.runtime(id) };
     provider(ProviderKind::Libvirt).unwrap().open(home)
@@ -246,7 +199,9 @@ impl Drop for TestVm {
 
 pub fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    // What `store` was writing when it was killed goes with the directory, which is not the provider's.
+    names.filter(|name| !name.starts_with(".new-")).collect()
 }
 
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {

@@ -11,6 +11,7 @@ mod ports;
 mod projects;
 mod records;
 mod together;
+mod triggers;
 mod world;
 
 #[path = "../support/dice.rs"]
@@ -18,3 +19,6 @@ mod dice;
 
 #[path = "../support/mounts.rs"]
 mod mounts;
+
+#[path = "../support/packed.rs"]
+mod packed;

@@ -1,22 +1,14 @@
 //! `package` of machines on which nothing answers: killed, refused, on a full disk. The machine stays what it was.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::dice::kill_after;
 use crate::mounts::Mount;
+use crate::packed::{file_in, names_in, vagrant_adds};
 use crate::world::World;
-
-fn names_in(file: &Path) -> Vec<String> {
-    let listed = Command::new("tar").arg("-tzf").arg(file).output().unwrap();
-    String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
-}
-
-fn file_in(file: &Path, name: &str) -> String {
-    String::from_utf8(Command::new("tar").arg("-xzOf").arg(file).arg(name).output().unwrap().stdout).unwrap()
-}
 
 /// A machine that is off and whose disk holds `mib` MiB that cannot be compressed; nothing in it ever answers.
 fn silent_machine(mib: usize, more: &str) -> Option<World> {
@@ -117,7 +109,6 @@ fn what_makes_no_box_is_refused_and_changes_nothing() {
         (&["package", "default", "--info", "list.json"], 2, &["list.json is no JSON object"]),
         (&["package", "default", "--format", "hyperv"], 2, &["hyperv", "libvirt"]),
         (&["package", "default", "--box-version", "../1"], 2, &["../1"]),
-        (&["package", "default", "--format", "oci", "--include", "there.box"], 2, &["no room for `include/there.box`"]),
         (&["package", "default"], 10, &["could not be cleaned", "--no-reset"]),
     ] {
         world.run(args).fails(code, words);
@@ -135,9 +126,22 @@ fn what_makes_no_box_is_refused_and_changes_nothing() {
     let names = ["metadata.json", "Vagrantfile", "box.ovf", "box-disk001.vmdk"];
     assert_eq!(names_in(&virtualbox), names);
     assert!(file_in(&virtualbox, "Vagrantfile").contains("config.vm.base_mac = \"525400"));
+    vagrant_adds(&world, &virtualbox, "virtualbox");
+    vagrant_adds(&world, &world.project.join("there.box"), "libvirt");
+    fs::write(world.project.join("defaults.rb"), "# mine\n").unwrap();
     let oci = ["--format", "oci", "--output", "silent.oci.tar", "--box-name", "me/silent", "--box-version", "2.1"];
-    world.run(&[&["package", "default", "--no-reset"][..], &oci].concat()).ok();
+    let extras = ["--include", "list.json", "--vagrantfile", "defaults.rb"];
+    world.run(&[&["package", "default", "--no-reset"][..], &oci, &extras].concat()).ok();
     world.run(&["box", "add", "silent.oci.tar"]).ok().says(&["box `me/silent` 2.1 is added"]);
+    let brings = "Vagrantfile, include/_Vagrantfile, include/list.json";
+    world.run(&["box", "info", "me/silent"]).ok().says(&[brings]);
+    world.run(&["box", "repackage", "me/silent", "libvirt", "2.1", "--output", "again.box"]).ok();
+    let again = world.project.join("again.box");
+    assert!(file_in(&again, "Vagrantfile").contains("load include_vagrantfile"));
+    assert_eq!(
+        (file_in(&again, "include/_Vagrantfile"), file_in(&again, "include/list.json")),
+        ("# mine\n".into(), "[1]".into())
+    );
     world.run(&["destroy", "-f"]).ok();
 }
 

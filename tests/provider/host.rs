@@ -1,7 +1,9 @@
 //! A provider as the suite meets it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use vbox_rs::config::spec::{Accel, ProviderKind};
 use vbox_rs::provider::{Image, PlannedDisk, Vm, VmPlan};
@@ -25,6 +27,11 @@ pub trait Host {
         PlannedDisk { backing: raw, backing_format: "raw".into(), size: None }
     }
 
+    /// Variables by which the provider finds what `ready` made.
+    fn surroundings(&self) -> Vec<(&'static str, OsString)> {
+        Vec::new()
+    }
+
     /// The files of a machine's disks, and what its guest sees of each.
     fn disks(&self, vm: &dyn Vm) -> Vec<Image> {
         vm.images().unwrap()
@@ -37,18 +44,35 @@ pub trait Host {
         pids.filter(|pid| arguments(pid).contains(&id.uuid())).collect()
     }
 
+    /// Whether what a command asked for may be done after that command was killed: by a daemon.
+    fn acts_later(&self) -> bool {
+        false
+    }
+
     /// What a daemon or a tool still knows of a machine that is destroyed.
     fn remembered(&self, _id: MachineId) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// Runs one test of the suite, or prints why it is skipped.
-pub fn with<H: Host>(test: fn(&dyn Host)) {
-    match H::ready() {
-        Ok(host) => test(&host),
-        Err(why) => println!("skipped: {why}"),
+/// Set for a test that was started again in the surroundings that its provider needs.
+pub const INSIDE: &str = "VBOX_RS_TEST_INSIDE";
+
+/// Runs the test of this name, or prints why it is skipped.
+pub fn with<H: Host>(name: &str, test: fn(&dyn Host)) {
+    let host = match H::ready() {
+        Ok(host) => host,
+        Err(why) => return println!("skipped: {why}"),
+    };
+    let surroundings = host.surroundings();
+    if surroundings.is_empty() {
+        return test(&host);
     }
+    // A process with threads cannot change its own variables.
+    let (_, name) = name.split_once("::").unwrap();
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    again.args(["--exact", name, "--nocapture"]).envs(surroundings).env(INSIDE, "1");
+    assert!(again.status().unwrap().success(), "it failed in its surroundings");
 }
 
 /// Needs nothing around it. Without QEMU its tests fail.

@@ -3,14 +3,21 @@
 //!
 //! `suite` is what every provider must do, and the last lines here name who is asked to. A provider joins by one such
 //! line and its `Host`. What only QEMU has (its own files, monitor and words) is in `qemu`. QEMU must be installed (`make
-//! install-tools`).
+//! install-tools`); without libvirt, or a VirtualBox (`VBOX_RS_TEST_VIRTUALBOX`), their parts are skipped.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a panic is how a test fails, also in its helpers")]
 
 mod host;
+mod libvirt;
 mod qemu;
 mod suite;
+mod virtualbox;
 mod world;
+
+#[path = "../support/libvirt.rs"]
+mod daemon;
+#[path = "../support/vboxes.rs"]
+mod vboxes;
 
 /// The whole suite against one provider, as tests of a module of its own.
 macro_rules! suite {
@@ -52,10 +59,13 @@ macro_rules! tests {
         $(mod $part {
             $(#[test]
             fn $name() {
-                $crate::host::with::<$host>($crate::suite::$part::$name);
+                let name = concat!(module_path!(), "::", stringify!($name));
+                $crate::host::with::<$host>(name, $crate::suite::$part::$name);
             })+
         })+
     };
 }
 
 suite!(on_qemu, crate::host::Qemu);
+suite!(on_virtualbox, crate::virtualbox::Virtualbox);
+suite!(on_libvirt, crate::libvirt::Libvirt);

@@ -144,7 +144,8 @@ impl<'a> TestVm<'a> {
 
     /// What the guest has counted so far, on its console's log. The first numbers may be lost while a hypervisor starts.
     pub fn counted(&self) -> Vec<u32> {
-        let log = fs::read(self.vm.console_log()).unwrap_or_default();
+        let parts = self.vm.earlier_console_logs().into_iter().chain([self.vm.console_log()]);
+        let log: Vec<u8> = parts.flat_map(|part| fs::read(part).unwrap_or_default()).collect();
         let digit = |letter: u8| matches!(letter, b'a'..=b'p').then(|| u32::from(letter - b'a'));
         let number = |line: &str| {
             let digits = line.bytes().map(digit).collect::<Option<Vec<_>>>()?;

@@ -5,7 +5,7 @@
 # interpreter must print too. Usage: scripts/ruby-answers.sh
 require 'stringio'
 %w[yaml json ostruct set pathname ipaddr time date erb digest base64 securerandom shellwords etc socket logger uri
-   fileutils tmpdir open3 forwardable singleton].each { |name| require name }
+   fileutils tmpdir open3 forwardable singleton csv optparse cgi].each { |name| require name }
 
 here = __dir__
 snippets = File.read(File.join(here, 'snippets.rb')).split(/^%%\n/)

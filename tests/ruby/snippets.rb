@@ -1076,3 +1076,143 @@ p ["modifyvm", :id, *args], ["a", *nil, *[1], *{b: 2}], [*"a".."c", *1..2]
 %%
 puts [3, 1, 2].sort.map(&:to_s).join(","), ("a".."c").map.with_index { |c, i| "#{c}#{i}" }.inspect, %i[a b].each_with_index.map { |s, i| [s, i] }.inspect
 puts (1..3).each_with_object({}) { |i, h| h["n#{i}"] = { ip: "10.0.0.#{i + 10}" } }.inspect
+%%
+def kind(value)
+  case value
+  in [] then "nothing"
+  in [Integer => one] then "one #{one}"
+  in [first, *, last] if first == last then "round"
+  in [:pair, [a, b]] then "#{a} and #{b}"
+  in { name: String => name, ram: 1024.. => ram } then "big #{name} #{ram}"
+  in { name:, **rest } unless rest.empty? then "#{name} with #{rest.keys.inspect}"
+  in { name: } then name
+  in "x" | "y" then "letter"
+  in nil then "nil"
+  in /^web(\d)/ then "web #{$1}"
+  else "else"
+  end
+end
+[[], [7], [1, 2, 1], [:pair, [3, 4]], { name: "a", ram: 2048 }, { name: "b", ram: 5 }, { name: :c }, "y", nil, "web3", 9.5].each { |v| puts kind(v) }
+%%
+config = { network: { ip: "10.0.0.5", ports: [80, 443] }, roles: %w[db web] }
+config => { network: { ip:, ports: [http, *others] }, roles: [_, "web"] }
+p ip, http, others
+far = (config in { network: { ip: /^192/ } })
+two = (config in { roles: [_, _] })
+only = ({ a: 1 } in { a: 1, **nil })
+more = ({ a: 1, b: 2 } in { a: 1, **nil })
+p far, two, only, more
+wanted = "db"
+same = (config[:roles] in [^wanted, _])
+empty = ({} in {})
+full = ({ a: 1 } in {})
+p same, empty, full
+case [1, [2, 3]]
+in Integer => a, [b, *]
+  p a, b
+end
+%%
+Point = Struct.new(:x, :y)
+case Point.new(1, 2)
+in [x, y] then p [x, y]
+end
+case Point.new(1, 2)
+in { x:, y: 2 } then p x
+end
+class Host
+  attr_reader :name
+  def initialize(name) = @name = name
+  def deconstruct_keys(keys) = { name: name, keys: keys }
+end
+case Host.new("h")
+in Host(name:, keys:) then p name, keys
+end
+begin
+  case 5
+  in String then 1
+  end
+rescue NoMatchingPatternError => e
+  puts e.class
+end
+5 => Integer | Float => n
+p n
+%%
+require "optparse"
+options = { boxes: 2 }
+OptionParser.new do |opts|
+  opts.banner = "Usage: x"
+  opts.on("-b", "--boxes N", Integer, "How many") { |n| options[:boxes] = n }
+  opts.on("--[no-]gui", "Window") { |g| options[:gui] = g }
+  opts.on("-v", "--verbose") { options[:verbose] = true }
+end.parse!(words = ["up", "--boxes", "5", "--no-gui", "-v", "web"])
+p options, words
+begin
+  OptionParser.new.parse!(["--what"])
+rescue OptionParser::InvalidOption => e
+  puts e.message
+end
+%%
+require "csv"
+text = "name,ip,ram\nweb,10.0.0.1,512\n\"d,b\",10.0.0.2,1024\n"
+p CSV.parse(text)
+CSV.parse(text, headers: true).each { |row| puts "#{row["name"]} #{row["ip"]} #{row["ram"].to_i * 2}" }
+p CSV.parse_line("a,,\"say \"\"hi\"\"\"")
+%%
+require "cgi"
+p CGI.escape("a b&c=d/é"), CGI.unescape("a+b%26c"), CGI.escapeHTML("<a href='x'>\"&\"</a>"), CGI.unescapeHTML("&lt;b&gt; &amp; &quot;")
+%%
+here = File.basename(Dir.pwd)
+Dir.chdir("..") do |dir|
+  p File.exist?("snippets.rb"), File.basename(File.expand_path("x")), File.directory?(here)
+end
+p File.basename(Dir.pwd) == here, Dir.chdir("..") { 5 }
+begin
+  Dir.chdir("no/such/folder")
+rescue Errno::ENOENT => e
+  puts e.class
+end
+%%
+module Outer
+  Inner = 1
+  class Thing; end
+end
+p Outer::Inner, (Outer::String rescue "none"), Outer.const_defined?(:Thing), defined?(Outer::Missing)
+Outer::Other ||= 5
+Outer::Other ||= 6
+p Outer::Other
+class Thing
+  def a = 1
+  def b = 2
+  undef b
+end
+p Thing.new.respond_to?(:a), Thing.new.respond_to?(:b)
+%%
+results = []
+threads = %w[a b c].map { |name| Thread.new(name) { |n| results << n; n * 2 } }
+p threads.map(&:value), results.sort
+lock = Mutex.new
+lock.synchronize { results << "d" }
+p results.size
+%%
+Pair = Struct.new(:left, :right)
+pair = Pair.new(1, 2)
+pair.each_pair { |name, value| puts "#{name}=#{value}" }
+p pair.size, pair.values_at(0, 1), pair.to_a, File::RDONLY, File::FNM_PATHNAME
+$LOAD_PATH.unshift("lib") unless $LOAD_PATH.include?("lib")
+p $LOAD_PATH.first, $:.equal?($LOAD_PATH)
+%%
+lines = ["Name: en0", "x", "Name: en1", nil]
+p lines.grep(/^Name: (\w+)/) { $1 }, lines.compact.grep_v(/Name/), %w[http_proxy HOME no_proxy].grep(/proxy/i), [1, "a", :b].grep(Symbol)
+p (1..6).grep(2..3), (1..6).chunk { |i| i.even? }.to_a, [1, 2, 4, 5, 7].slice_before { |i| i == 4 }.to_a, [1, 2, 3, 4].slice_after(&:even?).to_a
+p %w[pear fig apple].minmax_by(&:size), [1].chain([2], 3..4).to_a
+h = { a: 1, b: nil }
+p h.assoc(:a), h.flatten, h.compact!, h, Hash.new { |hash, key| key }.default_proc.nil?
+p :web1 =~ /\d/, :web.match?(/x/), :Web.casecmp?(:wEB)
+%%
+class Tool
+  @@made = 1
+  LIMIT = 3
+end
+p Tool.class_variables, Tool.class_variable_defined?(:@@made), Tool.send(:remove_const, :LIMIT), defined?(Tool::LIMIT)
+Tool.class_exec(5) { |n| define_method(:five) { n } }
+p Tool.new.five

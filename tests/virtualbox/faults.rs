@@ -61,22 +61,66 @@ fn a_call_that_hangs_can_be_interrupted() {
     lab.destroy();
 }
 
-/// Readers never wait for long: a state that cannot be had is said to be so.
+/// Readers never wait for long: a state that cannot be had is said to be so, with what to do.
 #[test]
 fn a_query_that_hangs_ends_by_itself() {
     let Some(lab) = Lab::with_sleeper() else { return };
+    lab.machine_file("box = \"empty\"\n[machines.one]\n[machines.two]\n");
     lab.up();
+    lab.run(&["halt", "-f", "two"]).ok();
     lab.behave("case \"$1\" in list|showvminfo|getextradata) sleep 300 ;; esac");
-    let child = lab.command(&["status"]).spawn().unwrap();
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let waiting = thread::spawn(move || sender.send(Ran::of(&child.wait_with_output().unwrap())));
-    let ran = receiver.recv_timeout(Duration::from_secs(100)).expect("status ends though VBoxManage hangs");
-    waiting.join().unwrap().unwrap();
-    assert!(ran.code == 0 || ran.code == 8 || ran.code == 10, "{}: {}", ran.code, ran.stderr);
-    assert!(!ran.stdout.contains("not created") && !ran.stdout.contains(" off"), "{}", ran.stdout);
+    for args in [&["status"][..], &["global-status"]] {
+        let ran = ended(&lab, args);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(!ran.stdout.contains("not created") && !ran.stdout.contains(" off"), "{}", ran.stdout);
+        // The process of the one is seen; nothing is known of the other, which is not waited for as long.
+        let words = ["unresponsive", "unknown", "did not end within 5 s", "did not end within 1 s", "end `VBoxSVC`"];
+        ran.says(&words);
+    }
     lab.behave("");
     assert_eq!(lab.state(), "running");
     lab.destroy();
+}
+
+/// What a command says that must end, though VBoxManage hangs.
+fn ended(lab: &Lab, args: &[&str]) -> Ran {
+    let child = lab.command(args).spawn().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiting = thread::spawn(move || sender.send(Ran::of(&child.wait_with_output().unwrap())));
+    let ran = receiver.recv_timeout(Duration::from_secs(100)).unwrap();
+    waiting.join().unwrap().unwrap();
+    ran
+}
+
+/// Some calls stall for ten seconds and go on: too long for who only looks, not for who starts a machine.
+#[test]
+fn a_start_waits_for_a_query_that_stalls() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.up();
+    lab.run(&["halt", "-f"]).ok();
+    lab.behave(
+        "case \"$1\" in showvminfo) [ -e \"$CALLS.stalled\" ] || { touch \"$CALLS.stalled\"; sleep 8; } ;; esac",
+    );
+    lab.up();
+    lab.behave("");
+    assert_eq!(lab.state(), "running");
+    lab.destroy();
+}
+
+/// The service may have done the work all the same.
+#[test]
+fn a_call_that_is_killed_is_told_and_gone_on_from() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    for verb in ["createvm", "createmedium", "startvm"] {
+        for work in ["", "\"$REAL\" \"$@\" >/dev/null 2>&1;"] {
+            lab.behave(&format!("case \"$1\" in {verb}) {work} kill -9 $$ ;; esac"));
+            lab.run(&["up"]).fails(8, &[&format!("`VBoxManage {verb}` failed"), "signal: 9"]);
+            lab.behave("");
+            lab.run(&["status"]).ok();
+            lab.up();
+            lab.destroy();
+        }
+    }
 }
 
 #[test]

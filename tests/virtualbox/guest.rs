@@ -22,8 +22,7 @@ fn the_tour() {
     lab.run(&["box", "add", &tiny, "--name", "tiny"]).ok();
     // A box that VirtualBox exported brings its hardware. Its disk is read-only: what is changed in it goes with a halt.
     lab.world.machine_file(
-        "box = \"tiny\"\nmemory = 128\ncpus = 1\n[ssh]\ninsert_key = false\n[[synced_folder]]\nguest = \
-         \"/vagrant\"\ndisabled = true\n[[forwarded_port]]\nguest = 80\nhost = 2286\n[[provision]]\ntype = \"shell\"\ninline = \
+        "box = \"tiny\"\nmemory = 128\ncpus = 1\n[ssh]\ninsert_key = false\n[[forwarded_port]]\nguest = 80\nhost = 2286\n[[provision]]\ntype = \"shell\"\ninline = \
          \"echo provisioned\"\n",
     );
     lab.run(&["up"]).ok().says(&["provisioned"]);
@@ -40,11 +39,20 @@ fn the_tour() {
     page.read_to_string(&mut answer).unwrap();
     assert!(answer.contains("hello from a VirtualBox guest"), "{answer}");
 
+    // The project's folder is there, both ways and at once: the guest's kernel has vboxsf.
+    let project = &lab.world.project;
+    std::fs::write(project.join("from-host"), "hello guest").unwrap();
+    assert_eq!(lab.run(&["ssh", "-c", "cat /vagrant/from-host"]).ok().stdout, "hello guest");
+    lab.run(&["ssh", "-c", "echo hello host >/vagrant/from-guest"]).ok();
+    assert_eq!(std::fs::read_to_string(project.join("from-guest")).unwrap(), "hello host\n");
+    lab.run(&["rsync"]).ok();
+    assert!(project.join("from-guest").exists());
+
     lab.run(&["ssh", "-c", "touch /tmp/before"]).ok();
     lab.run(&["suspend"]).ok();
     assert_eq!(lab.state(), "saved");
     lab.run(&["resume"]).ok();
-    lab.run(&["ssh", "-c", "test -e /tmp/before"]).ok();
+    lab.run(&["ssh", "-c", "test -e /tmp/before && cat /vagrant/from-guest"]).ok();
 
     lab.run(&["halt"]).ok().says(&[": halted"]);
     assert_eq!(lab.state(), "off");

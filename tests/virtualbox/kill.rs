@@ -53,7 +53,7 @@ fn halt_suspend_and_destroy_killed_at_any_instant_are_taken_up_again() {
         lab.run(&["up"]);
         measured(&lab, args)
     });
-    for round in 0..12 {
+    for round in 0..21 {
         lab.run(&["up"]);
         assert_eq!(lab.state(), "running");
         let (args, span) = (commands[round % 3], spans[round % 3]);

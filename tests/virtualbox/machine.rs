@@ -59,6 +59,21 @@ fn a_customize_list_that_virtualbox_refuses_is_told_with_its_words() {
     lab.destroy();
 }
 
+/// Machines in VirtualBox's interpreter are a hundred times slower: better known before than after.
+#[test]
+fn a_host_without_driver_or_virtualisation_is_told_before_the_start() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    if Path::new("/dev/vboxdrv").exists() {
+        println!("skipped: this host has VirtualBox's driver");
+        return;
+    }
+    lab.behave("case $1 in startvm) echo 'VBoxManage: error: it was tried' >&2; exit 1;; esac");
+    let ran = lab.run(&["up"]).fails(8, &["no /dev/vboxdrv", "`vbox-rs doctor` says what to do", "it was tried"]);
+    let at = |words: &str| ran.stderr.find(words).unwrap();
+    assert!(at("no /dev/vboxdrv") < at("it was tried"), "{}", ran.stderr);
+    lab.destroy();
+}
+
 /// Project folders with spaces, quotes and letters of other languages: names that VirtualBox writes unescaped in places.
 #[test]
 fn a_project_folder_may_have_any_name() {

@@ -10,11 +10,15 @@
 mod base;
 mod behind;
 mod calls;
+mod console;
 mod faults;
 mod guest;
+mod import;
 mod kill;
 mod life;
 mod machine;
+mod network;
+mod ruby;
 mod world;
 
 #[path = "../machines/world.rs"]
@@ -26,3 +30,6 @@ mod dice;
 
 #[path = "../support/mounts.rs"]
 mod mounts;
+
+#[path = "../support/vboxes.rs"]
+mod vboxes;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::outer::{Ran, World};
+use crate::vboxes;
 
 /// The beginning of every machine file: nothing answers in these machines, and they need little.
 const HEAD: &str = "boot_timeout = 1\nmemory = 32\ncpus = 1\n";
@@ -151,8 +152,7 @@ impl Lab {
 
     /// VBoxManage by hand, whatever comes of it.
     pub fn try_manage(&self, args: &[&str]) -> Ran {
-        let mut command = Command::new(self.real());
-        self.surroundings(&mut command);
+        let mut command = self.inside(Command::new(self.real()));
         command.args(args).env("LC_ALL", "C.UTF-8").stdin(std::process::Stdio::null());
         Ran::of(&command.output().unwrap())
     }
@@ -163,6 +163,12 @@ impl Lab {
         let ran = self.try_manage(args);
         assert_eq!(ran.code, 0, "VBoxManage {args:?}: {}{}", ran.stdout, ran.stderr);
         ran.stdout
+    }
+
+    /// Any program, for which `VBoxManage` is the one of `vbox-rs` here.
+    pub fn inside(&self, mut command: Command) -> Command {
+        self.surroundings(&mut command);
+        command
     }
 
     /// UUIDs of the machines that `list` (`vms`, `runningvms`) tells.
@@ -218,23 +224,12 @@ impl Lab {
 
     /// Processes of this VirtualBox, of the kind `name` (`VBoxHeadless`, `VBoxSVC`, or any of them for `VBox`).
     pub fn processes(&self, name: &str) -> Vec<u32> {
-        let mine = format!("VBOX_USER_HOME={}", self.settings().display());
-        let is_mine = |pid: &u32| {
-            let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            comm.starts_with(name) && environ.split(|byte| *byte == 0).any(|variable| variable == mine.as_bytes())
-        };
-        let pids = fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
-        pids.filter(is_mine).collect()
+        vboxes::processes(&self.settings(), name)
     }
 
     /// Ends all processes of a kind, at once, and waits until they are gone.
     pub fn kill(&self, name: &str) {
-        for pid in self.processes(name) {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-        }
+        vboxes::kill(&self.settings(), name);
         self.eventually("processes are gone", || self.processes(name).is_empty());
     }
 

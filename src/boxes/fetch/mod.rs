@@ -144,6 +144,16 @@ pub enum Error {
         /// Bytes that arrived.
         got: u64,
     },
+    /// It came drop by drop.
+    #[error("{url} is too slow: {got} bytes in {} seconds", patience.as_secs_f32())]
+    Slow {
+        /// From where.
+        url: String,
+        /// How long we waited for all of it.
+        patience: Duration,
+        /// Bytes that arrived.
+        got: u64,
+    },
     /// It is another file than before, each time.
     #[error("{url} changed while it was being downloaded")]
     Changed {
@@ -251,6 +261,7 @@ impl Explain for Error {
             Self::Cut { .. } | Self::Stalled { .. } => {
                 "run the same command again: where the server allows it, the download goes on where it ended"
             }
+            Self::Slow { .. } => "try again later, or from elsewhere",
             Self::Redirects { .. } | Self::Elsewhere { .. } => {
                 "the server is misconfigured; ask for the file's final URL"
             }

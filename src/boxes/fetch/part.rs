@@ -5,10 +5,15 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
 use crate::store::{self, Dirs, Lock, Record, read_bounded, read_record, remove_file, write_record};
+use crate::sys::spawn_detached;
+
+/// From this size on it takes noticeably long to forget a file.
+const LARGE: u64 = 64 << 20;
 
 /// Which version of the file the server delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,17 +151,36 @@ impl Part {
 
     /// The box is there, or will never be.
     pub fn discard(self) {
+        let Self { data, record, file, lock, .. } = self;
         // What cannot be removed is a file in a cache.
-        for path in [&self.data, &self.record] {
+        for path in [&data, &record] {
             let _ = remove_file(path);
         }
-        let _ = self.lock.remove();
+        let _ = lock.remove();
+        if file.metadata().is_ok_and(|about| about.len() >= LARGE) {
+            // Without it we close the file ourselves, and wait.
+            let _ = close_elsewhere(file);
+        }
     }
 
     fn note(&self, synced: u64) -> Result<(), store::Error> {
         let record = PartRecord { url: self.url.clone(), validator: self.validator.clone(), boot: boot_id(), synced };
         write_record(&self.record, &record)
     }
+}
+
+/// Has a file that has no name any more closed by another process. Whoever closes such a file last waits until the kernel
+/// has forgotten all of it: half a second for a gigabyte, and longer while the disk is busy with it. A thread of ours would
+/// not do, because our own end waits for it. `cat` does nothing with the file, and ends when we have let go of both.
+fn close_elsewhere(file: File) -> io::Result<()> {
+    let mut command = Command::new("cat");
+    command.current_dir("/").stdin(Stdio::piped()).stdout(file).stderr(Stdio::null());
+    let mut child = spawn_detached(&mut command, &[])?;
+    // In this order: our copy of the file is in the command.
+    drop(command);
+    drop(child.stdin.take());
+    // A command that goes on for long collects it.
+    std::thread::Builder::new().spawn(move || child.wait()).map(drop)
 }
 
 /// Changes with every start of the kernel; empty (and so never trusted) where there is none.
@@ -168,6 +192,8 @@ fn boot_id() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     fn validator(etag: &str) -> Validator {
@@ -192,6 +218,29 @@ mod tests {
         assert_eq!(text, "abcd");
         part.discard();
         assert_eq!(std::fs::read_dir(dirs.downloads()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_large_part_is_gone_at_once_and_nobody_keeps_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = Dirs::below(dir.path());
+        let part = Part::open(&dirs, "id", "http://x/y").unwrap().unwrap();
+        part.file.set_len(LARGE).unwrap();
+        let inode = part.file.metadata().unwrap().ino();
+        part.discard();
+        assert_eq!(std::fs::read_dir(dirs.downloads()).unwrap().count(), 0);
+        while somebody_has(inode) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Whether a process has the file open (`proc_pid_fd(5)`).
+    fn somebody_has(inode: u64) -> bool {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let open =
+            processes.flat_map(|process| std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten());
+        let is_it = |about: std::fs::Metadata| about.ino() == inode && about.nlink() == 0;
+        open.filter_map(|fd| std::fs::metadata(fd.path()).ok()).any(is_it)
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Small documents, whole in memory: catalogues, files of checksums, scripts of provisioners.
 
+use std::time::Instant;
+
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 
@@ -7,6 +9,9 @@ use super::call::{Caller, Waited, patiently, refused};
 use super::{Access, Error, Tuning};
 use crate::boxes::source::shown;
 use crate::progress::Cx;
+
+/// How many times the patience for the next piece all of a document may take.
+const WHOLE: u32 = 10;
 
 /// Downloads `url`, at most `limit` bytes of it.
 pub fn small(cx: &Cx, url: &str, limit: u64) -> Result<Vec<u8>, crate::boxes::Error> {
@@ -97,8 +102,14 @@ async fn whole(caller: &Caller<'_>, url: &Url, headers: &HeaderMap, limit: u64, 
         return Err(too_large(size));
     }
     let mut bytes = Vec::new();
+    let began = Instant::now();
     loop {
         let got = bytes.len() as u64;
+        // A server that sends a byte from time to time must not hold us.
+        let patience = caller.tuning.stall * WHOLE;
+        if began.elapsed() > patience {
+            return Err(Error::Slow { url: shown(url), patience, got });
+        }
         match patiently(caller.cx, caller.tuning.stall, response.chunk()).await {
             Ok(Ok(Some(chunk))) => bytes.extend_from_slice(&chunk),
             Ok(Ok(None)) => return Ok(bytes),

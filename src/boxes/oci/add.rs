@@ -10,7 +10,9 @@ use crate::boxes::fetch::Tuning;
 use crate::boxes::incoming::Incoming;
 use crate::boxes::metadata::{self, Metadata};
 use crate::boxes::name::{self, printable};
-use crate::boxes::{AddRequest, Error, Installed, Library, Limits, Manifest, Refusal, StoredKernel, Verified, Version};
+use crate::boxes::{
+    AddRequest, Error, Installed, Library, Limits, Manifest, Refusal, StoredFile, StoredKernel, Verified, Version,
+};
 use crate::progress::Cx;
 use crate::store::Lock;
 
@@ -128,6 +130,7 @@ impl Wanted<'_> {
             checksum: pinned.map(ToString::to_string),
             added_at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
             info: None,
+            extras: None,
             cloud_init: None,
             hardware: crate::boxes::Hardware::default(),
             bare: false,
@@ -184,7 +187,7 @@ impl Library {
     }
 
     fn register_pulled(&self, cx: &Cx, wanted: &Wanted<'_>, pulled: Pulled) -> Result<Installed, Error> {
-        let Pulled { metadata, disks, kernel, initrd, info, cloud_init, hardware, bare } = pulled;
+        let Pulled { metadata, disks, kernel, initrd, extras, info, cloud_init, hardware, bare } = pulled;
         let cmdline = metadata.cmdline.clone();
         let mut manifest = wanted.describe(metadata)?;
         let (stored, written): (Vec<_>, Vec<_>) = disks.into_iter().unzip();
@@ -196,7 +199,8 @@ impl Library {
         });
         (manifest.info, manifest.cloud_init, manifest.hardware) = (info, cloud_init, hardware);
         manifest.bare = bare;
-        let files: Vec<_> = written.into_iter().chain(kernel).chain(initrd).collect();
+        manifest.extras = extras.as_ref().map(|file| StoredFile { sha256: file.sha256.clone(), size: file.size });
+        let files: Vec<_> = written.into_iter().chain(kernel).chain(initrd).chain(extras).collect();
         self.register(cx, manifest, &files, wanted.request.force)
     }
 

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::pieces::{Gate, piece_length};
 use super::{Digest, Error};
 use crate::boxes::blocks::BLOCK;
-use crate::boxes::checksum::hex;
+use crate::boxes::checksum::{Hashed, hex};
 use crate::boxes::disk::is_zero;
 use crate::store;
 
@@ -98,12 +98,11 @@ impl Cutter<'_> {
     pub fn compress(&self, job: &Job<'_>) -> Result<Packed, Error> {
         let failed = |e: io::Error| store::Error::io("write", self.scratch, e);
         let file = tempfile::tempfile_in(self.scratch).map_err(failed)?;
-        let hashed = Hashed { to: file, hasher: Sha256::new(), size: 0 };
-        let mut encoder = zstd::stream::write::Encoder::new(hashed, LEVEL).map_err(failed)?;
+        let mut encoder = zstd::stream::write::Encoder::new(Hashed::new(file), LEVEL).map_err(failed)?;
         encoder.set_pledged_src_size(Some(job.size)).map_err(failed)?;
         self.read(job, |block| Ok(encoder.write_all(block).map_err(failed)?))?;
-        let Hashed { to, hasher, size } = encoder.finish().map_err(failed)?;
-        Ok(Packed { file: to, digest: Digest::of(&hex(&hasher.finalize())), size })
+        let (file, sha256, size) = encoder.finish().map_err(failed)?.finish();
+        Ok(Packed { file, digest: Digest::of(&sha256), size })
     }
 
     fn read(&self, job: &Job<'_>, mut take: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
@@ -118,25 +117,5 @@ impl Cutter<'_> {
             at += amount as u64;
         }
         Ok(())
-    }
-}
-
-/// Writes, counts and hashes.
-struct Hashed {
-    to: File,
-    hasher: Sha256,
-    size: u64,
-}
-
-impl Write for Hashed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let amount = self.to.write(bytes)?;
-        self.hasher.update(&bytes[..amount]);
-        self.size += amount as u64;
-        Ok(amount)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
     }
 }

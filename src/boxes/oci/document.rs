@@ -147,7 +147,7 @@ pub(super) struct BoxConfig {
     /// As in a `.box`: it is read by the same rules. Its files are `disk0`, `kernel` and `initrd`.
     pub metadata: Value,
     pub disks: Vec<StoredDisk>,
-    /// Kernel and initial RAM disk.
+    /// Kernel, initial RAM disk, and what is beside the machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<NamedFile>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

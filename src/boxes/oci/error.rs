@@ -8,6 +8,9 @@ use crate::boxes::fetch;
 use crate::error::{Exit, Explain};
 use crate::progress::Interrupted;
 
+/// What gives a login to one registry.
+const VARIABLES: &str = "VBOX_RS_OCI_REGISTRY, VBOX_RS_OCI_USER and VBOX_RS_OCI_PASSWORD";
+
 /// Why a registry did not give or take a box.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -243,13 +246,13 @@ impl Explain for Error {
                 "write it as oci://HOST/REPOSITORY:TAG, such as oci://ghcr.io/me/debian:12.1".into()
             }
             Self::Client(_) => "check the certificates of this system (package ca-certificates)".into(),
-            Self::Logins { .. } => "mend the file, or set VBOX_RS_OCI_USER and VBOX_RS_OCI_PASSWORD".into(),
+            Self::Logins { .. } => format!("mend the file, or set {VARIABLES}"),
             Self::Helper { .. } => {
-                "log in again with the program that wrote it, or set VBOX_RS_OCI_USER and VBOX_RS_OCI_PASSWORD".into()
+                format!("log in again with the program that wrote it, or set {VARIABLES}")
             }
             Self::Unauthorized { host, anonymous: true, .. } => format!(
-                "log in with `docker login {host}` or `podman login {host}`, or set VBOX_RS_OCI_USER and \
-                 VBOX_RS_OCI_PASSWORD; check the name too: many registries answer so for what does not exist"
+                "log in with `docker login {host}` or `podman login {host}`, or set {VARIABLES}; \
+                 check the name too: many registries answer so for what does not exist"
             ),
             Self::Unauthorized { .. } => "check user, password and what this user may do there".into(),
             Self::Challenge { .. } | Self::Redirect { .. } => {

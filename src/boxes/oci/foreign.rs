@@ -1,5 +1,6 @@
 //! What others publish: one layer that is a box or a disk image, or a containerDisk of KubeVirt.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
@@ -29,26 +30,39 @@ pub(super) struct Foreign {
 }
 
 impl Foreign {
-    /// The one layer that can be a disk.
+    /// The one layer that can be a disk; a text beside it does not matter.
     pub fn choose(manifest: &ImageManifest, limits: &Limits) -> Result<Self, String> {
-        let [layer] = &manifest.layers[..] else {
-            let count = manifest.layers.len();
-            return Err(format!("it has {count} layers; of what vbox-rs did not write, one layer is read"));
+        let shape = |layer: &Descriptor| media::shape(&manifest.config.media_type, &layer.media_type);
+        let known: Vec<_> = manifest.layers.iter().filter_map(|layer| Some((layer, shape(layer)?))).collect();
+        let (layer, shape) = match (&known[..], manifest.layers.len()) {
+            ([one], _) => *one,
+            ([], 1..) => return Err(unknown(manifest)),
+            (_, count) => {
+                return Err(format!("it has {count} layers; of what vbox-rs did not write, one layer is read"));
+            }
         };
-        let shape = media::shape(&manifest.config.media_type, &layer.media_type).ok_or_else(|| {
-            let kind = manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type);
-            let (layer, kind) = (printable(&layer.media_type), printable(kind));
-            format!("its layer is of type `{layer}` (of an artifact `{kind}`), which vbox-rs does not know")
-        })?;
         if layer.size > limits.total {
             return Err(format!("its layer has {} bytes; {} are accepted", layer.size, limits.total));
         }
         Ok(Self { layer: layer.clone(), shape })
     }
 
+    /// The layer.
+    pub fn layer(&self) -> &Descriptor {
+        &self.layer
+    }
+
     /// Bytes to fetch.
     pub fn size(&self) -> u64 {
         self.layer.size
+    }
+
+    /// Reads the layer.
+    pub fn unpack(&self, receiver: &Receiver<'_>, from: &mut dyn BufRead) -> Result<Received, Broken> {
+        match self.shape {
+            Shape::Blob => receiver.receive(&mut *with_head(from)?.1),
+            Shape::ContainerDisk => container_disk(receiver, from),
+        }
     }
 
     /// Fetches and reads the layer in one pass.
@@ -63,12 +77,7 @@ impl Foreign {
         let pool = Pool::default();
         let mut blob = Blob::new(connection, meter, &self.layer);
         let receiver = Receiver { cx: &connection.cx, pool: &pool, limits, into, name: from.file_name() };
-        let outcome = match self.shape {
-            Shape::Blob => {
-                with_head(&mut blob).map_err(Broken::from).and_then(|(_, mut from)| receiver.receive(&mut *from))
-            }
-            Shape::ContainerDisk => container_disk(&receiver, limits, &mut blob),
-        };
+        let outcome = self.unpack(&receiver, &mut blob);
         connection.check()?;
         if outcome.is_ok() || outcome.as_ref().is_err_and(Broken::is_damage) {
             // The digest comes before any other judgement.
@@ -87,14 +96,25 @@ impl Foreign {
     }
 }
 
+/// Of no layer is it known how to read it: what they are.
+fn unknown(manifest: &ImageManifest) -> String {
+    /// More say no more.
+    const SHOWN: usize = 3;
+    let kind = printable(manifest.artifact_type.as_ref().unwrap_or(&manifest.config.media_type));
+    let kinds: BTreeSet<&str> = manifest.layers.iter().map(|layer| layer.media_type.as_str()).collect();
+    let shown: Vec<_> = kinds.iter().take(SHOWN).map(|kind| format!("`{}`", printable(kind))).collect();
+    let (layers, are) = if manifest.layers.len() == 1 { ("layer", "is") } else { ("layers", "are") };
+    format!("its {layers} {are} of type {} (of an artifact `{kind}`), which vbox-rs does not know", shown.join(", "))
+}
+
 /// The image below `disk/` of a root file system, which holds little else.
-fn container_disk(receiver: &Receiver<'_>, limits: &Limits, blob: &mut Blob<'_>) -> Result<Received, Broken> {
-    let (head, mut whole) = with_head(blob)?;
+fn container_disk(receiver: &Receiver<'_>, from: &mut dyn BufRead) -> Result<Received, Broken> {
+    let (head, mut whole) = with_head(from)?;
     let mut from: Box<dyn Read + '_> = match Compression::of(&head) {
         Some(compression) => compression.undo(&mut *whole)?,
         None => Box::new(whole),
     };
-    let mut archive = Archive::new(&mut *from, limits);
+    let mut archive = Archive::new(&mut *from, receiver.limits);
     let mut disk = None;
     while let Some(entry) = archive.entry()? {
         let image = entry.name.strip_prefix(DISK_FOLDER).filter(|name| entry.is_file && !name.contains('/'));

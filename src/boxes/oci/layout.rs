@@ -12,8 +12,9 @@ use serde_json::json;
 use super::cut::{Cutter, Packed, Part, jobs};
 use super::document::{BoxConfig, CONFIG_LIMIT, Descriptor, Document, ImageManifest, Index, MANIFEST_LIMIT};
 use super::files::{FilePlan, judge};
+use super::foreign::Foreign;
 use super::pieces::{Gate, Piece, at_once};
-use super::pull::{choose, disk_name, plan};
+use super::pull::{EXTRAS, choose, disk_name, foreign_metadata, merged, plan};
 use super::push::{bare, config_of, document_of, entry_of, to_json};
 use super::reference::{LATEST, tag_of};
 use super::registry::digest_of;
@@ -24,7 +25,7 @@ use crate::boxes::error::Refusal;
 use crate::boxes::images::Format;
 use crate::boxes::pack::{self, Content};
 use crate::boxes::receive::{Broken, Received, ReceivedDisk, Receiver};
-use crate::boxes::{Manifest, StoredDisk};
+use crate::boxes::{Manifest, StoredDisk, StoredFile, extras};
 use crate::progress::Cx;
 use crate::store::{self, read_bounded};
 
@@ -50,6 +51,8 @@ pub(in crate::boxes) struct Layout<'a> {
     pub disks: Vec<PathBuf>,
     /// Kernel and initial RAM disk.
     pub boot: Option<(PathBuf, Option<PathBuf>)>,
+    /// Its Vagrantfile and what its author included.
+    pub extras: Option<PathBuf>,
     /// A folder for what is not packed yet.
     pub scratch: &'a Path,
 }
@@ -62,6 +65,9 @@ impl Layout<'_> {
         let cutter = Cutter { gate: &gate, scratch: self.scratch };
         for (disk, part) in self.manifest.disks.iter_mut().zip(&parts) {
             *disk = StoredDisk { sha256: cutter.sha256(part)?, size: part.size, ..disk.clone() };
+        }
+        if let Some(part) = parts.last().filter(|part| part.name == EXTRAS) {
+            self.manifest.extras = Some(StoredFile { sha256: cutter.sha256(part)?, size: part.size });
         }
         let meter = Meter::new(cx, "box", parts.iter().map(|part| part.size).sum());
         let pieces = at_once(&gate, &jobs(&parts), |_, job| {
@@ -86,7 +92,8 @@ impl Layout<'_> {
         let disks = self.disks.iter().enumerate().map(|(index, path)| (disk_name(index), path));
         let kernel = self.boot.iter().map(|(kernel, _)| ("kernel".to_owned(), kernel));
         let initrd = self.boot.iter().filter_map(|(_, initrd)| Some(("initrd".to_owned(), initrd.as_ref()?)));
-        disks.chain(kernel).chain(initrd).map(|(name, path)| Part::open(&name, path)).collect()
+        let extras = self.extras.iter().map(|path| (EXTRAS.to_owned(), path));
+        disks.chain(kernel).chain(initrd).chain(extras).map(|(name, path)| Part::open(&name, path)).collect()
     }
 
     /// What tells about the box comes first.
@@ -166,14 +173,22 @@ pub(in crate::boxes) fn assemble(
         [only] => only,
         _ => choose(&index, None, receiver.name).map_err(|error| Broken::Failed(error.into()))?,
     };
-    let manifest = archive.blob(entry, MANIFEST_LIMIT)?;
-    let Document::Manifest(manifest) = Document::parse(&manifest, Some(&entry.media_type)).map_err(refused)? else {
-        return Err(refused("an index in an index is not followed".into()).into());
-    };
-    if manifest.config.media_type != media::CONFIG {
-        return Err(refused("it holds no box that vbox-rs wrote".into()).into());
+    let mut document = archive.document(entry)?;
+    // Builders of images put the manifests for several architectures into an index of their own.
+    if let Document::Index(inner) = &document {
+        let inner = choose(inner, None, receiver.name).map_err(|error| Broken::Failed(error.into()))?;
+        document = archive.document(inner)?;
     }
-    archive.unpacked(receiver, &manifest)
+    let Document::Manifest(manifest) = document else {
+        return Err(refused("an index in an index in an index is not followed".into()).into());
+    };
+    if manifest.config.media_type == media::CONFIG {
+        return archive.unpacked(receiver, &manifest);
+    }
+    let known = foreign_metadata(&manifest, entry.annotations.get(TAG).map(String::as_str));
+    let mut unpacked = archive.foreign(receiver, &manifest)?;
+    unpacked.metadata = merged(unpacked.metadata, known);
+    Ok(unpacked)
 }
 
 fn refused(why: String) -> Refusal {
@@ -204,6 +219,23 @@ impl Archive<'_> {
         Ok(file)
     }
 
+    fn document(&self, what: &Descriptor) -> Result<Document, Broken> {
+        let bytes = self.blob(what, MANIFEST_LIMIT)?;
+        Ok(Document::parse(&bytes, Some(&what.media_type)).map_err(refused)?)
+    }
+
+    /// What somebody else put into a layout: a layer that is a box or an image.
+    fn foreign(&self, receiver: &Receiver<'_>, manifest: &ImageManifest) -> Result<Received, Broken> {
+        let foreign = Foreign::choose(manifest, receiver.limits).map_err(refused)?;
+        let layer = self.file(foreign.layer())?;
+        let failed = |e| Broken::Failed(boxes::Error::io("read", &layer.path, e));
+        let mut from = io::BufReader::new(File::open(&layer.path).map_err(failed)?);
+        // What is in it gets names that the layers have already.
+        let into = receiver.into.join("layer");
+        store::create_private(&into).map_err(|error| Broken::Failed(error.into()))?;
+        foreign.unpack(&Receiver { into: &into, ..*receiver }, &mut from)
+    }
+
     fn blob(&self, what: &Descriptor, limit: u64) -> Result<Vec<u8>, Broken> {
         self.file(what)?;
         self.bytes(&place(what.digest.hex()), Some(what.size), limit)
@@ -229,9 +261,13 @@ impl Archive<'_> {
         }
         let kernel = metadata.kernel.as_deref().map(&mut take).transpose()?;
         let initrd = metadata.initrd.as_deref().map(&mut take).transpose()?;
+        let extras = written.remove(EXTRAS);
+        if let Some(extras) = &extras {
+            extras::check(&extras.path, receiver.limits)?;
+        }
         metadata.cloud_init = config.cloud_init;
         let hardware = config.hardware.checked();
-        Ok(Received { metadata, info: config.info, disks, kernel, initrd, hardware, bare: false })
+        Ok(Received { metadata, info: config.info, disks, kernel, initrd, extras, hardware, bare: false })
     }
 
     fn put_together(&self, receiver: &Receiver<'_>, plan: &FilePlan) -> Result<Written, Broken> {

@@ -62,8 +62,17 @@ impl Login {
 /// Where logins are looked for.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Logins {
-    given: Option<(String, String)>,
+    given: Option<Given>,
     files: Vec<PathBuf>,
+}
+
+/// A login by environment variables.
+#[derive(Clone, PartialEq, Eq)]
+struct Given {
+    /// The one registry that may have it; a machine file of a stranger may name any other.
+    registry: Option<String>,
+    user: String,
+    password: String,
 }
 
 impl fmt::Debug for Logins {
@@ -73,7 +82,7 @@ impl fmt::Debug for Logins {
 }
 
 impl Logins {
-    /// `VBOX_RS_OCI_USER` with `VBOX_RS_OCI_PASSWORD`; else podman's files, then docker's.
+    /// `VBOX_RS_OCI_USER` with `VBOX_RS_OCI_PASSWORD` for `VBOX_RS_OCI_REGISTRY`; else podman's files, then docker's.
     pub fn from_env() -> Self {
         let text = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -87,14 +96,19 @@ impl Logins {
                 .map(|dir| dir.join("config.json")),
         ];
         Self {
-            given: text("VBOX_RS_OCI_USER").zip(text("VBOX_RS_OCI_PASSWORD")),
+            given: text("VBOX_RS_OCI_USER").zip(text("VBOX_RS_OCI_PASSWORD")).map(|(user, password)| Given {
+                registry: text("VBOX_RS_OCI_REGISTRY"),
+                user,
+                password,
+            }),
             files: files.into_iter().flatten().collect(),
         }
     }
 
-    /// This user and password, whatever the registry.
-    pub fn given(user: &str, password: &str) -> Self {
-        Self { given: Some((user.into(), password.into())), files: Vec::new() }
+    /// This user and password at `registry` (`HOST[:PORT]`).
+    pub fn given(registry: &str, user: &str, password: &str) -> Self {
+        let given = Given { registry: Some(registry.into()), user: user.into(), password: password.into() };
+        Self { given: Some(given), files: Vec::new() }
     }
 
     /// These files, the first that knows the registry.
@@ -104,8 +118,17 @@ impl Logins {
 
     /// The login for a registry; `None` where there is none.
     pub(super) fn find(&self, cx: &Cx, reference: &Reference) -> Result<Option<Login>, Error> {
-        if let Some((user, password)) = &self.given {
-            return Ok(Some(Login::Password { user: user.clone(), password: password.clone() }));
+        match &self.given {
+            Some(Given { registry: Some(registry), user, password })
+                if registry.eq_ignore_ascii_case(reference.host()) =>
+            {
+                return Ok(Some(Login::Password { user: user.clone(), password: password.clone() }));
+            }
+            Some(Given { registry: None, .. }) => cx.warn(
+                "VBOX_RS_OCI_USER and VBOX_RS_OCI_PASSWORD are not used: VBOX_RS_OCI_REGISTRY must name the registry \
+                 that they are for",
+            ),
+            _ => {}
         }
         for path in &self.files {
             let shown = path.display().to_string();
@@ -326,6 +349,19 @@ mod tests {
         ] {
             assert_eq!(find(&file, reference).unwrap(), expected, "{reference}");
         }
+    }
+
+    #[test]
+    fn a_login_by_variables_goes_to_the_registry_that_they_name_and_to_no_other() {
+        let find = |logins: &Logins, text: &str| logins.find(&Cx::silent(), &text.parse().unwrap()).unwrap();
+        let given = Logins::given("x.example:5000", "me", "s3cret");
+        assert_eq!(find(&given, "oci://X.example:5000/a"), Some(password("me", "s3cret")));
+        for other in ["oci://x.example/a", "oci://evil.example/x.example/a", "oci://docker.io/debian"] {
+            assert_eq!(find(&given, other), None, "{other}");
+        }
+        let unbound = Given { registry: None, user: "me".into(), password: "s3cret".into() };
+        let unbound = Logins { given: Some(unbound), files: Vec::new() };
+        assert_eq!(find(&unbound, "oci://x.example/a"), None);
     }
 
     #[test]

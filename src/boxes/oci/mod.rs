@@ -12,14 +12,16 @@
 //!                {"format": 1,
 //!                 "metadata": as metadata.json of a `.box`; its files are named disk0, kernel, initrd,
 //!                 "disks": [{"sha256", "format", "virtual_size", "size"}],
-//!                 "files": [{"name": "kernel", "sha256", "size"}],
+//!                 "files": [{"name": "kernel", "sha256", "size"}],   (kernel, initrd, extras)
 //!                 "cloud_init", "hardware", "info"}
 //! layers         application/vnd.vbox-rs.box.piece.v1+zstd, each a part of one file, compressed by itself
-//!                org.vbox-rs.piece.file   = disk0 | kernel | initrd
+//!                org.vbox-rs.piece.file   = disk0 | kernel | initrd | extras
 //!                org.vbox-rs.piece.offset = where in the file
 //!                org.vbox-rs.piece.size   = bytes when decompressed, at most 512 MiB
 //!                org.vbox-rs.piece.digest = sha256:… of these bytes
 //! ```
+//!
+//! `extras` is a tar file with the box's `Vagrantfile` and what its author included (`include/…`).
 //!
 //! What no piece covers is zeros, so holes are neither stored nor written. Boxes for several architectures are joined by an
 //! index (`artifactType` as above) whose entries have a `platform`. Nothing of it depends on when it was pushed: the same
@@ -32,7 +34,8 @@
 //!
 //! # What is read besides
 //!
-//! An artifact with one layer that is a box or a disk image (`oras push`, virter), and KubeVirt's containerDisk.
+//! An artifact with one layer that is a box or a disk image (`oras push`, virter), and KubeVirt's containerDisk: from a
+//! registry, or as an image layout in a tar file (`skopeo copy … oci-archive:FILE`).
 
 mod add;
 mod blob;

@@ -15,6 +15,7 @@ use super::pieces::{Piece, ordered};
 use super::{Digest, Error, Meter, Options, Reference, media};
 use crate::boxes::add::stored;
 use crate::boxes::disk::Written;
+use crate::boxes::extras;
 use crate::boxes::fetch::Tuning;
 use crate::boxes::metadata::{Metadata, architecture};
 use crate::boxes::name::printable;
@@ -26,6 +27,9 @@ use crate::store::{Dirs, Lock, create_private, remove_dir};
 
 /// As many as libvirt's plugin has names for (`vda` to `vdz`).
 const DISKS_LIMIT: usize = 26;
+
+/// The name of the box's Vagrantfile and included files, which are one tar file, among an artifact's files.
+pub(super) const EXTRAS: &str = "extras";
 
 /// The name of a disk among an artifact's files.
 pub(super) fn disk_name(index: usize) -> String {
@@ -71,6 +75,7 @@ pub(super) struct Pulled {
     pub disks: Vec<(StoredDisk, Written)>,
     pub kernel: Option<Written>,
     pub initrd: Option<Written>,
+    pub extras: Option<Written>,
     pub info: Option<Map<String, Value>>,
     pub cloud_init: Option<CloudInit>,
     pub hardware: Hardware,
@@ -80,9 +85,9 @@ pub(super) struct Pulled {
 
 impl From<Received> for Pulled {
     fn from(received: Received) -> Self {
-        let Received { metadata, info, disks, kernel, initrd, hardware, bare } = received;
+        let Received { metadata, info, disks, kernel, initrd, extras, hardware, bare } = received;
         let disks = disks.into_iter().map(|disk| (stored(&disk), disk.file)).collect();
-        Self { metadata, disks, kernel, initrd, info, cloud_init: None, hardware, bare }
+        Self { metadata, disks, kernel, initrd, extras, info, cloud_init: None, hardware, bare }
     }
 }
 
@@ -116,7 +121,7 @@ impl Found {
             (metadata, Content::Ours(ours))
         } else {
             let foreign = Foreign::choose(&manifest, wish.limits).map_err(refused)?;
-            (foreign_metadata(&manifest, reference), Content::Foreign(foreign))
+            (foreign_metadata(&manifest, reference.tag()), Content::Foreign(foreign))
         };
         metadata.architecture = metadata.architecture.or(known);
         cx.waiting_ended();
@@ -146,7 +151,12 @@ impl Found {
                     remove_dir(&folder)?;
                 }
                 drop(lock);
-                Ok(ours.assemble(self.metadata, written?)?)
+                let written = written?;
+                if let Some(extras) = written.get(EXTRAS) {
+                    let refused = |source| boxes::Error::Refused { from: self.reference.to_string(), source };
+                    extras::check(&extras.path, &self.limits).map_err(|broken| broken.told(refused))?;
+                }
+                Ok(ours.assemble(self.metadata, written)?)
             }
         }
     }
@@ -196,7 +206,8 @@ impl Ours {
         let kernel = metadata.kernel.as_deref().map(&mut part).transpose()?;
         let initrd = metadata.initrd.as_deref().map(&mut part).transpose()?;
         let BoxConfig { info, cloud_init, hardware, .. } = self.config;
-        Ok(Pulled { metadata, disks, kernel, initrd, info, cloud_init, hardware, bare: false })
+        let extras = files.remove(EXTRAS);
+        Ok(Pulled { metadata, disks, kernel, initrd, extras, info, cloud_init, hardware, bare: false })
     }
 }
 
@@ -273,7 +284,7 @@ pub(super) fn plan(
     }
     for file in &config.files {
         let is_boot = [&metadata.kernel, &metadata.initrd].into_iter().flatten().any(|name| *name == file.name);
-        if !is_boot || plans.iter().any(|plan| plan.name == file.name) {
+        if !(is_boot || file.name == EXTRAS) || plans.iter().any(|plan| plan.name == file.name) {
             return Err(format!("`{}` is no file of a box", printable(&file.name)));
         }
         let (name, sha256) = (file.name.clone(), file.sha256.hex().to_owned());
@@ -293,14 +304,14 @@ pub(super) fn plan(
 }
 
 /// What is known of somebody else's artifact before it is read.
-fn foreign_metadata(manifest: &ImageManifest, reference: &Reference) -> Metadata {
+pub(super) fn foreign_metadata(manifest: &ImageManifest, tag: Option<&str>) -> Metadata {
     let noted = manifest.annotations.get(media::VERSION).map(String::as_str);
-    let version = [noted, reference.tag()].into_iter().flatten().find(|text| text.parse::<Version>().is_ok());
+    let version = [noted, tag].into_iter().flatten().find(|text| text.parse::<Version>().is_ok());
     Metadata { version: version.map(str::to_owned), ..Metadata::default() }
 }
 
 /// What a box says of itself counts more than what its registry says.
-fn merged(theirs: Metadata, registry: Metadata) -> Metadata {
+pub(super) fn merged(theirs: Metadata, registry: Metadata) -> Metadata {
     Metadata {
         version: theirs.version.or(registry.version),
         architecture: theirs.architecture.or(registry.architecture),
@@ -310,7 +321,7 @@ fn merged(theirs: Metadata, registry: Metadata) -> Metadata {
 
 /// A file that the library has already, linked: it stays ours even when its box is removed at this moment.
 fn link_known(plan: &FilePlan, disks: &Path, into: &Path) -> Result<Option<Written>, Error> {
-    let endings: &[&str] = if plan.format.is_some() { &["qcow2", "img"] } else { &["kernel", "initrd"] };
+    let endings: &[&str] = if plan.format.is_some() { &["qcow2", "img"] } else { &["kernel", "initrd", "extras"] };
     let fits =
         |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.len() == plan.size);
     let known = endings.iter().map(|ending| disks.join(format!("{}.{ending}", plan.sha256))).find(fits);

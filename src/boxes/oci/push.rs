@@ -9,7 +9,7 @@ use super::connection::{Access, Connection};
 use super::cut::{Cutter, Job, Packed, Part, jobs};
 use super::document::{Annotations, BoxConfig, Descriptor, Document, ImageManifest, Index, NamedFile, Platform};
 use super::pieces::{Piece, at_once};
-use super::pull::disk_name;
+use super::pull::{EXTRAS, disk_name};
 use super::reference::{LATEST, tag_of};
 use super::registry::{Content, Fetched, digest_of};
 use super::{Digest, Error, Meter, Options, Reference, media};
@@ -165,7 +165,8 @@ fn open_parts(installed: &Installed) -> Result<Vec<Part>, Error> {
     let kernel = boot.iter().map(|boot| ("kernel".to_owned(), boot.kernel.clone()));
     let initrd = boot.iter().filter_map(|boot| Some(("initrd".to_owned(), boot.initrd.clone()?)));
     let disks = installed.disk_paths().into_iter().enumerate().map(|(index, path)| (disk_name(index), path));
-    disks.chain(kernel).chain(initrd).map(|(name, path)| Part::open(&name, &path)).collect()
+    let extras = installed.extras().map(|path| (EXTRAS.to_owned(), path));
+    disks.chain(kernel).chain(initrd).chain(extras).map(|(name, path)| Part::open(&name, &path)).collect()
 }
 
 /// The repository that a box came from, where it is another one of the same registry.
@@ -316,7 +317,11 @@ pub(super) fn config_of(manifest: &Manifest, parts: &[Part]) -> BoxConfig {
     }
     metadata["vbox_rs"] = ours;
     let boot = manifest.boot.as_ref();
-    let digests = [("kernel", boot.map(|boot| &boot.kernel)), ("initrd", boot.and_then(|boot| boot.initrd.as_ref()))];
+    let digests = [
+        ("kernel", boot.map(|boot| &boot.kernel)),
+        ("initrd", boot.and_then(|boot| boot.initrd.as_ref())),
+        (EXTRAS, manifest.extras.as_ref().map(|extras| &extras.sha256)),
+    ];
     let mut files = Vec::new();
     for (name, digest) in digests {
         if let (Some(digest), Some(part)) = (digest, parts.iter().find(|part| part.name == name)) {

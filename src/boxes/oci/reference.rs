@@ -193,7 +193,9 @@ fn parse(text: &str) -> Result<Reference, String> {
 
 fn check_host(host: &str) -> Result<(), String> {
     if host.contains('@') {
-        return Err("a login does not belong there; set VBOX_RS_OCI_USER and VBOX_RS_OCI_PASSWORD".into());
+        return Err(
+            "a login does not belong there; set VBOX_RS_OCI_REGISTRY, VBOX_RS_OCI_USER and VBOX_RS_OCI_PASSWORD".into(),
+        );
     }
     let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
     let url = Url::parse(&format!("http://{host}/")).ok().filter(|_| plain);

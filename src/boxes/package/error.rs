@@ -43,12 +43,6 @@ pub enum Error {
         /// What `qemu-img` said.
         message: String,
     },
-    /// An OCI image holds the machine and nothing else.
-    #[error("an OCI image has no room for `{name}`")]
-    Unfit {
-        /// The file's name in a box.
-        name: String,
-    },
     /// The image could not be put together.
     #[error("cannot put the image together")]
     Layout(#[source] Box<crate::boxes::Error>),
@@ -63,7 +57,7 @@ pub enum Error {
 impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Include { .. } | Self::IncludedTwice { .. } | Self::Text { .. } | Self::Unfit { .. } => Exit::Usage,
+            Self::Include { .. } | Self::IncludedTwice { .. } | Self::Text { .. } => Exit::Usage,
             Self::NoTool => Exit::Provider,
             Self::Convert { .. } => Exit::Failure,
             Self::Layout(error) => error.exit(),
@@ -81,9 +75,6 @@ impl Explain for Error {
             Self::Text { .. } => Some("nothing was changed".into()),
             Self::NoTool => Some("sudo apt-get install qemu-utils".into()),
             Self::Convert { .. } => Some("the machine is as it was; `qemu-img check` on the disk may tell more".into()),
-            Self::Unfit { .. } => {
-                Some("leave out `--include` and `--vagrantfile`, or write a box with `--format libvirt`".into())
-            }
             Self::Layout(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Interrupted(_) => None,

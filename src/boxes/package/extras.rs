@@ -8,7 +8,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Error, Format};
+use super::{Error, unlaid};
+use crate::boxes;
+use crate::boxes::extras::{self, Bundle};
 use crate::boxes::pack::{Content, Part};
 use crate::store::{self, read_bounded};
 
@@ -60,14 +62,6 @@ impl Extras {
     }
 
     /// The files, which are opened when their turn comes: there may be more than a process may have open.
-    /// Refuses what a box of this kind has no room for.
-    pub fn fit(&self, format: Format) -> Result<(), Error> {
-        match self.files.keys().next() {
-            Some(name) if format == Format::Oci => Err(Error::Unfit { name: name.clone() }),
-            _ => Ok(()),
-        }
-    }
-
     pub(super) fn parts(&self) -> Result<Vec<Part<'static>>, Error> {
         let part = |(name, path): (&String, &PathBuf)| {
             let size = fs::metadata(path).map_err(|e| store::Error::io("read", path, e))?.len();
@@ -75,6 +69,19 @@ impl Extras {
             Ok(Part { name: name.clone(), content: Content::Stream { size, from } })
         };
         self.files.iter().map(part).collect()
+    }
+
+    /// The same and the box's own Vagrantfile, in one file in `folder`; `None` where there is nothing.
+    pub(super) fn bundle(&self, vagrantfile: Option<String>, folder: &Path) -> Result<Option<PathBuf>, Error> {
+        let mut bundle = Bundle::default();
+        let vagrantfile = vagrantfile.map(|text| Part::text(extras::VAGRANTFILE, text));
+        for part in vagrantfile.into_iter().chain(self.parts()?) {
+            let name = part.name.clone();
+            let added = bundle.add(folder, &name, &mut part.reader(), u64::MAX);
+            let refused = |source| boxes::Error::Refused { from: name.clone(), source };
+            added.map_err(|broken| unlaid(broken.told(refused)))?;
+        }
+        Ok(bundle.finish().map_err(unlaid)?.map(|written| written.path))
     }
 
     /// A file, or all of a folder.

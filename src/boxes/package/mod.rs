@@ -99,7 +99,7 @@ pub struct Destination<'a> {
 /// Writes the box; whole, or not at all.
 pub fn write(cx: &Cx, machine: &Machine<'_>, extras: Extras, to: &Destination<'_>) -> Result<Packed, Error> {
     if to.format == Format::Oci {
-        return layout(cx, machine, &extras, to);
+        return layout(cx, machine, extras, to);
     }
     let names = disk_names(to.format, machine.disks.len());
     let mut parts = Vec::new();
@@ -125,7 +125,7 @@ pub fn write(cx: &Cx, machine: &Machine<'_>, extras: Extras, to: &Destination<'_
 }
 
 /// The same as an image for registries.
-fn layout(cx: &Cx, machine: &Machine<'_>, extras: &Extras, to: &Destination<'_>) -> Result<Packed, Error> {
+fn layout(cx: &Cx, machine: &Machine<'_>, extras: Extras, to: &Destination<'_>) -> Result<Packed, Error> {
     let names = disk_names(to.format, machine.disks.len());
     let mut disks = Vec::new();
     for (disk, name) in machine.disks.iter().zip(&names) {
@@ -133,18 +133,24 @@ fn layout(cx: &Cx, machine: &Machine<'_>, extras: &Extras, to: &Destination<'_>)
         convert::convert(cx, disk, to.format, &flat)?;
         disks.push(flat);
     }
+    let vagrantfile = vagrantfile::text(machine, to.format, &extras);
     let layout = Layout {
-        manifest: Manifest { info: extras.info.clone(), ..manifest(machine, to) },
+        extras: extras.bundle(vagrantfile, to.scratch)?,
+        manifest: Manifest { info: extras.info, ..manifest(machine, to) },
         named: (to.name.is_some(), to.version.is_some()),
         disks,
         boot: machine.boot.as_ref().map(|boot| (boot.kernel.clone(), boot.initrd.clone())),
         scratch: to.scratch,
     };
-    layout.write(cx, to.path, to.replace, now()).map_err(|error| match error {
+    layout.write(cx, to.path, to.replace, now()).map_err(unlaid)
+}
+
+fn unlaid(error: boxes::Error) -> Error {
+    match error {
         boxes::Error::Store(error) | boxes::Error::Oci(oci::Error::Store(error)) => error.into(),
         boxes::Error::Interrupted(error) | boxes::Error::Oci(oci::Error::Interrupted(error)) => error.into(),
         error => Error::Layout(Box::new(error)),
-    })
+    }
 }
 
 fn disk_names(format: Format, count: usize) -> Vec<String> {
@@ -192,6 +198,8 @@ fn manifest(machine: &Machine<'_>, to: &Destination<'_>) -> Manifest {
         // A cloud image makes its users by itself.
         user: machine.manifest.cloud_init.map_or_else(|| Some(machine.user.into()), |_| machine.manifest.user.clone()),
         hardware: machine.hardware.clone(),
+        // What the former box's author said of it need not be true of this one.
+        extras: None,
         ..machine.manifest.clone()
     }
 }

@@ -93,7 +93,7 @@ impl Document {
     /// What is missing, and what there is instead.
     fn unmet(&self, choice: &Choice<'_>, releases: &[&Release]) -> Unmet {
         let name = self.name.clone();
-        if self.releases.is_empty() {
+        if self.releases.iter().all(|release| release.builds.is_empty()) {
             return Unmet::Empty { name };
         }
         if releases.is_empty() {

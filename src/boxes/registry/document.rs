@@ -1,9 +1,13 @@
 //! Vagrant's catalogue JSON: text of a stranger, up to 20 MB of it.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use reqwest::Url;
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::error::BadDocument;
 use crate::boxes::checksum::Checksum;
@@ -17,6 +21,9 @@ pub const DOCUMENT_LIMIT: u64 = 20 << 20;
 
 /// Longer than any URL that servers take.
 const URL_LIMIT: usize = 8 << 10;
+
+/// More versions than any box has: the largest that was seen has some hundred.
+const MOST_ENTRIES: usize = 20_000;
 
 /// Where a document lies: what it names is relative to that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,14 +75,17 @@ struct RawDocument {
     name: Option<String>,
     description: Option<String>,
     short_description: Option<String>,
-    versions: Option<Vec<RawRelease>>,
+    #[serde(default)]
+    versions: Entries<RawRelease>,
 }
 
 #[derive(Deserialize)]
 struct RawRelease {
+    #[serde(deserialize_with = "text_or_number")]
     version: String,
     status: Option<String>,
-    providers: Option<Vec<RawBuild>>,
+    #[serde(default)]
+    providers: Entries<RawBuild>,
 }
 
 #[derive(Deserialize)]
@@ -86,6 +96,64 @@ struct RawBuild {
     checksum: Option<String>,
     architecture: Option<String>,
     default_architecture: Option<bool>,
+}
+
+/// Versions like `2.0` are numbers to those who forget the quotes.
+fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    match Value::deserialize(from)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(serde::de::Error::custom("a version is neither text nor a number")),
+    }
+}
+
+/// A list, or `null`; entries that make no sense are passed over, so that they cost nobody the others.
+struct Entries<T>(Vec<T>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(EntriesVisitor(PhantomData))
+    }
+}
+
+struct EntriesVisitor<T>(PhantomData<T>);
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for EntriesVisitor<T> {
+    type Value = Entries<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_unit<E>(self) -> Result<Entries<T>, E> {
+        Ok(Entries::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Entries<T>, A::Error> {
+        let (mut entries, mut odd) = (Vec::new(), None);
+        let mut count = 0;
+        while let Some(entry) = list.next_element::<Value>()? {
+            count += 1;
+            if count > MOST_ENTRIES {
+                return Err(A::Error::custom(format!("a list in it has more than {MOST_ENTRIES} entries")));
+            }
+            match T::deserialize(entry) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => odd = odd.or(Some(error)),
+            }
+        }
+        match odd {
+            // Nothing can be had of it: the reason helps more than an empty list.
+            Some(error) if entries.is_empty() => Err(A::Error::custom(error)),
+            _ => Ok(Entries(entries)),
+        }
+    }
 }
 
 impl Document {
@@ -105,7 +173,7 @@ impl Document {
             serde_json::from_slice(text).map_err(|error| BadDocument::Json(printable(&error.to_string())))?;
         let name = raw.name.filter(|name| !name.is_empty()).ok_or(BadDocument::Nameless)?;
         let description = raw.short_description.or(raw.description).filter(|text| !text.is_empty());
-        let mut releases: Vec<_> = raw.versions.unwrap_or_default().into_iter().filter_map(release).collect();
+        let mut releases: Vec<_> = raw.versions.0.into_iter().filter_map(release).collect();
         releases.sort_by(|a, b| b.version.cmp(&a.version));
         let description = description.map(|text| printable(text.lines().next().unwrap_or_default()));
         Ok(Self { name: printable(&name), description, releases, base })
@@ -124,7 +192,7 @@ impl Document {
 fn release(raw: RawRelease) -> Option<Release> {
     let published = raw.status.as_deref().is_none_or(|status| status.eq_ignore_ascii_case("active"));
     let version = raw.version.parse().ok().filter(|_| published)?;
-    let builds = raw.providers.unwrap_or_default().into_iter().filter_map(build).collect();
+    let builds = raw.providers.0.into_iter().filter_map(build).collect();
     Some(Release { version, builds })
 }
 
@@ -232,7 +300,7 @@ mod tests {
             ("{}", "names no box"),
             (r#"{"name":3}"#, "invalid type: integer `3`, expected a string"),
             (r#"{"name":"a","versions":"1"}"#, "expected a sequence"),
-            (r#"{"name":"a","versions":[{"version":1}]}"#, "expected a string"),
+            (r#"{"name":"a","versions":[{"version":[]}]}"#, "neither text nor a number"),
             (r#"{"name":"a","versions":[{"version":"1","providers":{}}]}"#, "expected a sequence"),
             (r#"{"name":"a","versions":[{"version":"1","providers":[{"name":"x","url":[]}]}]}"#, "expected a string"),
             (r#"{"errors":["not found"],"success":false}"#, "names no box"),
@@ -246,6 +314,19 @@ mod tests {
         }
         let huge = vec![b' '; 50 << 20];
         assert!(matches!(Document::parse(&huge, base()), Err(BadDocument::TooLarge)));
+    }
+
+    #[test]
+    fn an_odd_entry_costs_nobody_the_others() {
+        let document = parse(
+            r#"{"name":"a","versions":[{"version":2.0,"providers":null},{"version":["x"]},3,
+              {"version":"1","providers":[{"name":"x","url":"u","default_architecture":"true"},{"name":"y","url":"v"}]}]}"#,
+        )
+        .unwrap();
+        let told = |release: &Release| (release.version.to_string(), release.builds.len());
+        assert_eq!(document.releases.iter().map(told).collect::<Vec<_>>(), [("2.0".into(), 0), ("1".into(), 1)]);
+        let many = format!(r#"{{"name":"a","versions":[{}{{"version":"1"}}]}}"#, r#"{"version":"1"},"#.repeat(20_000));
+        assert!(parse(&many).unwrap_err().contains("more than 20000 entries"));
     }
 
     #[test]

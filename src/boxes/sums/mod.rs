@@ -117,6 +117,14 @@ pub enum Error {
         /// What is wrong.
         source: BadSums,
     },
+    /// Its publisher signs it, and this one is not.
+    #[error("{url} {why}, and its publisher signs it")]
+    Unsigned {
+        /// Where it lies.
+        url: String,
+        /// What is missing.
+        why: &'static str,
+    },
     /// Its signature is wrong or somebody else's.
     #[error("the checksums at {url} are not their publisher's")]
     Forged {
@@ -148,7 +156,9 @@ pub enum Error {
 impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Unusable { .. } | Self::Forged { .. } | Self::Disagree { .. } => Exit::Checksum,
+            Self::Unusable { .. } | Self::Unsigned { .. } | Self::Forged { .. } | Self::Disagree { .. } => {
+                Exit::Checksum
+            }
             Self::Fetch(error) => error.exit(),
             Self::Checksum(_) => Exit::Usage,
         }
@@ -159,7 +169,7 @@ impl Explain for Error {
             Self::Unusable { source: BadSums::WebPage, .. } => {
                 "the server answered with a page, perhaps to log in or of a captive network; try again from elsewhere"
             }
-            Self::Unusable { .. } => {
+            Self::Unusable { .. } | Self::Unsigned { .. } => {
                 "nothing was kept; give the image's URL and its `--checksum` to `vbox-rs box add` if you know it"
             }
             Self::Forged { source: BadSignature::NoKey(_), .. } => {

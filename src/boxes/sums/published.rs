@@ -35,6 +35,11 @@ pub fn expected(cx: &Cx, ring: &Keyring, access: &Access, offer: &Offer) -> Resu
         return Ok(said(cx, ours(known)));
     };
     match fetch_sums(cx, ring, access, sums) {
+        // Whoever can put another image there can leave out the signature, too.
+        Err(boxes::Error::Sums(Error::Unsigned { url, why })) if known.is_some() => {
+            cx.note(format!("{url} {why}: the checksum that is known already counts"));
+            Ok(said(cx, ours(known)))
+        }
         Ok((published, verified)) => {
             let other = known.clone().filter(|one| one.algorithm() == published.algorithm() && *one != published);
             if let Some(known) = other {
@@ -116,10 +121,7 @@ fn verify(
     }
     let url = shown_source(&sums.url);
     let forged = |source: BadSignature| boxes::Error::from(Error::Forged { url: url.clone(), source });
-    let unsigned = |why: &str| {
-        cx.note(format!("{url} {why}: its checksums are taken without a signature"));
-        Ok(None)
-    };
+    let unsigned = |why| Err(boxes::Error::from(Error::Unsigned { url: url.clone(), why }));
     let (signed, judged) = if let Some(signature) = &sums.signature {
         let signature = match fetch::document(cx, signature, SIGNATURE_LIMIT, access, &fetch::Tuning::default()) {
             Err(boxes::Error::Fetch(fetch::Error::Status { status: 404 | 410, .. })) => {

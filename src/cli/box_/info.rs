@@ -47,6 +47,10 @@ impl Info {
             app.ui.print_json(&document)?;
         } else {
             let mut facts = describe(&found.manifest, &users);
+            let included = found.included()?;
+            if !included.is_empty() {
+                facts.push(("brings", brought(&included)));
+            }
             facts.push(("on this disk", taken_text(taken)));
             if !sharing.is_empty() {
                 facts.push(("shares with", sharing.join(", ")));
@@ -108,6 +112,16 @@ fn describe(manifest: &Manifest, users: &[String]) -> Facts {
     facts.push(("verified", verified(manifest)));
     facts.push(("used by", if users.is_empty() { "no machine".into() } else { users.join(", ") }));
     facts
+}
+
+/// Files beside its machine: the first of them by name.
+fn brought(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let first = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// What was checked when the box was added.

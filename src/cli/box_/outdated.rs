@@ -3,9 +3,10 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{App, Done};
+use super::{App, Done, Error};
 use crate::boxes::fetch::Access;
 use crate::boxes::{Asked, Finder, Library, Outlook, outlooks};
+use crate::config;
 use crate::error::{Exit, Explain, Failure};
 use crate::ui::{Table, Ui};
 
@@ -26,10 +27,13 @@ pub(super) struct Outdated {
     force: bool,
 }
 
+/// What works outside of a project.
+const GLOBAL: &str = "`vbox-rs box outdated --global` asks about all boxes";
+
 impl Outdated {
     pub(super) fn run(&self, app: &App) -> Done {
         let library = Library::new(&App::dirs()?);
-        let asked = if self.global { all(&library)? } else { of_project(app)? };
+        let asked = if self.global { all(&library)? } else { of_project(app, GLOBAL)? };
         if asked.is_empty() {
             app.ui.say("there are no boxes to ask about");
         }
@@ -60,8 +64,12 @@ fn all(library: &Library) -> Result<Vec<Asked>, Failure> {
 }
 
 /// The boxes of this project's machines. One that is not here is told of.
-pub(super) fn of_project(app: &App) -> Result<Vec<Asked>, Failure> {
-    let boxes = app.fleet()?.boxes_of(&app.project()?)?;
+pub(super) fn of_project(app: &App, instead: &'static str) -> Result<Vec<Asked>, Failure> {
+    let project = app.project().map_err(|failure| match failure.downcast_ref() {
+        Some(config::Error::NotFound { start }) => Error::NoProject { start: start.clone(), instead }.into(),
+        _ => failure,
+    })?;
+    let boxes = app.fleet()?.boxes_of(&project)?;
     for (machine, name) in &boxes.missing {
         app.ui.say(&format!("machine `{machine}`: box `{name}` is not on this computer; `vbox-rs up` fetches it"));
     }

@@ -11,8 +11,8 @@ use crate::ui::text;
 
 /// Push a box to an OCI registry
 ///
-/// What the registry has already is not sent. Logins are those of `docker login` and `podman login`, or VBOX_RS_OCI_USER
-/// and VBOX_RS_OCI_PASSWORD.
+/// What the registry has already is not sent. Logins are those of `docker login` and `podman login`, or
+/// VBOX_RS_OCI_USER and VBOX_RS_OCI_PASSWORD for VBOX_RS_OCI_REGISTRY (HOST[:PORT]).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

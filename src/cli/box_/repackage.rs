@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::remove::kind;
 use super::{App, Done, Error};
-use crate::boxes::Library;
+use crate::boxes::{Installed, Library};
 use crate::error::{Exit, Failure};
 use crate::ui::text;
 
@@ -37,27 +38,30 @@ pub(super) struct Repackage {
 }
 
 impl Repackage {
+    /// `others` are those of the name.
+    fn missing(&self, others: &[Installed]) -> Error {
+        let name = self.name.clone();
+        if others.is_empty() {
+            return Error::NoBox { name, version: None };
+        }
+        let architecture = self.architecture.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
+        let asked = format!("{} for {}{architecture}", self.version, self.provider);
+        Error::NotThisOne { name, asked, there: others.iter().map(|one| kind(&one.manifest)).collect() }
+    }
+
     pub(super) fn run(&self, app: &App) -> Done {
         let library = Library::new(&App::dirs()?);
-        let mut chosen: Vec<_> = library
-            .list()?
-            .boxes
-            .into_iter()
-            .filter(|one| {
-                let manifest = &one.manifest;
-                manifest.name == self.name
-                    && manifest.provider == self.provider
-                    && manifest.version.to_string() == self.version
-                    && self.architecture.as_ref().is_none_or(|wanted| Some(wanted) == manifest.architecture.as_ref())
-            })
-            .collect();
-        let missing = || Error::NoBox {
-            name: self.name.clone(),
-            version: Some(format!("{} for {}", self.version, self.provider)),
-        };
+        let named = library.list()?.boxes.into_iter().filter(|one| one.manifest.name == self.name);
+        let (mut chosen, others): (Vec<_>, Vec<_>) = named.partition(|one| {
+            let manifest = &one.manifest;
+            manifest.provider == self.provider
+                && manifest.version.to_string() == self.version
+                && self.architecture.as_ref().is_none_or(|wanted| Some(wanted) == manifest.architecture.as_ref())
+        });
+        let missing = || self.missing(&others);
         let installed = chosen.pop().ok_or_else(missing)?;
         if let Some(other) = chosen.pop() {
-            let versions = [&installed, &other].map(|one| super::remove::kind(&one.manifest)).into();
+            let versions = [&installed, &other].map(|one| kind(&one.manifest)).into();
             return Err(Error::SeveralBoxes { name: self.name.clone(), versions }.into());
         }
         if !self.force && self.output.exists() {

@@ -34,11 +34,14 @@ pub(super) struct Update {
     force: bool,
 }
 
+/// What works outside of a project.
+const NAMED: &str = "`vbox-rs box update --box NAME` updates any box";
+
 impl Update {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let library = Library::new(fleet.dirs());
-        let asked = if self.names.is_empty() { of_project(app)? } else { self.named(&library)? };
+        let asked = if self.names.is_empty() { of_project(app, NAMED)? } else { self.named(&library)? };
         let asked: Vec<_> = asked.into_iter().filter(|asked| self.means(&asked.installed.manifest)).collect();
         let cx = app.ui.cx();
         let origins = origins(app)?;

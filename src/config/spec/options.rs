@@ -1,5 +1,7 @@
 //! What only one hypervisor knows (`[provider_options]`).
 
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +93,11 @@ pub enum Graphics {
 pub struct LibvirtOptions {
     /// The daemon; `LIBVIRT_DEFAULT_URI`, else `qemu:///session` (root: `qemu:///system`), where left out.
     pub uri: Option<String>,
+    /// The storage pool that disks are made in; at other hosts `default`, on this one none (files beside the machine's own),
+    /// where left out.
+    pub pool: Option<String>,
+    /// The address at which a host that is reached by `qemu+tcp` or `qemu+tls` opens the guest's ports.
+    pub forward_address: Option<IpAddr>,
     /// `auto`, `kvm` or `tcg`.
     pub accel: Accel,
     /// The machine type; `q35` on x86, `virt` elsewhere, where left out.
@@ -103,18 +110,32 @@ pub struct LibvirtOptions {
     pub graphics: Graphics,
     /// Whether the daemon starts the machine when the host boots.
     pub autostart: bool,
+    /// The network of libvirt from which the machine gets an address of its own; QEMU's network for users where left out.
+    pub network: Option<String>,
+    /// Whether the guest may have virtual machines of its own; as the processor has it where left out.
+    pub nested: Option<bool>,
+    /// A trusted platform module (version 2.0), emulated.
+    pub tpm: bool,
+    /// Elements that are added to the domain's description as they are.
+    pub xml: Vec<String>,
 }
 
 impl Default for LibvirtOptions {
     fn default() -> Self {
         Self {
             uri: None,
+            pool: None,
+            forward_address: None,
             accel: Accel::Auto,
             machine: None,
             cpu_mode: None,
             direct_boot: true,
             graphics: Graphics::None,
             autostart: false,
+            network: None,
+            nested: None,
+            tpm: false,
+            xml: Vec::new(),
         }
     }
 }
@@ -123,6 +144,8 @@ impl Default for LibvirtOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct VirtualboxOptions {
+    /// What the machine is called there; its project's and its own name where left out.
+    pub name: Option<String>,
     /// Show the machine's screen in a window.
     pub gui: bool,
     /// Rest on the box's disk, which all its machines share, instead of copying it.
@@ -140,6 +163,7 @@ pub struct VirtualboxOptions {
 impl Default for VirtualboxOptions {
     fn default() -> Self {
         Self {
+            name: None,
             gui: false,
             linked_clone: true,
             vram: None,

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use toml::Spanned;
 
+use super::plugins::WINDOWS;
 use super::provision::Draft;
 use super::ruby::{At, Interp, Value};
 use super::section::Setting;
@@ -36,8 +37,6 @@ const HARMLESS: &[(&str, &str)] = &[
 /// Settings whose job is not done yet.
 const NOT_YET: &[&str] = &[
     "communicator",
-    "cloud_init",
-    "cloud_init_first_boot_only",
     "clone",
     "box_download_ca_cert",
     "box_download_ca_path",
@@ -108,6 +107,8 @@ pub struct Applying<'a> {
     pub ruby: &'a mut Interp,
     pub reader: &'a Reader,
     pub paths: &'a Paths<'a>,
+    /// The name of the machine that they are for.
+    pub machine: Rc<str>,
     /// What was said already: machines inherit, and once is enough.
     pub said: HashSet<(u16, u32, String)>,
     /// What several levels say of one thing: it is read when all have spoken.
@@ -145,7 +146,7 @@ impl Applying<'_> {
     }
 
     /// File and line.
-    fn place(&self, at: At) -> String {
+    pub(super) fn place(&self, at: At) -> String {
         let path = if at.file == 0 { self.reader.source().name.clone() } else { self.ruby.file_path(at.file) };
         let root = format!("{}/", self.paths.root.display());
         format!("{}:{}", path.strip_prefix(&root).unwrap_or(&path), self.ruby.line_of(at))
@@ -175,7 +176,14 @@ impl Applying<'_> {
     pub fn text(&mut self, at: At, name: &str, value: &Value) -> Option<String> {
         match value {
             Value::Nil => None,
-            Value::Str(_) | Value::Sym(_) | Value::Int(_) | Value::Float(_) => self.ruby.to_s(value).ok(),
+            Value::Str(_) | Value::Sym(_) | Value::Int(_) | Value::Float(_) => {
+                // Each machine gets texts of its own of what the whole file says.
+                let counted = self.ruby.to_s(value).and_then(|text| self.ruby.grow(text.len()).map(|()| text));
+                if counted.is_err() {
+                    self.error(at, format!("`{name}` takes too much memory for all machines together"), "".into());
+                }
+                counted.ok()
+            }
             other => {
                 let shown = self.ruby.inspect(other).unwrap_or_default();
                 self.error(at, format!("`{name}` must be a text, and is {shown}"), "".into());
@@ -226,23 +234,21 @@ impl Applying<'_> {
         pairs.into_iter().filter_map(|(key, value)| Some((key.text()?, value))).collect()
     }
 
-    /// One setting of `config.vm`.
-    pub fn vm(&mut self, layer: &mut Layer, setting: &Setting) {
+    /// One setting of `config.vm`; whether the machine's box has a URL of its own.
+    pub fn vm(&mut self, layer: &mut Layer, setting: &Setting, has_url: bool) {
         let (at, value, paths) = (setting.at, setting.value(), self.paths);
         match &*setting.name {
             "box" => {
                 layer.has_box = !value.is_nil();
-                layer.box_name = self.checked(at, "box", &value, |text| check::box_source(text, paths));
+                layer.box_name = self.checked(at, "box", &value, |text| check::box_source(text, paths, has_url));
             }
             "box_version" if value.text().is_some_and(|text| text.trim().is_empty()) => {}
             "box_version" => layer.box_version = self.checked(at, "box_version", &value, check::version_constraint),
             "box_url" => {
-                let urls = self.texts(at, "box_url", &value);
-                if urls.len() > 1 {
-                    self.left_out(at, "every `box_url` but the first", "one is tried", true);
-                }
-                let first = urls.first().map_or(Value::Nil, |url| Value::str(url.as_str()));
-                layer.box_url = self.checked(at, "box_url", &first, |text| check::box_url(text, paths));
+                let urls = self.texts(at, "box_url", &value).into_iter().map(|url| Value::str(url.as_str()));
+                let urls = urls.filter_map(|url| self.checked(at, "box_url", &url, |text| check::box_url(text, paths)));
+                let urls: Vec<_> = urls.collect();
+                layer.box_url = (!urls.is_empty()).then_some(urls);
             }
             "box_download_checksum" => {
                 let digits = value.text().map_or(0, |text| text.trim().len());
@@ -281,7 +287,14 @@ impl Applying<'_> {
             "share_folder" => self.share_folder(setting),
             "provision" => self.provision(setting),
             "disk" => self.disk(layer, setting),
+            "cloud_init" => {
+                let why = "the guest's cloud-init gets user, key and host name from us, and no user data of yours yet";
+                self.left_out(at, "`config.vm.cloud_init`", why, true);
+            }
             "communicator" if matches!(value.text().as_deref(), None | Some("ssh")) => {}
+            name @ ("communicator" | "guest") if is_windows(&value) => {
+                self.left_out(at, &format!("`config.vm.{name}`"), WINDOWS, true);
+            }
             // These say nothing alone, or lead to machines and providers, which are read by themselves.
             "cloud_init_first_boot_only" | "provider" | "define" | "box_architecture" | "customize" => {}
             name => self.other(name, at, "config.vm", VM),
@@ -349,6 +362,11 @@ impl Applying<'_> {
         self.folders(layer, &gathered.folders);
         self.provisioners(layer, &gathered.provisioners);
     }
+}
+
+/// Whether a guest or the way into it is Windows'.
+fn is_windows(value: &Value) -> bool {
+    matches!(value.text().as_deref(), Some("windows" | "winrm" | "winssh"))
 }
 
 /// A text, number or boolean as text, without asking the program's own methods.

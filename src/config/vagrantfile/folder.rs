@@ -7,6 +7,7 @@ use super::apply::{Applying, Several, word_of};
 use super::ruby::{At, Value};
 use super::section::Setting;
 use crate::config::layer::Layer;
+use crate::config::read::Complaint;
 use crate::config::resolve::DEFAULT_FOLDER;
 use crate::config::sections::Folder;
 use crate::config::spec::{FolderType, SyncedFolder};
@@ -79,11 +80,22 @@ impl Applying<'_> {
         }
     }
 
+    /// `functional_vboxsf = false`: without VirtualBox's shared folders, all that say nothing else are copied.
+    pub(super) fn copy_folders(&self, layer: &mut Layer) {
+        if !layer.folders.iter().any(|folder| folder.spec.guest == DEFAULT_FOLDER) {
+            let spec = self.plain_folder(DEFAULT_FOLDER.into());
+            layer.folders.push(Folder { spec, disabled: false, span: 0..0 });
+        }
+        for folder in &mut layer.folders {
+            folder.spec.kind.get_or_insert(FolderType::Rsync);
+        }
+    }
+
     fn plain_folder(&self, guest: String) -> SyncedFolder {
         SyncedFolder {
             host: self.paths.root.to_owned(),
             guest,
-            kind: FolderType::default(),
+            kind: None,
             create: false,
             owner: None,
             group: None,
@@ -103,7 +115,7 @@ impl Applying<'_> {
                 "group" => spec.group = self.text(at, "group", value),
                 "type" if disabled => {}
                 "type" => self.folder_type(at, value, &mut spec.kind),
-                "nfs" if value.truthy() => spec.kind = FolderType::Nfs,
+                "nfs" if value.truthy() => spec.kind = Some(FolderType::Nfs),
                 "nfs" | "id" | "guest" | "disabled" | "hostpath" | "guestpath" => {}
                 "rsync__exclude" => spec.exclude = self.texts(at, "rsync__exclude", value),
                 "rsync__args" => spec.args = Some(self.texts(at, "rsync__args", value)),
@@ -131,14 +143,15 @@ impl Applying<'_> {
         layer.folders.push(Folder { spec, disabled, span: Self::span(at) });
     }
 
-    fn folder_type(&mut self, at: At, value: &Value, kind: &mut FolderType) {
+    fn folder_type(&mut self, at: At, value: &Value, kind: &mut Option<FolderType>) {
         match value.text().as_deref() {
-            None | Some("rsync" | "") => *kind = FolderType::Rsync,
-            Some("nfs") => *kind = FolderType::Nfs,
-            Some("smb") => *kind = FolderType::Smb,
-            Some("virtualbox") => *kind = FolderType::Virtualbox,
-            Some("virtiofs") => *kind = FolderType::Virtiofs,
-            Some("9p") => *kind = FolderType::NineP,
+            None | Some("") => *kind = None,
+            Some("rsync") => *kind = Some(FolderType::Rsync),
+            Some("nfs") => *kind = Some(FolderType::Nfs),
+            Some("smb") => *kind = Some(FolderType::Smb),
+            Some("virtualbox") => *kind = Some(FolderType::Virtualbox),
+            Some("virtiofs") => *kind = Some(FolderType::Virtiofs),
+            Some("9p") => *kind = Some(FolderType::NineP),
             Some(other) => {
                 self.left_out(at, &format!("the type `{other}` of a synced folder"), "the default is used", true);
             }
@@ -147,13 +160,29 @@ impl Applying<'_> {
 
     /// `config.vm.disk :disk, size: "40GB", primary: true`.
     pub(super) fn disk(&mut self, layer: &mut Layer, setting: &Setting) {
-        let options = Self::options(setting);
-        let get = |name: &str| options.iter().find(|(key, _)| &**key == name).map(|(_, value)| value.clone());
+        let at = setting.at;
+        let mut options = Self::options(setting);
+        if let Some(inner) = &setting.inner {
+            options.extend(inner.log.borrow().iter().map(|one| (std::rc::Rc::clone(&one.name), one.value())));
+        }
+        let get = |name: &str| options.iter().rfind(|(key, _)| &**key == name).map(|(_, value)| value.clone());
+        let kind = setting.value().text().unwrap_or_else(|| "disk".into());
         let is_primary = get("primary").is_some_and(|value| value.truthy());
-        let is_disk = setting.value().text().as_deref() == Some("disk");
-        match get("size").and_then(|size| size.text()).map(|size| size::parse(&size)) {
-            Some(Ok(mib)) if is_primary && is_disk => layer.disk = Some(mib * size::MIB),
-            _ => self.left_out(setting.at, "a disk besides the first", "not supported yet", true),
+        if &*kind != "disk" || !is_primary {
+            let name = get("name").and_then(|name| word_of(&name)).map(|name| format!(" `{name}`")).unwrap_or_default();
+            let why = "only the first disk is there, and what a box brings besides";
+            return self.left_out(at, &format!("the {kind}{name}"), why, true);
+        }
+        layer.disk = match get("size") {
+            None | Some(Value::Nil) => layer.disk,
+            // A number counts bytes there.
+            Some(Value::Int(bytes)) => u64::try_from(bytes).ok().filter(|bytes| *bytes >= size::MIB),
+            Some(other) => self
+                .checked(at, "size", &other, |text| size::parse(text).map_err(Complaint::from))
+                .map(|mib| mib * size::MIB),
+        };
+        for (key, _) in options.iter().filter(|(key, _)| !matches!(&**key, "primary" | "size" | "name")) {
+            self.left_out(at, &format!("`{key}` of the first disk"), "it is a qcow2 image of the machine's own", false);
         }
     }
 }

@@ -17,6 +17,21 @@ use crate::config::spec::{ForwardedPort, PrivateNetwork, Protocol, PublicNetwork
 /// Options that say what is done here in any case, or concern only what Vagrant itself shows.
 const HARMLESS: &[&str] = &["hostname", "name", "virtualbox__hostonly", "nic_type", "adapter", "virtualbox__protocol"];
 
+/// What of libvirt's own options shows in the guest; the others say how its network is made on the host.
+const OF_LIBVIRT: &[&str] = &[
+    "libvirt__forward_mode",
+    "libvirt__dhcp_enabled",
+    "libvirt__dhcp_start",
+    "libvirt__dhcp_stop",
+    "libvirt__mac",
+    "libvirt__mtu",
+    "libvirt__host_ip",
+    "libvirt__guest_ipv6",
+    "libvirt__tunnel_type",
+    "libvirt__tunnel_ip",
+    "libvirt__tunnel_port",
+];
+
 impl Applying<'_> {
     /// Gathers one call; a later one with the same id adds to it.
     pub(super) fn network(&mut self, setting: &Setting) {
@@ -95,8 +110,15 @@ impl Applying<'_> {
         let mut network = PrivateNetwork { ip: None, prefix: None, name: None };
         for (key, value) in gathered.options.iter().filter(|(_, value)| !value.is_nil()) {
             match &**key {
-                "ip" => network.ip = self.address(at, value),
-                "netmask" => network.prefix = self.checked(at, "netmask", value, prefix),
+                "ip" => match value.text().as_deref().and_then(|text| text.split_once('/')) {
+                    // With the network's length behind it, as some providers take it.
+                    Some((address, length)) if length.parse::<u8>().is_ok_and(|bits| (1..=32).contains(&bits)) => {
+                        network.ip = self.address(at, &Value::str(address));
+                        network.prefix = network.prefix.or(length.parse().ok());
+                    }
+                    _ => network.ip = self.address(at, value),
+                },
+                "netmask" | "libvirt__netmask" => network.prefix = self.checked(at, "netmask", value, prefix),
                 "virtualbox__intnet" if matches!(value, Value::Bool(_)) => {
                     network.name = value.truthy().then(|| "intnet".into());
                 }
@@ -128,7 +150,8 @@ impl Applying<'_> {
     }
 
     fn network_option(&mut self, at: At, name: &str, kind: &str) {
-        let changes = !HARMLESS.contains(&name) && !name.starts_with("libvirt__");
+        let of_host = name.starts_with("libvirt__") && !OF_LIBVIRT.contains(&name);
+        let changes = !HARMLESS.contains(&name) && !of_host;
         let why = if changes { "not supported yet" } else { "it says how another hypervisor is used" };
         self.left_out(at, &format!("`{name}` of a {kind} network"), why, changes);
     }

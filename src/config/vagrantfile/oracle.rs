@@ -11,14 +11,17 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::config::spec::{MachineSpec, Project, Protocol, ProvisionerKind, RunPolicy, Script};
+use crate::config::spec::{
+    Action, MachineSpec, Moment, OnError, Project, Protocol, ProvisionerKind, RunPolicy, Script,
+};
 use crate::config::{self, Problem};
 
 /// What stands for the project's folder in recorded answers.
 const ROOT: &str = "/project";
 
 /// Plugins that Vagrant is told to have: those that `has_plugin?` is true for here.
-const PLUGINS: &str = "vagrant-disksize,vagrant-env,vagrant-reload,vagrant-vbguest,vagrant-libvirt,vagrant-qemu";
+const PLUGINS: &str =
+    "vagrant-disksize,vagrant-env,vagrant-reload,vagrant-triggers,vagrant-vbguest,vagrant-libvirt,vagrant-qemu";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vagrantfiles")
@@ -70,13 +73,14 @@ fn ours(machine: &MachineSpec, root: &Path) -> Value {
     };
     let folder = |f: &config::spec::SyncedFolder| {
         let host = recorded(&f.host, root);
-        json!([host, f.guest, f.kind.to_string(), f.create, f.owner, f.group, f.exclude, f.args])
+        json!([host, f.guest, f.kind.unwrap_or_default().to_string(), f.create, f.owner, f.group, f.exclude, f.args])
     };
     let ssh = &machine.ssh;
     let keys: Vec<_> = ssh.private_key_path.iter().map(|path| recorded(path, root)).collect();
     json!({
         "name": machine.name, "primary": machine.primary, "autostart": machine.autostart,
-        "box": machine.box_name, "box_version": machine.box_version, "box_url": machine.box_url,
+        "box": machine.box_name, "box_version": machine.box_version,
+        "box_url": machine.box_url.first().map(|url| recorded(Path::new(url), root)),
         "box_checksum": machine.box_checksum, "hostname": machine.hostname, "base_mac": machine.mac,
         "boot_timeout": machine.boot_timeout, "graceful_halt_timeout": machine.graceful_halt_timeout,
         "post_up_message": machine.post_up_message,
@@ -86,9 +90,31 @@ fn ours(machine: &MachineSpec, root: &Path) -> Value {
         "private": machine.private_networks.iter().map(|net| json!([net.ip, net.prefix, net.name])).collect::<Vec<_>>(),
         "public": machine.public_networks.iter().map(|net| json!([net.bridge, net.ip])).collect::<Vec<_>>(),
         "folders": machine.synced_folders.iter().map(folder).collect::<Vec<_>>(),
-        "provisioners": provisioners,
+        "provisioners": provisioners, "triggers": triggers(machine, root),
         "ssh": [ssh.username, keys, ssh.insert_key, ssh.forward_agent, ssh.forward_x11, ssh.keep_alive, ssh.guest_port, ssh.port],
     })
+}
+
+/// Vagrant has one trigger for each command, and those before commands in a list of their own.
+fn triggers(machine: &MachineSpec, root: &Path) -> Vec<Value> {
+    let moments = [("before", Moment::Before), ("after", Moment::After)];
+    let all = moments.into_iter().flat_map(|(word, moment)| {
+        machine.triggers.iter().filter(move |one| one.when.moment() == moment).map(move |one| (word, one))
+    });
+    let script = |script: &Script| match script {
+        Script::Inline(text) => (Some(text.clone()), None),
+        Script::Path(path) => (None, Some(recorded(path, root))),
+        Script::Url(url) => (None, Some(url.clone())),
+    };
+    all.flat_map(|(word, one)| {
+        let run = one.run.as_ref().map(|run| json!([script(&run.script), run.args]));
+        let remote = one.run_remote.as_ref();
+        let remote = remote.map(|shell| json!([script(&shell.script), shell.args, shell.env, shell.privileged]));
+        let halts = one.on_error == OnError::Halt;
+        let rest = json!([one.name, one.info, one.warn, one.abort, run, remote, one.exit_codes, halts]);
+        one.when.actions().iter().map(move |action| json!([word, action.name(), rest])).collect::<Vec<_>>()
+    })
+    .collect()
 }
 
 /// A setting of Vagrant's machine as the provider whose blocks count here overrides it.
@@ -121,6 +147,9 @@ impl<'a> Theirs<'a> {
         if text.contains("://") {
             return Some(text.to_owned());
         }
+        if let Some(inside) = text.strip_prefix("~/") {
+            return Some(Path::new(&std::env::var_os("HOME")?).join(inside).display().to_string());
+        }
         Some(recorded(&self.root.join(text).components().collect::<PathBuf>(), self.root))
     }
 
@@ -140,9 +169,11 @@ impl<'a> Theirs<'a> {
 
     fn ports(&self) -> Vec<Value> {
         let ports = self.list("forwarded_ports").into_iter();
-        let ports = ports.filter(|port| port["id"] != "ssh" && port["disabled"] != true && port["id"] != "winrm");
+        // Vagrant's own, which no file asks for.
+        let defaults = [json!(["winrm", 55985]), json!(["winrm-ssl", 55986])];
+        let ports = ports.filter(|port| port["id"] != "ssh" && port["disabled"] != true);
         ports
-            .filter(|port| port["id"] != "winrm-ssl")
+            .filter(|port| !defaults.contains(&json!([port["id"], port["host"]])))
             .map(|port| {
                 let ip = port["host_ip"].as_str().filter(|ip| !ip.is_empty());
                 let own = format!(
@@ -162,7 +193,8 @@ impl<'a> Theirs<'a> {
 
     fn ssh_port(&self) -> Option<u64> {
         let ports = self.list("forwarded_ports");
-        let port = ports.iter().find(|port| port["id"] == "ssh" && port["auto_correct"] != true);
+        let own = |port: &&Value| port["id"] == "ssh" && port["auto_correct"] != true && port["disabled"] != true;
+        let port = ports.iter().find(own);
         port.and_then(|port| number(&port["host"])).or_else(|| number(&self.get("ssh")["port"]))
     }
 
@@ -172,15 +204,20 @@ impl<'a> Theirs<'a> {
             .map(|net| {
                 let options = &net["options"];
                 if kind == "public_network" {
-                    let bridge = options["bridge"].get(0).unwrap_or(&options["bridge"]);
+                    let bridge = if options["bridge"].is_null() { &options["dev"] } else { &options["bridge"] };
+                    let bridge = bridge.get(0).unwrap_or(bridge);
                     return json!([bridge, options["ip"]]);
                 }
                 let mask = options["netmask"].as_str().filter(|_| !options["ip"].is_null());
                 let bits = mask.and_then(|mask| mask.parse::<std::net::Ipv4Addr>().ok()).map(u32::from);
                 let name = match &options["virtualbox__intnet"] {
                     Value::Bool(true) => json!("intnet"),
+                    Value::Null => options["libvirt__network_name"].clone(),
                     other => other.clone(),
                 };
+                if let Some((ip, length)) = options["ip"].as_str().and_then(|ip| ip.split_once('/')) {
+                    return json!([ip, length.parse::<u32>().ok(), name]);
+                }
                 json!([options["ip"], bits.map(u32::count_ones), name])
             })
             .collect()
@@ -211,7 +248,10 @@ impl<'a> Theirs<'a> {
                 "reload" => json!(["shell", run, "true", null, [], [], flags([true, true, false])]),
                 "shell" => {
                     let env = config["env"].as_object().into_iter().flatten();
-                    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+                    let text = |value: &Value| match value {
+                        Value::Null => String::new(),
+                        value => value.as_str().map_or_else(|| value.to_string(), String::from),
+                    };
                     let env: Vec<_> = env.map(|(key, value)| json!([key, text(value)])).collect();
                     let is = |name: &str| config[name] == true;
                     let flags = flags([is("privileged"), is("reboot"), is("sensitive")]);
@@ -222,6 +262,44 @@ impl<'a> Theirs<'a> {
             })
         });
         made.collect()
+    }
+
+    /// Those that we know, as ours.
+    fn triggers(&self) -> Vec<Value> {
+        let mut found = Vec::new();
+        for (word, one) in self.all_triggers() {
+            let wanted = one["only_on"].as_array();
+            if wanted.is_some_and(|names| !names.contains(&self.machine["name"])) {
+                continue;
+            }
+            let script = |script: &Value| json!([script["inline"], self.path(&script["path"])]);
+            let run = Some(&one["run"]).filter(|run| !run.is_null());
+            let run = run.map(|run| json!([script(run), words(&run["args"])]));
+            let remote = Some(&one["run_remote"]).filter(|remote| !remote.is_null()).map(|remote| {
+                let env = remote["env"].as_object().into_iter().flatten();
+                let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+                let env: Vec<_> = env.map(|(key, value)| json!([key, text(value)])).collect();
+                json!([script(remote), words(&remote["args"]), env, remote["privileged"]])
+            });
+            let halts = one["on_error"] == "halt";
+            let rest =
+                json!([one["name"], one["info"], one["warn"], one["abort"], run, remote, one["exit_codes"], halts]);
+            let ignored = |action: &Action| one["ignore"].as_array().unwrap().contains(&json!(action.name()));
+            let command = one["command"].as_str().unwrap();
+            let actions = Action::ALL.iter().filter(|action| match command {
+                "all" => !ignored(action),
+                command => command == action.name(),
+            });
+            found.extend(actions.map(|action| json!([word, action.name(), rest])));
+        }
+        found
+    }
+
+    fn all_triggers(&self) -> impl Iterator<Item = (&'static str, &'a Value)> {
+        let triggers = &self.machine["triggers"];
+        ["before", "after"].into_iter().flat_map(|word| {
+            triggers[format!("{word}_triggers")].as_array().into_iter().flatten().map(move |one| (word, one))
+        })
     }
 
     fn disk(&self) -> Option<u64> {
@@ -245,10 +323,10 @@ impl<'a> Theirs<'a> {
         let called =
             calls.filter(|call| call[0] == "machine_virtual_size=").filter_map(|call| call[1][0].as_u64()).next_back();
         let disk = size.or(called).filter(|_| self.name == "libvirt").map(|gib| gib << 30).or_else(|| self.disk());
-        json!({
+        let mut json = json!({
             "name": machine["name"], "primary": machine["options"]["primary"] == true,
             "autostart": machine["options"]["autostart"] != false,
-            "box": get("box"), "box_version": get("box_version"), "box_url": get("box_url")[0],
+            "box": get("box"), "box_version": get("box_version"), "box_url": self.path(&get("box_url")[0]),
             "box_checksum": filled(get("box_download_checksum")).map(|text| format!("sha256:{}", text.as_str().unwrap())),
             "hostname": get("hostname"), "base_mac": mac,
             "boot_timeout": get("boot_timeout"), "graceful_halt_timeout": get("graceful_halt_timeout"),
@@ -260,18 +338,24 @@ impl<'a> Theirs<'a> {
             "folders": self.folders(), "provisioners": self.provisioners(),
             "ssh": [ssh["username"], keys, ssh["insert_key"], ssh["forward_agent"], ssh["forward_x11"], ssh["keep_alive"],
                     ssh["guest_port"], self.ssh_port()],
-        })
+        });
+        let triggers = self.triggers();
+        if !triggers.is_empty() {
+            json["triggers"] = triggers.into();
+        }
+        json
     }
 
     /// What we do not do and must list.
     fn to_list(&self) -> BTreeSet<String> {
-        let known = ["shell", "file", "reload"];
+        let done = ["shell", "file", "reload"];
         let kinds = self.list("provisioners").into_iter().filter_map(|one| one["type"].as_str().map(String::from));
-        let kinds = kinds.filter(|kind| !known.contains(&kind.as_str()));
-        let triggers = &self.machine["triggers"];
-        let some = |when: &str| triggers[format!("{when}_triggers")].as_array().is_some_and(|list| !list.is_empty());
-        let triggers =
-            ["before", "after"].into_iter().filter(|when| some(when)).map(|when| format!("the trigger {when}"));
+        let kinds = kinds.filter(|kind| !done.contains(&kind.as_str()));
+        let known = |command: &str| command == "all" || Action::ALL.iter().any(|action| action.name() == command);
+        let triggers = self.all_triggers().filter_map(|(word, one)| {
+            let command = one["command"].as_str()?;
+            (!known(command)).then(|| format!("the trigger {word} `{command}`"))
+        });
         kinds.map(|kind| format!("the provisioner `{kind}`")).chain(triggers).collect()
     }
 }
@@ -308,6 +392,18 @@ fn answer(line: &str) -> (String, Value) {
     sections.retain(|name| name != "`config.disksize`" && name != "`config.env`");
     let listed: Vec<_> = listed.into_iter().chain(sections).collect();
     let mut machines: Vec<_> = machines.iter().map(Theirs::json).collect();
+    // What a plugin of Vagrant does that is not installed there, or a provider whose settings it does not read.
+    for (machine, theirs) in machines.iter_mut().zip(answer["machines"].as_array().unwrap()) {
+        let foreign = answer["unknown_config"].as_array().unwrap().iter().any(|name| name == "disksize");
+        let providers = theirs["providers"].as_object().unwrap();
+        let vmx = !providers.is_empty() && providers.keys().all(|name| name.starts_with("vmware"));
+        let keys = [("disk", foreign), ("memory", vmx), ("cpus", vmx)];
+        for (key, skip) in keys {
+            if skip && machine[key].is_null() {
+                machine.as_object_mut().unwrap().remove(key);
+            }
+        }
+    }
     if name == "disksize_plugin" {
         // A plugin of Vagrant that is not installed there.
         machines[0]["disk"] = json!(30_u64 << 30);
@@ -327,10 +423,13 @@ fn load(name: &str) -> Result<(Project, Vec<Problem>), String> {
 
 /// The settings in which ours differ.
 fn differences(name: &str, answer: &Value) -> Vec<String> {
-    let (project, problems) = match load(name) {
-        Ok(loaded) => loaded,
-        Err(error) => return vec![format!("{name}: {error}")],
-    };
+    match load(name) {
+        Ok(loaded) => differences_of(name, &loaded, answer),
+        Err(error) => vec![format!("{name}: {error}")],
+    }
+}
+
+fn differences_of(name: &str, (project, problems): &(Project, Vec<Problem>), answer: &Value) -> Vec<String> {
     let machines: Vec<_> = project.machines.iter().map(|machine| ours(machine, &project.root)).collect();
     let theirs = answer["machines"].as_array().unwrap();
     let mut found = Vec::new();
@@ -338,6 +437,9 @@ fn differences(name: &str, answer: &Value) -> Vec<String> {
         found.push(format!("{name}: {} machines, not {}", machines.len(), theirs.len()));
     }
     for (ours, theirs) in machines.iter().zip(theirs) {
+        if theirs.get("triggers").is_none() && ours["triggers"] != json!([]) {
+            found.push(format!("{name}/{}: triggers {}", ours["name"], ours["triggers"]));
+        }
         for (key, value) in theirs.as_object().unwrap() {
             if ours[key] != *value {
                 found.push(format!("{name}/{}: {key}\n    ours   {}\n    theirs {value}", ours["name"], ours[key]));
@@ -409,4 +511,50 @@ fn every_file_can_be_written_as_toml_with_the_same_meaning() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// How the files of some folder compare: `VBOX_RS_TEST_VAGRANTFILES` names it, every folder in it holds a `Vagrantfile`.
+#[test]
+fn files_that_somebody_else_wrote_are_measured() {
+    let Some(folder) = std::env::var_os("VBOX_RS_TEST_VAGRANTFILES").map(PathBuf::from) else {
+        writeln!(std::io::stderr(), "skipped: VBOX_RS_TEST_VAGRANTFILES names no folder").unwrap();
+        return;
+    };
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path().join("Vagrantfile")).collect();
+    files.retain(|file| file.is_file());
+    files.sort();
+    let arguments = files.iter().map(|file| file.as_os_str());
+    let oracle = self::folder().join("oracle.rb");
+    let output = Command::new("/usr/bin/ruby")
+        .arg(oracle)
+        .args(["--plugins", PLUGINS])
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let mut count = BTreeMap::<&str, usize>::new();
+    let mut report = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let theirs: Value = serde_json::from_str(line).unwrap();
+        let file = PathBuf::from(theirs["vagrantfile"].as_str().unwrap());
+        let name = file.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let ours = config::load(&file).map_err(|error| error.to_string());
+        let (what, details) = match (theirs["ok"] == true, ours) {
+            (true, Ok(loaded)) => {
+                let found = differences_of(&name, &loaded, &answer(line).1);
+                (if found.is_empty() { "equal" } else { "different" }, found)
+            }
+            (true, Err(error)) if error.contains("it wants to") => ("refused", vec![error]),
+            (true, Err(error)) => ("stopped", vec![error]),
+            (false, Ok(_)) => ("bridged", vec![theirs["error"]["message"].to_string()]),
+            (false, Err(error)) => ("stopped both", vec![theirs["error"]["message"].to_string(), error]),
+        };
+        *count.entry(what).or_default() += 1;
+        if what != "equal" {
+            report.push(format!("{name}: {what}\n  {}", details.join("\n  ")));
+        }
+    }
+    writeln!(std::io::stderr(), "{}\n{} files: {count:?}", report.join("\n"), files.len()).unwrap();
+    assert!(count.values().sum::<usize>() > 0 || files.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -27,13 +27,14 @@ type Plugin = (&'static str, &'static [&'static str], Job);
 const GUEST_ADDITIONS: &str = "no guest additions are needed";
 const NAMES: &str = "nobody writes the machines' names to /etc/hosts";
 const CHEF: &str = "Chef is not supported yet";
-const WINDOWS: &str = "Windows guests are not supported yet";
+pub(super) const WINDOWS: &str = "Windows guests are not supported yet";
 
 /// All that are known.
 const PLUGINS: &[Plugin] = &[
     ("vagrant-disksize", &["disksize"], Done),
     ("vagrant-env", &["env"], Done),
     ("vagrant-reload", &[], Done),
+    ("vagrant-triggers", &[], Done),
     ("vagrant-libvirt", &["libvirt"], Needless("it belongs into a provider's block")),
     ("vagrant-qemu", &["qemu"], Needless("it belongs into a provider's block")),
     ("vagrant-vbguest", &["vbguest"], Needless(GUEST_ADDITIONS)),
@@ -68,6 +69,11 @@ const PLUGINS: &[Plugin] = &[
     ("", &["winrm", "winssh", "windows"], Missing(WINDOWS)),
 ];
 
+/// Plugins that seem to be there.
+pub fn there() -> impl Iterator<Item = &'static str> {
+    PLUGINS.iter().map(|(name, _, _)| *name).filter(|name| is_there(name))
+}
+
 /// What `Vagrant.has_plugin?` answers.
 pub fn is_there(name: &str) -> bool {
     !name.is_empty() && PLUGINS.iter().any(|(plugin, _, job)| *plugin == name && matches!(job, Done | Needless(_)))
@@ -88,7 +94,7 @@ impl Applying<'_> {
     pub(super) fn plugin(&mut self, layer: &mut Layer, section: &str, setting: &Setting) {
         let at = setting.at;
         match section {
-            "trigger" => return self.trigger(setting),
+            "trigger" => return self.trigger(layer, setting),
             "vagrant" => return self.of_vagrant(setting),
             "disksize" if &*setting.name == "size" => {
                 let Some(text) = self.text(at, "config.disksize.size", &setting.value()) else { return };
@@ -108,14 +114,6 @@ impl Applying<'_> {
                 self.left_out(at, &format!("`config.{section}`"), "a plugin of Vagrant that does not run here", true);
             }
         }
-    }
-
-    /// `config.trigger.before :up, …`.
-    fn trigger(&mut self, setting: &Setting) {
-        let actions: Vec<_> = setting.args.iter().flat_map(flat).filter_map(|action| action.text()).collect();
-        let of = if actions.is_empty() { "an action".to_owned() } else { format!("`{}`", actions.join("`, `")) };
-        let when = setting.name.replace('_', " ");
-        self.left_out(setting.at, &format!("the trigger {when} {of}"), "triggers are not run yet", true);
     }
 
     /// `config.vagrant`: how Vagrant itself works.
@@ -143,13 +141,24 @@ impl Applying<'_> {
     }
 }
 
+/// Elements of a list, lists in it included, that are looked at: one may hold itself.
+const MOST_ELEMENTS: usize = 10_000;
+
 /// A list's elements, or the value itself.
 pub(super) fn flat(value: &Value) -> Vec<Value> {
-    match value {
-        Value::Array(array) => array.items.borrow().iter().flat_map(flat).collect(),
-        Value::Nil => Vec::new(),
-        other => vec![other.clone()],
+    let mut found = Vec::new();
+    let mut waiting = vec![value.clone()];
+    for _ in 0..MOST_ELEMENTS {
+        match waiting.pop() {
+            None => break,
+            Some(Value::Nil) => {}
+            Some(Value::Array(array)) => {
+                waiting.extend(array.items.borrow().iter().take(MOST_ELEMENTS).rev().cloned());
+            }
+            Some(other) => found.push(other),
+        }
     }
+    found
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::section::Setting;
 use crate::config::layer::Layer;
 use crate::config::size;
 use crate::config::spec::{Accel, DiskBus, Firmware, Nic};
+use crate::config::virtualbox;
 
 /// Whose blocks count, the first that a file has: ours, then those that are nearest to us.
 pub const PREFERRED: &[&str] = &[
@@ -85,10 +86,6 @@ const HARMLESS: &[&str] = &[
     "destroy_unused_network_interfaces",
 ];
 
-/// What `VBoxManage modifyvm` sets that only VirtualBox has or that does not show in the guest.
-const MODIFYVM_MATTERS: &[&str] =
-    &["--cpuexecutioncap", "--macaddress1", "--rtcuseutc", "--uart1", "--uartmode1", "--boot1", "--usb", "--usbehci"];
-
 impl Applying<'_> {
     /// One setting of a provider's block.
     pub(super) fn provider(&mut self, layer: &mut Layer, provider: &str, setting: &Setting) {
@@ -98,6 +95,20 @@ impl Applying<'_> {
             "memory" | "memory_size" | "memory_mb" => self.memory(layer, at, &value),
             "cpus" | "cpu" | "smp" => self.cpus(layer, at, &value),
             "customize" => self.customize(layer, setting),
+            "gui" if provider == "virtualbox" => {
+                layer.providers.virtualbox.gui = Some(value.truthy());
+                self.only_virtualbox(at, "`gui` of the provider `virtualbox`", false);
+            }
+            "linked_clone" if provider == "virtualbox" => {
+                layer.providers.virtualbox.linked_clone = Some(value.truthy());
+                let why = "disks of other providers always rest on the box's";
+                self.left_out(at, "`linked_clone` of the provider `virtualbox`", why, false);
+            }
+            "functional_vboxsf" if provider == "virtualbox" && !value.truthy() => self.copy_folders(layer),
+            "name" if provider == "virtualbox" => {
+                layer.providers.virtualbox.name = self.checked(at, "name", &value, virtualbox::name);
+                self.only_virtualbox(at, "`name` of the provider `virtualbox`", false);
+            }
             "vmx" => self.vmx(layer, at, &value),
             "machine_virtual_size" => {
                 layer.disk =
@@ -119,11 +130,11 @@ impl Applying<'_> {
         }
     }
 
-    fn cpus(&mut self, layer: &mut Layer, at: At, value: &Value) {
+    pub(super) fn cpus(&mut self, layer: &mut Layer, at: At, value: &Value) {
         layer.cpus = self.number(at, "cpus", value).filter(|cpus| *cpus > 0);
     }
 
-    fn memory(&mut self, layer: &mut Layer, at: At, value: &Value) {
+    pub(super) fn memory(&mut self, layer: &mut Layer, at: At, value: &Value) {
         let unit = value.text().filter(|text| text.trim().parse::<u64>().is_err());
         layer.memory = match unit {
             Some(text) => match size::parse(&text) {
@@ -155,48 +166,6 @@ impl Applying<'_> {
             }
         }
     }
-
-    /// `vb.customize ["modifyvm", :id, "--memory", 1024]`.
-    fn customize(&mut self, layer: &mut Layer, setting: &Setting) {
-        let Some(Value::Array(words)) = setting.args.iter().rfind(|arg| matches!(arg, Value::Array(_))) else { return };
-        let words = words.items.borrow().clone();
-        let texts: Vec<_> = words.iter().map(|word| self.ruby.to_s(word).unwrap_or_default()).collect();
-        let pairs = texts.iter().zip(words.iter().skip(1)).skip(2).step_by(2);
-        let pairs: Vec<_> = pairs.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let at = setting.at;
-        match texts.first().map_or("", String::as_str) {
-            "modifyvm" => {}
-            verb @ ("setextradata" | "guestproperty" | "sharedfolder" | "controlvm") => {
-                let what = format!("`{verb}` for VirtualBox");
-                return self.left_out(at, &what, "it says how another hypervisor is used", false);
-            }
-            verb @ ("createhd" | "createmedium" | "storagectl" | "storageattach" | "modifyhd" | "modifymedium"
-            | "clonehd" | "closemedium") => {
-                return self.left_out(
-                    at,
-                    &format!("`{verb}` for VirtualBox"),
-                    "disks besides the first are not supported yet",
-                    true,
-                );
-            }
-            _ => return self.left_out(at, "this `customize`", "VirtualBox's own command", true),
-        }
-        for (key, value) in pairs {
-            let text = value.text().unwrap_or_default();
-            match &*key {
-                "--memory" => self.memory(layer, at, &value),
-                "--cpus" => self.cpus(layer, at, &value),
-                "--firmware" if text.starts_with("efi") => layer.firmware = Some(Firmware::Uefi),
-                "--firmware" if &*text == "bios" => layer.firmware = Some(Firmware::Bios),
-                "--nictype1" if nic(&text).is_some() => layer.nic = nic(&text),
-                other => {
-                    let changes = MODIFYVM_MATTERS.contains(&other);
-                    let why = if changes { "not supported yet" } else { "it says how another hypervisor is used" };
-                    self.left_out(at, &format!("`{other}` for VirtualBox"), why, changes);
-                }
-            }
-        }
-    }
 }
 
 /// libvirt's word.
@@ -212,7 +181,7 @@ fn disk_bus(word: &str) -> Option<DiskBus> {
 }
 
 /// libvirt's, VirtualBox's and VMware's words.
-fn nic(word: &str) -> Option<Nic> {
+pub(super) fn nic(word: &str) -> Option<Nic> {
     Some(match word {
         "virtio" => Nic::Virtio,
         "e1000" | "82540EM" | "82543GC" | "82545EM" => Nic::E1000,

@@ -8,6 +8,7 @@ use super::section::Setting;
 use crate::config::layer::Layer;
 use crate::config::sections::UnnamedProvisioner;
 use crate::config::spec::{ProvisionerKind, RunPolicy, Script, ShellProvisioner};
+use crate::config::words::words;
 use toml::Spanned;
 
 /// Options of a shell provisioner that make no difference here, and why.
@@ -104,7 +105,7 @@ impl Applying<'_> {
         unique(&mut layer.provisioners);
     }
 
-    fn shell(&mut self, at: At, options: &[(Rc<str>, Value)]) -> Option<ProvisionerKind> {
+    pub(super) fn shell(&mut self, at: At, options: &[(Rc<str>, Value)]) -> Option<ProvisionerKind> {
         let mut script = None;
         let mut shell = shell_with(Script::Inline(String::new()));
         for (key, value) in options {
@@ -219,26 +220,4 @@ fn unique(provisioners: &mut [UnnamedProvisioner]) {
             one.name = free;
         }
     }
-}
-
-/// The words of a line, with quotes as in a shell.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None | Some('"'), '\\') => word.get_or_insert_default().extend(chars.next()),
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (_, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
 }

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 
 use super::dotenv;
-use super::ruby::{At, Call, Hash, HostObject, Interp, Name, Proc, Result, Value};
+use super::ruby::{At, Call, Hash, HostObject, Interp, Name, Proc, Result, Value, bury};
+use super::trigger;
 
 /// What every object answers, also ours.
 const OF_OBJECTS: &[&str] = &[
@@ -46,6 +47,9 @@ const HASHES: &[&str] =
 /// Settings that are a list from the beginning.
 const LISTS: &[&str] = &["raw_arguments", "run_list", "networks", "installs"];
 
+/// About what one call takes.
+const SETTING: usize = 250;
+
 /// One call.
 #[derive(Clone)]
 pub struct Setting {
@@ -55,7 +59,7 @@ pub struct Setting {
     /// Keywords, or the hash at the end.
     pub options: Option<Rc<Hash>>,
     pub block: Option<Rc<Proc>>,
-    /// What the block of a provisioner wrote.
+    /// What the block of a provisioner or trigger wrote.
     pub inner: Option<Rc<Section>>,
     pub at: At,
 }
@@ -80,6 +84,8 @@ pub enum Kind {
     Provider,
     /// A provisioner's block.
     Provisioner,
+    /// A trigger's block: nothing but a trigger's own settings, so that methods of the file can be called in it.
+    Trigger,
     /// Of a plugin: nobody knows what it answers.
     Plugin,
 }
@@ -89,6 +95,13 @@ pub struct Section {
     pub label: Rc<str>,
     pub kind: Kind,
     pub log: RefCell<Vec<Setting>>,
+}
+
+impl Drop for Section {
+    /// Settings may hold sections that hold settings.
+    fn drop(&mut self) {
+        bury(self.log.take().into_iter().flat_map(|setting| setting.args));
+    }
 }
 
 impl Section {
@@ -102,6 +115,30 @@ impl Section {
         log.iter().rev().find(|setting| &*setting.name == name && !setting.args.is_empty()).map(Setting::value)
     }
 
+    /// What was written until now, as Vagrant's own code reads it: networks with their kind, folders by their name.
+    fn gathered(&self, name: &str) -> Option<Value> {
+        let log = self.log.borrow();
+        let calls = |method: &'static str| log.iter().filter(move |setting| &*setting.name == method);
+        let options = |setting: &Setting| setting.options.as_ref().map(|options| options.pairs()).unwrap_or_default();
+        match name {
+            _ if &*self.label != "config.vm" => None,
+            "networks" => {
+                let kind = |setting: &Setting| setting.value().text().map_or(Value::Nil, |kind| Value::sym(&kind));
+                let pair = |setting| Value::array(vec![kind(setting), Value::hash(options(setting))]);
+                Some(Value::array(calls("network").map(pair).collect()))
+            }
+            "synced_folders" => Some(Value::hash(calls("synced_folder").map(|setting| {
+                let guest = setting.args.get(1).cloned().unwrap_or(Value::Nil);
+                let mut pairs = options(setting);
+                pairs.push((Value::sym("guestpath"), guest.clone()));
+                pairs.push((Value::sym("hostpath"), setting.value()));
+                let id = setting.options.as_ref().and_then(|options| options.get_named("id"));
+                (id.unwrap_or(guest), Value::hash(pairs))
+            }))),
+            _ => None,
+        }
+    }
+
     /// What a setting is worth that nothing was assigned to.
     fn unset(&self, ruby: &Interp, name: &str) -> Value {
         let fresh = match self.kind {
@@ -112,7 +149,7 @@ impl Section {
             }
             Kind::Provider | Kind::Provisioner if HASHES.contains(&name) => Value::hash([]),
             Kind::Provider | Kind::Provisioner if LISTS.contains(&name) => Value::array(Vec::new()),
-            Kind::Own | Kind::Provider | Kind::Provisioner => return Value::Nil,
+            Kind::Own | Kind::Trigger | Kind::Provider | Kind::Provisioner => return Value::Nil,
         };
         self.log.borrow_mut().push(Setting::read(name, Some(fresh.clone()), ruby.at));
         fresh
@@ -126,7 +163,8 @@ impl HostObject for Section {
 
     fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
         let text = name.text();
-        if OF_OBJECTS.contains(&&*text) {
+        let is_strange = self.kind == Kind::Trigger && !trigger::knows(text.trim_end_matches('='));
+        if OF_OBJECTS.contains(&&*text) || is_strange {
             return Ok(None);
         }
         if &*self.label == "config.env" {
@@ -134,9 +172,10 @@ impl HostObject for Section {
         }
         let assigned = text.strip_suffix('=');
         if assigned.is_none() && call.args.is_empty() && call.keywords.is_none() && call.block.is_none() {
-            return Ok(Some(self.last(&text).unwrap_or_else(|| self.unset(ruby, &text))));
+            let known = self.gathered(&text).or_else(|| self.last(&text));
+            return Ok(Some(known.unwrap_or_else(|| self.unset(ruby, &text))));
         }
-        ruby.grow(100)?;
+        ruby.grow(SETTING)?;
         let at = ruby.at;
         let mut args = call.args.clone();
         let mut options = call.keywords.clone();
@@ -154,6 +193,10 @@ impl HostObject for Section {
             let section = Self::new("a provisioner", Kind::Provisioner);
             ruby.yield_to(block, vec![Value::Host(Rc::clone(&section) as Rc<dyn HostObject>)])?;
             inner = Some(section);
+        } else if &*self.label == "config.trigger"
+            && let Some(block) = &call.block
+        {
+            inner = Some(trigger::describe(ruby, block)?);
         }
         let name = assigned.unwrap_or(&text).into();
         self.log.borrow_mut().push(Setting { name, args, options, block: call.block.clone(), inner, at });
@@ -168,11 +211,13 @@ impl HostObject for Section {
 /// `config`: of the whole file, of one machine, or what a provider's block overrides.
 pub struct Config {
     pub sections: RefCell<IndexMap<Rc<str>, Rc<Section>>>,
+    /// How many calls of each section count, where this is what another one was at some time.
+    lengths: Option<Vec<usize>>,
 }
 
 impl Config {
     pub fn new() -> Rc<Self> {
-        Rc::new(Self { sections: RefCell::default() })
+        Rc::new(Self { sections: RefCell::default(), lengths: None })
     }
 
     pub fn section(&self, name: &str) -> Rc<Section> {
@@ -186,7 +231,22 @@ impl Config {
 
     /// The calls of one section as they are now.
     pub fn log(&self, name: &str) -> Vec<Setting> {
-        self.sections.borrow().get(name).map(|section| section.log.borrow().clone()).unwrap_or_default()
+        let sections = self.sections.borrow();
+        let found = sections.get_full(name);
+        found.map(|(index, _, section)| self.counted(index, section)).unwrap_or_default()
+    }
+
+    /// The calls of all sections as they are now.
+    pub fn logs(&self) -> Vec<(Rc<str>, Vec<Setting>)> {
+        let sections = self.sections.borrow();
+        let all = sections.iter().enumerate();
+        all.map(|(index, (name, section))| (Rc::clone(name), self.counted(index, section))).collect()
+    }
+
+    fn counted(&self, index: usize, section: &Section) -> Vec<Setting> {
+        let log = section.log.borrow();
+        let length = self.lengths.as_ref().map_or(log.len(), |lengths| lengths.get(index).copied().unwrap_or(0));
+        log.iter().take(length).cloned().collect()
     }
 }
 
@@ -202,16 +262,17 @@ impl Config {
 
     /// How much was written.
     pub fn size(&self) -> usize {
-        self.sections.borrow().values().map(|section| section.log.borrow().len()).sum()
+        match &self.lengths {
+            Some(lengths) => lengths.iter().sum(),
+            None => self.sections.borrow().values().map(|section| section.log.borrow().len()).sum(),
+        }
     }
 
-    /// What was written until now.
-    pub fn copy(&self) -> Rc<Self> {
-        let copied = |(name, section): (&Rc<str>, &Rc<Section>)| {
-            let Section { label, kind, log } = &**section;
-            (Rc::clone(name), Rc::new(Section { label: Rc::clone(label), kind: *kind, log: log.clone() }))
-        };
-        Rc::new(Self { sections: RefCell::new(self.sections.borrow().iter().map(copied).collect()) })
+    /// What was written until now; nothing is copied, as each machine has one.
+    pub fn until_now(&self) -> Rc<Self> {
+        let sections = self.sections.borrow().clone();
+        let lengths = sections.values().map(|section| section.log.borrow().len()).collect();
+        Rc::new(Self { sections: RefCell::new(sections), lengths: Some(lengths) })
     }
 }
 

@@ -3,11 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use crate::config::spec::{Accel, DiskBus, Firmware, Nic, Project};
+use crate::config::spec::{Accel, DiskBus, Firmware, GraphicsController, Nic, Project};
 use crate::config::{self, Error, Level};
 
 /// What a file means, with the messages of its warnings.
-fn read(text: &str) -> Result<(Project, Vec<String>), String> {
+pub fn read(text: &str) -> Result<(Project, Vec<String>), String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("Vagrantfile");
     fs::write(&file, text).unwrap();
@@ -21,8 +21,18 @@ fn read(text: &str) -> Result<(Project, Vec<String>), String> {
     }
 }
 
-fn wrong(body: &str) -> String {
+pub fn wrong(body: &str) -> String {
     read(&format!("Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  {body}\nend\n")).unwrap_err()
+}
+
+#[test]
+fn all_addresses_of_a_box_are_carried_over() {
+    let file =
+        "Vagrant.configure('2') do |c|\n c.vm.box = 'a/b'\n c.vm.box_url = ['http://x/1.box', 'http://y/2.box']\nend";
+    let (project, warnings) = read(file).unwrap();
+    assert_eq!(project.machines[0].box_url, ["http://x/1.box", "http://y/2.box"]);
+    assert_eq!(warnings, [""; 0]);
+    assert!(wrong("config.vm.box_url = ['http://x/1.box', 'ftp://y']").contains("`ftp` URLs"));
 }
 
 #[test]
@@ -76,7 +86,7 @@ fn a_slip_is_shown_with_its_place() {
 
 #[test]
 fn what_we_do_not_have_is_named() {
-    assert!(wrong("x = CSV.read('a')").contains("not understood: `CSV.read` of Ruby's library"));
+    assert!(wrong("x = Zlib.crc32('a')").contains("not understood: `Zlib.crc32` of Ruby's library"));
     assert!(read("Vagrant.configure('3') { }\n").unwrap_err().contains("configuration version 3"));
     assert!(wrong("require 'no-such-thing'").contains("cannot load such file -- no-such-thing"));
     assert!(
@@ -92,6 +102,39 @@ fn a_file_that_installs_plugins_and_starts_vagrant_anew_is_read_as_if_it_had() {
     let (project, _) = read(text).unwrap();
     assert_eq!(project.machines[0].hostname.as_deref(), Some("rare"));
     assert!(read("exec 'vagrant up'\nVagrant.configure('2') { }\n").unwrap_err().contains("start Vagrant itself"));
+}
+
+#[test]
+fn a_file_that_gives_up_without_a_plugin_is_read_as_if_it_were_there_and_says_so() {
+    let text = "%w[vagrant-rare vagrant-bindfs].each do |name|\n  next if Vagrant.has_plugin?(name)\n  puts \"install #{name}\"\n  \
+        exit 1\nend\nrequire 'vagrant-other'\nraise 'hosts' unless Vagrant.has_plugin?('landrush')\n\
+        Vagrant.configure('2') { |config| config.vm.box = 'a/b' }\n";
+    let (project, warnings) = read(text).unwrap();
+    assert_eq!(project.machines[0].box_name.as_deref(), Some("a/b"));
+    for name in ["vagrant-rare", "vagrant-bindfs", "landrush", "vagrant-other"] {
+        assert!(warnings.contains(&format!("the plugin `{name}` is left out")), "{name}: {warnings:?}");
+    }
+    assert!(read("Vagrant.has_plugin?('x')\nabort 'never'\n").unwrap_err().contains("never"));
+}
+
+#[test]
+fn changes_of_vagrants_own_classes_are_told() {
+    let text = "class VagrantPlugins::ProviderVirtualBox::Action::SetName\n  alias_method :old, :call\n  def call(env) = old(env)\nend\n\
+        raise 'hosts' if defined?(VagrantPlugins::HostsUpdater)\n\
+        begin\n  raise Vagrant::Errors::SomethingNotFound, 'x'\nrescue Vagrant::Errors::VagrantError\nend\n\
+        Vagrant.configure('2') { |config| config.vm.box = 'a/b' }\n";
+    let (_, warnings) = read(text).unwrap();
+    let wanted = "the change of `VagrantPlugins::ProviderVirtualBox::Action::SetName` is left out";
+    assert!(warnings.iter().any(|warning| warning == wanted), "{warnings:?}");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_not_run() {
+    let text = "made = system('no-such-program-of-ours --version') || `no-such-program-of-ours | grep x`\n\
+        raise made unless made == '' && $?.exitstatus == 1\nputs Vagrant::Util::Which.which('no-such-program-of-ours').inspect\n\
+        Vagrant.configure('2') { |config| config.vm.box = 'a/b' }\n";
+    let (_, warnings) = read(text).unwrap();
+    assert!(warnings.iter().any(|warning| warning == "the file says: nil"), "{warnings:?}");
 }
 
 #[test]
@@ -175,4 +218,65 @@ fn a_pipe_does_not_hang_the_reader() {
         .unwrap();
     let error = config::load(&dir.path().join("Vagrantfile")).unwrap_err();
     assert!(error.to_string().contains("is no regular file"), "{error}");
+}
+
+/// A machine's file with `body` in VirtualBox's block.
+fn for_virtualbox(body: &str) -> (Project, Vec<String>) {
+    let (head, tail) = ("Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  ", "\n  end\nend\n");
+    read(&format!("{head}config.vm.provider 'virtualbox' do |vb|\n{body}{tail}")).unwrap()
+}
+
+#[test]
+fn what_a_file_says_to_virtualbox_reaches_it() {
+    let body = "vb.gui = true\nvb.name = 'my web'\nvb.linked_clone = false\nvb.check_guest_additions = false\n\
+        vb.default_nic_type = '82540EM'\nvb.customize ['modifyvm', :id, '--memory', 2048, '--cpus', '3', '--ioapic', 'on', \
+        '--natdnshostresolver1', 'on', '--natpf1', 'delete', 'ssh', '--vram', '64']\n\
+        vb.customize ['modifyvm', :id, '--graphicscontroller', 'VMSVGA', '--firmware', 'efi64', '--usb=on']\n\
+        vb.customize 'post-boot', ['controlvm', :id, 'setlinkstate1', 'on']\n\
+        vb.customize 'pre-boot', ['createhd', '--filename', 'extra.vdi', '--size', 1024]\n\
+        vb.customize ['storageattach', :id, '--storagectl', 'SATA', '--port', 1, '--medium', 'none']\n";
+    let (project, warnings) = for_virtualbox(body);
+    let machine = &project.machines[0];
+    assert_eq!((machine.memory, machine.cpus), (Some(2048), Some(3)));
+    assert_eq!((machine.nic, machine.firmware), (Some(Nic::E1000), Some(Firmware::Uefi)));
+    let own = &machine.provider_options.virtualbox;
+    assert_eq!((own.gui, own.linked_clone, own.vram), (true, false, Some(64)));
+    assert_eq!(own.graphics_controller, Some(GraphicsController::Vmsvga));
+    assert_eq!(own.name.as_deref(), Some("my web"));
+    let calls: Vec<_> = own.customize.iter().map(|one| Vec::from(one.clone()).join(" ")).collect();
+    let extra = project.root.join("extra.vdi").display().to_string();
+    assert_eq!(
+        calls,
+        [
+            "modifyvm :id --natdnshostresolver1 on --natpf1 delete ssh",
+            "modifyvm :id --usb on",
+            "post-boot controlvm :id setlinkstate1 on",
+            &format!("createhd --filename {extra} --size 1024"),
+            "storageattach :id --storagectl SATA --port 1 --medium none",
+        ]
+    );
+    let left = |what: &str, word: &str| warnings.iter().any(|one| *one == format!("`{what}` for VirtualBox {word}"));
+    assert!(left("--usb", "is left out") && left("--natpf1", "is left out"), "{warnings:?}");
+    assert!(left("createhd", "is left out") && left("controlvm", "is not needed"), "{warnings:?}");
+    assert!(!warnings.iter().any(|one| one.contains("--ioapic") || one.contains("--memory")), "{warnings:?}");
+}
+
+#[test]
+fn a_call_that_is_not_made_for_virtualbox_is_told() {
+    let (project, warnings) = for_virtualbox(
+        "vb.customize 'pre-import', ['modifyvm', :id, '--memory', 9]\nvb.customize ['unregistervm', :id, '--delete']\n\
+         vb.customize ['modifyvm', :id, '--uartmode1', 'disconnected']\nvb.customize ['modifyvm', :id]\n",
+    );
+    let machine = &project.machines[0];
+    assert_eq!((machine.memory, machine.provider_options.virtualbox.customize.len()), (None, 0));
+    let left: Vec<_> = warnings.iter().filter(|one| *one == "this `customize` is left out").collect();
+    assert_eq!(left.len(), 2, "{warnings:?}");
+    assert!(warnings.iter().any(|one| one == "`--uartmode1` for VirtualBox is not needed"), "{warnings:?}");
+}
+
+#[test]
+fn what_a_file_says_to_virtualbox_is_imported() {
+    let (project, _) = for_virtualbox("vb.name = 'x'\nvb.customize ['modifyvm', :id, '--usb', 'on']\n");
+    let text = config::import(&project, &[], false).unwrap();
+    assert!(text.contains("[provider_options.virtualbox]") && text.contains("\"--usb\""), "{text}");
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::plugins;
-use super::ruby::{At, Call, HostObject, Interp, Name, Proc, Result, Stream, Value};
+use super::ruby::{At, Call, HostObject, Interp, Name, Output, Proc, Result, Stream, Value};
 
 /// What `Vagrant::VERSION` says: files ask for at least what they were written for.
 pub const VERSION: &str = "2.4.9";
@@ -21,8 +21,12 @@ pub struct Vagrant {
     pub required: RefCell<Vec<(At, String)>>,
     /// Where the first version of the configuration was used.
     pub old: RefCell<Vec<At>>,
+    /// Plugins that the file was told it does not have.
+    pub denied: RefCell<Vec<String>>,
     /// Where the file defines plugins of its own.
     pub own: RefCell<Vec<At>>,
+    /// Plugins without which the file ended itself: it is told that it has them, and they are listed.
+    pub pretended: RefCell<Vec<String>>,
     installed: Installed,
 }
 
@@ -41,7 +45,8 @@ impl Vagrant {
     }
 
     fn has_plugin(&self, name: &str) -> bool {
-        plugins::is_there(name) || self.installed.borrow().iter().any(|other| other == name)
+        let among = |names: &[String]| names.iter().any(|other| other == name);
+        plugins::is_there(name) || among(&self.installed.borrow()) || among(&self.pretended.borrow())
     }
 }
 
@@ -59,9 +64,22 @@ impl HostObject for Vagrant {
             }
             "has_plugin?" => {
                 let name = ruby.to_s(&call.arg(0))?;
-                self.has_plugin(&name).into()
+                let there = self.has_plugin(&name);
+                if there && self.pretended.borrow().contains(&name) {
+                    self.required.borrow_mut().push((ruby.at, name));
+                } else if !there {
+                    self.denied.borrow_mut().push(name);
+                }
+                there.into()
             }
-            "in_installer?" | "very_quiet?" => Value::Bool(false),
+            "in_installer?" | "very_quiet?" | "prerelease?" => Value::Bool(false),
+            "plugins_enabled?" | "plugins_init?" => Value::Bool(true),
+            "original_env" => Value::hash([]),
+            "user_data_path" => {
+                let path = ruby.host.home().join(".vagrant.d").display().to_string();
+                let pathname = ruby.top_constant("Pathname")?;
+                ruby.send(&pathname, "new", vec![path.into()])?
+            }
             "require_version" => {
                 require_version(ruby, call)?;
                 Value::Nil
@@ -149,6 +167,50 @@ fn meets(constraint: &str) -> Option<bool> {
     })
 }
 
+/// Parts of Vagrant that files look into or change: their own code does not run here.
+const ABSENT: &[&str] = &[
+    "VagrantPlugins::Ansible",
+    "VagrantPlugins::Chef",
+    "VagrantPlugins::CommunicatorSSH",
+    "VagrantPlugins::CommunicatorWinRM",
+    "VagrantPlugins::DockerProvider",
+    "VagrantPlugins::DockerProvisioner",
+    "VagrantPlugins::FileUpload",
+    "VagrantPlugins::GuestDebian",
+    "VagrantPlugins::GuestLinux",
+    "VagrantPlugins::GuestRedHat",
+    "VagrantPlugins::GuestUbuntu",
+    "VagrantPlugins::GuestWindows",
+    "VagrantPlugins::HostDarwin",
+    "VagrantPlugins::HostLinux",
+    "VagrantPlugins::HostWindows",
+    "VagrantPlugins::HyperV",
+    "VagrantPlugins::Kernel_V1",
+    "VagrantPlugins::Kernel_V2",
+    "VagrantPlugins::ProviderLibvirt",
+    "VagrantPlugins::ProviderVirtualBox",
+    "VagrantPlugins::Puppet",
+    "VagrantPlugins::Salt",
+    "VagrantPlugins::Shell",
+    "VagrantPlugins::SyncedFolderNFS",
+    "VagrantPlugins::SyncedFolderRSync",
+    "VagrantPlugins::SyncedFolderSMB",
+    "Vagrant::Action",
+    "Vagrant::Environment",
+    "Vagrant::Machine",
+    "Vagrant::Plugin",
+    "VagrantVbguest",
+];
+
+/// Why nothing comes of a change to a class of Vagrant's, and whether that changes the result.
+pub fn why_not_changed(class: &str) -> (&'static str, bool) {
+    match class {
+        // Everybody's way around a fault of Vagrant's with VirtualBox's own DHCP servers.
+        "VagrantPlugins::ProviderVirtualBox::Action::Network" => ("no DHCP server of VirtualBox is asked", false),
+        _ => ("Vagrant's own code does not run here", true),
+    }
+}
+
 /// `Vagrant::Util::Platform`.
 struct Platform;
 
@@ -157,19 +219,133 @@ impl HostObject for Platform {
         "Vagrant::Util::Platform".into()
     }
 
-    fn call(self: Rc<Self>, _ruby: &mut Interp, name: Name, _call: &Call) -> Result<Option<Value>> {
+    fn call(self: Rc<Self>, _ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
         Ok(match &*name.text() {
-            "linux?" => Some(cfg!(target_os = "linux").into()),
+            "linux?" | "systemd?" => Some(cfg!(target_os = "linux").into()),
             "darwin?" => Some(cfg!(target_os = "macos").into()),
-            "windows?" | "cygwin?" | "wsl?" | "windows_admin?" | "windows_hyperv_enabled?" => Some(Value::Bool(false)),
-            "platform" => Some(Value::str(std::env::consts::OS)),
-            "bit64?" => Some(Value::Bool(true)),
+            "windows?"
+            | "cygwin?"
+            | "msys?"
+            | "wsl?"
+            | "wsl_windows_access?"
+            | "windows_admin?"
+            | "windows_hyperv_enabled?"
+            | "windows_hyperv_admin?"
+            | "solaris?"
+            | "freebsd?"
+            | "bit32?" => Some(Value::Bool(false)),
+            "platform" if cfg!(target_os = "macos") => Some("darwin".into()),
+            "platform" => Some("linux-gnu".into()),
+            "bit64?" | "fs_case_sensitive?" | "terminal_supports_colors?" | "unix?" => Some(Value::Bool(true)),
+            "architecture" => Some(Value::str(if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" })),
+            // Paths are what they are on any but Windows.
+            "fs_real_path" | "cygwin_windows_path" | "windows_unc_path" | "wsl_to_windows_path" | "windows_path" => {
+                Some(call.arg(0))
+            }
             _ => None,
         })
     }
 
     fn responds(&self, name: Name) -> bool {
         name.text().ends_with('?')
+    }
+}
+
+/// `Vagrant::Util::Which`.
+struct Which;
+
+impl HostObject for Which {
+    fn class_name(&self) -> Rc<str> {
+        "Vagrant::Util::Which".into()
+    }
+
+    fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
+        if &*name.text() != "which" {
+            return Ok(None);
+        }
+        let command = ruby.to_s(&call.arg(0))?;
+        let found = ruby.command_output(&format!("which '{}'", command.replace('\'', "'\\''")))?;
+        Ok(Some(if found.status == 0 { found.text.trim_end().to_owned().into() } else { Value::Nil }))
+    }
+
+    fn responds(&self, name: Name) -> bool {
+        &*name.text() == "which"
+    }
+}
+
+/// `Vagrant::Util::Subprocess`: a command as backticks run it.
+struct Subprocess;
+
+impl HostObject for Subprocess {
+    fn class_name(&self) -> Rc<str> {
+        "Vagrant::Util::Subprocess".into()
+    }
+
+    fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
+        if &*name.text() != "execute" {
+            return Ok(None);
+        }
+        let mut line = Vec::new();
+        for word in call.args.iter().filter(|word| !matches!(word, Value::Hash(_))) {
+            line.push(format!("'{}'", ruby.to_s(word)?.replace('\'', "'\\''")));
+        }
+        let output = ruby.command_output(&line.join(" "))?;
+        Ok(Some(Value::Host(Rc::new(Said(output)))))
+    }
+
+    fn responds(&self, name: Name) -> bool {
+        &*name.text() == "execute"
+    }
+}
+
+/// What a command said.
+struct Said(Output);
+
+impl HostObject for Said {
+    fn class_name(&self) -> Rc<str> {
+        "Vagrant::Util::Subprocess::Result".into()
+    }
+
+    fn call(self: Rc<Self>, _ruby: &mut Interp, name: Name, _call: &Call) -> Result<Option<Value>> {
+        Ok(match &*name.text() {
+            "stdout" => Some(Value::str(self.0.text.as_str())),
+            "stderr" => Some("".into()),
+            "exit_code" => Some(Value::Int(self.0.status.into())),
+            _ => None,
+        })
+    }
+
+    fn responds(&self, name: Name) -> bool {
+        matches!(&*name.text(), "stdout" | "stderr" | "exit_code")
+    }
+}
+
+/// `Vagrant::Plugin::Manager`.
+struct Manager(Rc<Vagrant>);
+
+impl HostObject for Manager {
+    fn class_name(&self) -> Rc<str> {
+        "Vagrant::Plugin::Manager".into()
+    }
+
+    fn call(self: Rc<Self>, ruby: &mut Interp, name: Name, call: &Call) -> Result<Option<Value>> {
+        Ok(match &*name.text() {
+            "instance" => Some(Value::Host(self)),
+            "installed_plugins" => {
+                let installed = self.0.installed.borrow().clone();
+                let names = plugins::there().map(String::from).chain(installed);
+                Some(Value::hash(names.map(|name| (Value::str(name), Value::hash([])))))
+            }
+            "plugin_installed?" => {
+                let name = ruby.to_s(&call.arg(0))?;
+                Some(self.0.has_plugin(&name).into())
+            }
+            _ => None,
+        })
+    }
+
+    fn responds(&self, name: Name) -> bool {
+        matches!(&*name.text(), "instance" | "installed_plugins" | "plugin_installed?")
     }
 }
 
@@ -226,14 +402,23 @@ pub fn define(ruby: &mut Interp, installed: Installed) -> Rc<Vagrant> {
     ruby.define_host_module("Vagrant", Rc::clone(&vagrant) as Rc<dyn HostObject>);
     ruby.define_module("Vagrant::Util");
     ruby.define_host_module("Vagrant::Util::Platform", Rc::new(Platform));
+    ruby.define_host_module("Vagrant::Util::Which", Rc::new(Which));
+    ruby.define_host_module("Vagrant::Util::Subprocess", Rc::new(Subprocess));
     ruby.define_host_module("Vagrant::Config", Rc::new(FirstVersion(Rc::clone(&vagrant))));
     ruby.define_module("Vagrant::UI");
     ruby.define_module("VagrantPlugins");
     ruby.define_host_module("Vagrant::UI::Colored", Rc::new(Ui));
     ruby.define_host_module("Vagrant::UI::Basic", Rc::new(Ui));
-    ruby.define_module("Vagrant::Errors");
     let error = ruby.class_named("StandardError");
-    ruby.define_class("Vagrant::Errors::VagrantError", &error);
+    ruby.define_module("Vagrant::Errors");
+    let error = ruby.define_class("Vagrant::Errors::VagrantError", &error);
+    ruby.define_absent("Vagrant::Errors", &error);
+    let object = ruby.class_named("Object");
+    ruby.define_absent("Vagrant::Util", &object);
+    for name in ABSENT {
+        ruby.define_absent(name, &object);
+    }
+    ruby.define_host_module("Vagrant::Plugin::Manager", Rc::new(Manager(Rc::clone(&vagrant))));
     ruby.class_named("Vagrant").constants.borrow_mut().insert(Name::of("VERSION"), Value::str(VERSION));
     vagrant
 }

@@ -8,7 +8,7 @@ use super::super::record::{MachineDir, MachineRecord};
 use super::super::status::backend;
 use super::super::up::{PORT_RACES, inherited};
 use super::super::{Error, Fleet, access};
-use crate::config::spec::{ForwardedPort, MachineSpec, ProviderKind};
+use crate::config::spec::{ForwardedPort, LibvirtOptions, MachineSpec, ProviderKind};
 use crate::error::{Exit, Failure};
 use crate::guest::reset::reset;
 use crate::guest::setup;
@@ -71,6 +71,8 @@ impl Copy {
             name: format!("{} (package)", plan.name),
             disks: images.into_iter().map(overlay).collect(),
             tethered: true,
+            // A forward leads to it, whatever network the machine is on; and nobody starts it again.
+            libvirt: LibvirtOptions { network: None, autostart: false, ..plan.libvirt.clone() },
             ..plan.clone()
         };
         let seed = MachineDir::new(fleet.dirs(), record.id).seed();

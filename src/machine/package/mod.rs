@@ -64,7 +64,6 @@ pub fn package(cx: &Cx, fleet: &Fleet, target: &Target, request: &PackageRequest
     let cx = &cx.for_machine(&target.name);
     // What the user named wrongly must not stop a machine first.
     let extras = Extras::read(&request.extras)?;
-    extras.fit(request.format)?;
     fleet.existing(target)?;
     let spec = wanted(target)?;
     let (_lock, dir, mut record) = fleet.locked(cx, target, "package")?;
@@ -79,7 +78,7 @@ pub fn package(cx: &Cx, fleet: &Fleet, target: &Target, request: &PackageRequest
 
 /// Whether it ran and had to be stopped.
 fn shut_down(cx: &Cx, fleet: &Fleet, dir: &MachineDir, record: &mut MachineRecord) -> Result<bool, Failure> {
-    let state = fleet.vm(record)?.state()?;
+    let state = fleet.vm(record)?.awaited_state(cx)?;
     let wrong = |state: &VmState, hint: String| {
         Error::WrongState { name: record.name.clone(), state: describe(state), hint }.into()
     };

@@ -8,12 +8,19 @@ use std::time::{Duration, Instant};
 use super::super::Error as ProviderError;
 use super::Error;
 use super::ffi::{Complaint, Connection, Domain};
-use super::{host, uri};
+use super::host;
+use super::uri::{self, Place, SshHost};
 use crate::progress::Cx;
 use crate::trace;
 
 /// How long a connection may take. The daemon of a session may have to start first, and look at every QEMU there is.
 const CONNECT: Duration = Duration::from_secs(30);
+
+/// The same for a query of another host.
+const GLANCE: Duration = Duration::from_secs(10);
+
+/// The least that another host gets for an answer: every one of them takes its way through the network.
+const REMOTE: Duration = Duration::from_secs(15);
 
 /// A machine that is waited for is asked twenty times a second: nobody wants to read that.
 const WORTH_TELLING: Duration = Duration::from_millis(20);
@@ -24,22 +31,48 @@ const TICK: Duration = Duration::from_millis(50);
 /// A connection, and where it leads.
 #[derive(Clone, Debug)]
 pub struct Daemon {
+    /// As people may see it.
     uri: String,
+    /// What must be in no message.
+    whole: Arc<str>,
+    place: Place,
     connection: Arc<Connection>,
 }
 
 impl Daemon {
     /// Connects.
     pub fn connect(cx: &Cx, uri: &str) -> Result<Self, ProviderError> {
+        Self::connect_within(cx, uri, CONNECT)
+    }
+
+    /// Connects for a query: several machines may lie at a host that does not answer.
+    pub fn glance(uri: &str) -> Result<Self, ProviderError> {
+        let here = uri::place(uri)? == Place::Here;
+        Self::connect_within(&Cx::silent(), uri, if here { CONNECT } else { GLANCE })
+    }
+
+    fn connect_within(cx: &Cx, uri: &str, limit: Duration) -> Result<Self, ProviderError> {
         super::ffi::version().map_err(|why| Error::NoLibrary { why, fix: host::install_command() })?;
-        uri::check(uri)?;
+        let place = uri::place(uri)?;
+        let (whole, uri, owned) = (uri, &uri::shown(uri), uri::opened(uri));
         let began = Instant::now();
-        let owned = uri.to_owned();
-        let opened = begin(move || Connection::open(&owned)).and_then(|answer| await_answer(cx, &answer, CONNECT));
+        let opened = begin(move || Connection::open(&owned)).and_then(|answer| await_answer(cx, &answer, limit));
         trace::tell(|| format!("libvirt {uri}: connected after {:.1?}", began.elapsed()));
-        let failed = |late| failure(uri, "answer", CONNECT, late);
-        let connection = opened.map_err(failed)?.map_err(|complaint| unreachable(uri, &complaint))?;
-        Ok(Self { uri: uri.into(), connection: Arc::new(connection) })
+        let failed = |late| match late {
+            Late::TimedOut if place != Place::Here => unanswered(uri, &place, limit).into(),
+            late => failure(uri, "answer", limit, late),
+        };
+        let connection = opened.map_err(failed)?.map_err(|complaint| unreachable(whole, &place, &complaint))?;
+        Ok(Self { uri: uri.into(), whole: whole.into(), place, connection: Arc::new(connection) })
+    }
+
+    /// Where it is, for people.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    fn bounded(&self, limit: Duration) -> Duration {
+        if self.place == Place::Here { limit } else { limit.max(REMOTE) }
     }
 
     /// Whether it can still be used, as far as is known.
@@ -55,7 +88,9 @@ impl Daemon {
         action: &'static str,
         work: impl FnOnce(&Arc<Connection>) -> Result<T, Complaint> + Send + 'static,
     ) -> Result<T, ProviderError> {
-        let began = Instant::now();
+        // Most answers come before anybody looks for cancellation, and what was begun goes on in the daemon.
+        cx.check()?;
+        let (began, limit) = (Instant::now(), self.bounded(limit));
         let connection = Arc::clone(&self.connection);
         let answer = begin(move || work(&connection)).map_err(|late| failure(&self.uri, action, limit, late))?;
         let result = await_answer(cx, &answer, limit).map_err(|late| failure(&self.uri, action, limit, late))?;
@@ -63,7 +98,7 @@ impl Daemon {
         if took >= WORTH_TELLING {
             trace::tell(|| format!("libvirt {}: {action} took {took:.1?}", self.uri));
         }
-        result.map_err(|complaint| self.failed(action, complaint).into())
+        result.map_err(|complaint| self.failed(action, &complaint).into())
     }
 
     /// As `call`, for what takes as long as it takes and can be undone: `stop` is called once when the user cancels, and
@@ -71,27 +106,44 @@ impl Daemon {
     pub fn call_stoppable(
         &self,
         cx: &Cx,
-        (limit, action): (Duration, &'static str),
+        about: (Duration, &'static str),
         domain: Domain,
         work: impl FnOnce(&Domain) -> Result<(), Complaint> + Send + 'static,
         mut watch: impl FnMut(),
         stop: impl FnOnce(),
     ) -> Result<(), ProviderError> {
-        let answer = begin(move || work(&domain)).map_err(|late| failure(&self.uri, action, limit, late))?;
+        let watch = || {
+            watch();
+            true
+        };
+        self.call_watched(cx, about, move |_| work(&domain), watch, stop)
+    }
+
+    /// The same for any work, which is also stopped as soon as `watch` says that nothing is to be expected of it.
+    pub fn call_watched<T: Send + 'static>(
+        &self,
+        cx: &Cx,
+        (limit, action): (Duration, &'static str),
+        work: impl FnOnce(&Arc<Connection>) -> Result<T, Complaint> + Send + 'static,
+        mut watch: impl FnMut() -> bool,
+        stop: impl FnOnce(),
+    ) -> Result<T, ProviderError> {
+        let connection = Arc::clone(&self.connection);
+        let answer = begin(move || work(&connection)).map_err(|late| failure(&self.uri, action, limit, late))?;
         let (mut stop, mut stopped) = (Some(stop), None);
         loop {
             match answer.recv_timeout(TICK) {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(done)) => return Ok(done),
                 Ok(Err(complaint)) => {
                     cx.check()?;
-                    return Err(self.failed(action, complaint).into());
+                    return Err(self.failed(action, &complaint).into());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(failure(&self.uri, action, limit, Late::Thread(None)));
                 }
             }
-            if cx.check().is_err()
+            if (cx.check().is_err() || !watch())
                 && let Some(stop) = stop.take()
             {
                 stop();
@@ -100,12 +152,12 @@ impl Daemon {
             if stopped.is_some_and(|stopped| stopped.elapsed() > limit) {
                 return Err(failure(&self.uri, action, limit, Late::TimedOut));
             }
-            watch();
         }
     }
 
-    fn failed(&self, action: &'static str, complaint: Complaint) -> Error {
-        let (lost, message) = (complaint.is_lost() || !self.is_alive(), complaint.message);
+    fn failed(&self, action: &'static str, complaint: &Complaint) -> Error {
+        let lost = complaint.is_lost() || !self.is_alive();
+        let message = uri::without_user(&self.whole, &complaint.message);
         if lost { Error::Lost { uri: self.uri.clone(), action, message } } else { Error::Failed { action, message } }
     }
 }
@@ -152,10 +204,35 @@ fn failure(uri: &str, action: &'static str, limit: Duration, late: Late) -> Prov
 }
 
 /// Why no connection came about, with what mends it.
-fn unreachable(uri: &str, complaint: &Complaint) -> Error {
-    let (uri, message) = (uri.to_owned(), complaint.message.clone());
-    if complaint.is_denied() {
-        return Error::Denied { fix: host::group_command(), uri, message };
-    }
-    Error::Unreachable { fix: host::start_command(&uri), uri, message }
+fn unreachable(whole: &str, place: &Place, complaint: &Complaint) -> Error {
+    let (uri, message) = (uri::shown(whole), uri::without_user(whole, &complaint.message));
+    let denied = complaint.is_denied();
+    let fix = match place {
+        Place::Here if denied => host::group_command(),
+        Place::Here => host::start_command(whole),
+        Place::Ssh(SshHost { host, .. }) if message.contains("ost key verification failed") => {
+            Some(format!("log in to {host} by `ssh` once, and see that its key is the right one"))
+        }
+        Place::Ssh(SshHost { host, .. }) if denied => Some(format!(
+            "`ssh {host} true` must work without a password (`ssh-copy-id`, an agent), and the user there must be of the \
+             group libvirt"
+        )),
+        Place::Ssh(SshHost { host, .. }) => {
+            Some(format!("`ssh {host} true` must work without a password, and a libvirt daemon must run there"))
+        }
+        Place::Port { host } if denied => Some(format!("reach it by `qemu+ssh://{host}/system` instead")),
+        Place::Port { host } => Some(format!(
+            "a daemon must listen at {host} (`listen_tcp` or TLS certificates in its configuration); \
+             `qemu+ssh://{host}/system` needs nothing of that"
+        )),
+    };
+    if denied { Error::Denied { uri, message, fix } } else { Error::Unreachable { uri, message, fix } }
+}
+
+/// A host that says neither yes nor no.
+fn unanswered(uri: &str, place: &Place, limit: Duration) -> Error {
+    let host = place.name().unwrap_or_default();
+    let fix = Some(format!("see whether {host} is up, and nothing on the way to it drops what it does not know"));
+    let message = format!("nothing came back within {} s", limit.as_secs());
+    Error::Unreachable { uri: uri.into(), message, fix }
 }

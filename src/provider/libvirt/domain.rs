@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, own_mac};
+use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, own_mac};
 use super::Error;
+use super::fragment::{self, Place};
+use super::volume::{Storage, disk_name, seed_name};
 use super::xml::{Element, element, escape, is_plain};
-use crate::config::spec::{CpuMode, DiskBus, Graphics};
+use crate::config::spec::{CpuMode, DiskBus, Firmware, Graphics};
 use crate::provider::qemu::accel::Engine;
 use crate::provider::qemu::argv::{self, Arch};
 use crate::provider::qemu::files::Files;
@@ -23,6 +25,9 @@ const MAXIMUM_SINCE: u64 = 7_001_000;
 
 /// How our network begins among QEMU's arguments.
 const NETWORK: &str = "user,id=vbox0";
+
+/// What keeps it apart where it is there for forwards alone: no way out, no router and no name server for the guest.
+const APART: &str = ",restrict=on,ipv6=off";
 
 /// Where our network card is plugged in.
 const SLOT: &str = "0x10";
@@ -48,6 +53,12 @@ pub struct Input<'a> {
     pub owner: Option<(u32, u32)>,
     /// The daemon's version.
     pub version: u64,
+    /// What the processor calls its way to run virtual machines, where it has one.
+    pub virtualization: Option<&'static str>,
+    /// Where the disks lie, where they are volumes.
+    pub volumes: Option<&'a Storage>,
+    /// Whether the daemon sees this computer's files.
+    pub local: bool,
 }
 
 /// The description. Fails only for paths that XML has no letters for.
@@ -72,7 +83,8 @@ pub fn xml(input: &Input<'_>) -> Result<String, ProviderError> {
         .child(element("on_crash").text("destroy"))
         .child(devices(input)?)
         .children(owner(input))
-        .child(element("qemu:commandline").children(network(input).into_iter().map(argument)));
+        .child(element("qemu:commandline").children(user_network(input).into_iter().map(argument)))
+        .raw(fragment::parts(&plan.libvirt.xml, Place::Domain));
     Ok(domain.render())
 }
 
@@ -87,7 +99,12 @@ fn metadata(input: &Input<'_>) -> Element {
 fn os(input: &Input<'_>) -> Result<Element, ProviderError> {
     let plan = input.plan;
     let kind = element("type").with("arch", input.arch.name()).with("machine", machine(input)).text("hvm");
-    let mut os = element("os").child(kind);
+    let mut os = element("os");
+    // Where the disks lie at the daemon, it chooses the firmware too, and keeps the variables with the domain.
+    if input.volumes.is_some() && plan.devices.firmware == Some(Firmware::Uefi) {
+        os = os.with("firmware", "efi");
+    }
+    os = os.child(kind);
     if let Some(Flash { code, code_format, nvram, nvram_format }) = input.flash {
         let format =
             |element: Element, format: &str| if format == "raw" { element } else { element.with("format", format) };
@@ -129,8 +146,19 @@ fn cpu(input: &Input<'_>) -> Option<Element> {
         (Some(CpuMode::Maximum), _) | (None, Engine::Tcg) => "maximum",
     };
     // What is left then is QEMU's default, which every guest runs on, if not as fast.
-    (mode != "maximum" || input.version >= MAXIMUM_SINCE)
-        .then(|| element("cpu").with("mode", mode).with("check", "none"))
+    let known = mode != "maximum" || input.version >= MAXIMUM_SINCE;
+    known.then(|| element("cpu").with("mode", mode).with("check", "none").children(nested(input)))
+}
+
+/// The guest's own virtual machines: most models have what they take where the host's module allows it, but nobody says so.
+fn nested(input: &Input<'_>) -> Option<Element> {
+    let policy = match (input.plan.libvirt.nested?, input.engine) {
+        (false, _) => "disable",
+        (true, Engine::Kvm) => "require",
+        // An emulated processor has it anyway.
+        (true, Engine::Tcg) => return None,
+    };
+    Some(element("feature").with("policy", policy).with("name", input.virtualization?))
 }
 
 fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
@@ -141,12 +169,20 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
         // Index 0 belongs to the loader of a kernel that QEMU starts directly.
         let order = (index + 1).to_string();
         let driver = element("driver").with("name", "qemu").with("type", "qcow2").with("discard", "unmap");
-        let disk = disk(bus, index, driver, &input.files.disk(index))?;
+        let source = match input.volumes {
+            Some(storage) => volume(storage, &disk_name(input.id, index)),
+            None => file(&input.files.disk(index))?,
+        };
+        let disk = disk(bus, index, driver, source);
         devices = devices.child(disk.child(element("boot").with("order", order)));
     }
     if let Some(seed) = &plan.seed {
         let driver = element("driver").with("name", "qemu").with("type", "raw");
-        let disk = disk(bus, plan.disks.len(), driver, seed)?;
+        let source = match input.volumes {
+            Some(storage) => volume(storage, &seed_name(input.id)),
+            None => file(seed)?,
+        };
+        let disk = disk(bus, plan.disks.len(), driver, source);
         // The other buses know no disk that cannot be written.
         let writable = plan.seed_writable || !matches!(bus, DiskBus::Virtio | DiskBus::Scsi);
         devices = devices.child(if writable { disk } else { disk.child(element("readonly")) });
@@ -155,7 +191,9 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
         let controller = element("controller").with("type", "scsi").with("index", "0").with("model", "virtio-scsi");
         devices = devices.child(controller);
     }
-    let log = element("log").with("file", path(&input.files.console_log())?).with("append", "on");
+    let log = |file| element("log").with("file", file).with("append", "on");
+    let console = input.files.console_log();
+    let log = if input.local { Some(log(path(&console)?)) } else { None };
     let random = element("backend").with("model", "random").text("/dev/urandom");
     // In a session the socket that libvirt makes for it lies so deep below the user's home that its path may be too long.
     let agent = input.owner.map(|_| {
@@ -164,16 +202,57 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
     });
     devices = devices
         .child(element("controller").with("type", "usb").with("model", "none"))
-        .child(element("serial").with("type", "pty").child(log).child(element("target").with("port", "0")))
+        .child(element("serial").with("type", "pty").children(log).child(element("target").with("port", "0")))
         .child(element("console").with("type", "pty").child(element("target").with("type", "serial").with("port", "0")))
         .children(agent)
+        .children(plan.libvirt.network.as_deref().map(|name| interface(input, name)))
         .children(graphics(plan.libvirt.graphics))
+        .children(plan.libvirt.tpm.then(|| tpm(input.arch)))
         .child(element("rng").with("model", "virtio").child(random))
-        .child(element("memballoon").with("model", "none"));
+        .child(element("memballoon").with("model", "none"))
+        .raw(fragment::parts(&plan.libvirt.xml, Place::Devices));
     Ok(devices)
 }
 
-fn disk(bus: DiskBus, index: usize, driver: Element, file: &Path) -> Result<Element, ProviderError> {
+/// A card on a network of libvirt.
+fn interface(input: &Input<'_>, network: &str) -> Element {
+    let model = match input.plan.devices.nic {
+        Nic::Virtio => "virtio",
+        Nic::E1000 => "e1000",
+        Nic::Pcnet => "pcnet",
+        Nic::Vmxnet3 => "vmxnet3",
+    };
+    element("interface")
+        .with("type", "network")
+        .child(element("mac").with("address", mac(input)))
+        .child(element("source").with("network", network))
+        .child(element("model").with("type", model))
+        // Nobody boots from it.
+        .child(element("rom").with("enabled", "no"))
+}
+
+fn mac(input: &Input<'_>) -> String {
+    input.plan.devices.mac.clone().unwrap_or_else(|| own_mac(input.id))
+}
+
+fn tpm(arch: Arch) -> Element {
+    let model = if arch == Arch::X86_64 { "tpm-crb" } else { "tpm-tis" };
+    let backend = element("backend").with("type", "emulator").with("version", "2.0");
+    element("tpm").with("model", model).child(backend)
+}
+
+/// A kind of disk, and where it lies.
+type Source = (&'static str, Element);
+
+fn file(file: &Path) -> Result<Source, ProviderError> {
+    Ok(("file", element("source").with("file", path(file)?)))
+}
+
+fn volume(storage: &Storage, name: &str) -> Source {
+    ("volume", element("source").with("pool", storage.pool.as_str()).with("volume", name))
+}
+
+fn disk(bus: DiskBus, index: usize, driver: Element, (kind, source): Source) -> Element {
     let (bus, prefix) = match bus {
         DiskBus::Virtio => ("virtio", "vd"),
         DiskBus::Scsi => ("scsi", "sd"),
@@ -182,8 +261,7 @@ fn disk(bus: DiskBus, index: usize, driver: Element, file: &Path) -> Result<Elem
         DiskBus::Nvme => ("nvme", "nvme"),
     };
     let target = element("target").with("dev", format!("{prefix}{}", letters(index))).with("bus", bus);
-    let disk = element("disk").with("type", "file").with("device", "disk");
-    Ok(disk.child(driver).child(element("source").with("file", path(file)?)).child(target))
+    element("disk").with("type", kind).with("device", "disk").child(driver).child(source).child(target)
 }
 
 /// `a`, …, `z`, `aa`, …: how libvirt numbers disks.
@@ -211,25 +289,27 @@ fn owner(input: &Input<'_>) -> Option<Element> {
 }
 
 /// QEMU's own network for users: needs no rights, and carries the forwards, which are there again after every start of the
-/// guest. libvirt knows no forwards for it.
-fn network(input: &Input<'_>) -> Vec<String> {
+/// guest. libvirt knows no forwards for it. Where the machine is on another network, it is there for forwards alone.
+fn user_network(input: &Input<'_>) -> Vec<String> {
     let card = match input.plan.devices.nic {
         Nic::Virtio => "virtio-net-pci",
         Nic::E1000 => "e1000",
         Nic::Pcnet => "pcnet",
         Nic::Vmxnet3 => "vmxnet3",
     };
-    let mac = input.plan.devices.mac.clone().unwrap_or_else(|| own_mac(input.id));
+    let apart = input.plan.libvirt.network.is_some();
+    let mac = if apart { forward_mac(input.id) } else { mac(input) };
     let bus = if machine(input).starts_with("pc-i440fx") || machine(input) == "pc" { "pci.0" } else { "pcie.0" };
     // No option ROM: nobody boots from this network, and loading it costs the firmware time. QEMU makes it before libvirt's
     // own devices: a place of its own, far from those that libvirt gives away.
     let device = format!("{card},netdev=vbox0,id=vboxnic0,bus={bus},addr={SLOT},mac={mac},romfile=");
-    vec!["-netdev".into(), netdev(&input.plan.forwards), "-device".into(), device]
+    vec!["-netdev".into(), netdev(apart, &input.plan.forwards), "-device".into(), device]
 }
 
-fn netdev(forwards: &[Forward]) -> String {
+fn netdev(apart: bool, forwards: &[Forward]) -> String {
     let rules = forwards.iter().map(|forward| format!(",hostfwd={}", argv::rule(forward)));
-    std::iter::once(NETWORK.to_owned()).chain(rules).collect()
+    let apart = apart.then(|| APART.to_owned());
+    std::iter::once(NETWORK.to_owned()).chain(apart).chain(rules).collect()
 }
 
 fn argument(value: String) -> Element {
@@ -241,7 +321,8 @@ pub fn with_forwards(xml: &str, forwards: &[Forward]) -> Option<String> {
     let begin = xml.match_indices(NETWORK).map(|(at, _)| at).find(|&at| xml[..at].ends_with(['"', '\'']))?;
     let quote = xml[..begin].chars().next_back()?;
     let end = begin + xml[begin..].find(quote)?;
-    Some(format!("{}{}{}", &xml[..begin], escape(&netdev(forwards)), &xml[end..]))
+    let apart = xml[begin..end].contains(APART);
+    Some(format!("{}{}{}", &xml[..begin], escape(&netdev(apart, forwards)), &xml[end..]))
 }
 
 /// Whether two descriptions by libvirt say the same: it writes the same devices in another order when it has read them again.
@@ -261,4 +342,4 @@ fn path(path: &Path) -> Result<&str, ProviderError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -64,6 +64,38 @@ pub enum Error {
         /// How long.
         limit: Duration,
     },
+    /// A storage pool that volumes cannot be made in.
+    #[error("the storage pool `{pool}` of libvirt at `{uri}` cannot be used: {why}")]
+    Pool {
+        /// Its name.
+        pool: String,
+        /// Where.
+        uri: String,
+        /// Why not.
+        why: String,
+        /// What helps.
+        fix: String,
+    },
+    /// A storage pool without room.
+    #[error("no space is left in the storage pool `{pool}` of libvirt at `{uri}`: {message}")]
+    PoolFull {
+        /// Its name.
+        pool: String,
+        /// Where.
+        uri: String,
+        /// What there is, or libvirt's words.
+        message: String,
+    },
+    /// No way to the guest's ports.
+    #[error("this computer's ssh does not get to `{host}`: {message}")]
+    Tunnel {
+        /// The other host.
+        host: String,
+        /// ssh's words.
+        message: String,
+        /// What helps.
+        fix: Option<String>,
+    },
     /// libvirt refused.
     #[error("libvirt cannot {action}: {message}")]
     Failed {
@@ -71,6 +103,18 @@ pub enum Error {
         action: &'static str,
         /// Its words.
         message: String,
+    },
+    /// A network that is not there, or not up.
+    #[error("libvirt's network `{name}` {} at `{uri}`", if *missing { "does not exist" } else { "is not up" })]
+    Network {
+        /// Where.
+        uri: String,
+        /// Its name.
+        name: String,
+        /// Whether it is not even defined.
+        missing: bool,
+        /// What brings it up.
+        fix: String,
     },
     /// A path that XML has no letters for.
     #[error("libvirt cannot be told the path {path}: it is not plain text")]
@@ -85,14 +129,25 @@ impl Explain for Error {
         match self {
             Self::Uri { .. } => Exit::MachineFile,
             Self::Silent { .. } => Exit::Timeout,
+            Self::PoolFull { .. } => Exit::Io,
             _ => Exit::Provider,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoLibrary { fix, .. } | Self::Unreachable { fix, .. } | Self::Denied { fix, .. } => fix.clone(),
-            Self::Uri { .. } => Some("set `uri` to `qemu:///session` or `qemu:///system`, or leave it out".into()),
+            Self::NoLibrary { fix, .. }
+            | Self::Unreachable { fix, .. }
+            | Self::Denied { fix, .. }
+            | Self::Tunnel { fix, .. } => fix.clone(),
+            Self::Uri { .. } => Some(
+                "set `uri` to `qemu:///session`, `qemu:///system` or `qemu+ssh://user@host/system`, or leave it out"
+                    .into(),
+            ),
+            Self::Pool { fix, .. } | Self::Network { fix, .. } => Some(fix.clone()),
+            Self::PoolFull { pool, uri, .. } => {
+                Some(format!("make room there (`virsh -c {uri} vol-list {pool}`), or set `pool` to another one"))
+            }
             Self::Lost { .. } => Some("the same command goes on when the daemon is back".into()),
             Self::Silent { .. } => Some("`vbox-rs doctor` says what the daemon answers; restarting it may help".into()),
             Self::Failed { .. } => Some("`vbox-rs logs --hypervisor` may say more".into()),

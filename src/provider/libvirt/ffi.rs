@@ -10,11 +10,20 @@ use std::sync::{Arc, OnceLock};
 
 use libloading::Library;
 
+mod event;
+mod network;
+pub mod storage;
+
+pub use event::Watch;
+pub use network::{Interface, Source};
+
 /// Its name for the loader; it has kept this version of its interface since its beginning.
 pub const NAME: &str = "libvirt.so.0";
 
 /// `VIR_ERR_NO_DOMAIN`.
 const NO_DOMAIN: c_int = 42;
+/// `VIR_ERR_NO_NETWORK`.
+const NO_NETWORK: c_int = 43;
 /// `VIR_ERR_AUTH_FAILED`, `VIR_ERR_AUTH_CANCELLED`, `VIR_ERR_AUTH_UNAVAILABLE`.
 const AUTH: [c_int; 3] = [45, 79, 80];
 /// `VIR_FROM_RPC`: what libvirt's client itself says of the connection to the daemon.
@@ -26,6 +35,8 @@ struct RawConnection([u8; 0]);
 struct RawDomain([u8; 0]);
 #[repr(C)]
 struct RawStream([u8; 0]);
+#[repr(C)]
+struct RawNetwork([u8; 0]);
 
 /// The beginning of `virError`: as much as we read.
 #[repr(C)]
@@ -49,11 +60,28 @@ struct RawJob {
     file: [c_ulonglong; 3],
 }
 
+/// `virDomainIPAddress`.
+#[repr(C)]
+struct RawAddress {
+    kind: c_int,
+    text: *mut c_char,
+    prefix: c_uint,
+}
+
+/// `virDomainInterface`.
+#[repr(C)]
+struct RawInterface {
+    name: *mut c_char,
+    mac: *mut c_char,
+    count: c_uint,
+    addresses: *mut RawAddress,
+}
+
 type Handler = unsafe extern "C" fn(*mut c_void, *mut RawError);
 
 /// Declares the functions that we call, and finds all of them in the library.
 macro_rules! functions {
-    ($($name:ident($($argument:ty),*) -> $result:ty;)*) => {
+    ($($name:ident($($argument:ty),* $(,)?) -> $result:ty;)*) => {
         #[expect(non_snake_case, reason = "libvirt's own names")]
         struct Functions {
             $($name: unsafe extern "C" fn($($argument),*) -> $result,)*
@@ -80,8 +108,31 @@ functions! {
     virConnectGetCapabilities(*mut RawConnection) -> *mut c_char;
     virConnectNumOfNetworks(*mut RawConnection) -> c_int;
     virConnectListNetworks(*mut RawConnection, *mut *mut c_char, c_int) -> c_int;
+    virNetworkLookupByName(*mut RawConnection, *const c_char) -> *mut RawNetwork;
+    virNetworkDefineXML(*mut RawConnection, *const c_char) -> *mut RawNetwork;
+    virNetworkIsActive(*mut RawNetwork) -> c_int;
+    virNetworkCreate(*mut RawNetwork) -> c_int;
+    virNetworkSetAutostart(*mut RawNetwork, c_int) -> c_int;
+    virNetworkFree(*mut RawNetwork) -> c_int;
     virConnectNumOfStoragePools(*mut RawConnection) -> c_int;
     virConnectListStoragePools(*mut RawConnection, *mut *mut c_char, c_int) -> c_int;
+    virStoragePoolLookupByName(*mut RawConnection, *const c_char) -> *mut storage::RawPool;
+    virStoragePoolFree(*mut storage::RawPool) -> c_int;
+    virStoragePoolIsActive(*mut storage::RawPool) -> c_int;
+    virStoragePoolRefresh(*mut storage::RawPool, c_uint) -> c_int;
+    virStoragePoolGetInfo(*mut storage::RawPool, *mut storage::RawPoolInfo) -> c_int;
+    virStoragePoolGetXMLDesc(*mut storage::RawPool, c_uint) -> *mut c_char;
+    virStoragePoolListAllVolumes(*mut storage::RawPool, *mut *mut *mut storage::RawVolume, c_uint) -> c_int;
+    virStorageVolLookupByName(*mut storage::RawPool, *const c_char) -> *mut storage::RawVolume;
+    virStorageVolCreateXML(*mut storage::RawPool, *const c_char, c_uint) -> *mut storage::RawVolume;
+    virStorageVolFree(*mut storage::RawVolume) -> c_int;
+    virStorageVolGetName(*mut storage::RawVolume) -> *const c_char;
+    virStorageVolGetPath(*mut storage::RawVolume) -> *mut c_char;
+    virStorageVolGetXMLDesc(*mut storage::RawVolume, c_uint) -> *mut c_char;
+    virStorageVolGetInfoFlags(*mut storage::RawVolume, *mut storage::RawVolumeInfo, c_uint) -> c_int;
+    virStorageVolResize(*mut storage::RawVolume, c_ulonglong, c_uint) -> c_int;
+    virStorageVolDelete(*mut storage::RawVolume, c_uint) -> c_int;
+    virStorageVolUpload(*mut storage::RawVolume, *mut RawStream, c_ulonglong, c_ulonglong, c_uint) -> c_int;
     virDomainLookupByUUIDString(*mut RawConnection, *const c_char) -> *mut RawDomain;
     virDomainDefineXML(*mut RawConnection, *const c_char) -> *mut RawDomain;
     virDomainFree(*mut RawDomain) -> c_int;
@@ -102,10 +153,19 @@ functions! {
     virDomainUndefineFlags(*mut RawDomain, c_uint) -> c_int;
     virDomainGetXMLDesc(*mut RawDomain, c_uint) -> *mut c_char;
     virDomainSetAutostart(*mut RawDomain, c_int) -> c_int;
+    virDomainInterfaceAddresses(*mut RawDomain, *mut *mut *mut RawInterface, c_uint, c_uint) -> c_int;
+    virDomainInterfaceFree(*mut RawInterface) -> ();
+    virEventRegisterDefaultImpl() -> c_int;
+    virEventRunDefaultImpl() -> c_int;
+    virConnectDomainEventRegisterAny(
+        *mut RawConnection, *mut RawDomain, c_int, Option<event::Callback>, *mut c_void, Option<event::Free>
+    ) -> c_int;
+    virConnectDomainEventDeregisterAny(*mut RawConnection, c_int) -> c_int;
     virDomainOpenConsole(*mut RawDomain, *const c_char, *mut RawStream, c_uint) -> c_int;
     virStreamNew(*mut RawConnection, c_uint) -> *mut RawStream;
     virStreamFree(*mut RawStream) -> c_int;
     virStreamAbort(*mut RawStream) -> c_int;
+    virStreamFinish(*mut RawStream) -> c_int;
     virStreamSend(*mut RawStream, *const c_char, usize) -> c_int;
     virStreamRecv(*mut RawStream, *mut c_char, usize) -> c_int;
 }
@@ -167,13 +227,24 @@ impl Complaint {
         Self { code, domain, message: text.as_deref().map_or_else(|| format!("error {code}"), clean) }
     }
 
-    fn of_ours(message: &str) -> Self {
+    /// One that libvirt did not make.
+    pub fn of_ours(message: &str) -> Self {
         Self { code: 0, domain: 0, message: message.into() }
     }
 
     /// Whether there is no such domain.
     pub fn is_no_domain(&self) -> bool {
         self.code == NO_DOMAIN
+    }
+
+    /// Whether there is no such network.
+    pub fn is_no_network(&self) -> bool {
+        self.code == NO_NETWORK
+    }
+
+    /// Whether there is no such pool or volume (`VIR_ERR_NO_STORAGE_POOL`, `VIR_ERR_NO_STORAGE_VOL`).
+    pub fn is_no_storage(&self) -> bool {
+        matches!(self.code, 49 | 50)
     }
 
     /// Whether the daemon does not let this user in.
@@ -246,9 +317,18 @@ impl Connection {
     pub fn open(uri: &str) -> Result<Self, Complaint> {
         let library = library().map_err(|why| Complaint::of_ours(&why))?;
         let uri = c_string(uri)?;
+        event::run_loop(library);
         // SAFETY: the name is a string with an end.
         let raw = unsafe { (library.virConnectOpen)(uri.as_ptr()) };
         Ok(Self { library, raw: NonNull::new(raw).ok_or_else(|| Complaint::last(library))? })
+    }
+
+    /// A connection to libvirt's hypervisor for tests, which has no daemon; `None`, and why, where there is no libvirt.
+    #[cfg(test)]
+    pub fn for_tests() -> Option<Arc<Self>> {
+        use std::io::Write as _;
+        let told = |why| writeln!(std::io::stderr(), "skipped: {why}");
+        Self::open("test:///default").map(Arc::new).map_err(told).ok()
     }
 
     /// Whether the daemon's end is still open, as far as the client has seen. Asks nobody.
@@ -461,12 +541,7 @@ impl Domain {
 
     /// A stream to and from its serial console; somebody else's may be refused.
     pub fn console(&self) -> Result<Stream, Complaint> {
-        let connection = Arc::clone(&self.connection);
-        let library = connection.library;
-        // SAFETY: the handle is open.
-        let raw = unsafe { (library.virStreamNew)(connection.raw.as_ptr(), 0) };
-        let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(library))?;
-        let stream = Stream { connection, raw };
+        let stream = Stream::new(&self.connection)?;
         // SAFETY: both handles are open; a null names the first console.
         self.call(|lib, raw| unsafe { (lib.virDomainOpenConsole)(raw, ptr::null(), stream.raw.as_ptr(), 0) })?;
         Ok(stream)
@@ -495,6 +570,22 @@ impl Drop for Stream {
 }
 
 impl Stream {
+    /// One that leads nowhere yet.
+    fn new(connection: &Arc<Connection>) -> Result<Self, Complaint> {
+        let connection = Arc::clone(connection);
+        // SAFETY: the handle is open.
+        let raw = unsafe { (connection.library.virStreamNew)(connection.raw.as_ptr(), 0) };
+        let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(connection.library))?;
+        Ok(Self { connection, raw })
+    }
+
+    /// Says that all was sent, and waits until the daemon has it.
+    pub fn finish(self) -> Result<(), Complaint> {
+        // SAFETY: the handle is open.
+        checked(self.connection.library, unsafe { (self.connection.library.virStreamFinish)(self.raw.as_ptr()) })
+            .map(drop)
+    }
+
     /// Sends some of `bytes`, and says how many.
     pub fn send(&self, bytes: &[u8]) -> Result<usize, Complaint> {
         let library = self.connection.library;

@@ -10,7 +10,8 @@ use super::super::qemu::{firmware, host};
 use super::super::{Error as ProviderError, Finding, HostReport, Level};
 use super::daemon::Daemon;
 use super::ffi::{self, Listed};
-use super::{Error, uri};
+use super::uri::{self, Place};
+use super::{Error, volume};
 use crate::config::spec::LibvirtOptions;
 use crate::error::{Explain, Failure};
 use crate::progress::Cx;
@@ -44,14 +45,18 @@ pub fn probe() -> HostReport {
         let ProviderError::Missing { program, fix } = host::missing(host::QEMU_IMG) else { return report };
         report.tell(Level::Bad, format!("`{program}` is not installed"), fix);
     }
-    match uri::choose(None) {
-        Ok(uri) => report.usable &= report.tell_daemon(&uri),
+    match uri::choose(None).and_then(|uri| Ok((uri::place(&uri)?, uri))) {
+        Ok((place, uri)) => {
+            report.usable &= report.tell_daemon(&place, &uri);
+            if place == Place::Here {
+                report.findings.extend(Arch::host().map(firmware::probe));
+            }
+        }
         Err(error) => {
             report.usable = false;
             report.tell(Level::Bad, error.to_string(), Some("unset LIBVIRT_DEFAULT_URI".into()));
         }
     }
-    report.findings.extend(Arch::host().map(firmware::probe));
     report
 }
 
@@ -66,7 +71,7 @@ impl HostReport {
     }
 
     /// Whether machines can live at this daemon.
-    fn tell_daemon(&mut self, uri: &str) -> bool {
+    fn tell_daemon(&mut self, place: &Place, uri: &str) -> bool {
         let cx = Cx::silent();
         let asked = Daemon::connect(&cx, uri).and_then(|daemon| {
             daemon.call(&cx, ANSWER, "say what the host can do", |connection| {
@@ -87,7 +92,7 @@ impl HostReport {
             }
         };
         let hypervisor = hypervisor.map(|version| format!(", QEMU {}", dotted(version))).unwrap_or_default();
-        self.tell(Level::Good, format!("daemon {} at {uri}{hypervisor}", dotted(version)), None);
+        self.tell(Level::Good, format!("daemon {} at {}{hypervisor}", dotted(version), uri::shown(uri)), None);
         let types = domain_types(&capabilities, std::env::consts::ARCH);
         if types.is_empty() {
             let text = format!("the daemon finds no emulator for {}", std::env::consts::ARCH);
@@ -95,7 +100,9 @@ impl HostReport {
             return false;
         }
         self.tell(Level::Good, format!("domain types: {}", types.join(", ")), None);
-        if let Ok((engine, reason)) = engine(&LibvirtOptions::default()) {
+        if *place == Place::Here
+            && let Ok((engine, reason)) = engine(&LibvirtOptions::default())
+        {
             let (level, text) = match (engine, reason) {
                 (Engine::Kvm, None) if types.iter().any(|kind| kind == "kvm") => (Level::Good, "KVM works".into()),
                 (Engine::Kvm, _) => (Level::Warning, "KVM works, but the daemon does not offer it".into()),
@@ -107,14 +114,20 @@ impl HostReport {
             self.tell(level, text, None);
         }
         let listed = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let text = format!("networks up: {}; pools up: {} (machines need neither)", listed(networks), listed(pools));
+        let usual = pools.iter().any(|pool| pool == volume::USUAL);
+        let need = if *place == Place::Here { " (machines need neither)" } else { "" };
+        let text = format!("networks up: {}; pools up: {}{need}", listed(networks), listed(pools));
         self.tell(Level::Good, text, None);
+        if *place != Place::Here && !usual {
+            let text = format!("no pool `{}` is up there: machines need one for their disks", volume::USUAL);
+            self.tell(Level::Warning, text, Some(format!("virsh -c {} pool-start {}", uri::shown(uri), volume::USUAL)));
+        }
         true
     }
 }
 
 /// `kvm` and `qemu`, as far as the daemon has them for the architecture.
-fn domain_types(capabilities: &str, arch: &str) -> Vec<String> {
+pub fn domain_types(capabilities: &str, arch: &str) -> Vec<String> {
     let Ok(document) = roxmltree::Document::parse(capabilities) else { return Vec::new() };
     let guests =
         document.descendants().filter(|node| node.has_tag_name("arch") && node.attribute("name") == Some(arch));

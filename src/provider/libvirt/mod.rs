@@ -1,7 +1,7 @@
 //! Machines as libvirt's domains: they are seen by `virsh list` and virt-manager, and outlive every command of ours in the
 //! care of a daemon.
 //!
-//! **How libvirt is reached.** Its C library is loaded at run time (`ffi`, some forty functions), so one binary starts
+//! **How libvirt is reached.** Its C library is loaded at run time (`ffi`, some fifty functions), so one binary starts
 //! everywhere, is built without libvirt's headers, and a host without libvirt is a finding, not a program that does not
 //! start. The crate `virt` was to do this, and does not: it links the library, so a binary with it does not start where
 //! there is none; a helper executable beside ours would start a process and speak a protocol for each question; and its
@@ -14,27 +14,45 @@
 //! daemon (`qemu:///system`) the process runs as the user whose machine it is, so no file changes its owner. The domain
 //! carries our id as its own, and in its metadata; it is defined anew before each start, and undefined with all that
 //! libvirt keeps for it by `destroy`. The network is QEMU's own for users: the forwards, TCP and UDP, belong to the process
-//! and are there whenever it is.
+//! and are there whenever it is. Where the machine file names a network of libvirt, the machine has an address of its own
+//! there (`network`), and whoever wants in asks for it each time (`address`).
+//!
+//! **Waiting.** Who waits for a machine's end hears of it from the daemon (`ffi::Watch`), and looks for himself once a second:
+//! three questions then, where looking every 50 ms was sixty. libvirt's client takes a thread of ours for that.
+//!
+//! **Other hosts.** There, and where the machine file names a storage pool, the disks are volumes (`volume`), and the ports
+//! of this computer lead through a background `ssh` (`remote`).
 //!
 //! **What cannot be trusted.** Others may change, end or remove a domain (`virsh`): the record says what we did last, and
 //! `state` tells the difference. Every call to the daemon has an end and can be given up (`daemon`).
 
+mod address;
 mod console;
 mod daemon;
+mod demand;
 mod domain;
 mod error;
 mod ffi;
+mod fragment;
 mod host;
+mod network;
 mod record;
+mod remote;
+mod remote_console;
+mod remote_tunnel;
 mod state;
 mod uri;
 mod vm;
+mod volume;
+mod volume_store;
+mod volume_upload;
 mod xml;
 
 use super::qemu::{argv::Arch, firmware, host as qemu_host, launch};
-use super::{Error as ProviderError, Finding, HostReport, Level, Provider, Vm, VmHome, VmPlan};
+use super::{Error as ProviderError, Finding, HostChange, HostReport, Level, Provider, Vm, VmHome, VmPlan};
 use crate::config::spec::{DiskBus, MachineSpec, ProviderKind, QemuOptions};
 use crate::error::Explain;
+use crate::progress::Cx;
 
 pub use error::Error;
 
@@ -55,8 +73,11 @@ impl Provider for Libvirt {
         let options = &spec.provider_options.libvirt;
         host::require_library()?;
         qemu_host::find(qemu_host::QEMU_IMG).ok_or_else(|| qemu_host::missing(qemu_host::QEMU_IMG))?;
-        uri::choose(options.uri.as_deref())?;
-        host::engine(options).map(drop)
+        match uri::place(&uri::choose(options.uri.as_deref())?)? {
+            uri::Place::Here => host::engine(options).map(drop),
+            // Its daemon tells; it is not asked before there is something to ask it for.
+            uri::Place::Ssh(_) | uri::Place::Port { .. } => Ok(()),
+        }
     }
 
     fn disk_formats(&self) -> &'static [&'static str] {
@@ -65,6 +86,20 @@ impl Provider for Libvirt {
 
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {
         check(plan)
+    }
+
+    fn host_changes(&self, cx: &Cx, spec: &MachineSpec) -> Result<Vec<HostChange>, ProviderError> {
+        let options = &spec.provider_options.libvirt;
+        let Some(name) = &options.network else { return Ok(Vec::new()) };
+        let uri = uri::choose(options.uri.as_deref())?;
+        if uri::place(&uri)? != uri::Place::Here {
+            return Ok(Vec::new());
+        }
+        Ok(network::change(cx, &uri, name)?.into_iter().collect())
+    }
+
+    fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), ProviderError> {
+        network::bring_up(cx, &change.at, &change.name)
     }
 
     fn open(&self, home: VmHome) -> Box<dyn Vm> {
@@ -84,10 +119,18 @@ fn check(plan: &VmPlan) -> Vec<Finding> {
     let qemu = as_qemu(plan);
     let bad = |(text, fix)| Finding { level: Level::Bad, text, fix };
     let mut findings: Vec<_> = launch::objections(&qemu).into_iter().map(bad).collect();
-    findings.extend(firmware::objection(&qemu));
-    if let Some(Err(error)) = plan.libvirt.uri.as_deref().map(uri::check) {
-        findings.push(bad((error.to_string(), error.hint())));
+    match uri::choose(plan.libvirt.uri.as_deref()).and_then(|uri| uri::place(&uri)) {
+        Ok(place) => {
+            // libvirt finds the firmware of another host.
+            if place == uri::Place::Here {
+                findings.extend(firmware::objection(&qemu));
+            }
+            findings.extend(remote::check(&place, plan));
+        }
+        Err(error) => findings.push(bad((error.to_string(), error.hint()))),
     }
+    findings.extend(demand::objections(&plan.libvirt));
+    findings.extend(fragment::findings(&plan.libvirt.xml));
     if plan.devices.disk_bus == DiskBus::Nvme {
         let fix = "set `disk_bus` to another one, or `provider = \"qemu\"`";
         findings.push(bad(("libvirt emulates no NVMe disks".into(), Some(fix.into()))));

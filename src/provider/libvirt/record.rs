@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::remote::Hop;
+use super::volume::Storage;
 use crate::provider::VmPlan;
 use crate::store::{self, MachineId, Record};
 
@@ -24,6 +26,12 @@ pub struct LibvirtRecord {
     pub definition: Option<String>,
     /// Whether it was started and nobody of us ended it since.
     pub started: bool,
+    /// Where its disks lie, where they are no files of ours.
+    #[serde(default)]
+    pub storage: Option<Storage>,
+    /// How this computer's ports lead to another host, since the last start there.
+    #[serde(default)]
+    pub hops: Vec<Hop>,
 }
 
 impl Record for LibvirtRecord {

@@ -11,6 +11,9 @@ const SHUTOFF: i32 = 5;
 const CRASHED: i32 = 6;
 const SUSPENDED: i32 = 7;
 
+/// State and reason of one whose memory is being saved.
+pub const SAVING: (i32, i32) = (PAUSED, 3);
+
 /// What the daemon knows of a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {

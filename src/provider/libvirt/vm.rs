@@ -1,21 +1,30 @@
 //! One machine at libvirt.
 
+mod elsewhere;
+
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::qemu::argv::Arch;
 use super::super::qemu::files::Files;
 use super::super::qemu::{accel, disk, firmware, launch, state as qemu_state};
-use super::super::{Error as ProviderError, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
+use super::super::{Error as ProviderError, Forward, Image, Level, Vm, VmHome, VmPlan, VmState, own_mac};
 use super::daemon::Daemon;
 use super::domain::{self, Input};
-use super::ffi::{Complaint, Connection, Domain};
+use super::ffi::{Complaint, Connection, Domain, Watch};
 use super::record::{self, LibvirtRecord};
+use super::remote::{self, PORT_TRIES};
+use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
-use super::{Error, as_qemu, console, host, uri};
+use super::uri::{self, Place};
+use super::volume::{self, Storage};
+use super::{Error, address, as_qemu, console, demand, host, network};
+use crate::config::spec::LibvirtOptions;
 use crate::progress::Cx;
 use crate::store;
 
@@ -28,8 +37,11 @@ const COMMAND: Duration = Duration::from_secs(45);
 /// How long a definition, start or restore may take: the daemon may look at every emulator first.
 const START: Duration = Duration::from_secs(120);
 
-/// How often we look whether it has ended.
-const POLL: Duration = Duration::from_millis(50);
+/// How often we look whether the user wants to stop, while we wait for word from the daemon.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How often we look for ourselves whether it has ended, where the daemon tells what happens; and where it does not.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A machine at libvirt.
 #[derive(Debug)]
@@ -38,12 +50,14 @@ pub struct LibvirtVm {
     files: Files,
     /// Kept between questions; a tethered machine lives as long as it does.
     daemon: Option<Daemon>,
+    /// What the daemon tells of the domain, while somebody waits for its end; and when we last looked for ourselves.
+    watch: Option<(Watch, Instant)>,
 }
 
 impl LibvirtVm {
     /// The machine that lives in `home`.
     pub fn new(home: VmHome) -> Self {
-        Self { files: Files::new(&home.dir), home, daemon: None }
+        Self { files: Files::new(&home.dir), home, daemon: None, watch: None }
     }
 
     fn record(&self) -> Result<Option<LibvirtRecord>, ProviderError> {
@@ -60,6 +74,7 @@ impl LibvirtVm {
             return Ok(daemon.clone());
         }
         let daemon = Daemon::connect(cx, uri)?;
+        self.watch = None;
         self.daemon = Some(daemon.clone());
         Ok(daemon)
     }
@@ -105,6 +120,33 @@ impl LibvirtVm {
         }
     }
 
+    /// Whether the domain may have ended since it was last looked at: the daemon told of something, or it was long ago. What
+    /// the daemon tells is asked for from here on, before anybody looks, so that nothing is missed.
+    fn may_have_changed(&mut self, cx: &Cx, record: &LibvirtRecord) -> bool {
+        let lost = !self.daemon.as_ref().is_some_and(Daemon::is_alive);
+        if let Some((watch, looked)) = self.watch.as_mut().filter(|_| !lost) {
+            let changed = watch.take() || looked.elapsed() >= LOOK;
+            if changed {
+                *looked = Instant::now();
+            }
+            return changed;
+        }
+        let watch = self.ask(cx, record, (QUESTION, "tell what the domain does"), Watch::begin);
+        self.watch = watch.ok().flatten().map(|watch| (watch, Instant::now()));
+        true
+    }
+
+    /// Lets some time go by, but no more than until the daemon tells of something.
+    fn rest(&self, cx: &Cx, time: Duration) -> bool {
+        match &self.watch {
+            Some((watch, _)) => {
+                watch.rest(time.min(TICK));
+                cx.check().is_ok()
+            }
+            None => cx.sleep(time.min(TICK)).is_ok(),
+        }
+    }
+
     /// Does something to a domain that must be active.
     fn command(
         &mut self,
@@ -126,6 +168,8 @@ impl LibvirtVm {
         let Some(old) = self.record()? else {
             let uri = uri::choose(plan.libvirt.uri.as_deref())?;
             let domain = record::domain_name(&plan.name, self.home.id);
+            let usual = (uri::place(&uri)? != Place::Here).then_some(volume::USUAL);
+            let storage = plan.libvirt.pool.as_deref().or(usual).map(Storage::at);
             let plan = plan.clone();
             return Ok(LibvirtRecord {
                 uri,
@@ -135,10 +179,20 @@ impl LibvirtVm {
                 defined: false,
                 definition: None,
                 started: false,
+                storage,
+                hops: Vec::new(),
             });
         };
         if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != old.uri) {
-            cx.warn(format!("the machine stays at {}; destroy it and make it anew to have it at {uri}", old.uri));
+            let [old, new] = [&old.uri, uri].map(|uri| uri::shown(uri));
+            cx.warn(format!("the machine stays at {old}; destroy it and make it anew to have it at {new}"));
+        }
+        let pool = |storage: &Option<Storage>| storage.as_ref().map_or("none", |storage| &storage.pool).to_owned();
+        if let Some(new) = plan.libvirt.pool.as_ref().filter(|new| **new != pool(&old.storage)) {
+            let old = pool(&old.storage);
+            cx.warn(format!(
+                "its disks stay in pool `{old}`; destroy the machine and make it anew to have them in `{new}`"
+            ));
         }
         Ok(old)
     }
@@ -146,9 +200,14 @@ impl LibvirtVm {
     /// Defines the domain, with a word where somebody had changed it.
     fn define(&mut self, cx: &Cx, plan: &VmPlan, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
         let arch = Arch::host().ok_or(ProviderError::Architecture(std::env::consts::ARCH))?;
-        let (engine, reason) = host::engine(&plan.libvirt)?;
+        let local = uri::place(&record.uri)? == Place::Here;
+        let (engine, reason) =
+            if local { host::engine(&plan.libvirt)? } else { self.engine_there(cx, record, plan, arch)? };
         accel::tell(cx, engine, reason.as_deref());
-        let flash = firmware::prepare(&self.files, &as_qemu(plan), arch)?;
+        let flash = match record.storage {
+            Some(_) => None,
+            None => firmware::prepare(&self.files, &as_qemu(plan), arch)?,
+        };
         let before = self.ask(cx, record, (COMMAND, "show the domain"), Domain::definition)?;
         if let (Some(ours), Some(now)) = (&record.definition, &before)
             && !domain::same(ours, now)
@@ -159,8 +218,8 @@ impl LibvirtVm {
         }
         let daemon = self.daemon(cx, &record.uri)?;
         let version = daemon.call(cx, QUESTION, "say its version", |connection| connection.daemon_version())?;
-        // The daemon of a session has no other user to choose.
-        let owner = (!uri::is_session(&record.uri))
+        // The daemon of a session has no other user to choose, and volumes are those of the daemon's.
+        let owner = (record.storage.is_none() && !uri::is_session(&record.uri))
             .then(|| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
         let xml = domain::xml(&Input {
             arch,
@@ -172,6 +231,9 @@ impl LibvirtVm {
             flash: flash.as_ref(),
             owner,
             version,
+            virtualization: demand::virtualization(engine),
+            volumes: record.storage.as_ref(),
+            local,
         })?;
         record.plan = plan.clone();
         record.defined = true;
@@ -185,6 +247,31 @@ impl LibvirtVm {
         };
         record.definition = Some(daemon.call(cx, START, "define the domain", define)?);
         self.write(record)
+    }
+
+    /// Why its disks cannot be changed now.
+    fn busy(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<&'static str>, ProviderError> {
+        let seen = self.look(cx, record)?;
+        let active = seen.is_some_and(Seen::is_active).then_some("running");
+        Ok(active.or_else(|| seen.is_some_and(|seen| seen.saved).then_some("saved")))
+    }
+
+    /// Gives the saved domain the forwards of the record.
+    fn rewrite_saved(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
+        let forwards = record.plan.forwards.clone();
+        let rewrite = move |domain: &Domain| {
+            let before = domain.saved_xml()?;
+            let after = domain::with_forwards(&before, &forwards);
+            if let Some(after) = after.as_ref().filter(|after| **after != before) {
+                domain.set_saved_xml(after)?;
+            }
+            Ok(after.is_some())
+        };
+        if self.ask(cx, record, (COMMAND, "change the saved domain's forwards"), rewrite)? == Some(false) {
+            let message = "its description is none of ours".into();
+            return Err(Error::Failed { action: "change the saved domain's forwards", message }.into());
+        }
+        Ok(())
     }
 
     /// Starts or restores the domain; what QEMU said is understood.
@@ -247,6 +334,32 @@ impl LibvirtVm {
     }
 }
 
+/// Gives up a save that goes on in the daemon although the `vbox-rs` that began it was killed, and waits until that is done.
+fn stop_saving(domain: &Domain) -> Result<(), Complaint> {
+    let began = Instant::now();
+    while domain.state()? == state::SAVING && began.elapsed() < COMMAND {
+        // It may have ended in between.
+        drop(domain.abort());
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// What of a plan cannot be done; what one should know is told, as far as it depends on the ports: the rest was before.
+fn refuse(cx: &Cx, record: &LibvirtRecord, plan: &VmPlan) -> Result<(), ProviderError> {
+    // It stays where it is, whatever the environment says by now.
+    let libvirt = LibvirtOptions { uri: Some(record.uri.clone()), ..plan.libvirt.clone() };
+    let plan = VmPlan { libvirt, ..plan.clone() };
+    let findings = super::check(&plan);
+    if findings.iter().any(|finding| finding.level == Level::Bad) {
+        return Err(ProviderError::Plan(findings));
+    }
+    let told = super::check(&VmPlan { forwards: Vec::new(), ..plan.clone() });
+    let new = findings.into_iter().filter(|finding| finding.level == Level::Warning && !told.contains(finding));
+    new.for_each(|finding| cx.warn(finding.text));
+    Ok(())
+}
+
 impl Vm for LibvirtVm {
     fn state(&mut self) -> Result<VmState, ProviderError> {
         let Some(record) = self.record()? else {
@@ -260,16 +373,25 @@ impl Vm for LibvirtVm {
         if !record.created {
             return Ok(VmState::Absent);
         }
+        if self.daemon.is_none() && record.defined {
+            self.daemon = Some(Daemon::glance(&record.uri)?);
+        }
         let seen = match self.look(&Cx::silent(), &record) {
             Err(error @ ProviderError::Libvirt(Error::Silent { .. })) => {
                 return Ok(VmState::Unresponsive { why: error.to_string() });
             }
             seen => seen?,
         };
-        if !seen.is_some_and(Seen::is_active)
-            && let Some(why) = qemu_state::lost(&self.files, record.plan.disks.len())?
-        {
-            return Ok(VmState::Broken { why });
+        if !seen.is_some_and(Seen::is_active) {
+            let lost = match record.storage {
+                None => qemu_state::lost(&self.files, record.plan.disks.len())?,
+                Some(_) => self
+                    .missing_volume(&Cx::silent(), &record)?
+                    .map(|path| format!("its volume {} is missing", path.display())),
+            };
+            if let Some(why) = lost {
+                return Ok(VmState::Broken { why });
+            }
         }
         Ok(state::word(seen, record.definition.is_some(), record.started))
     }
@@ -282,12 +404,11 @@ impl Vm for LibvirtVm {
             record.plan = plan.clone();
             self.write(&record)?;
         }
+        if record.storage.is_some() {
+            return self.create_volumes(cx, plan, record);
+        }
         let files = self.files.clone();
-        let mut busy = || {
-            let seen = self.look(cx, &record)?;
-            let active = seen.is_some_and(Seen::is_active).then_some("running");
-            Ok(active.or_else(|| seen.is_some_and(|seen| seen.saved).then_some("saved")))
-        };
+        let mut busy = || self.busy(cx, &record);
         disk::complete(cx, &files, plan, made, &mut busy)?;
         if record.created {
             return Ok(());
@@ -297,12 +418,9 @@ impl Vm for LibvirtVm {
     }
 
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
-        let findings = super::check(plan);
-        if findings.iter().any(|finding| finding.level == Level::Bad) {
-            return Err(ProviderError::Plan(findings));
-        }
-        disk::require_files(&self.files, plan)?;
         let mut record = self.refreshed(cx, plan)?;
+        refuse(cx, &record, plan)?;
+        self.require_disks(cx, &record, plan)?;
         match self.look(cx, &record)? {
             Some(seen) if seen.is_active() => {
                 let hint = "`vbox-rs status` shows it";
@@ -314,11 +432,30 @@ impl Vm for LibvirtVm {
             }
             _ => {}
         }
-        self.define(cx, plan, &mut record)?;
-        cx.check()?;
+        if let Some(name) = &plan.libvirt.network {
+            network::require(cx, &self.daemon(cx, &record.uri)?, name)?;
+        }
         // The daemon would make it, and nobody else could read it then.
         drop(Files::open_log(&self.files.console_log())?);
-        self.launch(cx, &mut record, "start the domain")
+        let mut tries = 0;
+        loop {
+            let placed = Self::place(&mut record, plan, &plan.forwards)?;
+            self.define(cx, &placed, &mut record)?;
+            cx.check()?;
+            self.lead(cx, &record, true)?;
+            match self.launch(cx, &mut record, "start the domain") {
+                Err(error) if tries < PORT_TRIES && remote::is_free(&record.hops, &error) => tries += 1,
+                Err(error) => {
+                    // What is told is why it did not start.
+                    drop(self.lead(cx, &record, false));
+                    return Err(error);
+                }
+                Ok(()) => {
+                    self.hear_console(cx, &record);
+                    return Ok(());
+                }
+            }
+        }
     }
 
     fn press_power_button(&mut self) -> Result<(), ProviderError> {
@@ -329,14 +466,25 @@ impl Vm for LibvirtVm {
         let Some(record) = self.record()? else { return Ok(true) };
         let began = Instant::now();
         loop {
-            if !self.look(cx, &record)?.is_some_and(Seen::is_active) {
+            if self.may_have_changed(cx, &record) && !self.look(cx, &record)?.is_some_and(Seen::is_active) {
+                self.lead(cx, &record, false)?;
                 return Ok(true);
             }
             let left = time.saturating_sub(began.elapsed());
-            if left.is_zero() || cx.sleep(left.min(POLL)).is_err() {
+            if left.is_zero() || !self.rest(cx, left) {
                 return Ok(false);
             }
         }
+    }
+
+    fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, ProviderError> {
+        let Some(record) = self.record()?.filter(|record| record.plan.libvirt.network.is_some()) else {
+            return Ok(None);
+        };
+        let mac = record.plan.devices.mac.clone().unwrap_or_else(|| own_mac(self.home.id));
+        let find = move |domain: &Domain| address::find(domain, &mac);
+        let found = self.ask(&Cx::silent(), &record, (QUESTION, "say where the guest is"), find)?;
+        Ok(Some(found.unwrap_or_default()))
     }
 
     fn kill(&mut self) -> Result<(), ProviderError> {
@@ -350,7 +498,7 @@ impl Vm for LibvirtVm {
             record.started = false;
             self.write(&record)?;
         }
-        Ok(())
+        self.lead(&cx, &record, false)
     }
 
     fn pause(&mut self) -> Result<(), ProviderError> {
@@ -358,12 +506,23 @@ impl Vm for LibvirtVm {
     }
 
     fn unpause(&mut self) -> Result<(), ProviderError> {
-        let go_on = |domain: &Domain| match domain.unpause() {
-            // It was about to run: a start whose `vbox-rs` was killed goes on in the daemon.
-            Err(_) if domain.state().is_ok_and(|(state, _)| state == state::RUNNING) => Ok(()),
-            done => done,
+        let go_on = |domain: &Domain| {
+            stop_saving(domain)?;
+            match domain.unpause() {
+                // It was about to run: a start whose `vbox-rs` was killed goes on in the daemon.
+                Err(_) if domain.state().is_ok_and(|(state, _)| state == state::RUNNING) => Ok(()),
+                // Its save came to an end.
+                Err(_) if domain.is_saved().unwrap_or_default() => Ok(()),
+                done => done,
+            }
         };
-        self.command("let the domain go on", "resume", go_on)
+        self.command("let the domain go on", "resume", go_on)?;
+        let cx = Cx::silent();
+        let Some(mut record) = self.record()? else { return Ok(()) };
+        if self.look(&cx, &record)?.is_some_and(|seen| seen.saved && !seen.is_active()) {
+            self.launch(&cx, &mut record, "restore the domain")?;
+        }
+        Ok(())
     }
 
     fn save(&mut self, cx: &Cx) -> Result<(), ProviderError> {
@@ -387,7 +546,8 @@ impl Vm for LibvirtVm {
         let stop = || drop(watched.abort());
         daemon.call_stoppable(cx, (COMMAND, "save the domain's memory"), saved, Domain::save, watch, stop)?;
         record.started = false;
-        self.write(&record)
+        self.write(&record)?;
+        self.lead(&cx.uninterrupted(), &record, false)
     }
 
     fn restore(&mut self, cx: &Cx, forwards: &[Forward], _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
@@ -399,26 +559,27 @@ impl Vm for LibvirtVm {
             return Err(nothing());
         }
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
-        let findings = super::check(&plan);
-        if findings.iter().any(|finding| finding.level == Level::Bad) {
-            return Err(ProviderError::Plan(findings));
-        }
-        disk::require_files(&self.files, &plan)?;
-        let forwards = forwards.to_vec();
-        let rewrite = move |domain: &Domain| {
-            let before = domain.saved_xml()?;
-            let after = domain::with_forwards(&before, &forwards);
-            if let Some(after) = after.as_ref().filter(|after| **after != before) {
-                domain.set_saved_xml(after)?;
+        refuse(cx, &record, &plan)?;
+        self.require_disks(cx, &record, &plan)?;
+        let mut tries = 0;
+        loop {
+            record.plan = Self::place(&mut record, &plan, forwards)?;
+            self.rewrite_saved(cx, &record)?;
+            self.write(&record)?;
+            self.lead(cx, &record, true)?;
+            match self.launch(cx, &mut record, "restore the domain") {
+                Err(error) if tries < PORT_TRIES && remote::is_free(&record.hops, &error) => tries += 1,
+                Err(error) => {
+                    // What is told is why it did not go on.
+                    drop(self.lead(cx, &record, false));
+                    return Err(error);
+                }
+                Ok(()) => {
+                    self.hear_console(cx, &record);
+                    return Ok(());
+                }
             }
-            Ok(after.is_some())
-        };
-        if self.ask(cx, &record, (COMMAND, "change the saved domain's forwards"), rewrite)? == Some(false) {
-            let message = "its description is none of ours".into();
-            return Err(Error::Failed { action: "change the saved domain's forwards", message }.into());
         }
-        record.plan = plan;
-        self.launch(cx, &mut record, "restore the domain")
     }
 
     fn discard_saved(&mut self) -> Result<(), ProviderError> {
@@ -438,8 +599,10 @@ impl Vm for LibvirtVm {
             if record.defined {
                 self.undefine(cx, &record)?;
             }
+            self.lead(cx, &record, false)?;
+            self.destroy_volumes(cx, &record)?;
             // libvirt's own; at the host's daemon it is not ours to remove.
-            if uri::is_session(&record.uri) {
+            if uri::is_session(&record.uri) && uri::place(&record.uri)? == Place::Here {
                 store::remove_file(&Self::log_of(&record))?;
             }
         }
@@ -453,7 +616,31 @@ impl Vm for LibvirtVm {
         Ok(store::remove_file(&record::path(&self.home.dir))?)
     }
 
+    fn forwards(&self) -> Result<Option<Vec<Forward>>, ProviderError> {
+        let Some(record) = self.record()? else { return Ok(None) };
+        let elsewhere = matches!(uri::place(&record.uri)?, Place::Port { .. }) && !record.hops.is_empty();
+        Ok(elsewhere.then(|| record.hops.into_iter().map(|hop| hop.there).collect()))
+    }
+
+    fn connect(&mut self, cx: &Cx) -> Result<(), ProviderError> {
+        let Some(record) = self.record()? else { return Ok(()) };
+        let Place::Ssh(host) = uri::place(&record.uri)? else { return Ok(()) };
+        if Tunnel::new(&self.home.dir, &host).is_open() { Ok(()) } else { self.lead(cx, &record, true) }
+    }
+
+    fn disconnect(&mut self, cx: &Cx) -> Result<(), ProviderError> {
+        self.record()?.map_or(Ok(()), |record| self.lead(cx, &record, false))
+    }
+
     fn images(&self) -> Result<Vec<Image>, ProviderError> {
+        if self.record()?.is_some_and(|record| record.storage.is_some()) {
+            let hint = "make the machine at a daemon of this host, without `pool`, to package it";
+            return Err(ProviderError::Unable {
+                provider: "libvirt",
+                what: "read disks that lie in a storage pool",
+                hint,
+            });
+        }
         disk::images(&self.files)
     }
 
@@ -462,7 +649,10 @@ impl Vm for LibvirtVm {
     }
 
     fn hypervisor_log(&self) -> PathBuf {
-        self.record().ok().flatten().map_or_else(|| self.files.log(), |record| Self::log_of(&record))
+        // At another host it lies there, and libvirt hands it to nobody.
+        let here = |record: &LibvirtRecord| uri::place(&record.uri).is_ok_and(|place| place == Place::Here);
+        let record = self.record().ok().flatten().filter(here);
+        record.map_or_else(|| self.files.log(), |record| Self::log_of(&record))
     }
 
     fn console(&mut self) -> Result<UnixStream, ProviderError> {

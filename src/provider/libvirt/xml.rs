@@ -9,11 +9,12 @@ pub struct Element {
     attributes: Vec<(&'static str, String)>,
     text: Option<String>,
     children: Vec<Element>,
+    raw: Vec<String>,
 }
 
 /// An element of this name.
 pub fn element(name: &'static str) -> Element {
-    Element { name, attributes: Vec::new(), text: None, children: Vec::new() }
+    Element { name, attributes: Vec::new(), text: None, children: Vec::new(), raw: Vec::new() }
 }
 
 impl Element {
@@ -41,6 +42,12 @@ impl Element {
         self
     }
 
+    /// With more children that are XML already, after all others.
+    pub fn raw(mut self, fragments: impl IntoIterator<Item = String>) -> Self {
+        self.raw.extend(fragments);
+        self
+    }
+
     /// The whole as text, each element on a line of its own.
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -56,12 +63,15 @@ impl Element {
         }
         if let Some(text) = &self.text {
             let _ = writeln!(out, ">{}</{}>", escape(text), self.name);
-        } else if self.children.is_empty() {
+        } else if self.children.is_empty() && self.raw.is_empty() {
             out.push_str("/>\n");
         } else {
             out.push_str(">\n");
             for child in &self.children {
                 child.write(out, depth + 1);
+            }
+            for fragment in &self.raw {
+                let _ = writeln!(out, "{:indent$}{}", "", fragment.trim(), indent = depth * 2 + 2);
             }
             let _ = writeln!(out, "{:indent$}</{}>", "", self.name, indent = depth * 2);
         }

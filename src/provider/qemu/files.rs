@@ -40,6 +40,11 @@ impl Files {
         self.0.join("qemu.pid")
     }
 
+    /// The process that wrote it, which may have ended since.
+    pub fn process(&self) -> Option<i32> {
+        tail(&self.pid(), 0, 16).trim().parse().ok()
+    }
+
     /// The monitor for commands.
     pub fn control(&self) -> PathBuf {
         self.0.join("qmp.sock")

@@ -15,7 +15,7 @@ pub(super) mod launch;
 pub(super) mod qmp;
 mod record;
 mod saved;
-mod socket;
+pub(super) mod socket;
 pub(super) mod state;
 mod vm;
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::super::process::{self, Mark};
 use super::super::{Error, VmState};
 use super::disk::Overlay;
 use super::files::{Files, tail};
@@ -14,17 +15,38 @@ use crate::error::Failure;
 use crate::progress::Cx;
 use crate::store::Lock;
 
-/// How long the monitor may take to answer a query.
-const LIMIT: Duration = Duration::from_millis(250);
+/// How long the monitor may take for an answer before its machine is called unresponsive. Its thread wants a processor and
+/// the lock of the guest's processors; on a host with many times more to do than it has processors that is half a second.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The same for what must be quick.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// As much of QEMU's log as may hold its last words.
 const LOG_TAIL: u64 = 8 << 10;
 
 /// The state, from the record, the lock that the process holds, the monitor, and the disks.
-pub fn state(files: &Files) -> Result<VmState, Error> {
-    if let Some(state) = alive(files) {
-        return Ok(state);
+pub fn state(files: &Files, mark: &Mark<'_>) -> Result<VmState, Error> {
+    match alive(files, mark, PATIENCE) {
+        Some(state) => Ok(state.unwrap_or_else(unresponsive)),
+        None => without_process(files),
     }
+}
+
+/// The same, quickly: a process that could answer, and only has not yet, runs.
+pub fn glance(files: &Files, mark: &Mark<'_>) -> Result<VmState, Error> {
+    match alive(files, mark, GLANCE) {
+        Some(Err(qmp::Error::Timeout { .. })) => Ok(VmState::Running),
+        Some(state) => Ok(state.unwrap_or_else(unresponsive)),
+        None => without_process(files),
+    }
+}
+
+fn unresponsive(error: qmp::Error) -> VmState {
+    VmState::Unresponsive { why: Failure::from(Error::Monitor(error)).chain() }
+}
+
+fn without_process(files: &Files) -> Result<VmState, Error> {
     let Some(record) = record::read(files)? else {
         return Ok(if files.disk(0).exists() {
             VmState::Broken { why: format!("its record {} is missing", files.record().display()) }
@@ -45,22 +67,27 @@ pub fn state(files: &Files) -> Result<VmState, Error> {
 }
 
 /// The state of a process that lives; `None` when there is none.
-fn alive(files: &Files) -> Option<VmState> {
+fn alive(files: &Files, mark: &Mark<'_>, patience: Duration) -> Option<Result<VmState, qmp::Error>> {
     let began = Instant::now();
     while Lock::is_held(&files.lock()) {
-        match query(files) {
-            Ok(status) => return Some(word(status, files.saved().exists())),
+        // Nobody need wait for one that cannot answer.
+        if let Some(pid) = files.process().filter(|pid| process::is_stopped(mark, *pid)) {
+            let why = format!("its process {pid} is stopped; `kill -CONT {pid}` lets it go on");
+            return Some(Ok(VmState::Unresponsive { why }));
+        }
+        match query(files, patience) {
+            Ok(status) => return Some(Ok(word(status, files.saved().exists()))),
             // A process that is ending closes its monitor some milliseconds before it lets go of its lock.
-            Err(error) if error.is_closed() && began.elapsed() < LIMIT => std::thread::sleep(LIMIT / 50),
-            Err(error) => return Some(VmState::Unresponsive { why: Failure::from(Error::Monitor(error)).chain() }),
+            Err(error) if error.is_closed() && began.elapsed() < GLANCE => std::thread::sleep(GLANCE / 50),
+            Err(error) => return Some(Err(error)),
         }
     }
     None
 }
 
-fn query(files: &Files) -> Result<String, qmp::Error> {
+fn query(files: &Files, patience: Duration) -> Result<String, qmp::Error> {
     let stream = socket::connect(&files.status())?;
-    Qmp::open(stream, &Cx::silent(), LIMIT)?.status()
+    Qmp::open(stream, &Cx::silent(), patience)?.status()
 }
 
 /// Whether no driver has set a card's receive filter yet; Linux does when it brings the card up (`ndo_set_rx_mode`). Only
@@ -68,7 +95,7 @@ fn query(files: &Files) -> Result<String, qmp::Error> {
 pub fn network_is_down(files: &Files) -> bool {
     let ask = || -> Result<Value, qmp::Error> {
         let stream = socket::connect(&files.status())?;
-        Qmp::open(stream, &Cx::silent(), LIMIT)?.execute("query-rx-filter", Value::Null)
+        Qmp::open(stream, &Cx::silent(), GLANCE)?.execute("query-rx-filter", Value::Null)
     };
     ask().is_ok_and(|filters| filters_untouched(&filters))
 }
@@ -139,6 +166,9 @@ pub fn strip_prefix(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::{BufRead, BufReader, Write};
+    use std::path::Path;
+    use std::process::{Command, Stdio};
 
     use super::*;
     use crate::provider::qemu::accel::Engine;
@@ -204,7 +234,70 @@ mod tests {
     fn a_machine_that_was_never_created_is_absent_and_nothing_appears_on_disk() {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(&dir.path().join("m"));
-        assert_eq!(state(&files).unwrap(), VmState::Absent);
+        assert_eq!(state(&files, &MARK).unwrap(), VmState::Absent);
         assert!(!files.dir().exists());
+    }
+
+    const MARK: Mark<'static> = Mark { option: "-uuid", uuid: "5cb1bc8f-2c1a-4b9b-8c43-3a0d2f6d8e11", own: true };
+
+    /// A process that holds its lock, and whose monitor takes `pause` for its first word.
+    fn slow_monitor(dir: &Path, pause: Duration) -> (Files, Lock) {
+        let files = Files::new(dir);
+        let lock = Lock::try_exclusive(&files.lock(), "test").unwrap().unwrap();
+        let listener = socket::listen(&files.status()).unwrap();
+        let answers = [
+            r#"{"QMP":{"version":{"qemu":{"major":9,"minor":1,"micro":2},"package":""},"capabilities":[]}}"#,
+            r#"{"return":{},"id":1}"#,
+            r#"{"return":{"status":"running","running":true},"id":2}"#,
+        ];
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut asked = BufReader::new(stream.try_clone().unwrap()).lines();
+                std::thread::sleep(pause);
+                for answer in answers {
+                    // Who gave up does not listen any more.
+                    if writeln!(stream, "{answer}").is_err() {
+                        break;
+                    }
+                    asked.next();
+                }
+            }
+        });
+        (files, lock)
+    }
+
+    #[test]
+    fn a_monitor_that_is_slow_answers_all_the_same_and_one_that_is_silent_is_told_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, _lock) = slow_monitor(dir.path(), GLANCE * 2);
+        assert_eq!(state(&files, &MARK).unwrap(), VmState::Running);
+        let dir = tempfile::tempdir().unwrap();
+        let (files, _lock) = slow_monitor(dir.path(), PATIENCE * 30);
+        assert_eq!(glance(&files, &MARK).unwrap(), VmState::Running, "nothing says that it does not");
+        let VmState::Unresponsive { why } = state(&files, &MARK).unwrap() else { panic!() };
+        assert!(why.contains("no answer to `greeting` within 2000 ms"), "{why}");
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_is_told_of_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (files, _lock) = slow_monitor(dir.path(), PATIENCE * 30);
+        let mut child = Command::new("sh")
+            .args(["-c", "kill -STOP $$; read line", MARK.option, MARK.uuid])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        fs::write(files.pid(), format!("{pid}\n")).unwrap();
+        let other = Mark { uuid: "another", ..MARK };
+        while !process::is_stopped(&MARK, pid) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let VmState::Unresponsive { why } = glance(&files, &MARK).unwrap() else { panic!() };
+        assert_eq!(why, format!("its process {pid} is stopped; `kill -CONT {pid}` lets it go on"));
+        assert_eq!(glance(&files, &other).unwrap(), VmState::Running, "it is somebody else's");
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

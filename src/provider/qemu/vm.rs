@@ -72,8 +72,7 @@ impl QemuVm {
             if !self.alive() {
                 return Ok(None);
             }
-            let hint = tail(&self.files.pid(), 0, 16).trim().parse().ok();
-            if let Some(process) = Process::find(&self.mark(), hint) {
+            if let Some(process) = Process::find(&self.mark(), self.files.process()) {
                 return Ok(Some(process));
             }
             if began.elapsed() > EXEC {
@@ -153,7 +152,11 @@ impl QemuVm {
 
 impl Vm for QemuVm {
     fn state(&mut self) -> Result<VmState, Error> {
-        state::state(&self.files)
+        state::state(&self.files, &self.mark())
+    }
+
+    fn glance(&mut self) -> Result<VmState, Error> {
+        state::glance(&self.files, &self.mark())
     }
 
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {

@@ -2,11 +2,13 @@
 //! names may repeat, and its user may change them.
 
 use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
 use std::path::Path;
 
-use super::parse::Rule;
+use super::network::{self, Subnet, Wire};
+use super::parse::{Info, Rule};
 use crate::config::spec::{DiskBus, Firmware, GraphicsController, Nic};
-use crate::provider::{Forward, VmPlan, own_mac};
+use crate::provider::{Forward, VmPlan, further_mac, own_mac};
 use crate::store::MachineId;
 
 /// The storage controller of our machines.
@@ -86,6 +88,87 @@ pub fn settings(id: MachineId, plan: &VmPlan, console: &Path, stale: &[Rule]) ->
     args.extend(words(&["--uart1", "0x3F8", "4", "--uartmode1", "file"]));
     args.push(console.into());
     args
+}
+
+/// The cards after the first, and those of an earlier start that there are no more.
+pub fn cards(id: MachineId, kind: Nic, wires: &[Wire], info: &Info) -> Args {
+    let mut args = Args::new();
+    for (place, wire) in wires.iter().enumerate() {
+        let option = |name: &str| format!("--{name}{}", place + 2);
+        let (net, adapter, name) = match wire {
+            Wire::HostOnly(name) => ("hostonly", "hostonlyadapter", name),
+            Wire::Internal(name) => ("intnet", "intnet", name),
+        };
+        for (name, value) in [
+            ("nic", net),
+            (adapter, name),
+            ("nictype", nic(kind)),
+            ("macaddress", &further_mac(id, place).replace(':', "").to_ascii_uppercase()),
+            ("cableconnected", "on"),
+        ] {
+            args.extend(words(&[&option(name), value]));
+        }
+    }
+    let stale = (wires.len() + 2..=network::MOST + 1).map(|number| format!("nic{number}"));
+    for card in stale.filter(|card| info.get(card).is_some_and(|kind| kind != "none")) {
+        args.extend(words(&[&format!("--{card}"), "none"]));
+    }
+    args
+}
+
+/// Everything of one kind that VirtualBox knows.
+pub fn list(what: &str) -> Args {
+    words(&["list", what])
+}
+
+/// A new host-only interface.
+pub fn make_interface() -> Args {
+    words(&["hostonlyif", "create"])
+}
+
+/// The host's side of a host-only network: its first address.
+pub fn address_interface(name: &str, subnet: Subnet) -> Args {
+    let (ip, prefix) = (subnet.at(1), subnet.prefix().to_string());
+    let mut args = words(&["hostonlyif", "ipconfig", name]);
+    args.extend(match ip {
+        IpAddr::V4(ip) => words(&["--ip", &ip.to_string(), "--netmask", &subnet.mask().to_string()]),
+        IpAddr::V6(ip) => words(&["--ipv6", &ip.to_string(), "--netmasklengthv6", &prefix]),
+    });
+    args
+}
+
+/// Takes a host-only interface away.
+pub fn remove_interface(name: &str) -> Args {
+    words(&["hostonlyif", "remove", name])
+}
+
+/// What VirtualBox calls the network of a host-only interface.
+pub fn network_of(interface: &str) -> String {
+    format!("HostInterfaceNetworking-{interface}")
+}
+
+/// A DHCP server for a host-only interface: the second address is its own, the others are for guests.
+pub fn serve_dhcp(interface: &str, subnet: Subnet) -> Args {
+    let mut args = words(&["dhcpserver", "add", "--network", &network_of(interface), "--enable"]);
+    for (option, value) in [
+        ("--server-ip", subnet.at(2).to_string()),
+        ("--netmask", subnet.mask().to_string()),
+        ("--lower-ip", subnet.at(3).to_string()),
+        ("--upper-ip", subnet.last().to_string()),
+    ] {
+        args.extend(words(&[option, &value]));
+    }
+    args
+}
+
+/// Switches a server on that is there.
+pub fn switch_dhcp_on(interface: &str) -> Args {
+    words(&["dhcpserver", "modify", "--network", &network_of(interface), "--enable"])
+}
+
+/// What the machine is called from now on; its folder goes with the name.
+pub fn rename(name: &str) -> Args {
+    words(&["--name", name])
 }
 
 /// Only the forwarded ports of a machine that is off or saved.
@@ -210,6 +293,14 @@ pub fn control(id: MachineId, what: &str) -> Args {
     words(&["controlvm", &id.uuid(), what])
 }
 
+/// Shares a folder with the guest of a machine that runs, until it ends.
+pub fn share(id: MachineId, name: &str, folder: &Path) -> Args {
+    let mut args = words(&["sharedfolder", "add", &id.uuid(), "--name", name, "--hostpath"]);
+    args.push(folder.into());
+    args.push("--transient".into());
+    args
+}
+
 /// Drops what `savestate` wrote.
 pub fn discard(id: MachineId) -> Args {
     words(&["discardstate", &id.uuid()])
@@ -220,212 +311,35 @@ pub fn unregister(id: MachineId) -> Args {
     words(&["unregistervm", &id.uuid()])
 }
 
-/// A call that the machine file asks for.
-pub fn customization(id: MachineId, command: &[String]) -> Args {
-    command.iter().map(|word| if word == ":id" { id.uuid().into() } else { word.into() }).collect()
+/// A call that the machine file asks for. Controllers that are not among `controllers` are those of the box as somebody else
+/// imported it: ours stands for them. `None` for a call that would take ours away.
+pub fn customization(id: MachineId, command: &[String], controllers: &[&str]) -> Option<Args> {
+    let option = match command.first().map(String::as_str) {
+        Some("storageattach") => "--storagectl",
+        Some("storagectl") if !command.iter().any(|word| word == "--add") => "--name",
+        _ => "",
+    };
+    let named = command.iter().position(|word| word == option).map(|at| at + 1);
+    let theirs = named.filter(|at| command.get(*at).is_some_and(|name| !controllers.contains(&name.as_str())));
+    if theirs.is_some() && command.iter().any(|word| word == "--remove") {
+        return None;
+    }
+    let word = |(at, word): (usize, &String)| match word.as_str() {
+        _ if theirs == Some(at) => CONTROLLER.into(),
+        ":id" => id.uuid().into(),
+        word => word.into(),
+    };
+    Some(command.iter().enumerate().map(word).collect())
+}
+
+/// The controllers that a machine has, and those that its file adds.
+pub fn controllers<'a>(info: &'a Info, commands: impl Iterator<Item = &'a [String]>) -> Vec<&'a str> {
+    let there = (0..).map_while(|index| info.get(&format!("storagecontrollername{index}")));
+    let adds = commands.filter(|words| words.first().is_some_and(|verb| verb == "storagectl"));
+    let adds = adds.filter(|words| words.iter().any(|word| word == "--add"));
+    let name = |words: &'a [String]| words.iter().skip_while(|word| *word != "--name").nth(1).map(String::as_str);
+    there.chain(adds.filter_map(name)).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::spec::{LibvirtOptions, Protocol, QemuOptions, VirtualboxOptions};
-    use crate::provider::{Boot, Devices};
-
-    fn id() -> MachineId {
-        "00112233445546778899aabbccddeeff".parse().unwrap()
-    }
-
-    pub(crate) fn plan() -> VmPlan {
-        VmPlan {
-            name: "shop/web".into(),
-            cpus: 2,
-            memory: 1024,
-            disks: Vec::new(),
-            boot: Boot::Disk,
-            devices: Devices::default(),
-            seed: None,
-            seed_writable: false,
-            tethered: false,
-            forwards: vec![
-                Forward { protocol: Protocol::Tcp, host_ip: [127, 0, 0, 1].into(), host: 2200, guest: 22 },
-                Forward { protocol: Protocol::Udp, host_ip: [0, 0, 0, 0].into(), host: 5353, guest: 53 },
-            ],
-            qemu: QemuOptions::default(),
-            virtualbox: VirtualboxOptions::default(),
-            libvirt: LibvirtOptions::default(),
-        }
-    }
-
-    fn text(args: &Args) -> String {
-        let words: Vec<_> = args.iter().map(|arg| arg.to_str().unwrap()).collect();
-        words.join(" ").replace(" --", "\n--") + "\n"
-    }
-
-    #[test]
-    fn a_machine_is_made_with_our_id_and_in_our_folder() {
-        let name = name("my shop/wéb", id());
-        snapbox::assert_data_eq!(
-            text(&create(id(), &name, Path::new("/m/virtualbox"), OS_TYPE)) + &text(&mark(id())),
-            snapbox::str![[r"
-createvm
---name my_shop_wéb_00112233
---uuid 00112233-4455-4677-8899-aabbccddeeff
---ostype Linux26_64
---basefolder /m/virtualbox
---register
-setextradata 00112233-4455-4677-8899-aabbccddeeff vbox-rs/machine 00112233445546778899aabbccddeeff
-
-"]]
-        );
-        assert_eq!(super::name("../-x", id()), "_-x_00112233");
-    }
-
-    #[test]
-    fn one_call_sets_all_and_old_forwards_go_first() {
-        let stale = [Rule { name: "vbox-rs-tcp-2201".into(), host: 2201 }, Rule { name: "own rule".into(), host: 80 }];
-        snapbox::assert_data_eq!(
-            text(&settings(id(), &plan(), Path::new("/m/console.log"), &stale)),
-            snapbox::str![[r"
-modifyvm 00112233-4455-4677-8899-aabbccddeeff
---memory 1024
---cpus 2
---ioapic on
---rtcuseutc on
---firmware bios
---graphicscontroller vmsvga
---vram 16
---boot1 disk
---boot2 none
---boot3 none
---boot4 none
---nic1 nat
---nictype1 virtio
---macaddress1 525400DDEEFF
---cableconnected1 on
---natpf1 delete vbox-rs-tcp-2201
---natpf1 delete own rule
---natpf1 vbox-rs-tcp-2200,tcp,127.0.0.1,2200,,22
---natpf1 vbox-rs-udp-5353,udp,0.0.0.0,5353,,53
---uart1 0x3F8 4
---uartmode1 file /m/console.log
-
-"]]
-        );
-        let mut other = plan();
-        other.forwards.clear();
-        other.devices = Devices {
-            firmware: Some(Firmware::Uefi),
-            disk_bus: DiskBus::Sata,
-            nic: Nic::E1000,
-            mac: Some("08:00:27:0a:0b:0c".into()),
-        };
-        other.virtualbox.vram = Some(64);
-        other.virtualbox.graphics_controller = Some(GraphicsController::Vboxsvga);
-        snapbox::assert_data_eq!(
-            text(&settings(id(), &other, Path::new("/m/console.log"), &[])),
-            snapbox::str![[r"
-modifyvm 00112233-4455-4677-8899-aabbccddeeff
---memory 1024
---cpus 2
---ioapic on
---rtcuseutc on
---firmware efi
---graphicscontroller vboxsvga
---vram 64
---boot1 disk
---boot2 none
---boot3 none
---boot4 none
---nic1 nat
---nictype1 82540EM
---macaddress1 0800270A0B0C
---cableconnected1 on
---uart1 0x3F8 4
---uartmode1 file /m/console.log
-
-"]]
-        );
-        snapbox::assert_data_eq!(
-            text(&forwards_only(id(), &plan().forwards, &stale)),
-            snapbox::str![[r"
-modifyvm 00112233-4455-4677-8899-aabbccddeeff
---natpf1 delete vbox-rs-tcp-2201
---natpf1 delete own rule
---natpf1 vbox-rs-tcp-2200,tcp,127.0.0.1,2200,,22
---natpf1 vbox-rs-udp-5353,udp,0.0.0.0,5353,,53
-
-"]]
-        );
-    }
-
-    #[test]
-    fn every_bus_has_its_controller_and_its_slots() {
-        let all = [DiskBus::Virtio, DiskBus::Scsi, DiskBus::Sata, DiskBus::Ide, DiskBus::Nvme];
-        let told: String = all.iter().map(|bus| text(&controller(id(), *bus, 2)).replace("\n--", " --")).collect();
-        snapbox::assert_data_eq!(
-            told,
-            snapbox::str![[r"
-storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add virtio --controller VirtIO --bootable on --portcount 2
-storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add scsi --controller LsiLogic --bootable on
-storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add sata --controller IntelAhci --bootable on --portcount 2
-storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add ide --controller PIIX4 --bootable on
-storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add pcie --controller NVMe --bootable on --portcount 2
-
-"]]
-        );
-        assert_eq!([0, 1, 2, 3].map(|index| slot(DiskBus::Ide, index)), [(0, 0), (0, 1), (1, 0), (1, 1)]);
-        assert_eq!([0, 1, 2].map(|index| slot(DiskBus::Sata, index)), [(0, 0), (1, 0), (2, 0)]);
-    }
-
-    #[test]
-    fn media_are_named_by_their_files() {
-        let (base, disk) = (Path::new("/b/a b.vdi"), Path::new("/m/disk0.vdi"));
-        let all = [
-            overlay(base, disk),
-            copy(base, disk),
-            grow(disk, 20 << 30),
-            attach(id(), (1, 0), disk.as_os_str()),
-            attach(id(), (1, 0), OsStr::new("none")),
-            forget(base),
-        ];
-        snapbox::assert_data_eq!(
-            all.iter().map(|args| text(args).replace("\n--", " --")).collect::<String>(),
-            snapbox::str![[r"
-createmedium disk --filename /m/disk0.vdi --diffparent /b/a b.vdi --format VDI
-clonemedium disk /b/a b.vdi /m/disk0.vdi --format VDI
-modifymedium disk /m/disk0.vdi --resizebyte 21474836480
-storageattach 00112233-4455-4677-8899-aabbccddeeff --storagectl Disks --port 1 --device 0 --type hdd --medium /m/disk0.vdi
-storageattach 00112233-4455-4677-8899-aabbccddeeff --storagectl Disks --port 1 --device 0 --type hdd --medium none
-closemedium disk /b/a b.vdi
-
-"]]
-        );
-    }
-
-    #[test]
-    fn a_machine_is_started_told_and_forgotten_by_its_uuid() {
-        let customized = customization(id(), &["modifyvm", ":id", "--name", ":id x"].map(String::from));
-        let all = [
-            info(id()),
-            start(id(), false),
-            start(id(), true),
-            control(id(), "savestate"),
-            discard(id()),
-            unregister(id()),
-            customized,
-        ];
-        snapbox::assert_data_eq!(
-            all.iter().map(|args| text(args).replace("\n--", " --")).collect::<String>(),
-            snapbox::str![[r"
-showvminfo 00112233-4455-4677-8899-aabbccddeeff --machinereadable
-startvm 00112233-4455-4677-8899-aabbccddeeff --type headless
-startvm 00112233-4455-4677-8899-aabbccddeeff --type gui
-controlvm 00112233-4455-4677-8899-aabbccddeeff savestate
-discardstate 00112233-4455-4677-8899-aabbccddeeff
-unregistervm 00112233-4455-4677-8899-aabbccddeeff
-modifyvm 00112233-4455-4677-8899-aabbccddeeff --name :id x
-
-"]]
-        );
-    }
-}
+mod tests;

@@ -47,6 +47,8 @@ pub enum Meaning {
     Full,
     /// The kernel driver is not there.
     NoDriver,
+    /// A host-only interface could not be made: the network drivers are not there.
+    NoInterface,
     /// Another hypervisor holds the processor's virtualisation.
     Occupied,
     /// The processor's virtualisation is missing or switched off.
@@ -71,6 +73,7 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("VERR_SUP_DRIVERLESS", Meaning::NoDriver),
     ("Kernel driver not installed", Meaning::NoDriver),
     ("rc=-1908", Meaning::NoDriver),
+    ("Failed to create the host-only adapter", Meaning::NoInterface),
     ("VERR_VMX_IN_VMX_ROOT_MODE", Meaning::Occupied),
     ("VERR_SVM_IN_USE", Meaning::Occupied),
     ("disable the KVM kernel extension", Meaning::Occupied),
@@ -169,6 +172,10 @@ impl Explain for Fault {
             Meaning::NoDriver => {
                 "VirtualBox's kernel driver does not run: `sudo /sbin/vboxconfig` (or `sudo dkms autoinstall`), then \
                  `sudo modprobe vboxdrv`; `vbox-rs doctor` tells more"
+            }
+            Meaning::NoInterface => {
+                "VirtualBox's network drivers do not run: `sudo modprobe -a vboxdrv vboxnetadp vboxnetflt`; a private network \
+                 with a `name` is one between machines alone and needs no interface of the host"
             }
             Meaning::Occupied => {
                 "KVM holds the processor's virtualisation: `sudo modprobe -r kvm_intel kvm_amd kvm`, or start the kernel \
@@ -269,7 +276,7 @@ NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a snapshot named 'nope'
 InUse | VBOX_E_OBJECT_IN_USE | Machine delete failed; Cannot close medium '/lab/vms/b2/b1-disk001.vmdk' because it has 1 child media
 Other | VBOX_E_INVALID_OBJECT_STATE | Snapshot 's1' of the machine 'b3' cannot be deleted, because it is the current snapshot and has one child snapshot
 NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a registered machine named 'b2'
-Other | NS_ERROR_FAILURE | Failed to create the host-only adapter; VBoxNetAdpCtl: Error while adding new interface: failed to open /dev/vboxnetctl: No such file or directory
+NoInterface | NS_ERROR_FAILURE | Failed to create the host-only adapter; VBoxNetAdpCtl: Error while adding new interface: failed to open /dev/vboxnetctl: No such file or directory
 Other |  | Unknown subcommand "hostonlynets".
 Other |  | Invalid command 'hostonlynet'
 State | VBOX_E_INVALID_VM_STATE | Cannot discard the saved state as the machine is not in the Saved or Aborted-Saved state (machine state: Aborted)

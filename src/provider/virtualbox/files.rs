@@ -54,26 +54,67 @@ impl Files {
         self.0.join("console.log")
     }
 
+    /// What it wrote before, the oldest first.
+    pub fn earlier_console_logs(&self) -> Vec<PathBuf> {
+        let both = [self.old_console_log(), self.lent_console_log()];
+        both.into_iter().filter(|path| path.exists()).collect()
+    }
+
     /// What it wrote in earlier starts.
     fn old_console_log(&self) -> PathBuf {
         self.0.join("console.log.old")
     }
 
+    /// What it wrote while its console was lent, until that is with the rest.
+    fn lent_console_log(&self) -> PathBuf {
+        self.0.join("console.log.lent")
+    }
+
+    /// There while the console is lent; see `console`.
+    pub fn console_lock(&self) -> PathBuf {
+        self.0.join("console.lock")
+    }
+
+    /// Where VirtualBox listens while the console is lent.
+    pub fn console_socket(&self) -> PathBuf {
+        self.0.join("console.sock")
+    }
+
     /// Puts the console's log aside: VirtualBox begins the file anew with each start.
     pub fn keep_console(&self) -> Result<(), store::Error> {
-        let (now, old) = (self.console_log(), self.old_console_log());
+        self.keep_lent_console()?;
+        self.keep(&self.console_log())
+    }
+
+    /// Puts the console's log aside for a moment in which somebody still writes to it.
+    pub fn lend_console(&self) -> Result<(), store::Error> {
+        self.keep_lent_console()?;
+        let now = self.console_log();
+        match fs::rename(&now, self.lent_console_log()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(store::Error::io("put aside", &now, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts what `lend_console` put aside to the rest: nobody writes to it any more.
+    pub fn keep_lent_console(&self) -> Result<(), store::Error> {
+        self.keep(&self.lent_console_log())
+    }
+
+    fn keep(&self, part: &Path) -> Result<(), store::Error> {
+        let old = self.old_console_log();
         let long = |path: &Path| path.metadata().is_ok_and(|meta| meta.len() > LOG_LIMIT);
         let keep = || -> io::Result<()> {
-            if long(&old) || long(&now) {
-                return fs::rename(&now, &old);
+            if long(&old) || long(part) || !old.exists() {
+                return fs::rename(part, &old);
             }
-            let mut from = File::open(&now)?;
-            let mut to = OpenOptions::new().append(true).create(true).mode(0o600).open(&old)?;
+            let mut from = File::open(part)?;
+            let mut to = OpenOptions::new().append(true).mode(0o600).open(&old)?;
             io::copy(&mut from, &mut to)?;
-            fs::remove_file(&now)
+            fs::remove_file(part)
         };
         match keep() {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(store::Error::io("put aside", &now, e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(store::Error::io("put aside", part, e)),
             _ => Ok(()),
         }
     }
@@ -102,7 +143,8 @@ impl Files {
         if self.folder().exists() {
             store::remove_dir(&self.folder())?;
         }
-        for path in [self.seed(), self.console_log(), self.old_console_log()] {
+        let logs = [self.console_log(), self.old_console_log(), self.lent_console_log()];
+        for path in logs.into_iter().chain([self.seed(), self.console_socket(), self.console_lock()]) {
             store::remove_file(&path)?;
         }
         store::remove_file(&self.record())

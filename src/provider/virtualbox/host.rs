@@ -88,7 +88,7 @@ pub fn probe() -> HostReport {
     };
     let cx = Cx::silent();
     let program = manage.program().display().to_string();
-    let version = manage.call(&cx, &["--version".into()]);
+    let version = manage.query(&cx, &["--version".into()]);
     match version.map(|text| parse::version(&text)) {
         Ok(Some(version)) => {
             report.usable = true;
@@ -99,7 +99,7 @@ pub fn probe() -> HostReport {
         Err(error) => report.findings.push(bad(format!("{program} does not work: {error}"), None)),
     }
     if report.usable {
-        match manage.call(&cx, &["list".into(), "extpacks".into()]) {
+        match manage.query(&cx, &["list".into(), "extpacks".into()]) {
             Ok(text) => report.findings.extend(packs(&text)),
             Err(error) => {
                 report.usable = false;

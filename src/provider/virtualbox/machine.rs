@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::{Error, VmPlan, VmState};
 use super::fault::Meaning;
@@ -13,8 +13,10 @@ use super::{argv, log, seed};
 use crate::progress::Cx;
 use crate::store::{self, MachineId};
 
-/// How long VirtualBox's service may take to end what a killed call began.
-const SETTLING: Duration = Duration::from_secs(5);
+/// Milliseconds between tries to forget a disk. A call that was killed goes on in VirtualBox's service for a moment; and
+/// one that was just hanging up the disk leaves that in the service's memory, until it ends for want of clients: five
+/// seconds after the last, so we must be none for longer.
+const SETTLING: [u64; 6] = [200, 300, 500, 1000, 7000, 7000];
 
 /// How people write it.
 pub const VIRTUALBOX: &str = "VirtualBox";
@@ -30,7 +32,16 @@ impl Machine<'_> {
     /// What VirtualBox knows of it; `None` when it knows no such machine. A machine with its id that lies elsewhere is
     /// somebody else's, and refused.
     pub fn info(&self, cx: &Cx) -> Result<Option<Info>, Error> {
-        let text = match self.manage.query(cx, &argv::info(self.id)) {
+        self.read(self.manage.call(cx, &argv::info(self.id)))
+    }
+
+    /// The same, for who waits for nothing else and only looks.
+    pub fn glance(&self) -> Result<Option<Info>, Error> {
+        self.read(self.manage.query(&Cx::silent(), &argv::info(self.id)))
+    }
+
+    fn read(&self, answer: Result<String, Error>) -> Result<Option<Info>, Error> {
+        let text = match answer {
             Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::NotFound => return Ok(None),
             Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::Inaccessible => {
                 return Ok(Some(Info::default()));
@@ -66,7 +77,7 @@ impl Machine<'_> {
     }
 
     fn register(&self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
-        let name = argv::name(&plan.name, self.id);
+        let name = plan.virtualbox.name.clone().unwrap_or_else(|| argv::name(&plan.name, self.id));
         let wanted = plan.virtualbox.os_type.as_deref().unwrap_or(argv::OS_TYPE);
         let create = |os_type: &str| self.manage.call(cx, &argv::create(self.id, &name, &self.files.folder(), os_type));
         match create(wanted) {
@@ -207,15 +218,18 @@ impl Machine<'_> {
         }
     }
 
-    /// Forgets a disk of this machine. A call that was killed may go on in VirtualBox's service for a moment.
+    /// Forgets a disk of this machine.
     fn forget_own(&self, cx: &Cx, disk: &Path) -> Result<(), Error> {
-        let began = Instant::now();
+        let mut pauses = SETTLING.into_iter().map(Duration::from_millis);
         while !self.forgotten(cx, disk)? {
-            if began.elapsed() > SETTLING {
-                let (state, hint) = ("still using its disk", "try again in a moment");
+            let Some(pause) = pauses.next() else {
+                let state = "still using its disk, or VirtualBox's service believes so";
+                let hint = "the service forgets that when it ends: close VirtualBox's windows and stop its machines, then \
+                            try again";
                 return Err(Error::State { action: "remove", state, hint });
-            }
-            cx.sleep(SETTLING / 20)?;
+            };
+            cx.waiting("VirtualBox's service to forget a call that was cut short");
+            cx.sleep(pause)?;
         }
         Ok(())
     }

@@ -7,14 +7,21 @@
 //!
 //! Disks are differencing images on the box's image, which VirtualBox is told of when the first machine rests on it, and
 //! forgets with the last: it counts the users itself, by refusing to forget one that has any.
+//!
+//! Nothing is imported by VirtualBox, not even a box that it exported: of an OVF description the library takes what decides
+//! whether a guest starts and finds its devices (processors, memory, firmware, the disks' bus, the card's kind and address,
+//! the guest's kind), so that its machines are the same on every provider. What is left behind (sound, USB, video memory,
+//! further cards, the name of a controller) is in `provider_options.virtualbox` for who needs it.
 
 mod argv;
+mod console;
 mod fault;
 mod files;
 mod find;
 mod host;
 mod log;
 mod machine;
+mod network;
 mod parse;
 mod record;
 mod run;
@@ -47,6 +54,14 @@ impl Provider for Virtualbox {
     fn disk_formats(&self) -> &'static [&'static str] {
         // A box's VMDK is made for transport: compressed, and slow to read at random.
         &["vdi"]
+    }
+
+    fn has_private_networks(&self) -> bool {
+        true
+    }
+
+    fn shares_folders(&self) -> bool {
+        true
     }
 
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {

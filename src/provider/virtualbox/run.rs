@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,8 +22,15 @@ use crate::{sys, trace};
 /// How long a call may take. Some stall for ten seconds and go on.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a call may take that only asks: who looks at a state waits for nothing else.
-const QUERY_LIMIT: Duration = Duration::from_secs(20);
+/// How long a call may take that only asks, with all its tries: they take 20 to 250 ms, and who looks at a state waits
+/// for nothing else.
+const QUERY_LIMIT: Duration = Duration::from_secs(5);
+
+/// The same where the last one had to be given up: who looks at many machines does not wait as long for each of them.
+const AFTER_SILENCE: Duration = Duration::from_secs(1);
+
+/// Whether the last call of this process that only asked had to be given up.
+static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// How long a call may take that starts a machine, or copies what belongs to it.
 const LONG_LIMIT: Duration = Duration::from_secs(1800);
@@ -70,7 +78,25 @@ impl Manage {
 
     /// The same for a call that only asks.
     pub fn query(&self, cx: &Cx, args: &[OsString]) -> Result<String, Error> {
-        self.patient(cx, args, QUERY_LIMIT)
+        self.ask(cx, args, QUERY_LIMIT, AFTER_SILENCE)
+    }
+
+    fn ask(&self, cx: &Cx, args: &[OsString], limit: Duration, after: Duration) -> Result<String, Error> {
+        let answer = if SILENT.load(Ordering::Relaxed) {
+            self.patient(cx, args, after)
+        } else {
+            // Some stall for ten seconds, mostly when the service was killed before: then a second one answers at once.
+            let first = limit * 3 / 5;
+            match self.patient(cx, args, first) {
+                Err(Error::Stalled { .. }) => match self.patient(cx, args, limit.saturating_sub(first)) {
+                    Err(Error::Stalled { program, .. }) => Err(Error::Stalled { program, limit }),
+                    answer => answer,
+                },
+                answer => answer,
+            }
+        };
+        SILENT.store(matches!(answer, Err(Error::Stalled { .. })), Ordering::Relaxed);
+        answer
     }
 
     /// The same for a call that may take long.
@@ -80,12 +106,14 @@ impl Manage {
 
     fn patient(&self, cx: &Cx, args: &[OsString], limit: Duration) -> Result<String, Error> {
         let began = Instant::now();
+        let patience = PATIENCE.min(limit / 2);
         loop {
-            match self.once(cx, args, limit) {
-                Err(Error::Virtualbox(fault)) if fault.passes() && began.elapsed() < PATIENCE => {
+            match self.once(cx, args, limit.saturating_sub(began.elapsed())) {
+                Err(Error::Virtualbox(fault)) if fault.passes() && began.elapsed() < patience => {
                     trace::tell(|| format!("{fault}: trying again"));
                     cx.sleep(PAUSE)?;
                 }
+                Err(Error::Stalled { program, .. }) => return Err(Error::Stalled { program, limit }),
                 result => return result,
             }
         }
@@ -269,6 +297,31 @@ echo \"VBoxManage: error: The machine 'b1' is already locked for a session (or b
         cancel.raise();
         let cx = Cx::new(std::sync::Arc::new(Silent), cancel);
         assert!(matches!(manage.call(&cx, &args(&["startvm"])), Err(Error::Interrupted(_))));
+    }
+
+    #[test]
+    fn who_only_asks_asks_a_second_time_where_the_first_stalls() {
+        let (_dir, manage) = fake("cd \"${0%/*}\"; [ -e asked ] || { >asked; exec sleep 60; }; echo answer");
+        // Long enough for an answer on a busy host.
+        let limit = Duration::from_secs(10);
+        assert_eq!(manage.ask(&Cx::silent(), &args(&["list"]), limit / 2, limit).unwrap(), "answer\n");
+    }
+
+    #[test]
+    fn who_only_asks_waits_for_seconds_and_then_for_less_until_there_is_an_answer() {
+        let (dir, manage) = fake("[ -e \"${0%/*}/well\" ] || exec sleep 60; echo answer");
+        let (first, after) = (Duration::from_millis(200), Duration::from_millis(50));
+        let ask = || manage.ask(&Cx::silent(), &args(&["list"]), first, after);
+        let waited = || match ask().unwrap_err() {
+            Error::Stalled { limit, .. } => limit,
+            other => panic!("{other}"),
+        };
+        assert_eq!([waited(), waited()], [first, after]);
+        fs::write(dir.path().join("well"), "").unwrap();
+        // On a busy host it takes longer than those.
+        manage.ask(&Cx::silent(), &args(&["list"]), LIMIT, LIMIT).unwrap();
+        fs::remove_file(dir.path().join("well")).unwrap();
+        assert_eq!(waited(), first);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::super::Error;
+use super::machine::VIRTUALBOX;
 use crate::store::{self, MachineId};
 
 const SECTOR: u64 = 512;
@@ -12,13 +13,27 @@ const SECTOR: u64 = 512;
 /// its length stays.
 pub fn describe(seed: &Path, descriptor: &Path, id: MachineId) -> Result<(), Error> {
     let meta = seed.metadata().map_err(|_| Error::FileMissing { what: "the seed", path: seed.into() })?;
-    let name = seed.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let text = descriptor_text(&name, meta.len() / SECTOR, &uuid(id));
+    let text = descriptor_text(&extent(seed, descriptor)?, meta.len() / SECTOR, &uuid(id));
     // VirtualBox writes into it too.
     if store::read_bounded(descriptor, 1 << 16)?.is_some_and(|old| same(&String::from_utf8_lossy(&old), &text)) {
         return Ok(());
     }
     Ok(store::write_atomic(descriptor, text.as_bytes(), 0o600)?)
+}
+
+/// How the descriptor names the image: by its name alone where they lie side by side, so that both can be moved.
+fn extent(seed: &Path, descriptor: &Path) -> Result<String, Error> {
+    let seed = std::path::absolute(seed).map_err(|e| store::Error::io("find", seed, e))?;
+    let beside = seed.parent() == descriptor.parent();
+    let name = if beside { seed.file_name().map(Path::new) } else { Some(seed.as_path()) };
+    // The format knows no way to write a quote, and ends a line at its end.
+    let written = |name: &&str| !name.contains(|c: char| c == '"' || c.is_control());
+    let name = name.and_then(Path::to_str).filter(written);
+    name.map(str::to_owned).ok_or(Error::Unable {
+        provider: VIRTUALBOX,
+        what: "read a seed whose path has quotes or letters that are no text",
+        hint: "rename its folder",
+    })
 }
 
 /// Whether two descriptors describe one image.
@@ -70,5 +85,16 @@ mod tests {
         std::fs::write(&seed, vec![0; 2 << 20]).unwrap();
         describe(&seed, &descriptor, id).unwrap();
         assert!(std::fs::read_to_string(&descriptor).unwrap().contains("RW 4096 FLAT"));
+    }
+
+    #[test]
+    fn an_image_that_lies_elsewhere_is_named_by_its_whole_path() {
+        let descriptor = Path::new("/m/seed.vmdk");
+        let named = |seed: &str| extent(Path::new(seed), descriptor);
+        assert_eq!(named("/m/seed.img").unwrap(), "seed.img");
+        assert_eq!(named("/a, b/seed,img").unwrap(), "/a, b/seed,img");
+        for bad in ["/a\"b/seed.img", "/m/se\ned.img"] {
+            assert!(named(bad).unwrap_err().to_string().contains("quotes"), "{bad}");
+        }
     }
 }

@@ -9,6 +9,8 @@ use super::super::{Error, Finding, Forward, Level, VmPlan};
 use super::argv;
 use super::files::{self, Files};
 use super::machine::Machine;
+use super::network;
+use super::parse::Info;
 use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
 use crate::progress::Cx;
 
@@ -71,6 +73,7 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
         );
     }
     forward_objections(&plan.forwards, &mut object);
+    found.extend(network::check(&devices.networks));
     found
 }
 
@@ -94,22 +97,40 @@ fn forward_objections(forwards: &[Forward], object: &mut impl FnMut(Level, Strin
 
 /// What a start needs and VirtualBox would complain of in words of its own.
 pub fn require_files(files: &Files, plan: &VmPlan) -> Result<(), Error> {
-    let require = |what, path: &Path| {
-        if path.exists() { Ok(()) } else { Err(Error::FileMissing { what, path: path.into() }) }
-    };
+    require_disks(files, plan)?;
+    plan.seed.as_deref().map_or(Ok(()), |seed| require("the seed", seed))
+}
+
+fn require(what: &'static str, path: &Path) -> Result<(), Error> {
+    if path.exists() { Ok(()) } else { Err(Error::FileMissing { what, path: path.into() }) }
+}
+
+/// The disks of a plan, and the images that they rest on.
+pub fn require_disks(files: &Files, plan: &VmPlan) -> Result<(), Error> {
     for (index, disk) in plan.disks.iter().enumerate() {
         require("the disk", &files.disk(index))?;
         if files::vdi(&files.disk(index))?.is_some_and(|disk| disk.overlay) {
             require("the box's image", &disk.backing)?;
         }
     }
-    plan.seed.as_deref().map_or(Ok(()), |seed| require("the seed", seed))
+    Ok(())
 }
 
 /// Makes the calls of one moment.
-pub fn customize(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, event: CustomizeEvent) -> Result<(), Error> {
-    for one in plan.virtualbox.customize.iter().filter(|one| one.event == event) {
-        machine.manage.call(cx, &argv::customization(machine.id, &one.command))?;
+pub fn customize(
+    cx: &Cx,
+    machine: &Machine<'_>,
+    plan: &VmPlan,
+    info: &Info,
+    event: CustomizeEvent,
+) -> Result<(), Error> {
+    let all = &plan.virtualbox.customize;
+    let controllers = argv::controllers(info, all.iter().map(|one| one.command.as_slice()));
+    for one in all.iter().filter(|one| one.event == event) {
+        match argv::customization(machine.id, &one.command, &controllers) {
+            Some(args) => drop(machine.manage.call(cx, &args)?),
+            None => cx.note(format!("not done, because it has no such controller: {}", one.command.join(" "))),
+        }
     }
     Ok(())
 }

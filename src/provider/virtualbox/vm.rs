@@ -13,7 +13,8 @@ use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, host, log, start};
+use super::{argv, console, host, log, network, start};
+use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
 
@@ -36,6 +37,10 @@ pub struct VirtualboxVm {
     process: Option<Process>,
     /// When VirtualBox was last asked for what no process shows, and whether it ran then.
     asked: Option<(Instant, bool)>,
+    /// Its serial console, while somebody is attached to it.
+    console: Option<console::Lease>,
+    /// Whether what stands before a start was done: with other ports, a start is tried again.
+    prepared: bool,
 }
 
 impl fmt::Debug for VirtualboxVm {
@@ -48,7 +53,7 @@ impl VirtualboxVm {
     /// The machine that lives in `home`.
     pub fn new(home: VmHome) -> Self {
         let (uuid, files) = (home.id.uuid(), Files::new(&home.dir));
-        Self { home, uuid, files, manage: None, process: None, asked: None }
+        Self { home, uuid, files, manage: None, process: None, asked: None, console: None, prepared: false }
     }
 
     /// VBoxManage, which is looked for once.
@@ -131,6 +136,38 @@ impl VirtualboxVm {
         Ok(())
     }
 
+    /// The state, as files show and VirtualBox tells it; without a context for who only looks.
+    fn told(&mut self, cx: Option<&Cx>) -> Result<VmState, Error> {
+        let record = match record::read(&self.files)? {
+            None if self.files.folder().exists() => {
+                let why = format!("its record {} is missing", self.files.record().display());
+                return Ok(VmState::Broken { why });
+            }
+            Some(record) if record.created => record,
+            _ => return Ok(VmState::Absent),
+        };
+        let machine = self.machine()?;
+        let Some(info) = cx.map_or_else(|| machine.glance(), |cx| machine.info(cx))? else {
+            let why = "VirtualBox does not know it any more: somebody removed it there".to_owned();
+            return Ok(VmState::Broken { why });
+        };
+        let found = state(&info, &self.files);
+        if found.has_process() {
+            return Ok(found);
+        }
+        match start::require_disks(&self.files, &record.plan) {
+            Err(error @ (Error::FileMissing { .. } | Error::DiskDamaged { .. })) => {
+                Ok(VmState::Broken { why: error.to_string() })
+            }
+            looked => looked.map(|()| found),
+        }
+    }
+
+    /// Held by whoever makes what all machines share: beside the folder of machines.
+    fn networks_lock(&self) -> PathBuf {
+        self.home.dir.ancestors().nth(2).unwrap_or(&self.home.dir).join("virtualbox-networks.lock")
+    }
+
     fn record(&self) -> Result<VirtualboxRecord, Error> {
         let missing = || Error::FileMissing { what: "the machine's record", path: self.files.record() };
         record::read(&self.files)?.ok_or_else(missing)
@@ -139,23 +176,19 @@ impl VirtualboxVm {
 
 impl Vm for VirtualboxVm {
     fn state(&mut self) -> Result<VmState, Error> {
-        match record::read(&self.files)? {
-            None if self.files.folder().exists() => {
-                let why = format!("its record {} is missing", self.files.record().display());
-                return Ok(VmState::Broken { why });
-            }
-            None => return Ok(VmState::Absent),
-            Some(record) if !record.created => return Ok(VmState::Absent),
-            Some(_) => {}
-        }
-        let Some(info) = self.machine()?.info(&Cx::silent())? else {
-            let why = "VirtualBox does not know it any more: somebody removed it there".to_owned();
-            return Ok(VmState::Broken { why });
+        let unanswered = match self.told(None) {
+            Err(error @ Error::Stalled { .. }) => error,
+            answer => return answer,
         };
-        let found = state(&info, &self.files);
-        let lost = !self.files.disk(0).exists() && !found.has_process();
-        let lost = lost.then(|| format!("its disk {} is missing", self.files.disk(0).display()));
-        Ok(lost.map_or(found, |why| VmState::Broken { why }))
+        if self.process().is_none() {
+            return Err(unanswered);
+        }
+        let hint = unanswered.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        Ok(VmState::Unresponsive { why: format!("{unanswered}{hint}") })
+    }
+
+    fn awaited_state(&mut self, cx: &Cx) -> Result<VmState, Error> {
+        self.told(Some(cx))
     }
 
     fn glance(&mut self) -> Result<VmState, Error> {
@@ -187,9 +220,9 @@ impl Vm for VirtualboxVm {
         let record = self.record()?;
         start::require_files(&self.files, plan)?;
         let (id, console) = (self.home.id, self.files.console_log());
-        let machine = self.machine()?;
-        let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
-        match state(&info, machine.files) {
+        let lock = self.networks_lock();
+        let info = self.machine()?.info(cx)?.ok_or_else(start::unregistered)?;
+        match state(&info, &self.files) {
             VmState::Off | VmState::Vanished { .. } => {}
             VmState::Saved => {
                 let hint = "`vbox-rs resume` goes on with it";
@@ -201,16 +234,26 @@ impl Vm for VirtualboxVm {
                 return Err(Error::State { action: "start", state: "running already", hint });
             }
         }
-        if let Some(warning) = host::obstacle() {
+        let prepared = std::mem::replace(&mut self.prepared, true);
+        if let Some(warning) = host::obstacle().filter(|_| !prepared) {
             cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
         }
-        record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-        machine.manage.call(cx, &argv::settings(id, plan, &console, &info.rules()))?;
+        record::write(&self.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        let machine = self.machine()?;
+        let wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
+        let mut settings = argv::settings(id, plan, &console, &info.rules());
+        settings.extend(argv::cards(id, plan.devices.nic, &wires, &info));
+        if let Some(name) = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name)) {
+            settings.extend(argv::rename(name));
+        }
+        machine.manage.call(cx, &settings)?;
         machine.attach_disks(cx, plan, &info)?;
         machine.attach_seed(cx, plan, Some(&info))?;
-        start::customize(cx, &machine, plan, start::BEFORE)?;
+        if !prepared {
+            start::customize(cx, &machine, plan, &info, start::BEFORE)?;
+        }
         self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
-        start::customize(cx, &self.machine()?, plan, start::AFTER)
+        start::customize(cx, &self.machine()?, plan, &info, start::AFTER)
     }
 
     fn press_power_button(&mut self) -> Result<(), Error> {
@@ -293,7 +336,12 @@ impl Vm for VirtualboxVm {
         if !(forwards.is_empty() && rules.is_empty()) {
             machine.manage.call(cx, &argv::forwards_only(id, forwards, &rules))?;
         }
-        self.launch(cx, forwards, plan.virtualbox.gui, true)
+        let lent = console::is_lent(&info);
+        self.launch(cx, forwards, plan.virtualbox.gui, true)?;
+        if lent && let Err(error) = console::mend(&self.machine()?) {
+            cx.warn(format!("it runs, but its console is not written to the log: {error}"));
+        }
+        Ok(())
     }
 
     fn discard_saved(&mut self) -> Result<(), Error> {
@@ -316,6 +364,14 @@ impl Vm for VirtualboxVm {
         }
         self.machine()?.remove(cx, &bases)?;
         Ok(self.files.remove()?)
+    }
+
+    fn share(&mut self, cx: &Cx, name: &str, folder: &Path) -> Result<(), Error> {
+        let id = self.home.id;
+        match self.call(cx, &argv::share(id, name, folder)) {
+            Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::Exists | Meaning::InUse) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     fn images(&self) -> Result<Vec<Image>, Error> {
@@ -348,11 +404,19 @@ impl Vm for VirtualboxVm {
         self.files.log().unwrap_or_else(|| self.files.folder().join("VBox.log"))
     }
 
+    fn earlier_console_logs(&self) -> Vec<PathBuf> {
+        self.files.earlier_console_logs()
+    }
+
     fn console(&mut self) -> Result<UnixStream, Error> {
-        Err(Error::Unable {
-            provider: VIRTUALBOX,
-            what: "attach to a serial console that is written to a file",
-            hint: "`vbox-rs logs` shows what the guest writes to it",
-        })
+        let runtime = self.home.runtime.clone();
+        let (lease, stream) = console::lend(&Cx::silent(), &self.machine()?, &runtime)?;
+        self.console = Some(lease);
+        Ok(stream)
+    }
+
+    fn leave_console(&mut self) -> Result<(), Error> {
+        let Some(lease) = self.console.take() else { return Ok(()) };
+        lease.end(&self.machine()?)
     }
 }

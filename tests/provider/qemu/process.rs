@@ -64,7 +64,10 @@ fn a_stopped_process_is_unresponsive_and_can_be_killed() {
     // The signal takes a moment to reach every thread.
     eventually("it is unresponsive", || matches!(test.state(), VmState::Unresponsive { .. }));
     let VmState::Unresponsive { why } = test.state() else { panic!() };
-    assert!(why.contains("no answer to `"), "{why}");
+    assert!(why.contains("is stopped; `kill -CONT "), "{why}");
+    test.signal("-CONT");
+    eventually("it goes on", || test.state() == VmState::Running);
+    test.signal("-STOP");
     test.vm.kill().unwrap();
     assert_eq!(test.state(), VmState::Off);
 }

@@ -64,7 +64,12 @@ pub fn after_kill_9_at_any_instant_the_same_command_or_destroy_goes_on(host: &dy
             VmState::Vanished { .. } | VmState::Broken { .. } => continue,
             other => panic!("round {round}: {other:?}"),
         }
-        assert_eq!(test.settled(), VmState::Running, "round {round}, found {found:?}");
+        let now = test.settled();
+        // A `destroy` that a daemon had heard of, and had not come to the end of when we first looked.
+        if host.acts_later() && found.has_process() && matches!(now, VmState::Vanished { .. }) {
+            continue;
+        }
+        assert_eq!(now, VmState::Running, "round {round}, found {found:?}");
     }
 }
 

@@ -45,6 +45,9 @@ pub fn what_the_guest_says_is_heard_on_the_console_and_in_its_log(host: &dyn Hos
         Ok(mut console) => {
             console.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             console.read_exact(&mut [0; 16]).unwrap();
+            test.counts();
+            drop(console);
+            test.vm.leave_console().unwrap();
         }
         Err(error) => assert!(error.hint().is_some(), "who has none to attach to says what to do instead: {error}"),
     }

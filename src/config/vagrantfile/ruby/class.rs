@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use indexmap::IndexMap;
 
@@ -10,6 +10,9 @@ use super::names::Name;
 use super::scope::{Lexical, Proc};
 use super::tree::Function;
 use super::value::Value;
+
+/// Classes and modules that one may have to do with: each call looks through all of them.
+pub const KIN: usize = 200;
 
 /// A class or module.
 #[expect(clippy::struct_field_names, reason = "Ruby's words")]
@@ -26,11 +29,15 @@ pub struct Class {
     pub extended: RefCell<Vec<Rc<Class>>>,
     /// Modules whose methods go before its own.
     pub prepended: RefCell<Vec<Rc<Class>>>,
+    /// Where it is a module of: they get what it gets.
+    pub includers: RefCell<Vec<Weak<Class>>>,
     pub constants: RefCell<IndexMap<Name, Value>>,
     pub class_vars: RefCell<HashMap<Name, Value>>,
     pub instance_vars: RefCell<IndexMap<Name, Value>>,
     /// Members of a `Struct`.
     pub members: RefCell<Option<Vec<Name>>>,
+    /// Where it belongs to what is not here: the class above those that come into being below it when they are named.
+    pub grows: RefCell<Option<Rc<Class>>>,
     /// What `private` and `module_function` without arguments mean for the methods that follow.
     pub default_visibility: Cell<Visibility>,
 }
@@ -90,10 +97,12 @@ impl Class {
             included: RefCell::default(),
             extended: RefCell::default(),
             prepended: RefCell::default(),
+            includers: RefCell::default(),
             constants: RefCell::default(),
             class_vars: RefCell::default(),
             instance_vars: RefCell::default(),
             members: RefCell::default(),
+            grows: RefCell::default(),
             default_visibility: Cell::default(),
         })
     }
@@ -108,6 +117,25 @@ impl Class {
         self.constants.take();
         self.class_vars.take();
         self.instance_vars.take();
+        self.grows.take();
+    }
+
+    /// The classes and modules that it has to do with, each as often as it is met; no more than [`KIN`] are counted.
+    pub fn kin(&self) -> usize {
+        let mut count = 1;
+        for other in self.included.borrow().iter().chain(self.prepended.borrow().iter()).chain(&self.superclass) {
+            count += other.kin();
+            if count > KIN {
+                break;
+            }
+        }
+        count
+    }
+
+    /// Whether it, and what it is a module of, would have to do with few enough if it had `more`.
+    pub fn can_take(&self, more: usize) -> bool {
+        let includers = self.includers.borrow();
+        self.kin() + more <= KIN && includers.iter().filter_map(Weak::upgrade).all(|other| other.can_take(more))
     }
 
     /// Itself, its modules, its superclass and so on: in the order in which methods are looked for.

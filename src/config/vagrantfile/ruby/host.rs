@@ -28,8 +28,21 @@ pub trait Host {
     /// All variables of the environment.
     fn envs(&self) -> Vec<(String, String)>;
 
+    /// Whether there are files at all, as far as the program can tell.
+    fn may_see(&self) -> bool {
+        true
+    }
+
     /// Whether a file or folder may be looked at and read: an absolute path without `..`.
     fn may_read(&self, path: &Path) -> bool;
+
+    /// The program looks at a file or folder, which need not be there: what it does may depend on it.
+    fn looked_at(&self, _path: &Path) {}
+
+    /// Whether the user has allowed all that can be allowed.
+    fn is_trusted(&self) -> bool {
+        false
+    }
 
     /// Whether the program may learn what kind of computer this is, and who uses it. Common harmless commands
     /// (`hostname`, `nproc`, `git rev-parse HEAD`) are answered then, without running anything.
@@ -40,6 +53,11 @@ pub trait Host {
     /// What a command says that the embedding program answers itself; asked before anything else.
     fn answer(&self, _line: &str) -> Option<Output> {
         None
+    }
+
+    /// Whether a library that the program requires is the embedding program's own: it is there, then.
+    fn provides(&self, _library: &str) -> bool {
+        false
     }
 
     /// Whether a command may really be run, by a shell in [`Self::current_dir`]; the reason when it may not.
@@ -82,17 +100,17 @@ pub struct Bounds {
     pub steps: u64,
     /// Calls within calls.
     pub depth: u32,
-    /// Bytes (roughly) that strings and containers grow by, in all.
+    /// Bytes (roughly) that strings and containers grow by, in all; an eighth of it by one call.
     pub memory: u64,
     /// Bytes that are printed.
     pub output: u64,
 }
 
 impl Default for Bounds {
-    /// A file that makes a thousand machines takes less than a hundredth of each.
+    /// A file that makes a thousand machines takes less than a twentieth of each.
     fn default() -> Self {
         // The fuzzer has more use for many runs than for long ones.
-        let (steps, memory) = if cfg!(fuzzing) { (200_000, 64 << 20) } else { (20_000_000, 512 << 20) };
+        let (steps, memory) = if cfg!(fuzzing) { (200_000, 64 << 20) } else { (20_000_000, 128 << 20) };
         Self { steps, depth: 200, memory, output: 1 << 20 }
     }
 }
@@ -112,6 +130,8 @@ pub enum StopKind {
     Unsupported,
     /// It wants what the host refuses.
     Refused,
+    /// It wants what nobody can allow.
+    Never,
     /// It is too much.
     Bound,
     /// It ended itself (`exit`, `abort`).

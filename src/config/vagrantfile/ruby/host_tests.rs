@@ -186,7 +186,7 @@ fn the_network_is_refused() {
         "require 'net/http'\nNet::HTTP.get(URI('http://example.org/'))",
         "TCPSocket.new('example.org', 80)",
     ] {
-        assert!(desk.printed(program).starts_with("Refused: it wants to reach the network: "), "{program}");
+        assert!(desk.printed(program).starts_with("Never: it wants to reach the network: "), "{program}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::budget::{self, Clock};
 use super::class::{Class, Object};
 use super::flow::{Flow, Result};
 use super::host::{Bounds, Host, HostObject, Stop, StopKind, Stream};
@@ -26,7 +27,11 @@ pub struct Interp {
     /// Groups of the last match; whole text and their ranges.
     pub last_match: Option<Value>,
     bounds: Bounds,
+    /// When it has taken too long.
+    pub clock: Clock,
     steps: u64,
+    /// The step that looks at the clock next.
+    looks: u64,
     depth: u32,
     memory: u64,
     printed: u64,
@@ -45,6 +50,12 @@ pub struct Interp {
     pub known: HashMap<&'static str, Rc<Class>>,
     /// Modules whose methods the embedding program answers.
     pub modules: HashMap<&'static str, Rc<dyn HostObject>>,
+    /// Libraries that the program required and the host says are there.
+    pub provided: Vec<(At, String)>,
+    /// Classes of what is not here that the program changes.
+    pub reopened: Vec<(At, String)>,
+    /// Where `Dir.chdir` went.
+    pub moved: Option<PathBuf>,
 }
 
 /// A file that was read.
@@ -57,6 +68,12 @@ pub struct SourceFile {
 
 /// Bytes of the stack that a run may take: threads have two million.
 const STACK: usize = 1_300_000;
+
+/// Steps between two looks at the clock.
+const LOOK: u64 = 1024;
+
+/// The part of its memory that a run may take with one call.
+const PART: u64 = 8;
 
 /// About where the stack is now.
 fn stack_place() -> usize {
@@ -118,6 +135,8 @@ impl Drop for Interp {
 
 impl Interp {
     pub fn new(host: Rc<dyn Host>, bounds: Bounds) -> Self {
+        // Nothing of a run before this one.
+        budget::owed();
         let object = Class::new("Object", None, false);
         let main = Value::Object(Object::new(&object));
         let mut ruby = Self {
@@ -129,7 +148,9 @@ impl Interp {
             at: At::default(),
             last_match: None,
             bounds,
+            clock: Clock::of_run(),
             steps: 0,
+            looks: 0,
             depth: 0,
             memory: 0,
             printed: 0,
@@ -141,6 +162,9 @@ impl Interp {
             chance: super::library::seed(),
             known: HashMap::new(),
             modules: HashMap::new(),
+            provided: Vec::new(),
+            reopened: Vec::new(),
+            moved: None,
         };
         super::core::define(&mut ruby);
         ruby
@@ -160,10 +184,22 @@ impl Interp {
         module
     }
 
+    /// Makes a module of something that is not here: classes below it come into being when the program names them.
+    pub fn define_absent(&mut self, name: &'static str, above: &Rc<Class>) {
+        let module = self.known.get(name).cloned();
+        let module = module.unwrap_or_else(|| self.define_module(name));
+        *module.grows.borrow_mut() = Some(Rc::clone(above));
+    }
+
     /// Makes a module whose methods the embedding program answers.
     pub fn define_host_module(&mut self, name: &'static str, module: Rc<dyn HostObject>) {
         self.define_module(name);
         self.modules.insert(name, module);
+    }
+
+    /// Where relative paths start.
+    pub fn current_dir(&self) -> PathBuf {
+        self.moved.clone().unwrap_or_else(|| self.host.current_dir())
     }
 
     fn register(&mut self, name: &'static str, class: &Rc<Class>) {
@@ -227,14 +263,27 @@ impl Interp {
 
     /// Counts an expression.
     pub fn step(&mut self) -> Result<()> {
-        self.steps += 1;
-        if self.steps > self.bounds.steps { Err(self.bound("steps")) } else { Ok(()) }
+        self.charge(1)
     }
 
     /// Counts work that takes longer the larger its subject is.
     pub fn charge(&mut self, size: usize) -> Result<()> {
-        self.steps = self.steps.saturating_add(size as u64);
-        if self.steps > self.bounds.steps { Err(self.bound("steps")) } else { Ok(()) }
+        let owed = budget::owed();
+        self.steps = self.steps.saturating_add(size as u64).saturating_add(owed as u64 >> 4);
+        self.memory = self.memory.saturating_add(owed as u64);
+        if self.steps > self.bounds.steps {
+            return Err(self.bound("steps"));
+        }
+        if self.memory > self.bounds.memory {
+            return Err(self.bound("memory"));
+        }
+        if self.steps >= self.looks {
+            self.looks = self.steps + LOOK;
+            if self.clock.is_over() {
+                return Err(self.bound("time"));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses to go deeper than the stack of any thread of ours allows.
@@ -248,7 +297,15 @@ impl Interp {
     /// Counts memory that something grows by.
     pub fn grow(&mut self, bytes: usize) -> Result<()> {
         self.memory = self.memory.saturating_add(bytes as u64);
-        if self.memory > self.bounds.memory { Err(self.bound("memory")) } else { Ok(()) }
+        if self.memory > self.bounds.memory {
+            return Err(self.bound("memory"));
+        }
+        self.room(bytes)
+    }
+
+    /// Whether something of this size may be made at once; said before it is made, and not counted: it does not stay.
+    pub fn room(&mut self, bytes: usize) -> Result<()> {
+        if bytes as u64 > self.bounds.memory / PART { Err(self.bound("memory")) } else { Ok(()) }
     }
 
     /// Goes one call deeper.
@@ -256,6 +313,7 @@ impl Interp {
         if self.depth >= self.bounds.depth {
             return Err(self.error("SystemStackError", "stack level too deep"));
         }
+        self.check_stack()?;
         self.depth += 1;
         self.stack.push(self.at);
         let result = work(self);
@@ -300,9 +358,15 @@ impl Interp {
     }
 
     /// What the host refuses.
-    #[expect(clippy::unused_self, reason = "its siblings need the run")]
     pub fn refused(&self, why: impl Into<String>) -> Flow {
-        Stop { message: why.into(), kind: StopKind::Refused }.into()
+        let kind = if self.host.is_trusted() { StopKind::Never } else { StopKind::Refused };
+        Stop { message: why.into(), kind }.into()
+    }
+
+    /// What is refused whoever trusts the program.
+    #[expect(clippy::unused_self, reason = "its siblings need the run")]
+    pub fn never(&self, why: impl Into<String>) -> Flow {
+        Stop { message: why.into(), kind: StopKind::Never }.into()
     }
 
     pub fn argument_error(&mut self, given: usize, expected: &str) -> Flow {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::budget::{self, OBJECT};
 use super::class::Object;
 use super::flow::Result;
 use super::interp::Interp;
@@ -12,7 +13,10 @@ use super::value::{Regex, Value};
 const LIMIT: usize = 10_000;
 
 /// Steps back that a match may take: a pattern of a stranger must not hang us.
-const BACKTRACKS: usize = 200_000;
+const BACKTRACKS: usize = 100_000;
+
+/// Bytes of a text that a pattern with look-around is tried on: it may look at all of them from each place.
+pub const HARD_TEXT: usize = 32 << 10;
 
 /// What compiling one counts as, in steps.
 const COMPILING: usize = 1000;
@@ -95,7 +99,12 @@ pub struct Found {
 
 /// The first match from a byte offset on.
 pub fn find(ruby: &mut Interp, regex: &Regex, text: &str, from: usize) -> Result<Option<Found>> {
-    ruby.charge(text.len().saturating_sub(from) >> 6)?;
+    let left = text.len().saturating_sub(from);
+    ruby.charge(left >> 6)?;
+    if left > HARD_TEXT && is_hard(&regex.source) {
+        let most = HARD_TEXT >> 10;
+        return Err(ruby.unsupported(format!("a pattern that looks around in more than {most} KiB of text")));
+    }
     match regex.compiled.captures_from_pos(text, from) {
         Ok(None) => Ok(None),
         Ok(Some(captures)) => {
@@ -110,6 +119,14 @@ pub fn find(ruby: &mut Interp, regex: &Regex, text: &str, from: usize) -> Result
     }
 }
 
+/// Whether a pattern needs more than one way over the text: look-around, references to groups, groups that give nothing
+/// back. Some that do not are taken for such.
+pub fn is_hard(source: &str) -> bool {
+    let escapes = source.split('\\').skip(1).filter_map(|rest| rest.chars().next());
+    ["(?=", "(?!", "(?<=", "(?<!", "(?>", "(?(", "(?~", "*+", "++", "?+", "}+"].iter().any(|mark| source.contains(mark))
+        || escapes.into_iter().any(|c| matches!(c, '1'..='9' | 'k' | 'g' | 'G' | 'K' | 'Z' | 'R' | 'X'))
+}
+
 /// The first match from an offset on, remembered for `$~` and its like; `nil` where there is none.
 pub fn match_from(ruby: &mut Interp, regex: &Regex, text: &str, from: usize) -> Result<Value> {
     let found = find(ruby, regex, text, from)?;
@@ -120,6 +137,8 @@ pub fn match_from(ruby: &mut Interp, regex: &Regex, text: &str, from: usize) -> 
 
 /// The object that holds a match.
 pub fn match_data(ruby: &Interp, regex: &Regex, text: &str, found: &Found) -> Value {
+    // Its texts are copied, and soon gone.
+    budget::owe((text.len() >> 3) + found.groups.len() * OBJECT);
     let object = Object::new(&ruby.class_named("MatchData"));
     let part = |range: &Option<(usize, usize)>| match range {
         Some((start, end)) => text.get(*start..*end).map_or(Value::Nil, Value::str),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::class::Class;
 use super::names::Name;
 use super::tree::Function;
-use super::value::Value;
+use super::value::{Value, bury};
 
 /// The variables of a method, block, class body or file.
 pub struct Scope {
@@ -60,6 +60,31 @@ pub enum Code {
     Basket(Rc<super::core::Basket>),
     /// `first >> second`.
     Chain(Value, Value),
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        bury(self.vars.take().into_iter().map(|(_, value)| value));
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        bury([std::mem::replace(&mut self.me, Value::Nil)]);
+        bury(std::mem::take(&mut self.args));
+        bury(self.block.take().map(Value::Proc));
+    }
+}
+
+impl Drop for Proc {
+    fn drop(&mut self) {
+        match &mut self.code {
+            Code::Chain(first, second) => bury([first, second].map(|part| std::mem::replace(part, Value::Nil))),
+            Code::Method { receiver, .. } => bury([std::mem::replace(receiver, Value::Nil)]),
+            // What the variables of a block hold is theirs to drop.
+            Code::Block { .. } | Code::Symbol(_) | Code::With { .. } | Code::Basket(_) => {}
+        }
+    }
 }
 
 impl Scope {

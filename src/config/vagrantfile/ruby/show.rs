@@ -1,5 +1,6 @@
 //! Values as text: `to_s` and `inspect` of what the interpreter itself knows.
 
+use super::budget;
 use super::value::Value;
 
 /// Deeper nests are shown as `...`: a container may hold itself.
@@ -44,6 +45,7 @@ const LONGEST: usize = 4 << 20;
 pub fn inspect(value: &Value) -> String {
     let mut out = String::new();
     nested(value, DEPTH, &mut out);
+    budget::owe(out.len());
     out
 }
 

@@ -272,6 +272,27 @@ fn collections_have_the_methods_that_files_use() {
 }
 
 #[test]
+fn text_that_nests_without_end_is_refused_and_nothing_falls_over() {
+    let brackets =
+        [("(", ")"), ("[", "]"), ("{a: ", "}"), ("-> { ", " }"), ("->(x = ", ") {}"), ("A[", "]"), ("^(", ")")];
+    let words = [("if 1 then ", " end"), ("begin; ", " end;"), ("!", ""), ("a b ", ""), ("\"#{", "}\""), ("b = ", "")];
+    let chains =
+        [("1 + ", ""), ("1 | ", ""), ("a.", ""), ("a::", ""), ("1 => a | ", ""), ("", " if 1"), ("", " rescue 1")];
+    for (open, close) in brackets.into_iter().chain(words).chain(chains) {
+        for many in [900, 20_000] {
+            let nested = format!("{}a{}", open.repeat(many), close.repeat(many));
+            for program in [format!("x = {nested}"), format!("case 1\nin {nested} then 2\nend"), open.repeat(many)] {
+                let said = printed(&program);
+                let refused = ["Error", "Unsupported", "Bound"].iter().any(|word| said.contains(word));
+                assert!(refused || said.is_empty(), "{many} {open}: {said}");
+            }
+        }
+    }
+    let said = printed(&format!("x = {}1", "1 + ".repeat(300_000)));
+    assert!(said.contains("nests too deep"), "{said}");
+}
+
+#[test]
 fn a_run_is_bounded() {
     check(&[
         ("loop { }", "Bound: it takes too much: steps"),
@@ -287,6 +308,13 @@ fn a_run_is_bounded() {
             "def f; [[[[[[[[[[[[[[[[[[[[[[[[f]]]]]]]]]]]]]]]]]]]]]]]]; end; f",
             "SystemStackError: stack level too deep (line 1)",
         ),
+        ("a = []; a << a << 1; case a; in [[[[b, *], *], *], *] then p b[1]; end", "1"),
+        (
+            "def f(x); case x; in [y] then f(y); in y then f([y]); end; end; f(1)",
+            "SystemStackError: stack level too deep (line 1)",
+        ),
+        ("Thread.new { loop { } }.join", "Bound: it takes too much: steps"),
+        ("require 'csv'; CSV.parse('a,b' * 1000)[0].grep(/a/) { |x| loop { } }", "Bound: it takes too much: steps"),
         ("x = 1 +", "SyntaxError: unexpected end-of-input; expected an expression after the operator (line 1)"),
     ]);
 }

@@ -103,6 +103,18 @@ pub enum Kind {
         whens: Vec<When>,
         otherwise: Box<Node>,
     },
+    /// `case … in …`.
+    CaseIn {
+        subject: Box<Node>,
+        ins: Vec<In>,
+        otherwise: Option<Box<Node>>,
+    },
+    /// `value in pattern`; with `=>` it must fit.
+    MatchPattern {
+        value: Box<Node>,
+        pattern: Box<Pattern>,
+        must: bool,
+    },
     While {
         condition: Box<Node>,
         body: Box<Node>,
@@ -144,6 +156,7 @@ pub enum Kind {
         new: Name,
         old: Name,
     },
+    Undef(Vec<Name>),
     /// Understood by Ruby, not by us; only an error when it is reached.
     Unsupported(&'static str),
 }
@@ -291,6 +304,53 @@ pub struct Params {
 pub struct When {
     pub conditions: Vec<Node>,
     pub body: Node,
+}
+
+/// `in pattern then …`.
+#[derive(Debug)]
+pub struct In {
+    pub pattern: Pattern,
+    pub body: Node,
+}
+
+/// What a value is compared with and taken apart by.
+#[derive(Debug)]
+#[expect(clippy::option_option, reason = "a bare `*` has no name")]
+pub enum Pattern {
+    /// By `===`.
+    Value(Node),
+    Bind(Target),
+    Either(Box<Pattern>, Box<Pattern>),
+    /// `pattern => name`.
+    Capture(Box<Pattern>, Target),
+    /// `pattern if condition`.
+    Guarded {
+        pattern: Box<Pattern>,
+        condition: Node,
+        wanted: bool,
+    },
+    /// `[a, *b, c]`, `Class(a, b)`.
+    List {
+        constant: Option<Node>,
+        before: Vec<Pattern>,
+        rest: Option<Option<Target>>,
+        after: Vec<Pattern>,
+    },
+    /// `[*, a, *]`.
+    Find {
+        constant: Option<Node>,
+        left: Option<Target>,
+        middle: Vec<Pattern>,
+        right: Option<Target>,
+    },
+    /// `{a:, b: Integer, **rest}`.
+    Keys {
+        constant: Option<Node>,
+        pairs: Vec<(Name, Pattern)>,
+        rest: Option<Target>,
+        /// `**nil`: nothing else.
+        only: bool,
+    },
 }
 
 /// `begin … rescue … else … ensure … end`.

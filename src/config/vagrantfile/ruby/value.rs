@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use indexmap::IndexMap;
 
+use super::budget;
 use super::class::{Class, Object};
 use super::names::Name;
 use super::scope::Proc;
@@ -84,81 +85,78 @@ pub struct Regex {
 /// Arrays in arrays that a key is made of.
 const KEY_DEPTH: u32 = 30;
 
-/// Parts of one key.
-const KEY_PARTS: u32 = 100_000;
+/// Parts of one key; sixteen bytes of a text are one, too.
+const KEY_PARTS: usize = 20_000;
+
+thread_local! {
+    /// Values that wait to be dropped, and whether somebody is at it.
+    static GRAVES: (RefCell<Vec<Value>>, Cell<bool>) = const { (RefCell::new(Vec::new()), Cell::new(false)) };
+}
 
 /// Drops values one after the other: what nests as deeply as a loop can make it would need as deep a stack.
-fn dismantle(mut values: Vec<Value>) {
-    while let Some(value) = values.pop() {
-        match value {
-            Value::Array(shared) => {
-                if let Some(array) = Rc::into_inner(shared) {
-                    values.append(&mut array.items.borrow_mut());
-                }
-            }
-            Value::Hash(shared) => {
-                if let Some(hash) = Rc::into_inner(shared) {
-                    values.extend(hash.map.take().into_values().flat_map(|(key, value)| [key, value]));
-                }
-            }
-            Value::Range(shared) => {
-                if let Some(mut range) = Rc::into_inner(shared) {
-                    values.extend([
-                        std::mem::replace(&mut range.low, Value::Nil),
-                        std::mem::replace(&mut range.high, Value::Nil),
-                    ]);
-                }
-            }
-            Value::Object(shared) => {
-                if let Some(object) = Rc::into_inner(shared) {
-                    values.extend(object.instance_vars.take().into_values());
-                }
-            }
-            _ => {}
-        }
+pub fn bury(values: impl IntoIterator<Item = Value>) {
+    let mut values = values.into_iter().filter(holds).peekable();
+    if values.peek().is_none() {
+        return;
     }
+    // When the thread itself ends, its graves may be gone before the last value.
+    let _ = GRAVES.try_with(|(waiting, digging)| {
+        waiting.borrow_mut().extend(values);
+        if digging.replace(true) {
+            return;
+        }
+        while let Some(value) = { waiting.borrow_mut().pop() } {
+            drop(value);
+        }
+        digging.set(false);
+    });
 }
 
 /// Whether dropping it may drop others.
 fn holds(value: &Value) -> bool {
-    matches!(value, Value::Array(_) | Value::Hash(_) | Value::Range(_) | Value::Object(_))
+    !matches!(
+        value,
+        Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Sym(_) | Value::Str(_) | Value::Regex(_)
+    )
 }
 
 impl Drop for Array {
     fn drop(&mut self) {
-        let items = self.items.get_mut();
-        if items.iter().any(holds) {
-            dismantle(std::mem::take(items));
-        }
+        bury(self.items.take());
     }
 }
 
 impl Drop for Hash {
     fn drop(&mut self) {
-        let map = self.map.get_mut();
-        if map.values().any(|(key, value)| holds(key) || holds(value)) {
-            dismantle(std::mem::take(map).into_values().flat_map(|(key, value)| [key, value]).collect());
-        }
+        bury(self.map.take().into_values().flat_map(|(key, value)| [key, value]));
+        bury(self.default.take());
+        bury(self.default_proc.take().map(Value::Proc));
     }
 }
 
 impl Drop for Range {
     fn drop(&mut self) {
-        if holds(&self.low) || holds(&self.high) {
-            dismantle(vec![
-                std::mem::replace(&mut self.low, Value::Nil),
-                std::mem::replace(&mut self.high, Value::Nil),
-            ]);
-        }
+        bury([&mut self.low, &mut self.high].map(|end| std::mem::replace(end, Value::Nil)));
     }
 }
 
 impl Drop for Object {
     fn drop(&mut self) {
-        let vars = self.instance_vars.get_mut();
-        if vars.values().any(holds) {
-            dismantle(std::mem::take(vars).into_values().collect());
+        bury(self.instance_vars.take().into_values());
+        bury(self.extended.take().into_iter().map(Value::Class));
+    }
+}
+
+impl Drop for Class {
+    fn drop(&mut self) {
+        for values in [self.constants.take(), self.instance_vars.take()] {
+            bury(values.into_values());
         }
+        bury(self.class_vars.take().into_values());
+        for classes in [self.included.take(), self.extended.take(), self.prepended.take()] {
+            bury(classes.into_iter().map(Value::Class));
+        }
+        bury(self.superclass.take().map(Value::Class));
     }
 }
 
@@ -207,11 +205,16 @@ impl Value {
 
     /// How a hash knows it.
     pub fn key(&self) -> Key {
-        self.key_within(KEY_DEPTH, &mut { KEY_PARTS })
+        let mut parts = KEY_PARTS;
+        let key = self.key_within(KEY_DEPTH, &mut parts);
+        if matches!(key, Key::List(_)) {
+            budget::owe((KEY_PARTS - parts) * size_of::<Key>());
+        }
+        key
     }
 
     /// Deeper and larger parts count by identity: they may hold themselves.
-    fn key_within(&self, depth: u32, parts: &mut u32) -> Key {
+    fn key_within(&self, depth: u32, parts: &mut usize) -> Key {
         fn address<T: ?Sized>(shared: &Rc<T>) -> Key {
             Key::Same(Rc::as_ptr(shared).cast::<()>() as usize)
         }
@@ -223,7 +226,12 @@ impl Value {
             Self::Int(value) => Key::Int(*value),
             Self::Float(value) => Key::Float(value.to_bits()),
             Self::Sym(name) => Key::Sym(*name),
-            Self::Str(text) => Key::Str(text.text.borrow().as_str().into()),
+            Self::Str(text) if open || depth == KEY_DEPTH => {
+                let text = text.text.borrow();
+                *parts = parts.saturating_sub(text.len() >> 4);
+                Key::Str(text.as_str().into())
+            }
+            Self::Str(shared) => address(shared),
             Self::Array(array) if open => {
                 Key::List(array.items.borrow().iter().map(|item| item.key_within(depth - 1, parts)).collect())
             }

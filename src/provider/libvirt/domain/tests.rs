@@ -38,18 +38,32 @@ fn text(engine: Engine, plan: &VmPlan, owner: Option<(u32, u32)>) -> String {
     });
     let id = "00112233445546778899aabbccddeeff".parse().unwrap();
     let (name, flash, version) = ("shop-web-00112233", flash.as_ref(), 9_000_000);
-    let input = Input { arch: Arch::X86_64, engine, id, name, plan, files: &files, flash, owner, version };
+    let (volumes, local, virtualization, files) = (None, true, Some("vmx"), &files);
+    let input = Input {
+        arch: Arch::X86_64,
+        engine,
+        id,
+        name,
+        plan,
+        files,
+        flash,
+        owner,
+        version,
+        virtualization,
+        volumes,
+        local,
+    };
     let text = xml(&input).unwrap();
-    validate(&text);
+    validate(&text, "domain");
     text
 }
 
 /// By libvirt's own schema, where its tools are installed.
-fn validate(text: &str) {
+pub fn validate(text: &str, schema: &str) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("domain.xml");
     std::fs::write(&file, text).unwrap();
-    match Command::new("virt-xml-validate").arg(&file).arg("domain").stdin(Stdio::null()).output() {
+    match Command::new("virt-xml-validate").arg(&file).arg(schema).stdin(Stdio::null()).output() {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{said}\n{text}");
@@ -90,6 +104,39 @@ fn uefi_firmware_and_disks_on_sata() {
 }
 
 #[test]
+fn volumes_at_another_host_with_its_own_firmware() {
+    let (mut plan, files) = (plan(), Files::new(Path::new("/m")));
+    plan.devices.firmware = Some(Firmware::Uefi);
+    plan.seed = Some("/s/seed.img".into());
+    let id = "00112233445546778899aabbccddeeff".parse().unwrap();
+    let storage = Storage::at("fast & new");
+    let input = Input {
+        arch: Arch::X86_64,
+        engine: Engine::Kvm,
+        id,
+        name: "x",
+        plan: &plan,
+        files: &files,
+        flash: None,
+        owner: None,
+        version: 9_000_000,
+        virtualization: None,
+        volumes: Some(&storage),
+        local: false,
+    };
+    let text = xml(&input).unwrap();
+    validate(&text, "domain");
+    for line in [
+        "<os firmware=\"efi\">",
+        "<source pool=\"fast &amp; new\" volume=\"vbox-rs-00112233445546778899aabbccddeeff-disk0.qcow2\"/>",
+        "<source pool=\"fast &amp; new\" volume=\"vbox-rs-00112233445546778899aabbccddeeff-seed.img\"/>",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(!text.contains("/m/") && !text.contains("/s/"), "no file of this computer: {text}");
+}
+
+#[test]
 fn every_bus_and_screen_is_one_that_libvirt_knows() {
     for bus in [DiskBus::Virtio, DiskBus::Scsi, DiskBus::Sata, DiskBus::Ide] {
         for graphics in [Graphics::None, Graphics::Vnc, Graphics::Spice] {
@@ -116,6 +163,9 @@ fn a_daemon_that_knows_no_maximum_gets_no_processor_model() {
         flash: None,
         owner: None,
         version: 7_000_000,
+        virtualization: None,
+        volumes: None,
+        local: true,
     };
     assert!(!xml(&input).unwrap().contains("<cpu"));
     assert!(xml(&Input { version: 7_001_000, ..input }).unwrap().contains("<cpu mode=\"maximum\" check=\"none\"/>"));
@@ -137,6 +187,9 @@ fn a_path_without_letters_in_xml_is_refused() {
         flash: None,
         owner: None,
         version: 9_000_000,
+        virtualization: None,
+        volumes: None,
+        local: true,
     };
     let error = xml(&input).unwrap_err().to_string();
     assert_eq!(error, "libvirt cannot be told the path /s/\\u{1}.img: it is not plain text");
@@ -161,6 +214,52 @@ fn the_order_of_devices_is_no_change() {
     let one = "<devices>\n  <disk/>\n  <rng/>\n</devices>\n";
     assert!(same(one, "<devices>\n  <rng/>\n  <disk/>\n</devices>\n\n"));
     assert!(!same(one, "<devices>\n  <disk/>\n</devices>\n"));
+}
+
+#[test]
+fn forwards_beside_a_network_stay_apart_from_it() {
+    let ours = "<qemu:arg value='user,id=vbox0,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:2200-:22'/>";
+    let new = [forward(Protocol::Udp, 53, 53)];
+    assert_eq!(
+        with_forwards(ours, &new).unwrap(),
+        "<qemu:arg value='user,id=vbox0,restrict=on,ipv6=off,hostfwd=udp:127.0.0.1:53-:53'/>"
+    );
+}
+
+#[test]
+fn a_network_of_libvirt_and_everything_else_that_may_be_asked_for() {
+    let mut plan = plan();
+    plan.libvirt = LibvirtOptions {
+        network: Some("default".into()),
+        nested: Some(true),
+        tpm: true,
+        graphics: Graphics::Spice,
+        xml: vec![
+            "<watchdog model='i6300esb' action='reset'/>".into(),
+            "<memoryBacking><locked/></memoryBacking>".into(),
+        ],
+        ..LibvirtOptions::default()
+    };
+    snapbox::assert_data_eq!(text(Engine::Kvm, &plan, Some((1000, 100))), snapbox::file!["network.xml"]);
+}
+
+#[test]
+fn nested_machines_are_asked_for_refused_or_left_to_the_processor() {
+    for (nested, engine, expected) in [
+        (None, Engine::Kvm, None),
+        (Some(true), Engine::Kvm, Some("<feature policy=\"require\" name=\"vmx\"/>")),
+        (Some(false), Engine::Kvm, Some("<feature policy=\"disable\" name=\"vmx\"/>")),
+        (Some(true), Engine::Tcg, None),
+        (Some(false), Engine::Tcg, Some("<feature policy=\"disable\" name=\"vmx\"/>")),
+    ] {
+        for mode in [None, Some(CpuMode::HostModel)] {
+            let mut plan = plan();
+            (plan.libvirt.nested, plan.libvirt.cpu_mode) = (nested, mode);
+            let text = text(engine, &plan, None);
+            assert_eq!(text.contains("<feature "), expected.is_some(), "{nested:?} {engine:?}");
+            assert!(expected.is_none_or(|line| text.contains(line)), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::host::{Host, Output};
 use super::super::library::{clock, files};
+use super::allowance::Allowance;
 use super::words::{Pipeline, Simple, When};
 use super::{awk, filter, git, words};
 
@@ -14,7 +15,7 @@ pub type Answer = (String, i32);
 const LARGEST: u64 = 1 << 20;
 
 /// What a command line says; `None` where it would have to be run.
-pub fn line(host: &dyn Host, line: &str) -> Option<Output> {
+pub fn line(host: &dyn Host, allowance: &Allowance, line: &str) -> Option<Output> {
     let (mut text, mut status) = (String::new(), 0);
     for pipeline in words::parse(host, line)? {
         let wanted = match pipeline.when {
@@ -23,7 +24,7 @@ pub fn line(host: &dyn Host, line: &str) -> Option<Output> {
             When::IfBad => status != 0,
         };
         // A part that is not reached must be known too: the line is answered as a whole or not at all.
-        let (said, ended) = answered(host, &pipeline)?;
+        let (said, ended) = answered(host, allowance, &pipeline)?;
         if wanted {
             text.push_str(&said);
             status = ended;
@@ -32,11 +33,12 @@ pub fn line(host: &dyn Host, line: &str) -> Option<Output> {
     Some(Output { text, status })
 }
 
-fn answered(host: &dyn Host, pipeline: &Pipeline) -> Option<Answer> {
+fn answered(host: &dyn Host, allowance: &Allowance, pipeline: &Pipeline) -> Option<Answer> {
     let mut flowing = String::new();
     let mut status = 0;
     for (at, command) in pipeline.commands.iter().enumerate() {
-        let (text, ended) = simple(host, command, (at > 0).then_some(flowing.as_str()))?;
+        let (text, ended) = simple(host, allowance, command, (at > 0).then_some(flowing.as_str()))?;
+        allowance.take(text.len())?;
         flowing = if command.silent { String::new() } else { text };
         status = ended;
     }
@@ -44,7 +46,7 @@ fn answered(host: &dyn Host, pipeline: &Pipeline) -> Option<Answer> {
 }
 
 /// One command; `input` is what the one before it says.
-fn simple(host: &dyn Host, command: &Simple, input: Option<&str>) -> Option<Answer> {
+fn simple(host: &dyn Host, allowance: &Allowance, command: &Simple, input: Option<&str>) -> Option<Answer> {
     let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
     let (name, args) = words.split_first()?;
     let name = ["/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/"]
@@ -53,11 +55,11 @@ fn simple(host: &dyn Host, command: &Simple, input: Option<&str>) -> Option<Answ
         .unwrap_or(name);
     match name {
         "git" => git::answer(host, args),
-        "awk" | "gawk" | "mawk" => awk::answer(args, &|paths: &[&str]| texts(host, paths, input)),
+        "awk" | "gawk" | "mawk" => awk::answer(args, allowance, &|paths: &[&str]| texts(host, allowance, paths, input)),
         "test" => tested(host, args),
         "[" => tested(host, args.strip_suffix(&["]"])?),
         "cat" | "grep" | "egrep" | "sed" | "head" | "tail" | "cut" | "tr" | "wc" | "sort" | "uniq" => {
-            filter::answer(name, args, &|paths: &[&str]| texts(host, paths, input))
+            filter::answer(name, args, allowance, &|paths: &[&str]| texts(host, allowance, paths, input))
         }
         "which" => Some(found(host, args)),
         "command" | "type" => match args {
@@ -65,14 +67,45 @@ fn simple(host: &dyn Host, command: &Simple, input: Option<&str>) -> Option<Answ
             programs if name == "type" => Some(found(host, programs)),
             _ => None,
         },
-        _ => told(host, name, args).map(|text| (text, 0)).or_else(|| bare(name, args)),
+        _ => told(host, name, args)
+            .map(|text| (text, 0))
+            .or_else(|| bare(name, args))
+            .or_else(|| made_already(host, name, args))
+            .or_else(|| absent(host, words[0])),
     }
+}
+
+/// `mkdir -p` of folders that are there.
+fn made_already(host: &dyn Host, name: &str, args: &[&str]) -> Option<Answer> {
+    let folders = args.strip_prefix(&["-p"]).filter(|_| name == "mkdir")?;
+    let there = |folder: &&str| !folder.starts_with('-') && host.current_dir().join(folder).is_dir();
+    folders.iter().all(there).then(|| (String::new(), 0))
+}
+
+/// What a shell knows without any program.
+const BUILTINS: &[&str] = &[
+    "!", "(", ")", ".", "{", "}", "alias", "bg", "break", "case", "cd", "continue", "coproc", "declare", "do", "done",
+    "elif", "else", "enable", "esac", "eval", "exec", "exit", "export", "fg", "fi", "for", "function", "getopts",
+    "hash", "if", "in", "jobs", "kill", "let", "local", "popd", "printf", "pushd", "read", "readonly", "return",
+    "select", "set", "shift", "shopt", "source", "then", "time", "times", "trap", "typeset", "ulimit", "umask",
+    "unalias", "unset", "until", "wait", "while", "[[", "((",
+];
+
+/// What a shell says of a program that is not there: nothing is run, then.
+fn absent(host: &dyn Host, name: &str) -> Option<Answer> {
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.+/".contains(c));
+    if !plain || BUILTINS.contains(&name) {
+        return None;
+    }
+    let there = if name.contains('/') { host.current_dir().join(name).exists() } else { found(host, &[name]).1 == 0 };
+    (!there).then(|| (String::new(), 127))
 }
 
 fn bare(name: &str, args: &[&str]) -> Option<Answer> {
     match name {
-        "true" | ":" => Some((String::new(), 0)),
         "false" => Some((String::new(), 1)),
+        // Nobody waits for a machine file, and nothing of a terminal is changed.
+        "true" | ":" | "clear" | "reset" | "tput" | "stty" | "sync" | "sleep" => Some((String::new(), 0)),
         "echo" => match args {
             ["-n", words @ ..] => Some((words.join(" "), 0)),
             [first, ..] if first.starts_with('-') => None,
@@ -251,7 +284,7 @@ fn routes(args: &[&str]) -> Option<String> {
 
 /// The text of files, or what comes through the pipe; `None` where the host does not let us read them, or one is
 /// missing: what a command says then is not for us to invent.
-fn texts(host: &dyn Host, paths: &[&str], input: Option<&str>) -> Option<String> {
+fn texts(host: &dyn Host, allowance: &Allowance, paths: &[&str], input: Option<&str>) -> Option<String> {
     if paths.is_empty() {
         return input.map(str::to_owned);
     }
@@ -262,6 +295,8 @@ fn texts(host: &dyn Host, paths: &[&str], input: Option<&str>) -> Option<String>
             return None;
         }
         let bytes = crate::store::read_bounded(&path, LARGEST).ok()??;
+        allowance.take(bytes.len())?;
+        allowance.fits(text.len() + bytes.len())?;
         text.push_str(&String::from_utf8_lossy(&bytes));
     }
     Some(text)

@@ -1,13 +1,14 @@
 //! `awk` as machine files use it: one or more `PATTERN { print … }` with fields and arithmetic.
 
+use super::allowance::Allowance;
 use super::answer::Answer;
-use super::filter::{Read, pattern};
+use super::filter::{Pattern, Read};
 
 /// Bytes of a program.
 const LONGEST: usize = 300;
 
 /// Runs a program over the lines of files.
-pub fn answer(args: &[&str], read: Read<'_>) -> Option<Answer> {
+pub fn answer(args: &[&str], allowance: &Allowance, read: Read<'_>) -> Option<Answer> {
     let (by, args) = match args {
         ["-F", by, args @ ..] => (Some(*by), args),
         [first, args @ ..] if first.starts_with("-F") => (Some(&first[2..]), args),
@@ -26,10 +27,12 @@ pub fn answer(args: &[&str], read: Read<'_>) -> Option<Answer> {
             None | Some(" ") => line.split_whitespace().collect(),
             Some(by) => line.split(by).collect(),
         };
-        let record = Record { line, fields, number: number + 1 };
+        let record = Record { line, fields, number: number + 1, allowance };
+        allowance.take(line.len())?;
         for rule in &rules {
             if rule.fits(&record)? {
                 rule.run(&record, &mut out)?;
+                allowance.fits(out.len())?;
             }
             if rule.exits && rule.fits(&record)? {
                 return Some((out, 0));
@@ -43,6 +46,7 @@ struct Record<'a> {
     line: &'a str,
     fields: Vec<&'a str>,
     number: usize,
+    allowance: &'a Allowance,
 }
 
 struct Rule {
@@ -56,7 +60,7 @@ enum Expr {
     Number(f64),
     Text(String),
     Field(Box<Expr>),
-    Regex(fancy_regex::Regex),
+    Regex(Pattern),
     /// `NR`, `NF`.
     Lines,
     Fields,
@@ -77,7 +81,11 @@ impl Rule {
             None if self.exits => {}
             None => out.extend([record.line, "\n"]),
             Some((expressions, bare)) => {
-                let values: Vec<String> = expressions.iter().map(|expr| expr.value(record)).collect::<Option<_>>()?;
+                let value = |expr: &Expr| {
+                    let value = expr.value(record)?;
+                    record.allowance.take(value.len()).map(|()| value)
+                };
+                let values: Vec<String> = expressions.iter().map(value).collect::<Option<_>>()?;
                 if *bare {
                     let [only] = values.as_slice() else { return None };
                     out.push_str(only);
@@ -122,7 +130,7 @@ impl Expr {
             Self::Lines => record.number.to_string(),
             Self::Fields => record.fields.len().to_string(),
             Self::Whole(inner) => shown(number(&inner.value(record)?).trunc()),
-            Self::Regex(regex) => u8::from(regex.is_match(record.line).ok()?).to_string(),
+            Self::Regex(regex) => u8::from(regex.find(record.allowance, record.line, 0).ok()?.is_some()).to_string(),
             Self::Field(inner) => match inner.value(record)?.parse::<usize>().ok()? {
                 0 => record.line.to_owned(),
                 at => record.fields.get(at - 1).map(|field| (*field).to_owned()).unwrap_or_default(),
@@ -130,9 +138,13 @@ impl Expr {
             Self::Binary(left, operator, right) => {
                 let a = left.value(record)?;
                 if let ("~" | "!~", Self::Regex(regex)) = (*operator, &**right) {
-                    return Some(u8::from(regex.is_match(&a).ok()? == (*operator == "~")).to_string());
+                    return Some(
+                        u8::from(regex.find(record.allowance, &a, 0).ok()?.is_some() == (*operator == "~")).to_string(),
+                    );
                 }
                 let b = right.value(record)?;
+                record.allowance.take(a.len() + b.len())?;
+                record.allowance.fits(a.len() + b.len())?;
                 binary(&a, operator, &b)?
             }
         })
@@ -288,7 +300,7 @@ impl Parser<'_> {
         }
         if self.take("/") {
             let end = self.rest.find('/')?;
-            let regex = pattern(&self.rest[..end], true, false)?;
+            let regex = Pattern::new(&self.rest[..end], true, false)?;
             self.rest = &self.rest[end + 1..];
             return Some(Expr::Regex(regex));
         }

@@ -1,20 +1,23 @@
 //! The small programs that stand in pipes: `grep`, `cut`, `head` and the like, with the options that machine files use.
 
-use fancy_regex::Regex;
-
+use super::super::regex::{self, HARD_TEXT};
+use super::allowance::Allowance;
 use super::answer::Answer;
+
+/// Steps back that a match may take.
+const BACKTRACKS: usize = 100_000;
 
 /// Reads the files that are named, or the pipe where none is.
 pub type Read<'a> = &'a dyn Fn(&[&str]) -> Option<String>;
 
-pub fn answer(name: &str, args: &[&str], read: Read<'_>) -> Option<Answer> {
+pub fn answer(name: &str, args: &[&str], allowance: &Allowance, read: Read<'_>) -> Option<Answer> {
     let text = match name {
         "cat" => Some(read(args)?).filter(|_| !args.iter().any(|arg| arg.starts_with('-')))?,
-        "grep" | "egrep" => return grep(name, args, read),
-        "sed" => sed(args, read)?,
+        "grep" | "egrep" => return grep(name, args, allowance, read),
+        "sed" => sed(args, allowance, read)?,
         "head" | "tail" => ends(name, args, read)?,
         "cut" => cut(args, read)?,
-        "tr" => tr(args, read)?,
+        "tr" => tr(args, allowance, read)?,
         "wc" => match args {
             ["-l", files @ ..] => read(files)?.matches('\n').count().to_string() + "\n",
             ["-w", files @ ..] => read(files)?.split_whitespace().count().to_string() + "\n",
@@ -37,24 +40,47 @@ fn joined<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
     lines.into_iter().flat_map(|line| [line, "\n"]).collect()
 }
 
-/// A pattern of `grep` or `sed`; in basic ones, `+?|(){}` stand for themselves unless escaped.
-pub fn pattern(text: &str, extended: bool, ignore_case: bool) -> Option<Regex> {
-    let mut out = String::from(if ignore_case { "(?i)" } else { "" });
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next()? {
-                special @ ('+' | '?' | '|' | '(' | ')' | '{' | '}') if !extended => out.push(special),
-                other => out.extend(['\\', other]),
-            },
-            '+' | '?' | '|' | '(' | ')' | '{' | '}' if !extended => out.extend(['\\', c]),
-            c => out.push(c),
-        }
-    }
-    fancy_regex::RegexBuilder::new(&out).backtrack_limit(100_000).build().ok()
+/// Whether a pattern fits would take too much to say.
+pub struct TooMuch;
+
+/// A pattern of `grep`, `sed` or `awk`.
+pub struct Pattern {
+    regex: fancy_regex::Regex,
+    hard: bool,
 }
 
-fn grep(name: &str, args: &[&str], read: Read<'_>) -> Option<Answer> {
+impl Pattern {
+    /// In basic ones, `+?|(){}` stand for themselves unless escaped.
+    pub fn new(text: &str, extended: bool, ignore_case: bool) -> Option<Self> {
+        let mut out = String::from(if ignore_case { "(?i)" } else { "" });
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                '\\' => match chars.next()? {
+                    special @ ('+' | '?' | '|' | '(' | ')' | '{' | '}') if !extended => out.push(special),
+                    other => out.extend(['\\', other]),
+                },
+                '+' | '?' | '|' | '(' | ')' | '{' | '}' if !extended => out.extend(['\\', c]),
+                c => out.push(c),
+            }
+        }
+        let regex = fancy_regex::RegexBuilder::new(&out).backtrack_limit(BACKTRACKS).build().ok()?;
+        Some(Self { regex, hard: regex::is_hard(&out) })
+    }
+
+    /// The place of the first match from an offset on.
+    pub fn find(&self, allowance: &Allowance, text: &str, from: usize) -> Result<Option<(usize, usize)>, TooMuch> {
+        let left = text.len().saturating_sub(from);
+        if self.hard && left > HARD_TEXT {
+            return Err(TooMuch);
+        }
+        allowance.take(left >> 2).ok_or(TooMuch)?;
+        let found = self.regex.find_from_pos(text, from).map_err(|_| TooMuch)?;
+        Ok(found.map(|found| (found.start(), found.end())))
+    }
+}
+
+fn grep(name: &str, args: &[&str], allowance: &Allowance, read: Read<'_>) -> Option<Answer> {
     let (mut extended, mut ignore, mut invert, mut quiet, mut count, mut only) =
         (name == "egrep", false, false, false, false, false);
     let mut rest = args;
@@ -77,13 +103,13 @@ fn grep(name: &str, args: &[&str], read: Read<'_>) -> Option<Answer> {
         rest = more;
     }
     let (wanted, files) = rest.split_first()?;
-    let regex = pattern(wanted, extended, ignore)?;
+    let pattern = Pattern::new(wanted, extended, ignore)?;
     let text = read(files).filter(|_| files.len() < 2)?;
     let mut lines = Vec::new();
     for line in text.lines() {
-        let found = regex.find(line).ok()?;
+        let found = pattern.find(allowance, line, 0).ok()?;
         if found.is_some() != invert {
-            lines.push(found.filter(|_| only).map_or(line, |found| found.as_str()));
+            lines.push(found.filter(|_| only).map_or(line, |(start, end)| &line[start..end]));
         }
     }
     let status = i32::from(lines.is_empty());
@@ -96,7 +122,7 @@ fn grep(name: &str, args: &[&str], read: Read<'_>) -> Option<Answer> {
 }
 
 /// `sed -e 's/a/b/g'`, several of them, and nothing else.
-fn sed(args: &[&str], read: Read<'_>) -> Option<String> {
+fn sed(args: &[&str], allowance: &Allowance, read: Read<'_>) -> Option<String> {
     let (extended, args) = match args {
         ["-E" | "-r", args @ ..] => (true, args),
         args => (false, args),
@@ -113,13 +139,20 @@ fn sed(args: &[&str], read: Read<'_>) -> Option<String> {
     }
     let changes: Vec<_> = scripts.into_iter().map(|script| Change::parse(script, extended)).collect::<Option<_>>()?;
     let text = read(rest)?;
-    let line = |line: &str| changes.iter().fold(line.to_owned(), |line, change| change.of(&line));
-    Some(text.lines().map(|one| line(one) + "\n").collect())
+    let mut out = String::new();
+    for line in text.lines() {
+        let change = |line: String, change: &Change<'_>| change.of(allowance, &line);
+        let line = changes.iter().try_fold(line.to_owned(), change)?;
+        allowance.fits(out.len() + line.len())?;
+        out.push_str(&line);
+        out.push('\n');
+    }
+    Some(out)
 }
 
 /// `s/from/to/g`.
 struct Change<'a> {
-    from: Regex,
+    from: Pattern,
     to: &'a str,
     every: bool,
 }
@@ -134,12 +167,29 @@ impl<'a> Change<'a> {
         if from.ends_with('\\') || to.contains(['\\', '&', '$']) || !matches!(*flags, "" | "g") {
             return None;
         }
-        Some(Self { from: pattern(from, extended, false)?, to, every: *flags == "g" })
+        Some(Self { from: Pattern::new(from, extended, false)?, to, every: *flags == "g" })
     }
 
-    fn of(&self, line: &str) -> String {
-        let limit = usize::from(!self.every);
-        self.from.replacen(line, limit, self.to).into_owned()
+    fn of(&self, allowance: &Allowance, line: &str) -> Option<String> {
+        let mut out = String::new();
+        let (mut done, mut from) = (0, 0);
+        while let Some((start, end)) =
+            if from <= line.len() { self.from.find(allowance, line, from).ok()? } else { None }
+        {
+            // What is empty does not stand right behind a match.
+            if start != end || start > done || start == 0 {
+                allowance.fits(out.len() + start - done + self.to.len())?;
+                out.push_str(&line[done..start]);
+                out.push_str(self.to);
+                done = end;
+                if !self.every {
+                    break;
+                }
+            }
+            from = if start == end { end + line[end..].chars().next().map_or(1, char::len_utf8) } else { end };
+        }
+        allowance.take(out.len() + line.len() - done)?;
+        Some(out + &line[done..])
     }
 }
 
@@ -164,13 +214,14 @@ fn cut(args: &[&str], read: Read<'_>) -> Option<String> {
     while let [flag, more @ ..] = rest
         && flag.starts_with('-')
     {
-        let (value, more) = match (&flag[2..], more) {
+        let (letter, value) = (flag.get(1..2)?, flag.get(2..)?);
+        let (value, more) = match (value, more) {
             ("", [value, more @ ..]) => (*value, more),
             (value, more) => (value, more),
         };
-        match &flag[..2] {
-            "-d" => value.clone_into(&mut by),
-            "-f" => fields = Some(value),
+        match letter {
+            "d" => value.clone_into(&mut by),
+            "f" => fields = Some(value),
             _ => return None,
         }
         rest = more;
@@ -187,17 +238,20 @@ fn cut(args: &[&str], read: Read<'_>) -> Option<String> {
             return line.to_owned();
         }
         let fields: Vec<&str> =
-            line.split(&by).skip(from.saturating_sub(1)).take(to.saturating_sub(from) + 1).collect();
+            line.split(&by).skip(from.saturating_sub(1)).take(to.saturating_sub(from).saturating_add(1)).collect();
         fields.join(&by)
     };
     Some(text.lines().map(|one| line(one) + "\n").collect())
 }
 
-fn tr(args: &[&str], read: Read<'_>) -> Option<String> {
+fn tr(args: &[&str], allowance: &Allowance, read: Read<'_>) -> Option<String> {
     let set = |text: &str| {
         text.replace("\\n", "\n").replace("\\t", "\t").replace("[:upper:]", "A-Z").replace("[:lower:]", "a-z")
     };
     let text = read(&[])?;
+    // Each character is compared with each of the sets'.
+    let compared = args.iter().map(|set| set.len()).sum::<usize>();
+    allowance.take(text.len().saturating_mul(compared) >> 4)?;
     match args {
         ["-d", from] => {
             let from = super::super::core::CharSet::parse(&set(from));

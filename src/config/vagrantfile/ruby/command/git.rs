@@ -62,7 +62,7 @@ impl Repository {
             return Some(Self { top, git });
         }
         // A work tree of its own names its folder in a file.
-        let text = std::fs::read_to_string(&git).ok()?;
+        let text = read(&git)?;
         let git = files::tidy(&top.join(text.trim().strip_prefix("gitdir:")?.trim()));
         Some(Self { top, git })
     }

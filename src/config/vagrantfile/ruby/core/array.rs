@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::super::budget::OBJECT;
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::names::Name;
@@ -35,7 +36,7 @@ methods! { ruby, me: &Rc<Array>, name, call;
     "insert" => insert(ruby, me, call),
     "concat" => {
         let mut more = Vec::new();
-        for other in &call.args { more.extend(ruby.splat(other)?); }
+        for other in &call.args { let other = ruby.splat(other)?; ruby.room((more.len() + other.len()) * size_of::<Value>())?; more.extend(other); }
         change(ruby, me, |items| items.extend(more))
     },
     "pop" | "shift" => removed_end(ruby, me, name, call),
@@ -46,7 +47,7 @@ methods! { ruby, me: &Rc<Array>, name, call;
     "fill" => { let value = call.arg(0); change(ruby, me, |items| items.fill(value)) },
     "delete_if" | "reject!" | "select!" | "keep_if" | "filter!" | "map!" | "collect!" | "sort!" | "sort_by!" | "uniq!" | "reverse!"
     | "compact!" | "flatten!" | "shuffle!" | "rotate!" => in_place(ruby, me, name, call),
-    "+" => { let other = list_arg(ruby, &call.arg(0))?; let mut items = me.items.borrow().clone(); items.extend(other); ruby.grow(items.len() * size_of::<Value>())?; ok(items) },
+    "+" => { let other = list_arg(ruby, &call.arg(0))?; let length = me.items.borrow().len() + other.len(); ruby.grow(OBJECT + length * size_of::<Value>())?; let mut items = me.items.borrow().clone(); items.extend(other); ok(items) },
     "-" | "difference" | "&" | "intersection" | "|" | "union" => combined(ruby, me, name, call),
     "*" => match call.arg(0) {
         Value::Str(_) => joined(ruby, me, call),
@@ -207,15 +208,18 @@ fn joined(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
         if at > 0 {
             out.push_str(&by);
         }
-        match item {
+        let text = match item {
             Value::Array(inner) => {
                 let text = ruby.deeper(|ruby| joined(ruby, inner, call))?;
-                out.push_str(&text.text().unwrap_or_default());
+                ruby.to_s(&text)?
             }
-            item => out.push_str(&ruby.to_s(item)?),
-        }
+            item => ruby.to_s(item)?,
+        };
+        ruby.step()?;
+        ruby.grow(by.len() + text.len())?;
+        ruby.room(out.len())?;
+        out.push_str(&text);
     }
-    ruby.grow(out.len())?;
     ok(out)
 }
 
@@ -349,8 +353,8 @@ fn combinations(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
     let mut chosen: Vec<usize> = (0..size.min(items.len())).collect();
     if size <= items.len() {
         loop {
-            ruby.step()?;
-            ruby.grow(size * size_of::<Value>())?;
+            ruby.charge(1 + (size >> 4))?;
+            ruby.grow(OBJECT + size * size_of::<Value>())?;
             found.push(Value::array(chosen.iter().map(|at| items[*at].clone()).collect()));
             // The last place that can still move on, and those behind it.
             let Some(at) = (0..size).rev().find(|at| chosen[*at] + size - at < items.len()) else { break };
@@ -370,7 +374,9 @@ fn combinations(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
 fn transposed(ruby: &mut Interp, me: &Array) -> Result<Value> {
     let mut rows = Vec::new();
     for row in me.items.borrow().clone() {
-        rows.push(ruby.items_of(&row)?);
+        let row = ruby.items_of(&row)?;
+        ruby.grow(row.len() * size_of::<Value>())?;
+        rows.push(row);
     }
     let width = rows.first().map_or(0, Vec::len);
     if rows.iter().any(|row| row.len() != width) {
@@ -383,7 +389,9 @@ fn product(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
     let mut rows: Vec<Vec<Value>> = me.items.borrow().iter().map(|item| vec![item.clone()]).collect();
     for other in &call.args {
         let other = ruby.items_of(other)?;
-        ruby.grow(rows.len().saturating_mul(other.len()).saturating_mul(size_of::<Value>()))?;
+        let width = rows.first().map_or(0, Vec::len) + 1;
+        let each = OBJECT + width * size_of::<Value>();
+        ruby.grow(rows.len().saturating_mul(other.len()).saturating_mul(each))?;
         rows = rows
             .iter()
             .flat_map(|row| other.iter().map(|item| [row.as_slice(), std::slice::from_ref(item)].concat()))

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::super::class::{Class, Method, MethodBody, Object, Visibility};
+use super::super::class::{Class, KIN, Method, MethodBody, Object, Visibility};
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::names::Name;
@@ -36,8 +36,14 @@ methods! { ruby, me: &Rc<Class>, name, call;
     "constants" => ok(me.constants.borrow().keys().map(|name| Value::Sym(*name)).collect::<Vec<_>>()),
     "class_variable_get" => { let name = ruby.name_from(&call.arg(0))?; Ok(me.class_vars.borrow().get(&name).cloned().unwrap_or(Value::Nil)) },
     "class_variable_set" => { let name = ruby.name_from(&call.arg(0))?; me.class_vars.borrow_mut().insert(name, call.arg(1)); Ok(call.arg(1)) },
-    "class_eval" | "module_eval" | "class_exec" => match &call.block {
-        Some(block) => ruby.call_with_self(&block.clone(), Value::Class(Rc::clone(me)), Call::of(vec![Value::Class(Rc::clone(me))]), false),
+    "class_variables" => ok(me.class_vars.borrow().keys().map(|name| Value::Sym(*name)).collect::<Vec<_>>()),
+    "class_variable_defined?" => { let name = ruby.name_from(&call.arg(0))?; ok(me.class_vars.borrow().contains_key(&name)) },
+    "remove_const" => { let name = ruby.name_from(&call.arg(0))?; let held = me.constants.borrow_mut().shift_remove(&name); ok(held) },
+    "class_eval" | "module_eval" | "class_exec" | "module_exec" => match &call.block {
+        Some(block) => {
+            let args = if call.args.is_empty() { vec![Value::Class(Rc::clone(me))] } else { call.args.clone() };
+            ruby.call_with_self(&block.clone(), Value::Class(Rc::clone(me)), Call::of(args), false)
+        }
         None => Err(ruby.unsupported("`class_eval` of a string")),
     },
     "members" => ok(me.struct_members().unwrap_or_default().into_iter().map(Value::Sym).collect::<Vec<_>>()),
@@ -71,7 +77,7 @@ fn new(ruby: &mut Interp, me: &Rc<Class>, call: &Call) -> Result<Value> {
     let wants = ruby.responds_any(&object, Name::of("initialize"));
     if wants {
         ruby.call(&object, Name::of("initialize"), Call { own: true, ..call.clone() })?;
-    } else if !call.args.is_empty() {
+    } else if !call.args.is_empty() && me.grows.borrow().is_none() {
         return Err(ruby.argument_error(call.args.len(), "0"));
     }
     Ok(object)
@@ -85,6 +91,8 @@ fn new_class(ruby: &mut Interp, kind: &str, call: &Call) -> Result<Value> {
         None => Some(Rc::clone(&ruby.object)),
     };
     let class = Class::new("", superclass.clone(), is_module);
+    few_kin(ruby, &class)?;
+    ruby.grow(size_of::<Class>())?;
     if let Some(above) = &superclass {
         ruby.inherited(above, &class)?;
     }
@@ -93,6 +101,14 @@ fn new_class(ruby: &mut Interp, kind: &str, call: &Call) -> Result<Value> {
         ruby.call_with_self(&block.clone(), value.clone(), Call::of(vec![value.clone()]), false)?;
     }
     Ok(value)
+}
+
+/// What is said of a class that descends from too many.
+const MANY_KIN: &str = "a class with this many classes and modules above it";
+
+/// Refuses a class that descends from too many.
+pub fn few_kin(ruby: &mut Interp, class: &Rc<Class>) -> Result<()> {
+    if class.kin() > KIN { Err(ruby.unsupported(MANY_KIN)) } else { Ok(()) }
 }
 
 fn new_array(ruby: &mut Interp, call: &Call) -> Result<Value> {
@@ -145,6 +161,10 @@ fn include(ruby: &mut Interp, me: &Rc<Class>, name: &str, call: &Call) -> Result
             "prepend" => (&me.prepended, "prepended"),
             _ => (&me.included, "included"),
         };
+        if !me.can_take(class.kin()) {
+            return Err(ruby.unsupported(MANY_KIN));
+        }
+        class.includers.borrow_mut().push(Rc::downgrade(me));
         place.borrow_mut().insert(0, class);
         if ruby.responds(module, hook) {
             ruby.send(module, hook, vec![Value::Class(Rc::clone(me))])?;

@@ -52,6 +52,15 @@ pub mod symbol {
             }
             Ok(string::call(ruby, &text, name, &call)?.unwrap_or(Value::Nil))
         },
+        "=~" | "match" | "match?" | "casecmp" | "casecmp?" | "slice" => {
+            let mut call = call.clone();
+            for arg in &mut call.args {
+                if let Value::Sym(name) = arg {
+                    *arg = Value::str(&*name.text());
+                }
+            }
+            ruby.call(&Value::str(&*me.text()), Name::of(name), call)
+        },
         "upcase" | "downcase" | "capitalize" | "swapcase" | "succ" | "next" => {
             let text = Rc::new(Str::from(&*me.text()));
             let changed = string_change::call(ruby, &text, name, call)?;

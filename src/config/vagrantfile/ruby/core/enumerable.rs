@@ -21,8 +21,12 @@ methods! { ruby, me: &Value, name, call;
     "all?" | "any?" | "none?" | "one?" | "count" => counted(ruby, me, name, call),
     "inject" | "reduce" => folded(ruby, me, call),
     "sum" => summed(ruby, me, call),
-    "sort" | "sort_by" | "min" | "max" | "min_by" | "max_by" | "minmax" => sorted(ruby, me, name, call),
+    "sort" | "sort_by" | "min" | "max" | "min_by" | "max_by" | "minmax" | "minmax_by" => sorted(ruby, me, name, call),
     "group_by" | "tally" | "to_h" | "each_entry_hash" | "uniq" | "chunk_while" | "slice_when" => grouped(ruby, me, name, call),
+    "grep" | "grep_v" => grepped(ruby, me, name == "grep", call),
+    "chunk" | "slice_before" | "slice_after" => cut(ruby, me, name, call),
+    "compact" => { let items = ruby.items_of(me)?; ok(items.into_iter().filter(|item| !item.is_nil()).collect::<Vec<_>>()) },
+    "chain" => { let mut items = ruby.items_of(me)?; for other in &call.args { items.extend(ruby.items_of(other)?); } ok(items) },
     "first" => first(ruby, me, call),
     "take" | "drop" => taken(ruby, me, name, call),
     "include?" | "member?" => { let items = ruby.items_of(me)?; ok(contains(ruby, &items, &call.arg(0))?) },
@@ -249,7 +253,7 @@ fn sorted(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Valu
         _ => None,
     };
     Ok(match name {
-        "minmax" => Value::array(vec![
+        "minmax" | "minmax_by" => Value::array(vec![
             items.first().cloned().unwrap_or(Value::Nil),
             items.last().cloned().unwrap_or(Value::Nil),
         ]),
@@ -322,6 +326,50 @@ fn chunked(ruby: &mut Interp, items: &[Value], together: bool, call: &Call) -> R
         }
     }
     ok(groups.into_iter().map(Value::array).collect::<Vec<_>>())
+}
+
+/// `grep(pattern) { … }`.
+fn grepped(ruby: &mut Interp, me: &Value, wanted: bool, call: &Call) -> Result<Value> {
+    let mut out = Vec::new();
+    for item in ruby.items_of(me)? {
+        if ruby.case_equal(&call.arg(0), &item)? != wanted {
+            continue;
+        }
+        out.push(match block(call) {
+            Some(block) => ruby.yield_to(block, vec![item])?,
+            None => item,
+        });
+    }
+    ok(out)
+}
+
+/// Parts of a list: of elements with the same answer, or those that begin or end with one that fits.
+fn cut(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Value> {
+    let mut parts: Vec<(Value, Vec<Value>)> = Vec::new();
+    let mut ended = false;
+    for item in ruby.items_of(me)? {
+        let answer = match (block(call), call.args.first()) {
+            (Some(block), _) => ruby.yield_to(block, vec![item.clone()])?,
+            (None, Some(pattern)) => ruby.case_equal(pattern, &item)?.into(),
+            (None, None) => return Err(ruby.error("ArgumentError", "wrong number of arguments (given 0, expected 1)")),
+        };
+        let joins = match (name, parts.last()) {
+            (_, None) => false,
+            ("chunk", Some((last, _))) => ruby.equals(last, &answer)?,
+            ("slice_before", _) => !answer.truthy(),
+            _ => !ended,
+        };
+        ended = answer.truthy();
+        match parts.last_mut() {
+            Some((_, part)) if joins => part.push(item),
+            _ => parts.push((answer, vec![item])),
+        }
+    }
+    let shown = |(answer, part): (Value, Vec<Value>)| match name {
+        "chunk" => Value::array(vec![answer, Value::array(part)]),
+        _ => Value::array(part),
+    };
+    ok(parts.into_iter().map(shown).collect::<Vec<_>>())
 }
 
 fn cycled(ruby: &mut Interp, me: &Value, call: &Call) -> Result<Value> {

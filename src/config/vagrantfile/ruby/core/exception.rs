@@ -37,6 +37,8 @@ const CLASSES: &[(&str, &str)] = &[
     ("RangeError", "StandardError"),
     ("FloatDomainError", "RangeError"),
     ("RegexpError", "StandardError"),
+    ("NoMatchingPatternError", "StandardError"),
+    ("NoMatchingPatternKeyError", "NoMatchingPatternError"),
     ("RuntimeError", "StandardError"),
     ("FrozenError", "RuntimeError"),
     ("SystemCallError", "StandardError"),

@@ -34,13 +34,14 @@ methods! { ruby, me: &Value, name, call;
     "rand" => super::super::library::random(ruby, &call.arg(0)),
     "srand" => Err(ruby.unsupported("chance that begins at a number of the file's")),
     "caller" | "caller_locations" => ok(Vec::new()),
-    "gets" | "readline" | "readlines" => Err(ruby.refused("it asks for input, which nobody gives while a machine file is read")),
+    "gets" | "readline" | "readlines" => Err(ruby.never("it asks for input, which nobody gives while a machine file is read")),
     "system" | "spawn" | "exec" | "`" => command(ruby, call, name),
     "open" => open(ruby, call),
     "putc" => { let text = ruby.to_s(&call.arg(0))?; ruby.print(&text, Stream::Out)?; Ok(call.arg(0)) },
-    "fork" => Err(ruby.refused("it wants another process")),
+    "gem" => ok(true),
+    "global_variables" => ok(ruby.globals.keys().map(|name| Value::Sym(*name)).collect::<Vec<_>>()),
+    "fork" => Err(ruby.never("it wants another process")),
     "attr_accessor" | "attr_reader" | "attr_writer" | "include" | "private" | "public" | "define_method" => at_top(ruby, me, name, call),
-    "srand48" => Ok(Value::Nil),
 }
 
 /// As `puts` writes them.
@@ -158,7 +159,7 @@ fn abort(ruby: &mut Interp, call: &Call) -> Result<Value> {
 fn open(ruby: &mut Interp, call: &Call) -> Result<Value> {
     let target = ruby.to_s(&call.arg(0))?;
     if target.contains("://") {
-        return Err(ruby.refused(format!("it wants to reach the network: {target}")));
+        return Err(ruby.never(format!("it wants to reach the network: {target}")));
     }
     if target.starts_with('|') {
         return Err(ruby.unsupported("`open` of a command"));
@@ -201,9 +202,15 @@ fn quoted(word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
+/// How a shell ends that does not find a program.
+const NOT_FOUND: i32 = 127;
+
 fn command(ruby: &mut Interp, call: &Call, name: &str) -> Result<Value> {
     let line = command_line(ruby, call)?;
     let output = ruby.command_output(&line)?;
+    if name == "exec" && output.status == NOT_FOUND {
+        ruby.host.may_run(&line).map_err(|why| ruby.refused(why))?;
+    }
     if name == "`" {
         return ok(output.text);
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::super::budget::PAIR;
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::show;
@@ -11,7 +12,7 @@ use super::ok;
 
 methods! { ruby, me: &Rc<Hash>, name, call;
     "[]" => element(ruby, me, &call.arg(0)),
-    "[]=" | "store" => { unfrozen(ruby, me)?; ruby.grow(2 * size_of::<Value>())?; me.insert(call.arg(0), call.arg(1)); Ok(call.arg(1)) },
+    "[]=" | "store" => { unfrozen(ruby, me)?; ruby.grow(PAIR)?; me.insert(call.arg(0), call.arg(1)); Ok(call.arg(1)) },
     "fetch" => fetch(ruby, me, call),
     "dig" => dig(ruby, &Value::Hash(Rc::clone(me)), &call.args),
     "values_at" => { let mut values = Vec::new(); for key in &call.args { values.push(element(ruby, me, key)?); } ok(values) },
@@ -34,9 +35,9 @@ methods! { ruby, me: &Rc<Hash>, name, call;
             (None, None) => Ok(Value::Nil),
         }
     },
-    "merge" => { let copy = copied(me); merge(ruby, &copy, call)?; Ok(Value::Hash(copy)) },
+    "merge" => { let copy = copied(ruby, me)?; merge(ruby, &copy, call)?; Ok(Value::Hash(copy)) },
     "merge!" | "update" => { unfrozen(ruby, me)?; merge(ruby, me, call)?; Ok(Value::Hash(Rc::clone(me))) },
-    "deep_merge" => { let copy = copied(me); deep_merge(ruby, &copy, call)?; Ok(Value::Hash(copy)) },
+    "deep_merge" => { let copy = copied(ruby, me)?; deep_merge(ruby, &copy, call)?; Ok(Value::Hash(copy)) },
     "select" | "filter" | "reject" | "select!" | "reject!" | "keep_if" | "delete_if" | "filter!" => chosen(ruby, me, name, call),
     "find_all" => { let found = super::enumerable::call(ruby, &Value::Hash(Rc::clone(me)), "select", call)?; Ok(found.unwrap_or(Value::Nil)) },
     "any?" => if call.block.is_none() && call.args.is_empty() { ok(me.len() > 0) } else { let found = super::enumerable::call(ruby, &Value::Hash(Rc::clone(me)), "any?", call)?; Ok(found.unwrap_or(Value::Nil)) },
@@ -44,13 +45,17 @@ methods! { ruby, me: &Rc<Hash>, name, call;
     "slice" => { let pairs: Vec<_> = call.args.iter().filter_map(|key| Some((key.clone(), me.get(key)?))).collect(); Ok(Value::hash(pairs)) },
     "except" => { let keys: Vec<_> = call.args.iter().map(Value::key).collect(); Ok(Value::hash(me.pairs().into_iter().filter(|(key, _)| !keys.contains(&key.key())))) },
     "invert" => Ok(Value::hash(me.pairs().into_iter().map(|(key, value)| (value, key)))),
+    "compact!" => { unfrozen(ruby, me)?; me.map.borrow_mut().retain(|_, (_, value)| !value.is_nil()); Ok(Value::Hash(Rc::clone(me))) },
+    "assoc" => ok(me.get(&call.arg(0)).map(|value| Value::array(vec![call.arg(0), value]))),
+    "flatten" => { let items = ruby.items_of(&Value::Hash(Rc::clone(me)))?; let depth = if call.args.is_empty() { Value::Int(1) } else { call.arg(0) }; ruby.send(&Value::array(items), "flatten", vec![depth]) },
+    "default_proc" => ok(me.default_proc.borrow().clone().map(Value::Proc)),
     "compact" => Ok(Value::hash(me.pairs().into_iter().filter(|(_, value)| !value.is_nil()))),
     "sort_by" | "min_by" | "max_by" | "sum" | "flat_map" | "partition" => { let found = super::enumerable::call(ruby, &Value::Hash(Rc::clone(me)), name, call)?; Ok(found.unwrap_or(Value::Nil)) },
     "to_h" => if call.block.is_some() { let found = super::enumerable::call(ruby, &Value::Hash(Rc::clone(me)), "to_h", call)?; Ok(found.unwrap_or(Value::Nil)) } else { Ok(Value::Hash(Rc::clone(me))) },
     "to_hash" | "compare_by_identity" | "with_indifferent_access" => Ok(Value::Hash(Rc::clone(me))),
     "to_s" | "inspect" => ok(show::inspect(&Value::Hash(Rc::clone(me)))),
     "clear" => { unfrozen(ruby, me)?; me.map.borrow_mut().clear(); Ok(Value::Hash(Rc::clone(me))) },
-    "replace" => { unfrozen(ruby, me)?; let Value::Hash(other) = call.arg(0) else { return Err(ruby.type_error(&call.arg(0), "Hash")) }; me.map.borrow_mut().clone_from(&other.map.borrow()); Ok(Value::Hash(Rc::clone(me))) },
+    "replace" => { unfrozen(ruby, me)?; let Value::Hash(other) = call.arg(0) else { return Err(ruby.type_error(&call.arg(0), "Hash")) }; let map = other.map.borrow().clone(); ruby.grow(map.len() * PAIR)?; *me.map.borrow_mut() = map; Ok(Value::Hash(Rc::clone(me))) },
     "shift" => { unfrozen(ruby, me)?; let first = me.map.borrow_mut().shift_remove_index(0); ok(first.map(|(_, (key, value))| Value::array(vec![key, value]))) },
     "default" => Ok(me.default.borrow().clone().unwrap_or(Value::Nil)),
     "default=" => { *me.default.borrow_mut() = Some(call.arg(0)); Ok(call.arg(0)) },
@@ -67,8 +72,9 @@ fn unfrozen(ruby: &mut Interp, me: &Rc<Hash>) -> Result<()> {
     Ok(())
 }
 
-fn copied(me: &Hash) -> Rc<Hash> {
-    Rc::new(me.copy())
+fn copied(ruby: &mut Interp, me: &Hash) -> Result<Rc<Hash>> {
+    ruby.grow(me.len() * PAIR)?;
+    Ok(Rc::new(me.copy()))
 }
 
 /// A value, or what the hash answers for keys it does not have.
@@ -110,7 +116,7 @@ fn merge(ruby: &mut Interp, into: &Rc<Hash>, call: &Call) -> Result<()> {
                 (Some(block), Some(old)) => ruby.yield_to(block, vec![key.clone(), old, value])?,
                 _ => value,
             };
-            ruby.grow(2 * size_of::<Value>())?;
+            ruby.grow(PAIR)?;
             into.insert(key, value);
         }
     }
@@ -123,12 +129,14 @@ fn deep_merge(ruby: &mut Interp, into: &Rc<Hash>, call: &Call) -> Result<()> {
         for (key, value) in other.pairs() {
             let value = match (into.get(&key), value) {
                 (Some(Value::Hash(old)), new @ Value::Hash(_)) => {
-                    let copy = copied(&old);
+                    let copy = copied(ruby, &old)?;
                     ruby.deeper(|ruby| deep_merge(ruby, &copy, &Call::of(vec![new])))?;
                     Value::Hash(copy)
                 }
                 (_, value) => value,
             };
+            ruby.step()?;
+            ruby.grow(PAIR)?;
             into.insert(key, value);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::super::budget::OBJECT;
 use super::super::class::Object;
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
@@ -148,6 +149,7 @@ fn all(ruby: &mut Interp, regex: &Regex, text: &str) -> Result<Vec<Found>> {
         if start == end {
             from += text[end..].chars().next().map_or(1, char::len_utf8);
         }
+        ruby.grow(OBJECT + one.groups.len() * size_of::<Option<(usize, usize)>>())?;
         found.push(one);
     }
     Ok(found)
@@ -180,7 +182,7 @@ fn replaced(ruby: &mut Interp, text: &str, every: bool, call: &Call) -> Result<S
             }
             (None, None) => return Err(ruby.argument_error(1, "2")),
         };
-        ruby.grow(with.len())?;
+        ruby.grow(with.len() + start - at)?;
         out.push_str(&with);
         at = end;
     }

@@ -56,6 +56,7 @@ use super::names::Name;
 use super::scope::{Code, Proc, Scope};
 use super::value::Value;
 
+pub use class_methods::few_kin;
 pub use enumerator::{Basket, Extra};
 pub use format::format;
 pub use function::lines;
@@ -120,7 +121,11 @@ pub fn define(ruby: &mut Interp) {
         ("RUBY_PATCHLEVEL", Value::Int(20)),
         ("ARGV", Value::array(ruby.host.arguments().into_iter().map(Value::str).collect())),
     ];
-    for (name, value) in constants {
+    // Of older Rubies.
+    let integer = Value::Class(ruby.class_named("Integer"));
+    let older = [("TRUE", Value::Bool(true)), ("FALSE", Value::Bool(false)), ("NIL", Value::Nil)];
+    let numbers = [("Fixnum", integer.clone()), ("Bignum", integer)];
+    for (name, value) in constants.into_iter().chain(older).chain(numbers) {
         object.constants.borrow_mut().insert(Name::of(name), value);
     }
     let float = ruby.class_named("Float");

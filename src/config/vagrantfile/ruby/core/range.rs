@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::super::budget::OBJECT;
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::value::{Range, Value};
@@ -86,8 +87,8 @@ fn texts(ruby: &mut Interp, low: &str, high: &str, exclusive: bool) -> Result<Ve
     let mut items = Vec::new();
     let mut at = low.to_owned();
     while at.len() <= high.len() {
-        ruby.step()?;
-        ruby.grow(at.len() + size_of::<Value>())?;
+        ruby.charge(1 + (at.len() >> 3))?;
+        ruby.grow(OBJECT + at.len() + size_of::<Value>())?;
         let last = at == high;
         if !(last && exclusive) {
             items.push(Value::str(&*at));

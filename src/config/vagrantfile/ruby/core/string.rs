@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::super::budget::OBJECT;
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::names::Name;
@@ -19,9 +20,9 @@ methods! { ruby, me: &Rc<Str>, name, call;
     "to_c" | "to_r" => Err(ruby.unsupported("rational and complex numbers")),
     "length" | "size" => ok(me.get().chars().count()),
     "bytesize" => ok(me.get().len()),
-    "bytes" => ok(me.get().bytes().map(|b| Value::Int(b.into())).collect::<Vec<_>>()),
-    "chars" => ok(me.get().chars().map(Value::str).collect::<Vec<_>>()),
-    "lines" => ok(me.get().split_inclusive('\n').map(Value::str).collect::<Vec<_>>()),
+    "bytes" => { ruby.grow(me.text.borrow().len() * size_of::<Value>())?; ok(me.get().bytes().map(|b| Value::Int(b.into())).collect::<Vec<_>>()) },
+    "chars" => { parts(ruby, me.text.borrow().len())?; ok(me.get().chars().map(Value::str).collect::<Vec<_>>()) },
+    "lines" => { let text = me.get(); parts(ruby, text.matches('\n').count())?; ok(text.split_inclusive('\n').map(Value::str).collect::<Vec<_>>()) },
     "each_line" | "each_char" => each(ruby, me, name, call),
     "empty?" => ok(me.get().is_empty()),
     "==" | "===" | "eql?" => ok(matches!(call.arg(0), Value::Str(other) if other.get() == me.get())),
@@ -55,6 +56,12 @@ methods! { ruby, me: &Rc<Str>, name, call;
     "count" => counted(ruby, me, call),
     "upto" => upto(ruby, me, call),
     "+@" | "-@" => Ok(if name == "+@" && me.frozen.get() { Value::str(me.get()) } else { Value::Str(Rc::clone(me)) }),
+}
+
+/// Counts the strings that one is taken apart into.
+fn parts(ruby: &mut Interp, count: usize) -> Result<()> {
+    ruby.charge(count >> 2)?;
+    ruby.grow(count.saturating_mul(OBJECT + size_of::<Value>()))
 }
 
 impl Str {
@@ -104,7 +111,7 @@ fn repeated(ruby: &mut Interp, me: &Str, call: &Call) -> Result<Value> {
         return Err(ruby.error("ArgumentError", "negative argument"));
     };
     let text = me.get();
-    ruby.grow(text.len().saturating_mul(count))?;
+    ruby.grow(OBJECT + text.len().saturating_mul(count))?;
     ok(text.repeat(count))
 }
 
@@ -177,8 +184,7 @@ fn starts(ruby: &mut Interp, me: &Str, call: &Call) -> Result<Value> {
 
 /// `"hello".count("a-l")`.
 fn counted(ruby: &mut Interp, me: &Str, call: &Call) -> Result<Value> {
-    let set = text_arg(ruby, &call.arg(0))?;
-    let set = super::string_change::CharSet::parse(&set);
+    let set = super::string_change::set_arg(ruby, me, &call.arg(0))?;
     ok(me.get().chars().filter(|c| set.contains(*c)).count())
 }
 

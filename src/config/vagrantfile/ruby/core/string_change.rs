@@ -23,11 +23,11 @@ methods! { ruby, me: &Rc<Str>, name, call;
     "chr" => ok(me.get().chars().next().map(String::from).unwrap_or_default()),
     "succ" | "next" => ok(successor(&me.get())),
     "squeeze" => {
-        let set = match call.args.first() { Some(set) => Some(CharSet::parse(&text_arg(ruby, set)?)), None => None };
+        let set = match call.args.first() { Some(set) => Some(set_arg(ruby, me, set)?), None => None };
         ok(squeezed(&me.get(), set.as_ref()))
     },
     "tr" | "tr_s" => translated(ruby, me, call),
-    "delete" => { let set = text_arg(ruby, &call.arg(0))?; let set = CharSet::parse(&set); ok(me.get().chars().filter(|c| !set.contains(*c)).collect::<String>()) },
+    "delete" => { let set = set_arg(ruby, me, &call.arg(0))?; ok(me.get().chars().filter(|c| !set.contains(*c)).collect::<String>()) },
     "delete_prefix" => { let part = text_arg(ruby, &call.arg(0))?; let text = me.get(); ok(text.strip_prefix(part.as_str()).unwrap_or(&text)) },
     "delete_suffix" => { let part = text_arg(ruby, &call.arg(0))?; let text = me.get(); ok(text.strip_suffix(part.as_str()).unwrap_or(&text)) },
     "ljust" | "rjust" | "center" => padded(ruby, me, name, call),
@@ -204,9 +204,16 @@ impl CharSet {
     }
 }
 
+/// A set of characters as an argument; each character of the text will be compared with each part of it.
+pub fn set_arg(ruby: &mut Interp, me: &Str, value: &Value) -> Result<CharSet> {
+    let set = text_arg(ruby, value)?;
+    ruby.room(set.len().saturating_mul(size_of::<char>() + size_of::<(char, char)>()))?;
+    ruby.charge(me.text.borrow().len().saturating_mul(set.len()) >> 6)?;
+    Ok(CharSet::parse(&set))
+}
+
 fn translated(ruby: &mut Interp, me: &Str, call: &Call) -> Result<Value> {
-    let (from, to) = (text_arg(ruby, &call.arg(0))?, text_arg(ruby, &call.arg(1))?);
-    let (from, to) = (CharSet::parse(&from), CharSet::parse(&to));
+    let (from, to) = (set_arg(ruby, me, &call.arg(0))?, set_arg(ruby, me, &call.arg(1))?);
     ok(me.get().chars().filter_map(|c| from.exchanged(c, &to)).collect::<String>())
 }
 
@@ -218,7 +225,7 @@ fn padded(ruby: &mut Interp, me: &Str, side: &str, call: &Call) -> Result<Value>
     };
     let text = me.get();
     let missing = width.saturating_sub(text.chars().count());
-    ruby.grow(missing)?;
+    ruby.grow(missing.saturating_mul(fill.chars().next().map_or(1, char::len_utf8)))?;
     let (left, right) = match side {
         "ljust" => (0, missing),
         "rjust" => (missing, 0),
@@ -238,6 +245,7 @@ fn append(ruby: &mut Interp, me: &Rc<Str>, call: &Call) -> Result<Value> {
     }
     unfrozen(ruby, me)?;
     ruby.grow(more.len())?;
+    ruby.room(me.text.borrow().len())?;
     me.text.borrow_mut().push_str(&more);
     Ok(Value::Str(Rc::clone(me)))
 }

@@ -166,6 +166,10 @@ impl Interp {
                 Err(_) if may_miss => Value::Nil,
                 other => other?,
             },
+            Target::Const(path) if !matches!(path.scope, ConstScope::Lexical) => {
+                let home = self.const_home(path, scope)?;
+                home.constants.borrow().get(&path.name).cloned().unwrap_or(Value::Nil)
+            }
             Target::Const(path) => match self.lexical_const(path.name, scope) {
                 None if !may_miss => self.eval_const(&path.scope, path.name, scope)?,
                 found => found.unwrap_or(Value::Nil),

@@ -27,6 +27,8 @@ impl Interp {
                 self.eval(chosen, scope)
             }
             Kind::Case { subject, whens, otherwise } => self.eval_case(subject.as_deref(), whens, otherwise, scope),
+            Kind::CaseIn { subject, ins, otherwise } => self.eval_case_in(subject, ins, otherwise.as_deref(), scope),
+            Kind::MatchPattern { value, pattern, must } => self.eval_match(value, pattern, *must, scope),
             Kind::While { condition, body, until, body_first } => {
                 self.eval_while(condition, body, *until, *body_first, scope)
             }

@@ -25,6 +25,11 @@ impl Interp {
                 self.alias(&class, *new, *old);
                 Ok(Value::Nil)
             }
+            Kind::Undef(names) => {
+                let class = Rc::clone(&scope.frame.lexical.class);
+                class.methods.borrow_mut().retain(|name, _| !names.contains(name));
+                Ok(Value::Nil)
+            }
             Kind::Super { args, block } => self.eval_super(args.as_ref(), block.as_deref(), scope),
             Kind::Yield(args) => self.eval_yield(args, scope),
             _ => Err(self.unsupported("this construct")),
@@ -101,8 +106,12 @@ impl Interp {
             None => {}
         }
         let name = self.full_name(&home, path.name);
+        if home.grows.borrow().is_some() {
+            self.reopened.push((self.at, name.clone()));
+        }
         let superclass = if is_module { None } else { Some(superclass.unwrap_or_else(|| Rc::clone(&self.object))) };
         let class = Class::new(&name, superclass.clone(), is_module);
+        super::super::core::few_kin(self, &class)?;
         home.constants.borrow_mut().insert(path.name, Value::Class(Rc::clone(&class)));
         if let Some(parent) = superclass {
             self.inherited(&parent, &class)?;

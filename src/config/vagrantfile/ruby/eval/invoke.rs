@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::super::budget;
 use super::super::class::{Class, Method, MethodBody, Visibility};
 use super::super::core;
 use super::super::flow::{Flow, Result};
@@ -15,6 +16,8 @@ impl Interp {
     /// Calls a method of a value.
     pub fn call(&mut self, receiver: &Value, name: Name, call: Call) -> Result<Value> {
         self.step()?;
+        // Methods of the interpreter's own call others, too, without any expression between them.
+        self.check_stack()?;
         if let Some((method, owner)) = self.find_method(receiver, name, false) {
             return self.call_method(receiver, &method, &owner, name, call);
         }
@@ -196,6 +199,7 @@ impl Interp {
 
     /// Calls a block, lambda or method object.
     pub fn call_proc(&mut self, proc: &Rc<Proc>, call: Call) -> Result<Value> {
+        self.check_stack()?;
         match &proc.code {
             Code::Block { scope, .. } => {
                 let frame = Rc::clone(&scope.frame);
@@ -287,6 +291,7 @@ impl Interp {
             || params.trailing_comma
             || (params.rest.is_some() && wanted + params.optional.len() > 0);
         if let (false, true, [Value::Array(array)]) = (strict, many, args.as_slice()) {
+            self.room(array.items.borrow().len() * size_of::<Value>())?;
             let spread = array.items.borrow().clone();
             args = spread;
         }
@@ -360,6 +365,7 @@ impl Interp {
         let rest = before + optional;
         let end = args.len().saturating_sub(after).max(rest);
         if let Some(name) = params.rest {
+            self.grow(budget::OBJECT + (end - rest) * size_of::<Value>())?;
             // One without a name can still be passed on: `g(*)`.
             scope.set(
                 name.unwrap_or_else(|| Name::of("*")),

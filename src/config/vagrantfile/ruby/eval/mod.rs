@@ -5,9 +5,12 @@ mod call;
 mod control;
 mod define;
 mod invoke;
+mod pattern;
 
 use std::rc::Rc;
 
+use super::budget::{OBJECT, PAIR};
+use super::class::Class;
 use super::flow::Result;
 use super::interp::Interp;
 use super::names::Name;
@@ -29,7 +32,7 @@ impl Interp {
             Kind::Int(value) => Ok(Value::Int(*value)),
             Kind::Float(value) => Ok(Value::Float(*value)),
             Kind::Str(text) => {
-                self.grow(text.len())?;
+                self.grow(OBJECT + text.len())?;
                 Ok(Value::str(&**text))
             }
             Kind::Sym(name) => Ok(Value::Sym(*name)),
@@ -110,7 +113,7 @@ impl Interp {
 
     /// The elements of an array, arguments of a call: splats are spread.
     pub(super) fn eval_list(&mut self, nodes: &[Node], scope: &Rc<Scope>) -> Result<Vec<Value>> {
-        self.grow(nodes.len() * size_of::<Value>())?;
+        self.grow(OBJECT + nodes.len() * size_of::<Value>())?;
         let mut values = Vec::with_capacity(nodes.len());
         for node in nodes {
             match &node.kind {
@@ -127,7 +130,12 @@ impl Interp {
     /// What `*value` spreads to.
     pub fn splat(&mut self, value: &Value) -> Result<Vec<Value>> {
         Ok(match value {
-            Value::Array(array) => array.items.borrow().clone(),
+            Value::Array(array) => {
+                let length = array.items.borrow().len();
+                self.charge(length >> 4)?;
+                self.grow(length * size_of::<Value>())?;
+                array.items.borrow().clone()
+            }
             Value::Nil => Vec::new(),
             Value::Hash(_) | Value::Range(_) => self.items_of(value)?,
             other if self.responds(other, "to_a") => {
@@ -140,7 +148,7 @@ impl Interp {
 
     pub(super) fn eval_pairs(&mut self, pairs: &[Pair], scope: &Rc<Scope>) -> Result<Rc<Hash>> {
         let hash = Rc::new(Hash::default());
-        self.grow(pairs.len() * 2 * size_of::<Value>())?;
+        self.grow(OBJECT + pairs.len() * PAIR)?;
         for pair in pairs {
             match pair {
                 Pair::Of(key, value) => {
@@ -149,6 +157,7 @@ impl Interp {
                 }
                 Pair::Splat(other) => match self.eval(other, scope)? {
                     Value::Hash(other) => {
+                        self.grow(other.len() * PAIR)?;
                         for (key, value) in other.pairs() {
                             hash.insert(key, value);
                         }
@@ -165,9 +174,12 @@ impl Interp {
         let mut text = String::new();
         for part in parts {
             let value = self.eval(part, scope)?;
-            text.push_str(&self.to_s(&value)?);
+            let part = self.to_s(&value)?;
+            // Counted before it is put in: it may be as long as strings may be.
+            self.grow(part.len())?;
+            text.push_str(&part);
         }
-        self.grow(text.len())?;
+        self.grow(OBJECT)?;
         Ok(text)
     }
 
@@ -258,16 +270,32 @@ impl Interp {
     }
 
     /// `class::NAME`.
-    pub fn const_in(&mut self, class: &Rc<super::class::Class>, name: Name) -> Result<Value> {
-        let found = class.ancestors().into_iter().find_map(|class| class.constants.borrow().get(&name).cloned());
+    pub fn const_in(&mut self, class: &Rc<Class>, name: Name) -> Result<Value> {
+        let object = &self.object;
+        // Only what is asked for by its own name is looked for at the top level.
+        let places =
+            class.ancestors().into_iter().filter(|place| !Rc::ptr_eq(place, object) || Rc::ptr_eq(class, object));
+        let found = places.into_iter().find_map(|class| class.constants.borrow().get(&name).cloned());
         if let Some(found) = found {
             return Ok(found);
         }
         if Rc::ptr_eq(class, &self.object) && self.autoload(&name.text())? {
             return self.const_in(class, name);
         }
+        let above = class.grows.borrow().clone();
+        if let Some(above) = above {
+            return Ok(Value::Class(grown(class, name, &above)));
+        }
         let outer = class.name.borrow().clone();
         let shown = if &*outer == "Object" { name.to_string() } else { format!("{outer}::{name}") };
         Err(self.error("NameError", format!("uninitialized constant {shown}")))
     }
+}
+
+/// A class that comes into being because the program names it.
+fn grown(class: &Class, name: Name, above: &Rc<Class>) -> Rc<Class> {
+    let made = Class::new(&format!("{}::{name}", class.name.borrow()), Some(Rc::clone(above)), false);
+    *made.grows.borrow_mut() = Some(Rc::clone(above));
+    class.constants.borrow_mut().insert(name, Value::Class(Rc::clone(&made)));
+    made
 }

@@ -15,6 +15,9 @@ use super::super::{core, lower};
 /// Texts that one run may evaluate: each is kept.
 const MOST: usize = 2000;
 
+/// Bytes of one text: nothing stops the parser, and some texts take it long.
+const LONGEST: usize = 64 << 10;
+
 /// `eval(text)`, `eval(text, binding, file)`.
 pub fn eval(ruby: &mut Interp, call: &Call, scope: &Rc<Scope>) -> Result<Value> {
     let text = text_arg(ruby, &call.arg(0))?;
@@ -31,6 +34,9 @@ fn run(ruby: &mut Interp, text: &str, name: String, scope: &Rc<Scope>) -> Result
         Ok(file) if ruby.files.len() < MOST => file,
         _ => return Err(ruby.unsupported("this many texts that are evaluated")),
     };
+    if text.len() > LONGEST {
+        return Err(ruby.unsupported("a text this long that is evaluated"));
+    }
     ruby.grow(text.len() * 10)?;
     ruby.files.push(SourceFile { path: PathBuf::from(name), text: text.into(), tree: None });
     let tree = match lower::parse(text.as_bytes(), file) {
@@ -90,7 +96,7 @@ pub fn binding(ruby: &mut Interp, object: &Rc<Object>, name: &str, call: &Call) 
             let text = text_arg(ruby, &call.arg(0))?;
             run(ruby, &text, "(eval)".into(), &scope)?
         }
-        "irb" | "pry" => return Err(ruby.refused("it asks for input, which nobody gives while a machine file is read")),
+        "irb" | "pry" => return Err(ruby.never("it asks for input, which nobody gives while a machine file is read")),
         _ => return Ok(None),
     }))
 }

@@ -13,8 +13,41 @@ const LARGEST: u64 = 4 << 20;
 /// More files than any project lists.
 const MOST_FILES: usize = 20_000;
 
+/// What looks at a path's text only.
+const OF_TEXT: &[&str] = &[
+    "join",
+    "dirname",
+    "basename",
+    "extname",
+    "split",
+    "expand_path",
+    "absolute_path",
+    "absolute_path?",
+    "fnmatch",
+    "fnmatch?",
+    "pwd",
+    "getwd",
+    "home",
+    "tmpdir",
+];
+
+/// What a program learns of files where there are none.
+fn unseen(ruby: &Interp, name: &str) -> Result<Option<Value>> {
+    if ruby.host.may_see() || OF_TEXT.contains(&name) {
+        return Ok(None);
+    }
+    match name {
+        "glob" | "[]" => Ok(Some(Value::array(Vec::new()))),
+        question if question.ends_with('?') => Ok(Some(Value::Bool(false))),
+        _ => Err(ruby.refused(format!("it wants to look at files (`{name}`)"))),
+    }
+}
+
 /// `File`, `IO`, `FileTest`.
 pub fn file(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
+    if let Some(value) = unseen(ruby, name)? {
+        return Ok(Some(value));
+    }
     let value = match name {
         "exist?" | "exists?" => path(ruby, call, 0)?.exists().into(),
         "file?" => path(ruby, call, 0)?.is_file().into(),
@@ -87,8 +120,11 @@ pub fn file(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>>
 
 /// `Dir`.
 pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
+    if let Some(value) = unseen(ruby, name)? {
+        return Ok(Some(value));
+    }
     let value = match name {
-        "pwd" | "getwd" => ruby.host.current_dir().display().to_string().into(),
+        "pwd" | "getwd" => ruby.current_dir().display().to_string().into(),
         "home" => ruby.host.home().display().to_string().into(),
         "tmpdir" => "/tmp".into(),
         "exist?" | "exists?" => path(ruby, call, 0)?.is_dir().into(),
@@ -106,18 +142,25 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
                 None => all,
             }
         }
-        // Relative paths start at the project: a file that goes there is there already.
-        "chdir" => match &call.block {
-            _ if path(ruby, call, 0)? != ruby.host.current_dir() => {
-                return Err(ruby.unsupported("`Dir.chdir` to another folder than the machine file's"));
-            }
-            Some(block) => ruby.yield_to(&block.clone(), vec![call.arg(0)])?,
-            None => Value::Int(0),
-        },
+        "chdir" => chdir(ruby, call)?,
         "mkdir" | "rmdir" | "delete" | "unlink" | "mktmpdir" => write::dir(ruby, name, call)?,
         _ => return Ok(None),
     };
     Ok(Some(value))
+}
+
+/// `Dir.chdir(folder)`: only this run goes there, and with a block it comes back.
+fn chdir(ruby: &mut Interp, call: &Call) -> Result<Value> {
+    let folder = if call.args.is_empty() { ruby.host.home() } else { path(ruby, call, 0)? };
+    if !folder.is_dir() {
+        let written = folder.display();
+        return Err(ruby.error("Errno::ENOENT", format!("No such file or directory @ dir_chdir0 - {written}")));
+    }
+    let before = ruby.moved.replace(folder.clone());
+    let Some(block) = call.block.clone() else { return Ok(Value::Int(0)) };
+    let result = ruby.yield_to(&block, vec![folder.display().to_string().into()]);
+    ruby.moved = before;
+    result
 }
 
 fn text(ruby: &mut Interp, call: &Call, index: usize) -> Result<String> {
@@ -130,12 +173,14 @@ fn text(ruby: &mut Interp, call: &Call, index: usize) -> Result<String> {
 /// An argument as an absolute path without `..`.
 fn path(ruby: &mut Interp, call: &Call, index: usize) -> Result<PathBuf> {
     let text = text(ruby, call, index)?;
-    Ok(tidy(&ruby.host.current_dir().join(text)))
+    let path = tidy(&ruby.current_dir().join(text));
+    ruby.host.looked_at(&path);
+    Ok(path)
 }
 
 /// As `File.expand_path(path, start)`.
 fn expanded(ruby: &mut Interp, call: &Call) -> Result<PathBuf> {
-    let (here, home) = (ruby.host.current_dir(), ruby.host.home());
+    let (here, home) = (ruby.current_dir(), ruby.host.home());
     let from_home = |text: &str| match text.strip_prefix('~') {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
         _ => PathBuf::from(text),
@@ -178,6 +223,10 @@ fn modified(ruby: &mut Interp, call: &Call) -> Result<Value> {
 
 /// The text of a file that the host lets us read.
 pub fn contents(ruby: &mut Interp, path: &Path) -> Result<String> {
+    if !ruby.host.may_see() {
+        return Err(ruby.refused(format!("it wants to read {}", path.display())));
+    }
+    ruby.host.looked_at(path);
     if !path.exists() {
         return Err(missing(ruby, path));
     }
@@ -185,7 +234,7 @@ pub fn contents(ruby: &mut Interp, path: &Path) -> Result<String> {
         return Err(ruby.error("Errno::EISDIR", format!("Is a directory @ io_fread - {}", path.display())));
     }
     if !path.is_file() {
-        return Err(ruby.refused(format!("{} is no regular file", path.display())));
+        return Err(ruby.never(format!("{} is no regular file", path.display())));
     }
     if !ruby.host.may_read(path) {
         return Err(ruby.refused(format!("it wants to read {}, outside of the project", path.display())));
@@ -315,6 +364,9 @@ fn extname(path: &str) -> String {
 fn children(ruby: &mut Interp, call: &Call, dots: bool) -> Result<Value> {
     let path = path(ruby, call, 0)?;
     let Ok(all) = std::fs::read_dir(&path) else { return Err(missing(ruby, &path)) };
+    if !ruby.host.may_read(&path) {
+        return Err(ruby.refused(format!("it wants to list {}, outside of the project", path.display())));
+    }
     let mut names: Vec<_> =
         all.flatten().take(MOST_FILES).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.extend([".", ".."].into_iter().filter(|_| dots).map(String::from));
@@ -331,7 +383,7 @@ fn glob(ruby: &mut Interp, call: &Call) -> Result<Value> {
     for argument in call.args.iter().filter(|arg| !matches!(arg, Value::Hash(_) | Value::Int(_))) {
         for pattern in ruby.splat(argument)? {
             let pattern = ruby.to_s(&pattern)?;
-            for pattern in super::glob::alternatives(&pattern) {
+            for pattern in super::glob::alternatives(ruby, &pattern)? {
                 super::glob::walk(ruby, &start, &pattern, &mut found)?;
             }
         }

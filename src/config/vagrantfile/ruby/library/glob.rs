@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::budget::OBJECT;
 use super::super::flow::Result;
 use super::super::interp::Interp;
 
@@ -18,14 +19,36 @@ pub struct Found {
     looked: usize,
 }
 
+/// Bytes of a pattern.
+const LONGEST: usize = 4096;
+
+/// Patterns that braces make of one.
+const ALTERNATIVES: usize = 1000;
+
 /// A pattern without braces for each alternative.
-pub fn alternatives(pattern: &str) -> Vec<String> {
-    let whole = || vec![pattern.to_owned()];
-    let Some(open) = pattern.find('{') else { return whole() };
-    let Some(close) = pattern[open..].find('}').map(|at| open + at) else { return whole() };
-    let (before, after) = (&pattern[..open], &pattern[close + 1..]);
-    let parts = pattern[open + 1..close].split(',').take(100);
-    parts.flat_map(|part| alternatives(&format!("{before}{part}{after}"))).take(1000).collect()
+pub fn alternatives(ruby: &mut Interp, pattern: &str) -> Result<Vec<String>> {
+    if pattern.len() > LONGEST {
+        return Err(ruby.unsupported("a pattern of files this long"));
+    }
+    let mut done = Vec::new();
+    let mut open = vec![pattern.to_owned()];
+    while let Some(pattern) = open.pop() {
+        ruby.charge(1 + (pattern.len() >> 4))?;
+        if done.len() + open.len() > ALTERNATIVES {
+            return Err(ruby.unsupported(format!("a pattern of files that stands for more than {ALTERNATIVES}")));
+        }
+        let brace = pattern.find('{').and_then(|from| Some((from, from + pattern[from..].find('}')?)));
+        match brace {
+            Some((from, to)) => {
+                let (before, after) = (&pattern[..from], &pattern[to + 1..]);
+                let parts = pattern[from + 1..to].split(',').take(ALTERNATIVES + 1);
+                let parts: Vec<_> = parts.map(|part| format!("{before}{part}{after}")).collect();
+                open.extend(parts.into_iter().rev());
+            }
+            None => done.push(pattern),
+        }
+    }
+    Ok(done)
 }
 
 /// Adds the files below `start` that match, sorted, as the pattern writes their paths.
@@ -40,17 +63,23 @@ pub fn walk(ruby: &mut Interp, start: &Path, pattern: &str, found: &mut Found) -
 
 fn step(ruby: &mut Interp, folder: &Path, parts: &[&str], found: &mut Found, left: usize) -> Result<()> {
     ruby.step()?;
+    ruby.check_stack()?;
     let Some((first, rest)) = parts.split_first() else {
-        ruby.grow(folder.as_os_str().len())?;
+        ruby.grow(OBJECT + folder.as_os_str().len())?;
         found.paths.push(folder.display().to_string());
         return Ok(());
     };
-    let real = ruby.host.current_dir().join(folder);
+    let real = ruby.current_dir().join(folder);
     if !first.contains(['*', '?', '[']) {
         let next = folder.join(first);
+        ruby.host.looked_at(&real.join(first));
         return if real.join(first).exists() { step(ruby, &next, rest, found, left) } else { Ok(()) };
     }
+    ruby.host.looked_at(&real);
     let Ok(entries) = std::fs::read_dir(&real) else { return Ok(()) };
+    if !ruby.host.may_read(&real) {
+        return Err(ruby.refused(format!("it wants to list {}, outside of the project", real.display())));
+    }
     let mut names: Vec<_> =
         entries.flatten().take(MOST).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     found.looked += names.len() + 1;

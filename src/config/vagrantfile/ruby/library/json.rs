@@ -1,5 +1,6 @@
 //! JSON.
 
+use super::super::budget::{OBJECT, PAIR};
 use super::super::flow::Result;
 use super::super::interp::Interp;
 use super::super::show;
@@ -7,7 +8,8 @@ use super::super::value::Value;
 
 /// `JSON.parse`.
 pub fn parse(ruby: &mut Interp, text: &str, symbols: bool) -> Result<Value> {
-    ruby.grow(text.len())?;
+    let parts = text.bytes().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+    ruby.grow(text.len() + parts * PAIR)?;
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(value) => Ok(from(value, symbols)),
         Err(error) => Err(ruby.error("JSON::ParserError", error.to_string())),
@@ -34,6 +36,8 @@ fn from(value: serde_json::Value, symbols: bool) -> Value {
 /// `JSON.generate`, `to_json`.
 pub fn generate(ruby: &mut Interp, value: &Value) -> Result<serde_json::Value> {
     ruby.step()?;
+    // Twice: as a tree, then as its text.
+    ruby.grow(2 * OBJECT)?;
     ruby.deeper(|ruby| {
         Ok(match value {
             Value::Nil => serde_json::Value::Null,
@@ -48,11 +52,16 @@ pub fn generate(ruby: &mut Interp, value: &Value) -> Result<serde_json::Value> {
                 let mut map = serde_json::Map::new();
                 for (key, value) in hash.pairs() {
                     let key = ruby.to_s(&key)?;
+                    ruby.grow(PAIR + 2 * key.len())?;
                     map.insert(key, generate(ruby, &value)?);
                 }
                 serde_json::Value::Object(map)
             }
-            other => show::to_s(other).map_or_else(|| ruby.to_s(other), Ok)?.into(),
+            other => {
+                let text = show::to_s(other).map_or_else(|| ruby.to_s(other), Ok)?;
+                ruby.grow(2 * text.len())?;
+                text.into()
+            }
         })
     })
 }

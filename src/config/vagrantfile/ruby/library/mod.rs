@@ -34,8 +34,7 @@ const KNOWN: &[&str] =
     &["File", "IO", "FileTest", "Dir", "FileUtils", "YAML", "Psych", "JSON", "RbConfig", "Primitive"];
 
 /// What Ruby brings and we do not have: a call of it is told as such.
-const NOT_YET: &[&str] =
-    &["Tempfile", "OpenSSL", "Zlib", "CSV", "Thread", "OptionParser", "Resolv", "Readline", "WIN32OLE", "PTY", "REXML"];
+const NOT_YET: &[&str] = &["Tempfile", "OpenSSL", "Zlib", "WIN32OLE", "PTY", "REXML"];
 
 /// Libraries whose `require` succeeds: what they bring is here, or is told where it is called.
 const LIBRARIES: &[&str] = &[
@@ -93,6 +92,32 @@ const LIBRARIES: &[&str] = &[
     "abbrev",
     "bigdecimal",
     "rexml/document",
+    "bigdecimal/util",
+    "cgi",
+    "childprocess",
+    "delegate",
+    "english",
+    "erubi",
+    "find",
+    "i18n",
+    "io/wait",
+    "listen",
+    "net/ftp",
+    "net/https",
+    "net/scp",
+    "net/sftp",
+    "net/smtp",
+    "net/ssh",
+    "objspace",
+    "observer",
+    "prime",
+    "pstore",
+    "pty",
+    "random/formatter",
+    "ripper",
+    "strscan",
+    "tsort",
+    "weakref",
 ];
 
 /// Makes the classes, `ENV` and the exceptions.
@@ -117,6 +142,20 @@ pub fn define(ruby: &mut Interp) {
     let config = Value::hash(config.into_iter().map(|(key, value)| (Value::str(key), Value::str(value))));
     ruby.class_named("RbConfig").constants.borrow_mut().insert(Name::of("CONFIG"), config);
     stream::define(ruby);
+    let folders = Value::array(Vec::new());
+    for name in ["$LOAD_PATH", "$:", "$-I"] {
+        ruby.globals.insert(Name::of(name), folders.clone());
+    }
+    ruby.globals.insert(Name::of("$LOADED_FEATURES"), Value::array(Vec::new()));
+    let modes =
+        [("RDONLY", 0), ("WRONLY", 1), ("RDWR", 2), ("CREAT", 64), ("EXCL", 128), ("TRUNC", 512), ("APPEND", 1024)];
+    let matching = [("FNM_PATHNAME", 2), ("FNM_DOTMATCH", 4), ("FNM_CASEFOLD", 8), ("FNM_EXTGLOB", 16)];
+    for (name, bits) in
+        modes.into_iter().chain(matching).chain([("LOCK_SH", 1), ("LOCK_EX", 2), ("LOCK_NB", 4), ("LOCK_UN", 8)])
+    {
+        ruby.class_named("File").constants.borrow_mut().insert(Name::of(name), Value::Int(bits));
+    }
+    ruby.class_named("File").constants.borrow_mut().insert(Name::of("ALT_SEPARATOR"), Value::Nil);
     let env = Value::Host(Rc::new(env::Env::new(ruby.host.envs())));
     object.constants.borrow_mut().insert(Name::of("ENV"), env);
 }
@@ -158,7 +197,7 @@ fn process(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> 
             ruby.send(&moment, if whole { "to_i" } else { "to_f" }, Vec::new())?
         }
         "kill" | "fork" | "spawn" | "daemon" | "wait" => {
-            return Err(ruby.refused(format!("it wants to deal with other processes (`Process.{name}`)")));
+            return Err(ruby.never(format!("it wants to deal with other processes (`Process.{name}`)")));
         }
         _ => return Ok(None),
     }))
@@ -180,7 +219,7 @@ fn yaml_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Valu
     let (text, shown) = match name {
         "load_file" | "safe_load_file" | "unsafe_load_file" | "load_stream_file" => {
             let shown = ruby.to_s(&call.arg(0))?;
-            let path = files::tidy(&ruby.host.current_dir().join(&shown));
+            let path = files::tidy(&ruby.current_dir().join(&shown));
             (files::contents(ruby, &path)?, shown)
         }
         "dump" => {
@@ -240,7 +279,7 @@ fn json_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Valu
         }
         "load_file" => {
             let shown = ruby.to_s(&call.arg(0))?;
-            let path = files::tidy(&ruby.host.current_dir().join(shown));
+            let path = files::tidy(&ruby.current_dir().join(shown));
             let text = files::contents(ruby, &path)?;
             json::parse(ruby, &text, symbols)?
         }
@@ -253,7 +292,30 @@ fn json_method(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Valu
         }
         _ => return Ok(None),
     };
-    Ok(Some(value))
+    match call.keyword("object_class") {
+        Some(class) if matches!(name, "parse" | "parse!" | "load_file") => of_class(ruby, &value, &class).map(Some),
+        _ => Ok(Some(value)),
+    }
+}
+
+/// The same with objects of a class for the hashes (`object_class: OpenStruct`).
+fn of_class(ruby: &mut Interp, value: &Value, class: &Value) -> Result<Value> {
+    ruby.step()?;
+    Ok(match value {
+        Value::Array(array) => {
+            let items = array.items.borrow().clone();
+            Value::array(items.iter().map(|item| of_class(ruby, item, class)).collect::<Result<_>>()?)
+        }
+        Value::Hash(hash) => {
+            let object = ruby.send(class, "new", Vec::new())?;
+            for (key, value) in hash.pairs() {
+                let value = of_class(ruby, &value, class)?;
+                ruby.send(&object, "[]=", vec![key, value])?;
+            }
+            object
+        }
+        other => other.clone(),
+    })
 }
 
 /// Methods of objects that the library makes: files that were opened.
@@ -306,28 +368,58 @@ pub fn function(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Val
         _ => return Ok(None),
     }
     let written = ruby.to_s(&call.arg(0))?;
-    if name == "require" && LIBRARIES.contains(&written.trim_end_matches(".rb")) {
-        ruby.read_required(written.trim_end_matches(".rb"))?;
+    let library = written.trim_end_matches(".rb");
+    if name == "require" && LIBRARIES.contains(&library) {
+        ruby.read_required(library)?;
+        return Ok(Some(Value::Bool(true)));
+    }
+    let on_path = if ruby.host.may_see() { on_load_path(ruby, &written, name)? } else { None };
+    if name == "require" && on_path.is_none() && ruby.host.provides(library) {
+        ruby.provided.push((ruby.at, library.to_owned()));
         return Ok(Some(Value::Bool(true)));
     }
     let folder = match name {
         "require_relative" => {
             PathBuf::from(ruby.file_path(ruby.at.file)).parent().map(Path::to_owned).unwrap_or_default()
         }
-        _ => ruby.host.current_dir(),
+        _ => ruby.current_dir(),
     };
     let path = files::tidy(&folder.join(&written));
     let with_end = PathBuf::from(format!("{}.rb", path.display()));
-    let path = if name != "load" && with_end.is_file() { with_end } else { path };
-    if !path.is_file() || (name == "require" && !written.starts_with(['/', '.'])) {
-        return Err(ruby.error("LoadError", format!("cannot load such file -- {written}")));
+    if ruby.host.may_see() {
+        ruby.host.looked_at(&with_end);
+        ruby.host.looked_at(&path);
     }
+    let path = if name != "load" && with_end.is_file() { with_end } else { path };
+    let own = ruby.host.may_see() && path.is_file() && (name != "require" || written.starts_with(['/', '.']));
+    let Some(path) = own.then_some(path).or(on_path) else {
+        return Err(ruby.error("LoadError", format!("cannot load such file -- {written}")));
+    };
     if name != "load" && ruby.files.iter().any(|file| file.path == path) {
         return Ok(Some(Value::Bool(false)));
     }
     let text = files::contents(ruby, &path)?;
     ruby.deeper(|ruby| ruby.run(path, &text))?;
     Ok(Some(Value::Bool(true)))
+}
+
+/// A file that the program finds in one of the folders of `$LOAD_PATH`.
+fn on_load_path(ruby: &mut Interp, written: &str, name: &str) -> Result<Option<PathBuf>> {
+    let folders = ruby.globals.get(&Name::of("$LOAD_PATH")).cloned().unwrap_or(Value::Nil);
+    if name == "require_relative" || written.starts_with(['/', '.']) {
+        return Ok(None);
+    }
+    for folder in ruby.splat(&folders)? {
+        let folder = ruby.to_s(&folder)?;
+        let path = files::tidy(&ruby.current_dir().join(folder).join(written));
+        let with_end = PathBuf::from(format!("{}.rb", path.display()));
+        ruby.host.looked_at(&with_end);
+        ruby.host.looked_at(&path);
+        if let Some(found) = [with_end, path].into_iter().find(|path| path.is_file()) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 pub fn knows_class_method(class: &Class, name: &str) -> bool {

@@ -36,7 +36,7 @@ libraries! {
     "stringio": ["StringIO"] [],
     "gem": ["Gem"] [],
     "logger": ["Logger", "Log4r"] [],
-    "uri": ["URI", "Net", "OpenURI", "TCPSocket", "TCPServer", "UDPSocket"] [],
+    "uri": ["URI", "Net", "OpenURI", "TCPSocket", "TCPServer", "UDPSocket", "Resolv"] [],
     "system": ["Etc", "Socket", "SocketError", "Addrinfo"] [],
     "getoptlong": ["GetoptLong"] [],
     "small": [
@@ -44,6 +44,10 @@ libraries! {
         "Bundler"
     ] ["shellwords"],
     "enumerator": ["Enumerator"] [],
+    "optparse": ["OptionParser", "OptParse"] [],
+    "thread": ["Thread", "Mutex", "Monitor", "Queue"] [],
+    "cgi": ["CGI"] [],
+    "csv": ["CSV"] [],
 }
 
 /// The folder that the files of libraries seem to lie in.

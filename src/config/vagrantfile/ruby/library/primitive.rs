@@ -69,12 +69,13 @@ pub fn call(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>>
         "empty_binding" => eval::empty(ruby),
         "connect" => {
             let to = ruby.to_s(&call.arg(0))?;
-            return Err(ruby.refused(format!("it wants to reach the network: {to}")));
+            return Err(ruby.never(format!("it wants to reach the network: {to}")));
         }
         "processors" => command::processors().into(),
         "user" => look(ruby).and_then(|()| command::user_name(&*ruby.host)).into(),
-        "accounts" => {
-            let lines = look(ruby).and_then(|()| std::fs::read_to_string("/etc/passwd").ok()).unwrap_or_default();
+        "accounts" | "groups" => {
+            let list = if name == "groups" { "/etc/group" } else { "/etc/passwd" };
+            let lines = look(ruby).and_then(|()| std::fs::read_to_string(list).ok()).unwrap_or_default();
             Value::array(lines.lines().map(|line| texts(line.split(':').map(String::from))).collect())
         }
         "addresses" => {

@@ -72,7 +72,7 @@ pub fn call(ruby: &mut Interp, stream: &Rc<Object>, name: &str, call: &Call) -> 
         "winsize" => return Ok(Some(Value::array(vec![Value::Int(24), Value::Int(80)]))),
         "flush" | "fsync" | "sync=" | "close" | "set_encoding" => return Ok(Some(Value::Nil)),
         "gets" | "read" | "readline" | "readlines" | "each_line" | "noecho" | "getch" => {
-            return Err(ruby.refused("it asks for input, which nobody gives while a machine file is read"));
+            return Err(ruby.never("it asks for input, which nobody gives while a machine file is read"));
         }
         _ => return Ok(None),
     };

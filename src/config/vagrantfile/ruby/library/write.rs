@@ -101,7 +101,7 @@ fn paths(ruby: &mut Interp, value: &Value) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for one in ruby.splat(value)? {
         let text = ruby.to_s(&one)?;
-        all.push(files::tidy(&ruby.host.current_dir().join(text)));
+        all.push(files::tidy(&ruby.current_dir().join(text)));
     }
     Ok(all)
 }
@@ -110,7 +110,7 @@ fn paths(ruby: &mut Interp, value: &Value) -> Result<Vec<PathBuf>> {
 pub fn file_utils(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>> {
     let first = paths(ruby, &call.arg(0))?;
     match name {
-        "pwd" | "getwd" => return Ok(Some(ruby.host.current_dir().display().to_string().into())),
+        "pwd" | "getwd" => return Ok(Some(ruby.current_dir().display().to_string().into())),
         "cd" | "chdir" => return files::dir(ruby, "chdir", call),
         "mkdir_p" | "makedirs" | "mkpath" | "mkdir" => {
             for path in &first {
@@ -151,10 +151,44 @@ pub fn file_utils(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<V
             let from = first.first().cloned().unwrap_or_default();
             return Ok(Some((files::contents(ruby, &from)? == files::contents(ruby, &to)?).into()));
         }
+        "cp_r" => {
+            let to = paths(ruby, &call.arg(1))?.pop().unwrap_or_default();
+            for from in &first {
+                let to = if to.is_dir() { to.join(from.file_name().unwrap_or_default()) } else { to.clone() };
+                copy_all(ruby, from, &to, 0)?;
+            }
+        }
+        "rmdir" => {
+            for path in &first {
+                dir(ruby, "rmdir", &Call::of(vec![path.display().to_string().into()]))?;
+            }
+        }
+        "ln" | "chown" | "chown_R" | "chmod_R" | "remove_entry_secure" => {
+            let path = first.first().map(|path| path.display().to_string()).unwrap_or_default();
+            return Err(ruby.refused(format!("it wants to change {path} (`FileUtils.{name}`)")));
+        }
         "verbose" | "nowrite" => {}
         _ => return Err(ruby.unsupported(format!("`FileUtils.{name}`"))),
     }
     Ok(Some(Value::Nil))
+}
+
+/// Folders in folders that are copied.
+const DEEPEST: u32 = 50;
+
+/// A folder with all that is in it.
+fn copy_all(ruby: &mut Interp, from: &Path, to: &Path, depth: u32) -> Result<()> {
+    ruby.step()?;
+    if !from.is_dir() || depth > DEEPEST {
+        return copy(ruby, from, to);
+    }
+    folder(ruby, to)?;
+    let Ok(entries) = std::fs::read_dir(from) else { return Err(files::missing(ruby, from)) };
+    // A link may lead back to where it lies.
+    for entry in entries.flatten().filter(|entry| !entry.path().is_symlink()) {
+        copy_all(ruby, &entry.path(), &to.join(entry.file_name()), depth + 1)?;
+    }
+    Ok(())
 }
 
 /// Methods of `File` that change something.
@@ -206,7 +240,7 @@ pub fn dir(ruby: &mut Interp, name: &str, call: &Call) -> Result<Value> {
             Err(ruby.error("Errno::EEXIST", format!("File exists @ dir_s_mkdir - {}", path.display())))
         }
         "mkdir" => folder(ruby, &path).map(|()| Value::Int(0)),
-        "mktmpdir" => Err(ruby.refused("it wants to make a temporary folder")),
+        "mktmpdir" => Err(ruby.never("it wants to make a temporary folder")),
         _ => {
             allowed(ruby, &path)?;
             std::fs::remove_dir(&path).map(|()| Value::Int(0)).map_err(|error| failed(ruby, &error))

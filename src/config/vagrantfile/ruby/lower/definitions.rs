@@ -44,10 +44,15 @@ impl Lower {
                 };
                 Kind::Alias { new: name(node.new_name())?, old: name(node.old_name())? }
             }
-            Parsed::UndefNode { .. } => Kind::Unsupported("`undef`"),
-            Parsed::PreExecutionNode { .. } | Parsed::PostExecutionNode { .. } => {
-                Kind::Unsupported("`BEGIN` and `END` blocks")
+            Parsed::UndefNode { .. } => {
+                let names = parsed.as_undef_node()?.names();
+                let names = names.iter().filter_map(|name| name.as_symbol_node());
+                Kind::Undef(names.map(|name| Name::of(&String::from_utf8_lossy(name.unescaped()))).collect())
             }
+            Parsed::PreExecutionNode { .. } => self.block_of(parsed.as_pre_execution_node()?.statements(), at).kind,
+            // As `at_exit`: nobody is there any more when the program ends.
+            Parsed::PostExecutionNode { .. } => Kind::Nil,
+            Parsed::ShareableConstantNode { .. } => self.node(&parsed.as_shareable_constant_node()?.write()).kind,
             _ => return None,
         })
     }

@@ -40,7 +40,7 @@ impl Lower {
             Parsed::RedoNode { .. } => Kind::Redo,
             Parsed::RetryNode { .. } => Kind::Retry,
             Parsed::CaseMatchNode { .. } | Parsed::MatchPredicateNode { .. } | Parsed::MatchRequiredNode { .. } => {
-                Kind::Unsupported("pattern matching (`case … in`)")
+                self.matching(parsed, at)?
             }
             Parsed::FlipFlopNode { .. } => Kind::Unsupported("a flip-flop"),
             _ => return None,

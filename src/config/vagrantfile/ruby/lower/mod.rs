@@ -3,8 +3,10 @@
 
 mod calls;
 mod definitions;
+mod depth;
 mod flow;
 mod literals;
+mod patterns;
 mod variables;
 
 use ruby_prism::{ConstantId, Location, Node as Parsed, NodeList, StatementsNode};
@@ -21,11 +23,15 @@ pub struct SyntaxError {
     pub at: At,
 }
 
-/// More than any machine file nests; the parser itself bounds what it takes, this bounds our own recursion.
+/// More than any machine file nests; [`depth`] bounds what the parser takes, this our own recursion.
 const DEPTH: u32 = 200;
 
 /// Parses a file.
 pub fn parse(source: &[u8], file: u16) -> Result<Node, Vec<SyntaxError>> {
+    if !depth::is_modest(source) {
+        let message = "the text nests too deep, or there is too much of it".into();
+        return Err(vec![SyntaxError { message, at: At { file, start: 0, end: 0 } }]);
+    }
     let parsed = ruby_prism::parse(source);
     let errors: Vec<_> = parsed
         .errors()

@@ -166,6 +166,10 @@ impl Lower {
                 |name: &ConstantId<'_>, _: u32| constant(name)
             ),
         );
+        if let Some(node) = parsed.as_constant_path_or_write_node() {
+            let target = Target::Const(self.const_path(&node.target().as_node())?);
+            return Some(Kind::OpAssign { target, op: AssignOp::Or, value: self.boxed(&node.value()) });
+        }
         None
     }
 

@@ -18,7 +18,11 @@ module Etc
     Passwd.new(line[0], line[1], line[2].to_i, line[3].to_i, line[4], line[5], line[6])
   end
 
-  def self.getgrgid(gid = Process.gid) = Group.new(`id -gn`.chomp, "x", gid, [])
+  def self.groups = Primitive.groups.map { |fields| Group.new(fields[0], fields[1], fields[2].to_i, fields[3].to_s.split(",")) }
+  def self.getgrgid(gid = Process.gid) = groups.find { |group| group.gid == gid } || raise(ArgumentError, "can't find group for #{gid}")
+  def self.getgrnam(name) = groups.find { |group| group.name == name } || raise(ArgumentError, "can't find group for #{name}")
+  def self.group(&block) = block ? groups.each(&block) : groups.first
+  def self.passwd(&block) = block ? Primitive.accounts.each { |fields| yield getpwnam(fields[0]) } : getpwuid
 end
 
 class Addrinfo

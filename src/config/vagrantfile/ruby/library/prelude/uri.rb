@@ -94,3 +94,10 @@ class UDPSocket
   def self.new(*) = Primitive.connect("a datagram socket")
   def self.open(*) = Primitive.connect("a datagram socket")
 end
+
+class Resolv
+  class ResolvError < StandardError; end
+
+  def self.method_missing(name, address = nil, *) = Primitive.connect(address.to_s)
+  def self.new(*) = Primitive.connect("a name server")
+end

@@ -1,0 +1,308 @@
+//! Network cards besides the first: each gets its address in the guest, now and for later boots, by whatever manages the
+//! guest's network. Cards are found by their hardware addresses: what a guest calls them depends on more than we know.
+
+use std::net::IpAddr;
+
+use super::quoting::as_root;
+use super::setup::step;
+use super::{Error, Session};
+use crate::progress::Cx;
+
+/// A network card of the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Its hardware address, in lower case with colons.
+    pub mac: String,
+    /// Its address, and the length of the network's prefix; by DHCP where `None`.
+    pub address: Option<(IpAddr, u8)>,
+}
+
+/// Gives each card its address. What is so already is left alone.
+pub fn configure(session: &mut Session, cx: &Cx, cards: &[Card]) -> Result<(), Error> {
+    step(session, cx, "set up its private networks", as_root(&script("", cards))).map(drop)
+}
+
+/// The script for a guest whose files lie below `root`.
+fn script(root: &str, cards: &[Card]) -> String {
+    let word = |card: &Card| card.address.map_or_else(|| "dhcp".into(), |(ip, prefix)| format!("{ip}/{prefix}"));
+    let cards: Vec<_> = cards.iter().map(|card| format!("{} {}", card.mac, word(card))).collect();
+    format!("root={}; set -- {}\n{SCRIPT}", super::quote(root), cards.join(" "))
+}
+
+/// Arguments are pairs: the card's hardware address, and its address with prefix or `dhcp`. No card becomes the way to
+/// everywhere: that is the first one's, which is not among these.
+const SCRIPT: &str = r#"
+set -e
+export PATH="$PATH:/usr/sbin:/sbin" LC_ALL=C
+has() { command -v "$1" >/dev/null 2>&1; }
+card() {
+  for f in "$root"/sys/class/net/*/address; do
+    if [ "$(cat "$f" 2>/dev/null)" = "$1" ]; then f=${f%/address}; echo "${f##*/}"; return; fi
+  done
+  echo "no network card has the hardware address $1" >&2; return 1
+}
+# Makes a file what comes in; whether it was another one.
+put() {
+  cat >"$1.vbox-rs"
+  if cmp -s "$1.vbox-rs" "$1"; then rm -f "$1.vbox-rs"; return 1; fi
+  chmod "$2" "$1.vbox-rs"; mv -f "$1.vbox-rs" "$1"
+}
+# Whether a card has its address.
+set_up() {
+  case $2 in
+    dhcp) ip -4 -o addr show dev "$1" 2>/dev/null | grep -q ' inet ';;
+    *) ip -o addr show dev "$1" 2>/dev/null | grep -qF " $2 ";;
+  esac
+}
+netplan_text() {
+  printf 'network:\n  version: 2\n  ethernets:\n'
+  while [ $# -gt 0 ]; do
+    printf '    vbox-rs-%s:\n      match:\n        macaddress: "%s"\n      optional: true\n' "$(echo "$1" | tr -d :)" "$1"
+    case $2 in
+      dhcp) printf '      dhcp4: true\n      dhcp4-overrides:\n        use-routes: false\n';;
+      *) printf '      addresses: ["%s"]\n' "$2";;
+    esac
+    shift 2
+  done
+}
+networkd_text() {
+  printf '[Match]\nMACAddress=%s\n\n[Network]\n' "$1"
+  case $2 in
+    dhcp) printf 'DHCP=ipv4\n\n[DHCPv4]\nUseRoutes=false\n';;
+    *) printf 'DHCP=no\nAddress=%s\n' "$2";;
+  esac
+}
+# Debian's and Alpine's: what stands between our two lines is ours.
+interfaces_text() {
+  sed '/^# vbox-rs: begin$/,/^# vbox-rs: end$/d' "$root/etc/network/interfaces"
+  echo '# vbox-rs: begin'
+  while [ $# -gt 0 ]; do
+    c=$(card "$1"); family=inet
+    case $2 in *:*) family=inet6;; esac
+    case $2 in
+      dhcp) printf 'auto %s\niface %s inet dhcp\n    post-up ip route del default dev %s 2>/dev/null || true\n' "$c" "$c" "$c";;
+      *) printf 'auto %s\niface %s %s static\n    address %s\n' "$c" "$c" "$family" "$2";;
+    esac
+    shift 2
+  done
+  echo '# vbox-rs: end'
+}
+# For now only; `vbox-rs up` does it again.
+by_hand() {
+  ip link set "$1" up
+  case $2 in
+    dhcp) if has dhclient; then dhclient "$1"; elif has udhcpc; then udhcpc -q -n -i "$1" >/dev/null; fi;;
+    *) ip addr flush dev "$1" 2>/dev/null || :; ip addr add "$2" dev "$1";;
+  esac
+}
+# All must be there before anything is written.
+n=0; for a in "$@"; do
+  n=$((n + 1)); [ $((n % 2)) = 0 ] || card "$a" >/dev/null
+done
+each() { f=$1; shift; while [ $# -gt 0 ]; do "$f" "$(card "$1")" "$2"; shift 2; done; }
+missing() { set_up "$1" "$2" || lacking=yes; }
+lacking=; each missing "$@"
+if has netplan && [ -d "$root/etc/netplan" ]; then
+  if netplan_text "$@" | put "$root/etc/netplan/60-vbox-rs.yaml" 600 || [ "$lacking" ]; then netplan apply; fi
+elif has nmcli && nmcli -t -f RUNNING general 2>/dev/null | grep -q '^running'; then
+  managed() {
+    if set_up "$1" "$2" && nmcli connection show "vbox-rs-$1" >/dev/null 2>&1; then return 0; fi
+    nmcli connection delete "vbox-rs-$1" >/dev/null 2>&1 || :
+    case $2 in
+      dhcp) set -- "$1" ipv4.method auto ipv4.never-default yes;;
+      *:*) set -- "$1" ipv6.method manual ipv6.addresses "$2" ipv4.method disabled;;
+      *) set -- "$1" ipv4.method manual ipv4.addresses "$2" ipv4.never-default yes;;
+    esac
+    c=$1; shift
+    nmcli connection add type ethernet ifname "$c" con-name "vbox-rs-$c" connection.autoconnect yes "$@" >/dev/null
+    nmcli connection up "vbox-rs-$c" >/dev/null
+  }
+  each managed "$@"
+elif has systemctl && systemctl is-active --quiet systemd-networkd 2>/dev/null; then
+  mkdir -p "$root/etc/systemd/network"
+  described() { networkd_text "$(cat "$root/sys/class/net/$1/address")" "$2" | put "$root/etc/systemd/network/60-vbox-rs-$1.network" 644 && lacking=yes || :; }
+  each described "$@"
+  if [ "$lacking" ]; then systemctl restart systemd-networkd; fi
+elif has ifup && [ -f "$root/etc/network/interfaces" ]; then
+  if interfaces_text "$@" | put "$root/etc/network/interfaces" 644 || [ "$lacking" ]; then
+    again() { ifdown "$1" >/dev/null 2>&1 || :; ip addr flush dev "$1" 2>/dev/null || :; ifup "$1" >&2; }
+    each again "$@"
+  fi
+else
+  unless_set() { set_up "$1" "$2" || by_hand "$1" "$2"; }
+  each unless_set "$@"
+fi
+"#;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    /// A guest in a folder: its programs tell what they were asked.
+    struct Guest(tempfile::TempDir);
+
+    impl Guest {
+        fn new(programs: &[&str]) -> Self {
+            let guest = Self(tempfile::tempdir().unwrap());
+            for (name, mac) in [("eth0", "52:54:00:00:00:01"), ("eth1", MAC), ("eth2", OTHER)] {
+                let card = guest.path().join("sys/class/net").join(name);
+                fs::create_dir_all(&card).unwrap();
+                fs::write(card.join("address"), format!("{mac}\n")).unwrap();
+            }
+            for folder in ["etc/netplan", "etc/network", "bin"] {
+                fs::create_dir_all(guest.path().join(folder)).unwrap();
+            }
+            fs::write(guest.path().join("etc/network/interfaces"), "auto lo\niface lo inet loopback\n").unwrap();
+            for program in programs.iter().chain(&["ip"]) {
+                guest.program(program, "");
+            }
+            guest
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
+        }
+
+        fn program(&self, name: &str, more: &str) {
+            let path = self.path().join("bin").join(name);
+            let calls = self.path().join("calls");
+            let text = format!("#!/bin/sh\necho \"{name} $*\" >>'{}'\n{more}\n", calls.display());
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+
+        /// What changed the guest's network.
+        fn configure(&self, cards: &[Card]) -> Vec<String> {
+            let tools = self.path().join("tools");
+            fs::create_dir_all(&tools).unwrap();
+            for tool in ["sh", "cat", "cmp", "rm", "mv", "chmod", "sed", "grep", "tr", "mkdir"] {
+                let from = ["/bin", "/usr/bin"].map(|dir| Path::new(dir).join(tool));
+                let link = tools.join(tool);
+                if !link.exists() {
+                    std::os::unix::fs::symlink(from.iter().find(|path| path.exists()).unwrap(), link).unwrap();
+                }
+            }
+            let text = script(self.path().to_str().unwrap(), cards).replace("$PATH:/usr/sbin:/sbin", "$PATH");
+            let path = format!("{}/bin:{}", self.path().display(), tools.display());
+            let ran = Command::new("/bin/sh").args(["-c", &text]).env("PATH", path).output().unwrap();
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+            let calls = fs::read_to_string(self.path().join("calls")).unwrap_or_default();
+            drop(fs::remove_file(self.path().join("calls")));
+            let asks =
+                |call: &&str| call.contains("addr show") || call.contains("is-active") || call.contains("general");
+            calls.lines().filter(|call| !asks(call)).map(Into::into).collect()
+        }
+
+        fn file(&self, path: &str) -> String {
+            fs::read_to_string(self.path().join(path)).unwrap()
+        }
+    }
+
+    const MAC: &str = "52:54:01:aa:bb:cc";
+    const OTHER: &str = "52:54:02:aa:bb:cc";
+
+    fn cards() -> [Card; 2] {
+        let address = Some(([192, 168, 56, 10].into(), 24));
+        [Card { mac: MAC.into(), address }, Card { mac: OTHER.into(), address: None }]
+    }
+
+    #[test]
+    fn the_script_is_shell() {
+        assert!(Command::new("sh").args(["-n", "-c", &script("", &cards())]).status().unwrap().success());
+        assert!(Command::new("sh").args(["-n", "-c", &as_root(&script("", &cards()))]).status().unwrap().success());
+    }
+
+    #[test]
+    fn netplan_is_told_by_hardware_addresses() {
+        let guest = Guest::new(&["netplan", "ifup"]);
+        assert_eq!(guest.configure(&cards()), ["netplan apply"]);
+        snapbox::assert_data_eq!(
+            guest.file("etc/netplan/60-vbox-rs.yaml"),
+            snapbox::str![[r#"
+network:
+  version: 2
+  ethernets:
+    vbox-rs-525401aabbcc:
+      match:
+        macaddress: "52:54:01:aa:bb:cc"
+      optional: true
+      addresses: ["192.168.56.10/24"]
+    vbox-rs-525402aabbcc:
+      match:
+        macaddress: "52:54:02:aa:bb:cc"
+      optional: true
+      dhcp4: true
+      dhcp4-overrides:
+        use-routes: false
+
+"#]]
+        );
+        guest.program("ip", "echo '3: eth1 inet 192.168.56.10/24 scope global'");
+        assert!(guest.configure(&cards()).is_empty(), "it is so already");
+    }
+
+    #[test]
+    fn networkd_gets_a_file_for_each_card() {
+        let guest = Guest::new(&["systemctl", "ifup"]);
+        assert_eq!(guest.configure(&cards()), ["systemctl restart systemd-networkd"]);
+        let text = guest.file("etc/systemd/network/60-vbox-rs-eth1.network");
+        assert_eq!(text, format!("[Match]\nMACAddress={MAC}\n\n[Network]\nDHCP=no\nAddress=192.168.56.10/24\n"));
+        assert!(guest.file("etc/systemd/network/60-vbox-rs-eth2.network").contains("DHCP=ipv4"));
+        assert!(!guest.file("etc/network/interfaces").contains("vbox-rs"));
+    }
+
+    #[test]
+    fn a_manager_of_networks_gets_a_connection_for_each_card() {
+        let guest = Guest::new(&[]);
+        guest.program("nmcli", "case $* in *general*) echo running;; *'connection show'*) exit 10;; esac");
+        let calls = guest.configure(&cards()).join("\n");
+        assert!(
+            calls.contains(
+                "con-name vbox-rs-eth1 connection.autoconnect yes ipv4.method manual ipv4.addresses 192.168.56.10/24"
+            ),
+            "{calls}"
+        );
+        assert!(calls.contains("ifname eth2") && calls.contains("connection up vbox-rs-eth2"), "{calls}");
+    }
+
+    #[test]
+    fn the_file_of_interfaces_keeps_what_is_not_ours() {
+        let guest = Guest::new(&["ifup", "ifdown"]);
+        guest.program("systemctl", "exit 3");
+        let calls = guest.configure(&cards()).join("\n");
+        assert!(calls.contains("ifup eth1") && calls.contains("ifup eth2") && !calls.contains("eth0"), "{calls}");
+        let once = guest.file("etc/network/interfaces");
+        assert!(once.starts_with("auto lo\niface lo inet loopback\n# vbox-rs: begin\nauto eth1\niface eth1 inet static\n    address 192.168.56.10/24\n"), "{once}");
+        assert!(once.ends_with("# vbox-rs: end\n"), "{once}");
+        guest.configure(&cards());
+        assert_eq!(guest.file("etc/network/interfaces"), once);
+        guest.configure(&cards()[..1]);
+        assert!(!guest.file("etc/network/interfaces").contains("eth2"));
+    }
+
+    #[test]
+    fn a_guest_without_any_of_them_gets_its_addresses_for_now() {
+        let guest = Guest::new(&["udhcpc"]);
+        let calls = guest.configure(&cards()).join("\n");
+        assert!(
+            calls.contains("ip addr add 192.168.56.10/24 dev eth1") && calls.contains("udhcpc -q -n -i eth2"),
+            "{calls}"
+        );
+    }
+
+    #[test]
+    fn a_card_that_is_not_there_is_named_and_nothing_is_written() {
+        let guest = Guest::new(&["netplan"]);
+        let cards = [Card { mac: "52:54:09:00:00:00".into(), address: None }];
+        let text = script(guest.path().to_str().unwrap(), &cards);
+        let ran = Command::new("sh").args(["-c", &text]).output().unwrap();
+        assert!(!ran.status.success());
+        assert!(String::from_utf8_lossy(&ran.stderr).contains("no network card has the hardware address 52:54:09"));
+        assert!(!guest.path().join("etc/netplan/60-vbox-rs.yaml").exists());
+    }
+}

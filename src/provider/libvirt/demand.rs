@@ -1,0 +1,100 @@
+//! What options of the machine file ask of the host, as far as it can be told without its daemon.
+
+use std::fs;
+
+use super::super::qemu::accel::Engine;
+use super::super::qemu::host;
+use super::super::{Finding, Level};
+use super::{host as libvirt_host, uri};
+use crate::config::spec::LibvirtOptions;
+
+/// The processor's flag for virtual machines of its own, as the kernel names it; under emulation QEMU's.
+pub fn virtualization(engine: Engine) -> Option<&'static str> {
+    if engine == Engine::Tcg {
+        return Some("svm");
+    }
+    flag(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+}
+
+fn flag(cpuinfo: &str) -> Option<&'static str> {
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags"))?;
+    ["vmx", "svm"].into_iter().find(|name| flags.split_whitespace().any(|flag| flag == *name))
+}
+
+/// What cannot be had here.
+pub fn objections(options: &LibvirtOptions) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut bad = |text: String, fix: String| found.push(Finding { level: Level::Bad, text, fix: Some(fix) });
+    let uri = uri::choose(options.uri.as_deref()).ok();
+    if let Some(name) = &options.network
+        && uri.as_deref().is_some_and(uri::is_session)
+    {
+        bad(
+            format!("a session has no way to libvirt's network `{name}`, which belongs to the host's daemon"),
+            "set `uri = \"qemu:///system\"`, or leave `network` out: forwarded ports work without".into(),
+        );
+    }
+    if !is_here(uri.as_deref()) {
+        if let Some(name) = &options.network {
+            bad(
+                format!("a guest on the network `{name}` of another host has no address that is reached from here"),
+                "leave `network` out: forwarded ports lead there".into(),
+            );
+        }
+        return found;
+    }
+    if options.tpm && host::find("swtpm").is_none() {
+        bad("`tpm` takes the program `swtpm`".into(), "install the package `swtpm`, or leave `tpm` out".into());
+    }
+    if options.nested == Some(true)
+        && let Ok((Engine::Kvm, None)) = libvirt_host::engine(options)
+        && let Some(module) = module_without_nesting(|path| fs::read_to_string(path).ok())
+    {
+        bad(
+            format!("`nested` is switched off in the host's module {module}"),
+            format!("sudo modprobe -r {module} && sudo modprobe {module} nested=1"),
+        );
+    }
+    found
+}
+
+/// Whether the daemon is on this host.
+fn is_here(uri: Option<&str>) -> bool {
+    uri.is_none_or(|uri| uri::place(uri).is_ok_and(|place| place == uri::Place::Here))
+}
+
+fn module_without_nesting(read: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+    ["kvm_intel", "kvm_amd"].into_iter().find(|module| {
+        let said = read(&format!("/sys/module/{module}/parameters/nested"));
+        said.is_some_and(|said| matches!(said.trim(), "N" | "0"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_flag_is_found() {
+        assert_eq!(flag("processor : 0\nflags\t\t: fpu vme svm_lock svm\n"), Some("svm"));
+        assert_eq!(flag("flags : fpu vmx\n"), Some("vmx"));
+        assert_eq!(flag("flags : fpu\n"), None);
+        assert_eq!(virtualization(Engine::Tcg), Some("svm"));
+    }
+
+    #[test]
+    fn a_module_without_nesting_is_named() {
+        let of = |name: &'static str, said: &'static str| {
+            module_without_nesting(move |path| path.contains(name).then(|| said.to_owned()))
+        };
+        assert_eq!(of("kvm_intel", "N\n"), Some("kvm_intel"));
+        assert_eq!(of("kvm_amd", "0\n"), Some("kvm_amd"));
+        assert_eq!(of("kvm_amd", "1\n"), None);
+    }
+
+    #[test]
+    fn only_a_daemon_on_this_host_is_judged_by_it() {
+        assert!(is_here(None) && is_here(Some("qemu:///system")) && is_here(Some("qemu+unix:///system?socket=/x")));
+        assert!(!is_here(Some("qemu+ssh://me@far/system")));
+    }
+}

@@ -1,0 +1,137 @@
+//! What a machine has elsewhere: its volumes, and the way to its ports.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::ffi::Domain;
+use super::super::record::{self, LibvirtRecord};
+use super::super::remote_tunnel::Tunnel;
+use super::super::uri::{self, Place};
+use super::super::volume::Storage;
+use super::super::volume_store::{Keep, Volumes};
+use super::super::{host, remote, remote_console};
+use super::{LibvirtVm, QUESTION, START};
+use crate::progress::Cx;
+use crate::provider::qemu::argv::Arch;
+use crate::provider::qemu::files::Files;
+use crate::provider::qemu::{accel, disk};
+use crate::provider::{Error as ProviderError, Forward, VmPlan};
+use crate::trace;
+
+/// Between two attempts at a console.
+const CONSOLE_AGAIN: Duration = Duration::from_millis(200);
+
+impl LibvirtVm {
+    pub(super) fn engine_there(
+        &mut self,
+        cx: &Cx,
+        record: &LibvirtRecord,
+        plan: &VmPlan,
+        arch: Arch,
+    ) -> Result<(accel::Engine, Option<String>), ProviderError> {
+        let daemon = self.daemon(cx, &record.uri)?;
+        let capabilities =
+            daemon.call(cx, START, "say what its host can do", |connection| connection.capabilities())?;
+        remote::engine(&plan.libvirt, host::domain_types(&capabilities, arch.name()).iter().any(|kind| kind == "kvm"))
+    }
+
+    /// Makes or completes the machine's volumes.
+    pub(super) fn create_volumes(
+        &mut self,
+        cx: &Cx,
+        plan: &VmPlan,
+        record: LibvirtRecord,
+    ) -> Result<(), ProviderError> {
+        let daemon = self.daemon(cx, &record.uri)?;
+        let made = record.created.then_some(record.plan.disks.len());
+        let (id, dir) = (self.home.id, self.home.dir.clone());
+        let mut record = record;
+        let mut storage = record.storage.clone().unwrap_or_default();
+        let before = record.clone();
+        let mut keep = |now: &Storage| {
+            storage = now.clone();
+            Ok(record::write(&dir, &LibvirtRecord { storage: Some(now.clone()), ..before.clone() })?)
+        };
+        let mut busy = || self.busy(cx, &before);
+        let seen = before.storage.clone().unwrap_or_default();
+        Volumes::new(cx, &daemon, id, &seen, &mut keep as Keep<'_>).complete(plan, made, &mut busy)?;
+        record.storage = Some(storage);
+        record.created = true;
+        self.write(&record)
+    }
+
+    /// The first of its volumes that is missing.
+    pub(super) fn missing_volume(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<PathBuf>, ProviderError> {
+        let Some(storage) = &record.storage else { return Ok(None) };
+        let daemon = self.daemon(cx, &record.uri)?;
+        let mut keep = |_: &Storage| Ok(());
+        let name = Volumes::new(cx, &daemon, self.home.id, storage, &mut keep).missing()?;
+        Ok(name.map(|name| PathBuf::from(&storage.pool).join(name)))
+    }
+
+    /// What a start needs and the daemon would tell in its own words.
+    pub(super) fn require_disks(
+        &mut self,
+        cx: &Cx,
+        record: &LibvirtRecord,
+        plan: &VmPlan,
+    ) -> Result<(), ProviderError> {
+        if record.storage.is_none() {
+            return disk::require_files(&self.files, plan);
+        }
+        let missing = self.missing_volume(cx, record)?;
+        missing.map_or(Ok(()), |path| Err(ProviderError::FileMissing { what: "the volume", path }))
+    }
+
+    /// Gives each forward its place at the machine's host.
+    pub(super) fn place(
+        record: &mut LibvirtRecord,
+        plan: &VmPlan,
+        forwards: &[Forward],
+    ) -> Result<VmPlan, ProviderError> {
+        record.hops = remote::hops(&uri::place(&record.uri)?, plan.libvirt.forward_address, forwards)?;
+        let forwards = record.hops.iter().map(|hop| hop.there.clone()).collect();
+        let plan = VmPlan { forwards, ..plan.clone() };
+        Ok(if record.storage.is_some() { remote::on_volumes(&plan) } else { plan })
+    }
+
+    /// Opens or ends the way to the machine's ports, where that takes anything.
+    pub(super) fn lead(&self, cx: &Cx, record: &LibvirtRecord, open: bool) -> Result<(), ProviderError> {
+        let Place::Ssh(host) = uri::place(&record.uri)? else { return Ok(()) };
+        let tunnel = Tunnel::new(&self.home.dir, &host);
+        if open { tunnel.open(cx, &record.hops) } else { tunnel.close(cx) }
+    }
+
+    /// Hears the console of a machine whose log lies at another host, so that a failure can show its end. That is worth no
+    /// failure of its own.
+    pub(super) fn hear_console(&mut self, cx: &Cx, record: &LibvirtRecord) {
+        if uri::place(&record.uri).is_ok_and(|place| place == Place::Here) {
+            return;
+        }
+        // The daemon may not have seen yet that the console of a domain that was just saved is nobody's any more.
+        let patient = |domain: &Domain| {
+            let again = |_| {
+                std::thread::sleep(CONSOLE_AGAIN);
+                domain.console()
+            };
+            domain.console().or_else(again).or_else(again)
+        };
+        let opened = self.ask(cx, record, (QUESTION, "open the console"), patient);
+        let log = Files::open_log(&self.files.console_log());
+        match (opened, log) {
+            (Ok(Some(stream)), Ok(log)) => drop(remote_console::keep(stream, log)),
+            (opened, _) => trace::tell(|| format!("the console is not heard: {:?}", opened.err())),
+        }
+    }
+
+    /// Removes what the machine has in a storage pool.
+    pub(super) fn destroy_volumes(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
+        // A host that never answered has nothing of ours, and need not be asked.
+        let Some(storage) = record.storage.as_ref().filter(|storage| !storage.is_empty()) else { return Ok(()) };
+        let daemon = self.daemon(cx, &record.uri)?;
+        let dir = self.home.dir.clone();
+        let mut keep =
+            |now: &Storage| Ok(record::write(&dir, &LibvirtRecord { storage: Some(now.clone()), ..record.clone() })?);
+        Volumes::new(cx, &daemon, self.home.id, storage, &mut keep).destroy()
+    }
+}

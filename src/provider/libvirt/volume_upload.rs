@@ -1,0 +1,134 @@
+//! Bytes into a volume.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use super::super::Error as ProviderError;
+use super::Error;
+use super::daemon::Daemon;
+use super::ffi::{Complaint, Connection};
+use crate::progress::Cx;
+use crate::store;
+
+/// What one message of libvirt's protocol surely takes: the limit of its oldest version is 262,120.
+const BLOCK: usize = 256_000;
+
+/// How long no byte may arrive before the host counts as gone.
+const STALL: Duration = Duration::from_secs(60);
+
+/// How long what was stopped may take to end.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// A file that becomes a volume.
+pub struct Upload {
+    /// Description of the volume, which is made.
+    pub xml: String,
+    /// What is told of it.
+    pub label: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Bytes of it.
+    pub length: u64,
+}
+
+/// Makes the volume and sends the file. A volume that is left after a failure is the caller's to remove.
+pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), ProviderError> {
+    let Upload { xml, label, file: path, length } = upload;
+    let mut file = File::open(&path).map_err(|e| store::Error::io("read", &path, e))?;
+    let (sent, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let (count, stop, pool) = (Arc::clone(&sent), Arc::clone(&stopped), pool.to_owned());
+    let work = move |connection: &Arc<Connection>| {
+        let pool = connection.pool(&pool)?.ok_or_else(|| Complaint::of_ours("the storage pool is gone"))?;
+        let volume = pool.create(&xml)?;
+        let stream = volume.upload(length)?;
+        let mut block = vec![0; BLOCK];
+        let mut left = length;
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
+            let got = file.read(&mut block[..most]).map_err(|e| Complaint::of_ours(&e.to_string()))?;
+            if got == 0 {
+                return Err(Complaint::of_ours("the file became shorter while it was read"));
+            }
+            let mut rest = &block[..got];
+            while !rest.is_empty() {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(Complaint::of_ours("it was stopped"));
+                }
+                let taken = stream.send(rest)?;
+                rest = &rest[taken.min(rest.len())..];
+                count.fetch_add(taken as u64, Ordering::Relaxed);
+            }
+            left -= got as u64;
+        }
+        stream.finish()?;
+        // A daemon (9.0) whose file system is full says that all went well. The volume was made empty: what is in it arrived.
+        match volume.sizes()?.1 {
+            there if there == length => Ok(()),
+            there => Err(Complaint::of_ours(&format!("{FULL}: {there} of {length} bytes arrived"))),
+        }
+    };
+    let mut transfer = cx.transfer(label, Some(length));
+    let mut last = (0, Instant::now());
+    let watch = || {
+        let now = sent.load(Ordering::Relaxed);
+        transfer.update(now);
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        last.1.elapsed() < STALL
+    };
+    let done = daemon.call_watched(cx, (ENDING, "take an upload"), work, watch, || {
+        stopped.store(true, Ordering::Relaxed);
+    });
+    // Whether it ended or not: the user waits for nothing.
+    cx.check()?;
+    done
+}
+
+/// The system's words.
+const FULL: &str = "No space left on device";
+
+/// Whether somebody's words mean that there is no room.
+pub fn is_full(message: &str) -> bool {
+    [FULL, "Disk quota exceeded"].iter().any(|words| message.contains(words))
+}
+
+/// SHA-256 of a file of `length` bytes.
+pub fn digest(cx: &Cx, path: &Path, length: u64) -> Result<String, ProviderError> {
+    let failed = |e| store::Error::io("read", path, e);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut transfer = cx.transfer("read the box's image", Some(length));
+    let (mut hash, mut block, mut done) = (Sha256::new(), vec![0; 1 << 20], 0);
+    loop {
+        cx.check()?;
+        let got = file.read(&mut block).map_err(failed)?;
+        if got == 0 {
+            break;
+        }
+        hash.update(&block[..got]);
+        done += got as u64;
+        transfer.update(done);
+    }
+    let hex = |mut text: String, byte: &u8| {
+        // Writing into a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    };
+    Ok(hash.finalize().iter().fold(String::new(), hex))
+}
+
+/// A number that nobody else has.
+pub fn random() -> Result<u32, ProviderError> {
+    let mut bytes = [0; 4];
+    let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    let failed = |e: rustix::io::Errno| Error::Failed { action: "make up a name", message: e.to_string() };
+    got.map_err(failed)?;
+    Ok(u32::from_ne_bytes(bytes))
+}

@@ -1,0 +1,418 @@
+//! Private networks. One with a name is VirtualBox's internal network of that name, between machines only. Any other hangs on
+//! a host-only interface: the one that has the network's address, or a new one. Such interfaces belong to the host, are
+//! shared by machines of ours and others, and stay when machines go.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use super::super::{Error, Finding, Level};
+use super::argv;
+use super::machine::Machine;
+use super::parse;
+use crate::config::spec::PrivateNetwork;
+use crate::progress::Cx;
+use crate::store::Lock;
+
+/// Where VirtualBox reads which addresses host-only interfaces may have.
+const ALLOWED: &str = "/etc/vbox/networks.conf";
+
+/// What it allows without that file.
+const USUAL: [Subnet; 2] = [
+    Subnet { address: IpAddr::V4(Ipv4Addr::new(192, 168, 56, 0)), prefix: 21 },
+    Subnet { address: IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), prefix: 10 },
+];
+
+/// The network of cards that want an address by DHCP: VirtualBox's own first one.
+const DHCP: Subnet = Subnet { address: IpAddr::V4(Ipv4Addr::new(192, 168, 56, 0)), prefix: 24 };
+
+/// Cards besides the first that every chipset of VirtualBox's has room for.
+pub const MOST: usize = 7;
+
+/// What a card hangs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// A host-only interface.
+    HostOnly(String),
+    /// An internal network.
+    Internal(String),
+}
+
+/// A network's address and the length of its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Subnet {
+    /// The network in which an address lies.
+    fn around(address: IpAddr, prefix: u8) -> Self {
+        let address = match address {
+            IpAddr::V4(ip) => IpAddr::V4((u32::from(ip) & mask4(prefix)).into()),
+            IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) & mask6(prefix)).into()),
+        };
+        Self { address, prefix }
+    }
+
+    /// Where a host-only network lies.
+    fn of(network: &PrivateNetwork) -> Self {
+        network.ip.map_or(DHCP, |ip| Self::around(ip, network.length(ip)))
+    }
+
+    /// `192.168.56.0/21`, or a single address.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+        let address: IpAddr = address.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Some(most), |prefix| prefix.parse().ok())?;
+        (prefix <= most).then(|| Self::around(address, prefix))
+    }
+
+    fn contains(self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.address.is_ipv4() && Self::around(address, self.prefix) == self
+    }
+
+    /// The address at a place: 1 is the host's.
+    pub fn at(self, place: u32) -> IpAddr {
+        match self.address {
+            IpAddr::V4(ip) => IpAddr::V4((u32::from(ip) | place).into()),
+            IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) | u128::from(place)).into()),
+        }
+    }
+
+    /// The last address that a guest may have, of an IPv4 network.
+    pub fn last(self) -> IpAddr {
+        let broadcast = !mask4(self.prefix);
+        self.at(broadcast & !1)
+    }
+
+    /// `255.255.255.0`.
+    pub fn mask(self) -> Ipv4Addr {
+        mask4(self.prefix).into()
+    }
+
+    /// The length of its prefix.
+    pub fn prefix(self) -> u8 {
+        self.prefix
+    }
+}
+
+impl std::fmt::Display for Subnet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+fn mask4(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0)
+}
+
+fn mask6(prefix: u8) -> u128 {
+    u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0)
+}
+
+/// Which addresses VirtualBox lets host-only interfaces have.
+enum Limits {
+    /// Any.
+    None,
+    /// What it allows by itself.
+    Usual,
+    /// What its file says.
+    File(String),
+}
+
+impl Limits {
+    fn of_host() -> Self {
+        // VirtualBox keeps to that file on these systems.
+        if !cfg!(any(target_os = "linux", target_os = "freebsd", target_os = "solaris", target_os = "illumos")) {
+            return Self::None;
+        }
+        std::fs::read_to_string(ALLOWED).map_or(Self::Usual, Self::File)
+    }
+
+    /// The networks in which host-only interfaces may lie; `None` where any may. Lines that begin with `*` name them.
+    fn allowed(&self) -> Option<Vec<Subnet>> {
+        let text = match self {
+            Self::None => return None,
+            Self::Usual => return Some(USUAL.to_vec()),
+            Self::File(text) => text,
+        };
+        let ranges = text.lines().filter_map(|line| line.trim().strip_prefix('*'));
+        Some(ranges.flat_map(str::split_whitespace).filter_map(Subnet::parse).collect())
+    }
+
+    /// What allows one more. A file that is new ends the usual permission.
+    fn allow(&self, subnet: Subnet) -> String {
+        let usual = if matches!(self, Self::Usual) { format!(" {}", USUAL[0]) } else { String::new() };
+        let allowed = self.allowed().unwrap_or_default();
+        let other = allowed.iter().find(|range| range.address.is_ipv4());
+        let other = other.map_or_else(String::new, |range| format!(", or an `ip` in {range}"));
+        format!("sudo mkdir -p /etc/vbox && echo '*{usual} {subnet}' | sudo tee -a {ALLOWED}{other}")
+    }
+}
+
+/// What speaks against a plan's networks, before anything is made for them.
+pub fn check(networks: &[PrivateNetwork]) -> Vec<Finding> {
+    if networks.is_empty() { Vec::new() } else { objections(networks, &Limits::of_host()) }
+}
+
+fn objections(networks: &[PrivateNetwork], limits: &Limits) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut object = |text: String, fix: String| found.push(Finding { level: Level::Bad, text, fix: Some(fix) });
+    if networks.len() > MOST {
+        let text = format!("VirtualBox has no room for {} private networks", networks.len());
+        object(text, format!("leave all but {MOST} of them out"));
+    }
+    let allowed = limits.allowed();
+    for network in networks.iter().filter(|network| network.name.is_none()) {
+        let subnet = Subnet::of(network);
+        if let Some(ip) = network.ip.filter(|ip| *ip == subnet.at(1) && *ip != subnet.at(0)) {
+            let text = format!("{ip} is the host's own address in the private network {subnet}");
+            object(text, format!("use another one, for instance {}", subnet.at(10)));
+        }
+        if allowed.as_ref().is_some_and(|ranges| !ranges.iter().any(|range| range.contains(subnet.at(1)))) {
+            let text = format!("VirtualBox allows no private network {subnet} on this host ({ALLOWED})");
+            object(text, limits.allow(subnet));
+        }
+    }
+    found
+}
+
+/// Finds or makes what the cards hang on, in order. `lock` keeps others from making the same.
+pub fn wires(cx: &Cx, machine: &Machine<'_>, networks: &[PrivateNetwork], lock: &Path) -> Result<Vec<Wire>, Error> {
+    let mut known = None;
+    let mut wires = Vec::new();
+    for network in networks {
+        if let Some(name) = &network.name {
+            wires.push(Wire::Internal(name.clone()));
+            continue;
+        }
+        if known.is_none() {
+            let held = Lock::exclusive(cx, lock, "VirtualBox's host-only networks", "up", true)?;
+            known = Some((interfaces(cx, machine)?, held));
+        }
+        let Some((interfaces, _)) = &mut known else { continue };
+        let subnet = Subnet::of(network);
+        let found = interfaces.iter().find(|interface| interface.subnets.contains(&subnet));
+        let name = if let Some(interface) = found {
+            interface.name.clone()
+        } else {
+            let name = make(cx, machine, subnet)?;
+            interfaces.push(Interface { name: name.clone(), subnets: vec![subnet] });
+            name
+        };
+        if network.ip.is_none() {
+            serve(cx, machine, &name, subnet)?;
+        }
+        wires.push(Wire::HostOnly(name));
+    }
+    Ok(wires)
+}
+
+/// A host-only interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Interface {
+    name: String,
+    subnets: Vec<Subnet>,
+}
+
+fn interfaces(cx: &Cx, machine: &Machine<'_>) -> Result<Vec<Interface>, Error> {
+    Ok(listed(&machine.manage.query(cx, &argv::list("hostonlyifs"))?))
+}
+
+/// What `list hostonlyifs` tells.
+fn listed(text: &str) -> Vec<Interface> {
+    let mut all = Vec::new();
+    for block in parse::blocks(text) {
+        let field = |name: &str| block.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let Some(name) = field("Name").filter(|name| !name.is_empty()) else { continue };
+        let subnet = |address: &str, prefix: Option<u8>| {
+            let address: IpAddr = field(address)?.parse().ok()?;
+            (!address.is_unspecified()).then_some(Subnet::around(address, prefix?))
+        };
+        let mask = field("NetworkMask").and_then(|mask| mask.parse::<Ipv4Addr>().ok());
+        let prefix = mask.and_then(|mask| u8::try_from(u32::from(mask).leading_ones()).ok());
+        let prefix6 = field("IPV6NetworkMaskPrefixLength").and_then(|prefix| prefix.parse().ok());
+        let subnets = [subnet("IPAddress", prefix), subnet("IPV6Address", prefix6)].into_iter().flatten().collect();
+        all.push(Interface { name: name.to_owned(), subnets });
+    }
+    all
+}
+
+/// Makes an interface with the first address of its network. One that cannot get it is taken away again.
+fn make(cx: &Cx, machine: &Machine<'_>, subnet: Subnet) -> Result<String, Error> {
+    cx.note(format!("making a host-only network {subnet} in VirtualBox; it stays for other machines"));
+    let told = machine.manage.call(cx, &argv::make_interface())?;
+    let Some(name) = made(&told) else {
+        let message = format!("it does not say which interface it made: {}", told.trim());
+        return Err(Error::Tool { program: "VBoxManage hostonlyif create".into(), message });
+    };
+    if let Err(error) = machine.manage.call(cx, &argv::address_interface(&name, subnet)) {
+        // The first error matters.
+        drop(machine.manage.call(&cx.uninterrupted(), &argv::remove_interface(&name)));
+        return Err(error);
+    }
+    Ok(name)
+}
+
+/// `Interface 'vboxnet0' was successfully created`.
+fn made(told: &str) -> Option<String> {
+    let (_, rest) = told.split_once("Interface '")?;
+    let (name, _) = rest.split_once('\'')?;
+    Some(name.to_owned()).filter(|name| !name.is_empty())
+}
+
+/// Lets VirtualBox answer DHCP on an interface.
+fn serve(cx: &Cx, machine: &Machine<'_>, interface: &str, subnet: Subnet) -> Result<(), Error> {
+    let text = machine.manage.query(cx, &argv::list("dhcpservers"))?;
+    match server(&text, interface) {
+        Some(true) => Ok(()),
+        Some(false) => machine.manage.call(cx, &argv::switch_dhcp_on(interface)).map(drop),
+        None => machine.manage.call(cx, &argv::serve_dhcp(interface, subnet)).map(drop),
+    }
+}
+
+/// Whether an interface's server is switched on; `None` where there is none.
+fn server(text: &str, interface: &str) -> Option<bool> {
+    let network = argv::network_of(interface);
+    let is = |block: &[(String, String)], name: &str, value: &str| {
+        block.iter().any(|(key, other)| key == name && other == value)
+    };
+    let blocks = parse::blocks(text);
+    let block = blocks.iter().find(|block| is(block, "NetworkName", &network))?;
+    Some(is(block, "Enabled", "Yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As VirtualBox's users show it: interfaces take the kernel driver.
+    const INTERFACES: &str = "\
+Name:            vboxnet0
+GUID:            786f6276-656e-4074-8000-0a0027000000
+DHCP:            Disabled
+IPAddress:       192.168.56.1
+NetworkMask:     255.255.255.0
+IPV6Address:
+IPV6NetworkMaskPrefixLength: 0
+HardwareAddress: 0a:00:27:00:00:00
+MediumType:      Ethernet
+Wireless:        No
+Status:          Up
+VBoxNetworkName: HostInterfaceNetworking-vboxnet0
+
+Name:            vboxnet1
+GUID:            786f6276-656e-4174-8000-0a0027000001
+DHCP:            Disabled
+IPAddress:       10.9.8.1
+NetworkMask:     255.255.255.192
+IPV6Address:     fd00:1::1
+IPV6NetworkMaskPrefixLength: 64
+HardwareAddress: 0a:00:27:00:00:01
+MediumType:      Ethernet
+Wireless:        No
+Status:          Down
+VBoxNetworkName: HostInterfaceNetworking-vboxnet1
+";
+
+    fn network(ip: &str) -> PrivateNetwork {
+        PrivateNetwork { ip: ip.parse().ok(), prefix: None, name: None }
+    }
+
+    fn texts(networks: &[PrivateNetwork], limits: &Limits) -> Vec<String> {
+        let told = |finding: Finding| format!("{} ({})", finding.text, finding.fix.unwrap_or_default());
+        objections(networks, limits).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn an_address_that_virtualbox_does_not_allow_is_told_with_what_allows_it() {
+        let plain = &Limits::Usual;
+        for fine in ["192.168.56.10", "192.168.63.250", "fe80::10", ""] {
+            assert!(texts(&[network(fine)], plain).is_empty(), "{fine}");
+        }
+        assert_eq!(
+            texts(&[network("10.1.2.3")], plain),
+            ["VirtualBox allows no private network 10.1.2.0/24 on this host (/etc/vbox/networks.conf) (sudo mkdir -p \
+              /etc/vbox && echo '* 192.168.56.0/21 10.1.2.0/24' | sudo tee -a /etc/vbox/networks.conf, or an `ip` in \
+              192.168.56.0/21)"]
+        );
+        let file = "# ours\n  * 10.0.0.0/8 192.168.33.0/24\n*2001:db8::/32\nnonsense\n* x/y\n";
+        for fine in ["10.1.2.3", "192.168.33.10", "2001:db8::5"] {
+            assert!(texts(&[network(fine)], &Limits::File(file.into())).is_empty(), "{fine}");
+        }
+        let told = texts(&[network("192.168.56.10")], &Limits::File(file.into()));
+        assert!(
+            told[0].contains("echo '* 192.168.56.0/24'") && told[0].ends_with("an `ip` in 10.0.0.0/8)"),
+            "{told:?}"
+        );
+        assert!(texts(&[network("10.1.2.3")], &Limits::None).is_empty(), "no limits there");
+        assert_eq!(
+            texts(&[network("192.168.56.10")], &Limits::File(String::new())).len(),
+            1,
+            "an empty file allows nothing"
+        );
+    }
+
+    #[test]
+    fn a_network_of_another_kind_or_too_many_of_them_are_told() {
+        let named = PrivateNetwork { name: Some("backend".into()), ..network("10.1.2.3") };
+        assert!(
+            texts(std::slice::from_ref(&named), &Limits::Usual).is_empty(),
+            "machines among themselves have no limits"
+        );
+        assert_eq!(
+            texts(&vec![named; 8], &Limits::Usual),
+            ["VirtualBox has no room for 8 private networks (leave all but 7 of them out)"]
+        );
+        let told = texts(&[network("192.168.57.1")], &Limits::Usual);
+        assert!(
+            told[0].starts_with("192.168.57.1 is the host's own address in the private network 192.168.57.0/24"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn interfaces_are_found_by_their_networks() {
+        let all = listed(INTERFACES);
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].name, "vboxnet0");
+        assert_eq!(all[0].subnets, [Subnet::parse("192.168.56.0/24").unwrap()]);
+        assert_eq!(all[1].subnets.len(), 2, "{all:?}");
+        assert_eq!(Subnet::of(&network("")), all[0].subnets[0]);
+        let narrow = PrivateNetwork { prefix: Some(28), ..network("192.168.57.20") };
+        assert_eq!(Subnet::of(&narrow).to_string(), "192.168.57.16/28");
+        assert!(listed("").is_empty());
+    }
+
+    #[test]
+    fn what_was_made_and_who_serves_is_read() {
+        let told = "Interface 'vboxnet3' was successfully created\n";
+        assert_eq!(made(told).as_deref(), Some("vboxnet3"));
+        assert_eq!(made("no such words"), None);
+        let servers = include_str!("recorded/list-dhcpservers.txt");
+        assert_eq!(server(servers, "vboxnet0"), Some(true));
+        assert_eq!(server(servers, "vboxnet1"), Some(false));
+        assert_eq!(server(servers, "vboxnet2"), None);
+    }
+
+    #[test]
+    fn a_network_has_places() {
+        let subnet = Subnet::parse("192.168.22.64/26").unwrap();
+        let places = [subnet.at(1), subnet.at(2), subnet.last()].map(|ip| ip.to_string());
+        assert_eq!(places, ["192.168.22.65", "192.168.22.66", "192.168.22.126"]);
+        assert_eq!(subnet.mask().to_string(), "255.255.255.192");
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_and_answer_is_read_without_harm(text in "\\PC*|[*0-9a-f:./\n ]{0,80}") {
+            Limits::File(text.clone()).allowed();
+            listed(&text);
+            server(&text, "vboxnet0");
+            made(&text);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Real guests at another host: up to ssh, and back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::remote_ssh::{Project, remote};
+use crate::world::TestVm;
+
+/// The demo box; `make test` builds it and says where it is.
+fn demo_box() -> Option<PathBuf> {
+    let path = std::env::var_os("VBOX_RS_TEST_BOX").map(PathBuf::from).filter(|path| path.exists());
+    if path.is_none() {
+        println!("skipped: VBOX_RS_TEST_BOX names no box");
+    }
+    path
+}
+
+/// The box as the other tests with guests have unpacked it, or unpacked here.
+fn add_demo(project: &Project<'_>, demo: &Path) {
+    let unpacked = demo.with_extension("library").join("boxes");
+    if unpacked.is_dir() {
+        link_tree(&unpacked, &project.root.join("home/boxes"));
+    } else {
+        project.ok(&["box", "add", demo.to_str().unwrap(), "--name", "demo"]);
+    }
+}
+
+/// Library files never change, so that hard links are as good as copies.
+fn link_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            link_tree(&entry.path(), &to);
+        } else {
+            fs::hard_link(entry.path(), &to).or_else(|_| fs::copy(entry.path(), &to).map(drop)).unwrap();
+        }
+    }
+}
+
+/// From nothing to a guest that runs commands, through sleep and reboot, to nothing.
+fn tour(test: &TestVm, project: &Project<'_>, options: &str) {
+    project.machine_file(&format!(
+        "box = \"demo\"\nhostname = \"far\"\nmemory = 512\ndisk = \"10 GiB\"\n[[provision]]\ntype = \"shell\"\ninline = \
+         \"echo made > /made\"\n[provider_options.libvirt]\n{options}\n"
+    ));
+    project.ok(&["up"]);
+    assert_eq!(project.ok(&["ssh", "-c", "hostname; cat /made"]), "far\nmade\n");
+    project.ok(&["suspend"]);
+    assert!(project.ok(&["status"]).contains("saved"));
+    project.ok(&["resume"]);
+    assert_eq!(project.ok(&["ssh", "-c", "cat /made"]), "made\n");
+    project.ok(&["halt"]);
+    assert!(project.ok(&["status"]).contains("off"));
+    project.ok(&["destroy", "--force"]);
+    assert_eq!(test.daemon.volumes("default"), Vec::<String>::new());
+}
+
+#[test]
+fn a_guest_boots_at_a_host_that_is_reached_by_tcp() {
+    let Some(demo) = demo_box() else { return };
+    let Some(test) = TestVm::remote() else { return };
+    let project = Project { root: test.root.path(), path: std::env::var("PATH").unwrap() };
+    add_demo(&project, &demo);
+    let (uri, address) = (test.daemon.tcp_uri(), test.daemon.far().there);
+    tour(&test, &project, &format!("uri = \"{uri}\"\nforward_address = \"{address}\""));
+}
+
+#[test]
+fn a_guest_boots_at_a_host_that_is_reached_by_ssh() {
+    let Some(demo) = demo_box() else { return };
+    let Some((test, sshd)) = remote() else { return };
+    let project = Project { root: test.root.path(), path: sshd.path() };
+    add_demo(&project, &demo);
+    tour(&test, &project, "uri = \"qemu+ssh://root@other/system\"");
+}

@@ -1,0 +1,93 @@
+//! Another user of this computer at the host's daemon.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+
+use vbox_rs::error::{Exit, Explain};
+use vbox_rs::progress::Cx;
+use vbox_rs::provider::VmState;
+use vbox_rs::store::MachineId;
+
+use crate::daemon::is_root;
+use crate::session::USER;
+use crate::world::{TestVm, names, open, plan};
+
+/// Runs the test `name` of this program as somebody else, with a home of its own in `home`.
+fn as_another(home: &Path, uri: &str, name: &str) -> String {
+    let program = home.join("tests");
+    fs::copy(env::current_exe().unwrap(), &program).unwrap();
+    let user = USER.to_string();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(&program);
+    command.args(["--exact", name, "--ignored", "--nocapture"]).env("VBOX_RS_TEST_URI", uri);
+    command.env("HOME", home).env("TMPDIR", home).env("XDG_RUNTIME_DIR", home).current_dir(home);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{name}: {said}");
+    said.into_owned()
+}
+
+#[test]
+fn two_users_share_a_daemon_and_whom_it_does_not_let_in_is_told() {
+    if !is_root() {
+        println!("skipped: it takes root to be somebody else too");
+        return;
+    }
+    let Some(mut test) = TestVm::new() else { return };
+    test.up(&test.plan());
+    let home = tempfile::Builder::new().prefix("lu").tempdir().unwrap();
+    chown(home.path(), Some(USER), Some(USER)).unwrap();
+
+    let uri = test.daemon.uri();
+    let socket = uri.split_once("socket=").unwrap().1.to_owned();
+    // As `unix_sock_rw_perms = "0770"` of the daemon's configuration leaves it.
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o770)).unwrap();
+    as_another(home.path(), &uri, "users::child_is_not_let_in");
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
+    as_another(home.path(), &uri, "users::child_has_a_machine_of_its_own");
+    assert_eq!(test.state(), VmState::Running, "the other user's `destroy` was for the other user's machine");
+}
+
+#[test]
+#[ignore = "started by another test"]
+fn child_is_not_let_in() {
+    let root = tempfile::tempdir().unwrap();
+    let plan = plan(root.path(), env::var("VBOX_RS_TEST_URI").unwrap());
+    let mut vm = open(root.path(), MachineId::random().unwrap());
+    vm.create(&Cx::silent(), &plan).unwrap();
+    let error = vm.start(&Cx::silent(), &plan, &[]).unwrap_err();
+    assert!(error.to_string().contains("does not let this user in"), "{error}");
+    assert!(error.hint().unwrap().contains("usermod -aG libvirt"), "{error:?}");
+    assert_eq!(error.exit(), Exit::Provider);
+    vm.destroy(&Cx::silent()).unwrap();
+}
+
+#[test]
+#[ignore = "started by another test"]
+fn child_has_a_machine_of_its_own() {
+    let root = tempfile::tempdir().unwrap();
+    let (plan, cx, id) =
+        (plan(root.path(), env::var("VBOX_RS_TEST_URI").unwrap()), Cx::silent(), MachineId::random().unwrap());
+    let mut vm = open(root.path(), id);
+    vm.create(&cx, &plan).unwrap();
+    vm.start(&cx, &plan, &[]).unwrap();
+    assert_eq!(vm.state().unwrap(), VmState::Running);
+    let process = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .find(|entry| fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.contains(&id.uuid())));
+    assert_eq!(process.unwrap().metadata().unwrap().uid(), USER, "it runs as the user whose machine it is");
+    let dir = vbox_rs::store::Dirs::below(root.path()).machine(id);
+    // Without a log daemon, as here, libvirtd takes the console's log for itself.
+    for name in names(&dir).into_iter().filter(|name| name != "console.log") {
+        assert_eq!(fs::metadata(dir.join(&name)).unwrap().uid(), USER, "{name} has another owner");
+    }
+    vm.save(&cx).unwrap();
+    vm.restore(&cx, &[], &[]).unwrap();
+    assert_eq!(vm.state().unwrap(), VmState::Running);
+    vm.destroy(&cx).unwrap();
+    assert_eq!(names(&dir), [""; 0]);
+}

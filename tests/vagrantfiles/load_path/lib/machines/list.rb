@@ -1,0 +1,3 @@
+module Machines
+  LIST = %w[red green].freeze
+end

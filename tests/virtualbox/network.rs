@@ -1,0 +1,125 @@
+//! Private networks. Without the kernel driver no host-only interface can be made and no such card be plugged in: then the
+//! commands are seen, and the error.
+
+use crate::world::Lab;
+
+/// VirtualBox's own words for two interfaces.
+const INTERFACES: &str =
+    "Name:            vboxnet0\\nIPAddress:       192.168.56.1\\nNetworkMask:     255.255.255.0\\n";
+
+fn with_network(text: &str) -> Option<Lab> {
+    let lab = Lab::with_sleeper()?;
+    lab.machine_file(&format!("box = \"empty\"\n[[private_network]]\n{text}\n"));
+    lab.calls();
+    Some(lab)
+}
+
+/// The calls that speak of networks.
+fn of_networks(lab: &Lab) -> Vec<String> {
+    let speaks = |call: &String| ["hostonly", "dhcp", "--nic2"].iter().any(|word| call.contains(word));
+    lab.calls().into_iter().filter(speaks).collect()
+}
+
+#[test]
+fn an_address_that_virtualbox_does_not_allow_is_refused_before_anything_is_made() {
+    let Some(lab) = with_network("ip = \"203.0.113.10\"") else { return };
+    if std::fs::read_to_string("/etc/vbox/networks.conf").is_ok_and(|text| text.contains('*')) {
+        println!("skipped: /etc/vbox/networks.conf of this host allows other networks");
+        return;
+    }
+    let words =
+        ["no private network 203.0.113.0/24", "tee -a /etc/vbox/networks.conf", "192.168.56.0/21 203.0.113.0/24"];
+    let ran = lab.run(&["up"]);
+    assert_ne!(ran.code, 0);
+    for word in words {
+        assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
+    }
+    assert_eq!(lab.calls(), [""; 0], "VirtualBox was asked nothing");
+    lab.run(&["destroy", "-f"]).ok();
+    lab.assert_nothing_left();
+}
+
+#[test]
+fn an_internal_network_is_a_card_of_its_own_and_goes_with_the_machine_file() {
+    let Some(lab) = with_network("ip = \"10.1.2.3\"\nname = \"back end\"") else { return };
+    // Without the driver: `Cannot attach to 'back end' in driverless mode`.
+    let ran = lab.run(&["up"]);
+    assert!(ran.code == 10 || ran.code == 8 && ran.stderr.contains("kernel driver"), "{}: {}", ran.code, ran.stderr);
+    let machine = lab.machine();
+    let told = |key: &str| lab.info(&machine, key).unwrap_or_default();
+    assert_eq!((told("nic1").as_str(), told("nic2").as_str()), ("nat", "intnet"));
+    assert_eq!((told("intnet2").as_str(), &told("macaddress2")[..6]), ("back end", "525401"));
+    assert!(!lab.calls().iter().any(|call| call.contains("hostonly")));
+    lab.run(&["halt", "-f"]);
+    lab.machine_file("box = \"empty\"\n");
+    lab.up();
+    assert_eq!(lab.info(&machine, "nic2").as_deref(), Some("none"));
+    lab.destroy();
+}
+
+#[test]
+fn a_host_only_interface_is_found_by_its_network() {
+    let Some(lab) = with_network("ip = \"192.168.56.20\"") else { return };
+    lab.behave(&format!("case \"$*\" in 'list hostonlyifs') printf '{INTERFACES}'; exit;; esac"));
+    lab.run(&["up"]);
+    let calls = of_networks(&lab);
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    assert_eq!(calls[0], "list hostonlyifs");
+    assert!(calls[1].contains("--nic2 hostonly --hostonlyadapter2 vboxnet0 --nictype2"), "{calls:?}");
+    let machine = lab.machine();
+    assert_eq!(lab.info(&machine, "nic2").as_deref(), Some("hostonly"));
+    assert_eq!(lab.info(&machine, "hostonlyadapter2").as_deref(), Some("vboxnet0"));
+    lab.destroy();
+}
+
+#[test]
+fn a_host_only_interface_is_made_where_there_is_none_with_a_server_for_dhcp() {
+    let Some(lab) = with_network("# by DHCP") else { return };
+    let made = "Interface '\"'\"'vboxnet4'\"'\"' was successfully created";
+    lab.behave(&format!(
+        "case \"$*\" in 'list hostonlyifs'|'list dhcpservers') exit;; 'hostonlyif create') echo '{made}'; exit;; \
+         'hostonlyif ipconfig '*|'dhcpserver '*) exit;; esac"
+    ));
+    lab.run(&["up"]).says(&["making a host-only network 192.168.56.0/24"]);
+    let calls = of_networks(&lab);
+    assert_eq!(
+        calls[..5],
+        [
+            "list hostonlyifs",
+            "hostonlyif create",
+            "hostonlyif ipconfig vboxnet4 --ip 192.168.56.1 --netmask 255.255.255.0",
+            "list dhcpservers",
+            "dhcpserver add --network HostInterfaceNetworking-vboxnet4 --enable --server-ip 192.168.56.2 --netmask \
+             255.255.255.0 --lower-ip 192.168.56.3 --upper-ip 192.168.56.254",
+        ]
+    );
+    assert!(calls[5].contains("--nic2 hostonly --hostonlyadapter2 vboxnet4"), "{calls:?}");
+    lab.destroy();
+}
+
+#[test]
+fn an_interface_that_cannot_get_its_address_is_taken_away_again() {
+    let Some(lab) = with_network("ip = \"192.168.57.20\"") else { return };
+    let made = "Interface '\"'\"'vboxnet4'\"'\"' was successfully created";
+    lab.behave(&format!(
+        "case \"$*\" in 'list hostonlyifs') exit;; 'hostonlyif create') echo '{made}'; exit;; 'hostonlyif remove '*) exit;; \
+         'hostonlyif ipconfig '*) echo 'VBoxManage: error: no permission' >&2; exit 1;; esac"
+    ));
+    lab.run(&["up"]).fails(8, &["no permission"]);
+    assert_eq!(of_networks(&lab).last().map(String::as_str), Some("hostonlyif remove vboxnet4"));
+    lab.destroy();
+}
+
+/// The real answer, where the driver is missing.
+#[test]
+fn an_interface_that_cannot_be_made_is_told_with_what_helps() {
+    if std::path::Path::new("/dev/vboxnetctl").exists() {
+        println!("skipped: this host can make host-only interfaces, and tests leave its network alone");
+        return;
+    }
+    let Some(lab) = with_network("ip = \"192.168.56.20\"") else { return };
+    let ran = lab.run(&["up"]).fails(8, &["`VBoxManage hostonlyif` failed"]);
+    assert!(ran.stderr.contains("vboxnetadp"), "{}", ran.stderr);
+    assert!(lab.machines("runningvms").is_empty());
+    lab.destroy();
+}
