@@ -17,6 +17,7 @@ use crate::config::layer::{Layer, Paths};
 use crate::config::nearest::nearest;
 use crate::config::problem::LeftOut;
 use crate::config::read::{Complaint, Reader};
+use crate::config::spec::ProviderKind;
 
 /// Settings that change nothing here, and why.
 const HARMLESS: &[(&str, &str)] = &[
@@ -109,6 +110,8 @@ pub struct Applying<'a> {
     pub paths: &'a Paths<'a>,
     /// The name of the machine that they are for.
     pub machine: Rc<str>,
+    /// Whose machine it is.
+    pub provider: ProviderKind,
     /// What was said already: machines inherit, and once is enough.
     pub said: HashSet<(u16, u32, String)>,
     /// What several levels say of one thing: it is read when all have spoken.

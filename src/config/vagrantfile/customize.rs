@@ -6,7 +6,7 @@ use super::provide::nic;
 use super::ruby::{At, Value};
 use super::section::Setting;
 use crate::config::layer::Layer;
-use crate::config::spec::{CustomizeEvent, Firmware};
+use crate::config::spec::{CustomizeEvent, Firmware, ProviderKind};
 use crate::config::virtualbox;
 
 /// Commands that touch disks; a machine without them is another one.
@@ -23,8 +23,17 @@ const DISKS: &[&str] = &[
 ];
 
 /// What `modifyvm` sets that shows in the guest, or is reached from outside of it.
-const SHOWS: &[&str] =
-    &["--cpuexecutioncap", "--macaddress1", "--usb", "--usbehci", "--usbxhci", "--boot1", "--natpf1"];
+const SHOWS: &[&str] = &[
+    "--cpuexecutioncap",
+    "--macaddress1",
+    "--usb",
+    "--usbehci",
+    "--usbxhci",
+    "--boot1",
+    "--natpf1",
+    "--nic2",
+    "--nested-hw-virt",
+];
 
 /// What `modifyvm` sets as it is here in any case.
 const ANYWAY: &[(&str, &str)] = &[("--ioapic", "on"), ("--rtcuseutc", "on"), ("--pae", "on"), ("--acpi", "on")];
@@ -141,7 +150,9 @@ impl Applying<'_> {
 
     /// Something that machines on VirtualBox have, and no others.
     pub(super) fn only_virtualbox(&mut self, at: At, what: &str, changes: bool) {
-        self.left_out(at, what, "only machines on VirtualBox have it", changes);
+        if self.provider != ProviderKind::Virtualbox {
+            self.left_out(at, what, "only machines on VirtualBox have it", changes);
+        }
     }
 }
 

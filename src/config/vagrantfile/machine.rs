@@ -112,7 +112,8 @@ pub fn of_box(
     }
     config.take_defined();
     let (machine, said, gathered) = (DEFAULT.into(), HashSet::new(), Gathered::default());
-    let mut applying = Applying { ruby: &mut ruby, reader, paths, machine, said, gathered };
+    let mut applying =
+        Applying { ruby: &mut ruby, reader, paths, machine, provider: ProviderKind::Qemu, said, gathered };
     Ok(one(&mut applying, &[&config], same_family(provider)))
 }
 
@@ -224,7 +225,8 @@ fn made(
     (vagrant, provider): (&vagrant::Vagrant, Option<ProviderKind>),
 ) -> Vec<Machine> {
     let (machine, said, gathered) = (DEFAULT.into(), HashSet::new(), Gathered::default());
-    let mut applying = Applying { ruby, reader, paths, machine, said, gathered };
+    let wanted = provider.unwrap_or(ProviderKind::Qemu);
+    let mut applying = Applying { ruby, reader, paths, machine, provider: wanted, said, gathered };
     for (at, name) in vagrant.required.borrow().iter() {
         if let Some((why, changes)) = plugins::why_not(name) {
             applying.left_out(*at, &format!("the plugin `{name}`"), why, changes);
@@ -246,7 +248,6 @@ fn made(
         applying.left_out(*at, "version 1 of the configuration", "its settings are read as those of version 2", false);
     }
     let Levels { user, root, defined } = levels;
-    let wanted = provider.unwrap_or(ProviderKind::Qemu);
     if defined.is_empty() {
         let configs = [user, root];
         let layer = one(&mut applying, &configs, &preferred(wanted));
@@ -313,6 +314,7 @@ fn others(applying: &mut Applying<'_>, configs: &[&Rc<Config>], wanted: Provider
             reader: &quiet,
             paths: applying.paths,
             machine: Rc::clone(&applying.machine),
+            provider: kind,
             said: HashSet::new(),
             gathered: Gathered::default(),
         };

@@ -5,7 +5,7 @@ use super::ruby::{At, Value};
 use super::section::Setting;
 use crate::config::layer::Layer;
 use crate::config::size;
-use crate::config::spec::{Accel, DiskBus, Firmware, Nic};
+use crate::config::spec::{Accel, CpuMode, DiskBus, Firmware, Nic, ProviderKind};
 use crate::config::virtualbox;
 
 /// Whose blocks count, the first that a file has: ours, then those that are nearest to us.
@@ -109,6 +109,18 @@ impl Applying<'_> {
                 layer.providers.virtualbox.name = self.checked(at, "name", &value, virtualbox::name);
                 self.only_virtualbox(at, "`name` of the provider `virtualbox`", false);
             }
+            "nested" if provider == "libvirt" => {
+                layer.providers.libvirt.nested = Some(value.truthy());
+                self.only_libvirt(at, "nested", value.truthy());
+            }
+            "autostart" if provider == "libvirt" => {
+                layer.providers.libvirt.autostart = Some(value.truthy());
+                self.only_libvirt(at, "autostart", false);
+            }
+            "cpu_mode" if provider == "libvirt" && cpu_mode(&text).is_some() => {
+                layer.providers.libvirt.cpu_mode = cpu_mode(&text);
+                self.only_libvirt(at, "cpu_mode", false);
+            }
             "vmx" => self.vmx(layer, at, &value),
             "machine_virtual_size" => {
                 layer.disk =
@@ -127,6 +139,14 @@ impl Applying<'_> {
                 let why = if changes { "not supported yet" } else { "it says how another hypervisor is used" };
                 self.left_out(at, &format!("`{name}` of the provider `{provider}`"), why, changes);
             }
+        }
+    }
+
+    /// Something that machines at libvirt have, and no others.
+    fn only_libvirt(&mut self, at: At, name: &str, changes: bool) {
+        if self.provider != ProviderKind::Libvirt {
+            let what = format!("`{name}` of the provider `libvirt`");
+            self.left_out(at, &what, "only machines at libvirt have it", changes);
         }
     }
 
@@ -166,6 +186,16 @@ impl Applying<'_> {
             }
         }
     }
+}
+
+/// libvirt's word.
+fn cpu_mode(word: &str) -> Option<CpuMode> {
+    Some(match word {
+        "host-passthrough" => CpuMode::HostPassthrough,
+        "host-model" => CpuMode::HostModel,
+        "maximum" => CpuMode::Maximum,
+        _ => return None,
+    })
 }
 
 /// libvirt's word.

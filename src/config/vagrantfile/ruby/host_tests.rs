@@ -179,6 +179,12 @@ fn git_is_answered_from_its_folder() {
 }
 
 #[test]
+fn a_command_may_be_a_list_of_words() {
+    let desk = Desk::new(true, false);
+    assert_eq!(desk.printed("p IO.popen(['echo', 'a  b']).read"), "\"a  b\\n\"\n");
+}
+
+#[test]
 fn the_network_is_refused() {
     let desk = Desk::new(true, true);
     for program in [

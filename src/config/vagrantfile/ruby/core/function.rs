@@ -169,10 +169,15 @@ fn open(ruby: &mut Interp, call: &Call) -> Result<Value> {
 }
 
 /// A command as one line for a shell.
-fn command_line(ruby: &mut Interp, call: &Call) -> Result<String> {
+pub fn command_line(ruby: &mut Interp, call: &Call) -> Result<String> {
     let mut line = String::new();
     let mut words = Vec::new();
-    for arg in &call.args {
+    // `IO.popen` takes its words in a list, too.
+    let listed = match call.args.first() {
+        Some(Value::Array(words)) => Some(words.items.borrow().clone()),
+        _ => None,
+    };
+    for arg in listed.as_ref().unwrap_or(&call.args) {
         match arg {
             // Variables of the environment come first, options last.
             Value::Hash(variables) if words.is_empty() => {

@@ -34,7 +34,7 @@ mod enumerable;
 mod enumerator;
 mod exception;
 mod format;
-mod function;
+pub mod function;
 mod hash;
 mod matching;
 mod number;

@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::super::core::function::command_line;
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::value::Value;
@@ -105,7 +106,8 @@ pub fn file(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>>
             super::glob::matches(pattern.as_bytes(), name.as_bytes()).into()
         }
         "popen" => {
-            let line = text(ruby, call, 0)?;
+            let listed = matches!(call.arg(0), Value::Array(_));
+            let line = if listed { command_line(ruby, call)? } else { text(ruby, call, 0)? };
             let output = ruby.command_output(&line)?;
             let file = opened(ruby, output.text, call.arg(0));
             match call.block.clone() {
