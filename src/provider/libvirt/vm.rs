@@ -1,5 +1,6 @@
 //! One machine at libvirt.
 
+mod define;
 mod elsewhere;
 
 use std::net::IpAddr;
@@ -10,21 +11,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::qemu::argv::Arch;
 use super::super::qemu::files::Files;
-use super::super::qemu::{accel, disk, firmware, launch, state as qemu_state};
-use super::super::{Error as ProviderError, Forward, Image, Level, Vm, VmHome, VmPlan, VmState, own_mac};
+use super::super::qemu::{disk, state as qemu_state};
+use super::super::{Error as ProviderError, Forward, Image, Vm, VmHome, VmPlan, VmState, own_mac};
 use super::daemon::Daemon;
-use super::domain::{self, Input};
 use super::ffi::{Complaint, Connection, Domain, Watch};
 use super::record::{self, LibvirtRecord};
 use super::remote::{self, PORT_TRIES};
 use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
 use super::uri::{self, Place};
-use super::volume::{self, Storage};
-use super::{Error, address, as_qemu, console, demand, host, network};
-use crate::config::spec::LibvirtOptions;
+use super::{Error, address, console, network};
 use crate::progress::Cx;
 use crate::store;
 
@@ -163,136 +160,11 @@ impl LibvirtVm {
         done.ok_or_else(|| ProviderError::not_running(not_running))
     }
 
-    /// The record for a start: as it was, with what is wanted now.
-    fn refreshed(&self, cx: &Cx, plan: &VmPlan) -> Result<LibvirtRecord, ProviderError> {
-        let Some(old) = self.record()? else {
-            let uri = uri::choose(plan.libvirt.uri.as_deref())?;
-            let domain = record::domain_name(&plan.name, self.home.id);
-            let usual = (uri::place(&uri)? != Place::Here).then_some(volume::USUAL);
-            let storage = plan.libvirt.pool.as_deref().or(usual).map(Storage::at);
-            let plan = plan.clone();
-            return Ok(LibvirtRecord {
-                uri,
-                domain,
-                plan,
-                created: false,
-                defined: false,
-                definition: None,
-                started: false,
-                storage,
-                hops: Vec::new(),
-            });
-        };
-        if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != old.uri) {
-            let [old, new] = [&old.uri, uri].map(|uri| uri::shown(uri));
-            cx.warn(format!("the machine stays at {old}; destroy it and make it anew to have it at {new}"));
-        }
-        let pool = |storage: &Option<Storage>| storage.as_ref().map_or("none", |storage| &storage.pool).to_owned();
-        if let Some(new) = plan.libvirt.pool.as_ref().filter(|new| **new != pool(&old.storage)) {
-            let old = pool(&old.storage);
-            cx.warn(format!(
-                "its disks stay in pool `{old}`; destroy the machine and make it anew to have them in `{new}`"
-            ));
-        }
-        Ok(old)
-    }
-
-    /// Defines the domain, with a word where somebody had changed it.
-    fn define(&mut self, cx: &Cx, plan: &VmPlan, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
-        let arch = Arch::host().ok_or(ProviderError::Architecture(std::env::consts::ARCH))?;
-        let local = uri::place(&record.uri)? == Place::Here;
-        let (engine, reason) =
-            if local { host::engine(&plan.libvirt)? } else { self.engine_there(cx, record, plan, arch)? };
-        accel::tell(cx, engine, reason.as_deref());
-        let flash = match record.storage {
-            Some(_) => None,
-            None => firmware::prepare(&self.files, &as_qemu(plan), arch)?,
-        };
-        let before = self.ask(cx, record, (COMMAND, "show the domain"), Domain::definition)?;
-        if let (Some(ours), Some(now)) = (&record.definition, &before)
-            && !domain::same(ours, now)
-        {
-            cx.warn(
-                "another client of libvirt had changed the domain's definition; it is as the machine file says again",
-            );
-        }
-        let daemon = self.daemon(cx, &record.uri)?;
-        let version = daemon.call(cx, QUESTION, "say its version", |connection| connection.daemon_version())?;
-        // The daemon of a session has no other user to choose, and volumes are those of the daemon's.
-        let owner = (record.storage.is_none() && !uri::is_session(&record.uri))
-            .then(|| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
-        let xml = domain::xml(&Input {
-            arch,
-            engine,
-            id: self.home.id,
-            name: &record.domain,
-            plan,
-            files: &self.files,
-            flash: flash.as_ref(),
-            owner,
-            version,
-            virtualization: demand::virtualization(engine),
-            volumes: record.storage.as_ref(),
-            local,
-        })?;
-        record.plan = plan.clone();
-        record.defined = true;
-        record.definition = None;
-        self.write(record)?;
-        let autostart = plan.libvirt.autostart;
-        let define = move |connection: &Arc<Connection>| {
-            let domain = connection.define(&xml)?;
-            domain.set_autostart(autostart)?;
-            domain.definition()
-        };
-        record.definition = Some(daemon.call(cx, START, "define the domain", define)?);
-        self.write(record)
-    }
-
     /// Why its disks cannot be changed now.
     fn busy(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<&'static str>, ProviderError> {
         let seen = self.look(cx, record)?;
         let active = seen.is_some_and(Seen::is_active).then_some("running");
         Ok(active.or_else(|| seen.is_some_and(|seen| seen.saved).then_some("saved")))
-    }
-
-    /// Gives the saved domain the forwards of the record.
-    fn rewrite_saved(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
-        let forwards = record.plan.forwards.clone();
-        let rewrite = move |domain: &Domain| {
-            let before = domain.saved_xml()?;
-            let after = domain::with_forwards(&before, &forwards);
-            if let Some(after) = after.as_ref().filter(|after| **after != before) {
-                domain.set_saved_xml(after)?;
-            }
-            Ok(after.is_some())
-        };
-        if self.ask(cx, record, (COMMAND, "change the saved domain's forwards"), rewrite)? == Some(false) {
-            let message = "its description is none of ours".into();
-            return Err(Error::Failed { action: "change the saved domain's forwards", message }.into());
-        }
-        Ok(())
-    }
-
-    /// Starts or restores the domain; what QEMU said is understood.
-    fn launch(&mut self, cx: &Cx, record: &mut LibvirtRecord, action: &'static str) -> Result<(), ProviderError> {
-        record.started = true;
-        self.write(record)?;
-        let tethered = record.plan.tethered;
-        let begun = self.ask(cx, record, (START, action), move |domain| domain.start(tethered));
-        let error = match begun {
-            Ok(Some(())) => return Ok(()),
-            Ok(None) => Error::Failed { action, message: "somebody removed the domain".into() }.into(),
-            Err(error) => error,
-        };
-        if matches!(error, ProviderError::Libvirt(Error::Failed { .. })) {
-            // What is told now is no death to tell of later.
-            record.started = false;
-            self.write(record)?;
-        }
-        let ProviderError::Libvirt(Error::Failed { message, .. }) = &error else { return Err(error) };
-        let engine = host::engine(&record.plan.libvirt).map_or(accel::Engine::Tcg, |(engine, _)| engine);
-        Err(launch::complaint(message, &record.plan.forwards, engine).unwrap_or(error))
     }
 
     /// Where the daemon of this machine keeps what QEMU printed.
@@ -342,21 +214,6 @@ fn stop_saving(domain: &Domain) -> Result<(), Complaint> {
         drop(domain.abort());
         thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
-}
-
-/// What of a plan cannot be done; what one should know is told, as far as it depends on the ports: the rest was before.
-fn refuse(cx: &Cx, record: &LibvirtRecord, plan: &VmPlan) -> Result<(), ProviderError> {
-    // It stays where it is, whatever the environment says by now.
-    let libvirt = LibvirtOptions { uri: Some(record.uri.clone()), ..plan.libvirt.clone() };
-    let plan = VmPlan { libvirt, ..plan.clone() };
-    let findings = super::check(&plan);
-    if findings.iter().any(|finding| finding.level == Level::Bad) {
-        return Err(ProviderError::Plan(findings));
-    }
-    let told = super::check(&VmPlan { forwards: Vec::new(), ..plan.clone() });
-    let new = findings.into_iter().filter(|finding| finding.level == Level::Warning && !told.contains(finding));
-    new.for_each(|finding| cx.warn(finding.text));
     Ok(())
 }
 
@@ -419,7 +276,7 @@ impl Vm for LibvirtVm {
 
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
         let mut record = self.refreshed(cx, plan)?;
-        refuse(cx, &record, plan)?;
+        define::refuse(cx, &record, plan)?;
         self.require_disks(cx, &record, plan)?;
         match self.look(cx, &record)? {
             Some(seen) if seen.is_active() => {
@@ -559,7 +416,7 @@ impl Vm for LibvirtVm {
             return Err(nothing());
         }
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
-        refuse(cx, &record, &plan)?;
+        define::refuse(cx, &record, &plan)?;
         self.require_disks(cx, &record, &plan)?;
         let mut tries = 0;
         loop {
