@@ -151,13 +151,15 @@ pub(super) fn await_login(
     time: Duration,
     steps: &mut Vec<Step>,
 ) -> Result<Session, Failure> {
-    let began = Instant::now();
-    let endpoint = match vm.addresses()? {
-        None => endpoint(record, vm)?,
-        Some(_) => timed(cx, steps, "address", || await_address(cx, fleet, record, vm, time))?,
+    let (endpoint, time) = match vm.addresses()? {
+        None => (endpoint(record, vm)?, time),
+        Some(_) => {
+            let began = Instant::now();
+            let endpoint = timed(cx, steps, "address", || await_address(cx, fleet, record, vm, time))?;
+            (endpoint, time.saturating_sub(began.elapsed()).max(Duration::from_secs(1)))
+        }
     };
     let login = login_at(fleet, record, endpoint)?;
-    let time = time.saturating_sub(began.elapsed()).max(Duration::from_secs(1));
     // A guest that is set up answers one connection. The many of a wait would make an ssh server that is slow, not
     // booting, drop the next ones (`MaxStartups` of sshd_config(5)), those of the user's own `ssh` among them.
     if record.ready {
