@@ -151,13 +151,12 @@ pub(super) fn await_login(
     time: Duration,
     steps: &mut Vec<Step>,
 ) -> Result<Session, Failure> {
-    let (endpoint, time) = match vm.addresses()? {
-        None => (endpoint(record, vm)?, time),
-        Some(_) => {
-            let began = Instant::now();
-            let endpoint = timed(cx, steps, "address", || await_address(cx, fleet, record, vm, time))?;
-            (endpoint, time.saturating_sub(began.elapsed()).max(Duration::from_secs(1)))
-        }
+    let (endpoint, time) = if vm.addresses()?.is_some() {
+        let began = Instant::now();
+        let endpoint = timed(cx, steps, "address", || await_address(cx, fleet, record, vm, time))?;
+        (endpoint, time.saturating_sub(began.elapsed()).max(Duration::from_secs(1)))
+    } else {
+        (endpoint(record, vm)?, time)
     };
     let login = login_at(fleet, record, endpoint)?;
     // A guest that is set up answers one connection. The many of a wait would make an ssh server that is slow, not
