@@ -88,6 +88,8 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("while it is locked", Meaning::Locked),
     ("is being locked or unlocked", Meaning::Locked),
     ("is locked for writing", Meaning::Locked),
+    // It is being started: until its process has it, nobody else may look at what runs.
+    ("has tried to lock the machine", Meaning::Locked),
     ("The object is not ready", Meaning::Service),
     ("The object functionality is limited", Meaning::Inaccessible),
     ("Failed to create the VirtualBox object", Meaning::Service),
@@ -241,6 +243,14 @@ mod tests {
         let text = include_str!("recorded/failures.txt");
         let calls = text.split("$ VBoxManage ").filter(|call| !call.trim().is_empty());
         calls.map(|call| call.split_once('\n').unwrap()).map(|(verb, said)| (verb.into(), said.into())).collect()
+    }
+
+    /// Seen once, when `up` was killed in the middle of a start.
+    #[test]
+    fn a_machine_that_is_being_started_is_asked_again() {
+        let said = "VBoxManage: error: An unexpected process (PID=0x00001709) has tried to lock the machine 'x', while only \
+                    the process started by LaunchVMProcess (PID=0x00001708) is allowed\n";
+        assert!(Fault::read("showvminfo", said).unwrap().passes());
     }
 
     #[test]
