@@ -88,8 +88,9 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("while it is locked", Meaning::Locked),
     ("is being locked or unlocked", Meaning::Locked),
     ("is locked for writing", Meaning::Locked),
-    // It is being started: until its process has it, nobody else may look at what runs.
+    // It is being started or ended: until its process has it, or is gone, nobody else may look at what runs.
     ("has tried to lock the machine", Meaning::Locked),
+    ("from the direct session", Meaning::Locked),
     ("The object is not ready", Meaning::Service),
     ("The object functionality is limited", Meaning::Inaccessible),
     ("Failed to create the VirtualBox object", Meaning::Service),
@@ -156,6 +157,11 @@ impl Fault {
     /// Whether the same call may succeed in a moment.
     pub fn passes(&self) -> bool {
         matches!(self.meaning, Meaning::Locked | Meaning::Service)
+    }
+
+    /// Whether nothing follows from it: while a machine comes or goes, VirtualBox fails to tell of it in many ways.
+    pub fn is_odd(&self) -> bool {
+        matches!(self.meaning, Meaning::Other | Meaning::State)
     }
 }
 
@@ -245,12 +251,16 @@ mod tests {
         calls.map(|call| call.split_once('\n').unwrap()).map(|(verb, said)| (verb.into(), said.into())).collect()
     }
 
-    /// Seen once, when `up` was killed in the middle of a start.
+    /// Seen when `up` was killed in the middle of a start.
     #[test]
     fn a_machine_that_is_being_started_is_asked_again() {
-        let said = "VBoxManage: error: An unexpected process (PID=0x00001709) has tried to lock the machine 'x', while only \
-                    the process started by LaunchVMProcess (PID=0x00001708) is allowed\n";
-        assert!(Fault::read("showvminfo", said).unwrap().passes());
+        for said in [
+            "An unexpected process (PID=0x00001709) has tried to lock the machine 'x', while only the process started by \
+             LaunchVMProcess (PID=0x00001708) is allowed",
+            "Failed to get a console object from the direct session (VBOX_E_INVALID_OBJECT_STATE)",
+        ] {
+            assert!(Fault::read("showvminfo", &format!("VBoxManage: error: {said}\n")).unwrap().passes(), "{said}");
+        }
     }
 
     #[test]

@@ -109,7 +109,9 @@ impl Manage {
         let patience = PATIENCE.min(limit / 2);
         loop {
             match self.once(cx, args, limit.saturating_sub(began.elapsed())) {
-                Err(Error::Virtualbox(fault)) if fault.passes() && began.elapsed() < patience => {
+                Err(Error::Virtualbox(fault))
+                    if (fault.passes() || (only_asks(args) && fault.is_odd())) && began.elapsed() < patience =>
+                {
                     trace::tell(|| format!("{fault}: trying again"));
                     cx.sleep(PAUSE)?;
                 }
@@ -149,6 +151,11 @@ impl Manage {
         sys::die_with_parent(&mut command);
         command
     }
+}
+
+/// Whether a call changes nothing, so that it may be made again whatever came of it.
+fn only_asks(args: &[OsString]) -> bool {
+    args.first().is_some_and(|verb| verb == "showvminfo" || verb == "list")
 }
 
 fn missing() -> Error {
