@@ -160,7 +160,15 @@ impl Lab {
     /// VBoxManage by hand: what it says on stdout.
     #[track_caller]
     pub fn manage(&self, args: &[&str]) -> String {
-        let ran = self.try_manage(args);
+        let mut ran = self.try_manage(args);
+        // For a moment after its service was killed nobody finds the new one.
+        for _ in 0..20 {
+            if !ran.stderr.contains("Failed to create the VirtualBox object") {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            ran = self.try_manage(args);
+        }
         assert_eq!(ran.code, 0, "VBoxManage {args:?}: {}{}", ran.stdout, ran.stderr);
         ran.stdout
     }
