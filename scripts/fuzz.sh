@@ -23,7 +23,7 @@ for target in "${targets[@]}"; do
     # What the parser should know from the start is in fuzz/seeds; what is found goes into the first folder.
     mkdir -p "fuzz/corpus/$target" "fuzz/seeds/$target"
     # No sanitizer: those need a nightly compiler, and there is no unsafe code in what is fuzzed. With checks for overflow,
-    # and bounds for memory and for the time of one input.
+    # and bounds for memory and for the time of one input, which on a busy machine is not that of the processor.
     cargo fuzz run --sanitizer none --debug-assertions "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-        -max_total_time="$seconds" -max_len=16384 -timeout=5 -rss_limit_mb=1024 -print_final_stats=1
+        -max_total_time="$seconds" -max_len=16384 -timeout=60 -rss_limit_mb=1024 -print_final_stats=1
 done
