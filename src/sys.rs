@@ -1,10 +1,12 @@
-//! The one module with `unsafe` in it: what must happen between `fork` and `exec`.
+//! What must happen between `fork` and `exec`, which takes `unsafe`, and when a child's owner is gone.
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Starts `command` in a session of its own, so that neither Ctrl-C nor the end of our terminal reaches it, and lets it
 /// keep the descriptors `keep` and no other.
@@ -32,11 +34,35 @@ pub fn spawn_detached(command: &mut Command, keep: &[BorrowedFd<'_>]) -> io::Res
 /// Lets `command` die when the thread that spawns it does: for short work on a file that must not go on behind the back
 /// of the next command, when this one is killed.
 pub fn die_with_parent(command: &mut Command) {
-    let prepare = || Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?);
+    let prepare = || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?);
     // SAFETY: `prctl` is a bare system call; nothing is allocated and no lock is taken.
     #[expect(unsafe_code, reason = "std has no other way to run code in the child")]
     unsafe {
         command.pre_exec(prepare);
+    }
+}
+
+/// A child with a process group of its own. It ends with its owner, and so does what it started.
+#[derive(Debug)]
+pub struct GroupLeader(pub Child);
+
+impl GroupLeader {
+    /// Starts `command` as one.
+    pub fn spawn(command: &mut Command) -> io::Result<Self> {
+        command.process_group(0).spawn().map(Self)
+    }
+}
+
+impl Drop for GroupLeader {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            // Failing means that it has ended by itself.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.0.wait();
     }
 }
 

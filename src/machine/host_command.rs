@@ -2,17 +2,16 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::config;
 use crate::config::spec::{HostCommand, Script};
 use crate::progress::{Cx, Interrupted, Stream};
 use crate::provision::Lines;
+use crate::sys::GroupLeader;
 
 /// How often it is looked whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(50);
@@ -58,9 +57,7 @@ pub(super) fn run(cx: &Cx, command: &HostCommand, folder: &Path) -> Result<i32, 
     let Some((program, args)) = words.split_first() else { return Ok(0) };
     let mut call = Command::new(program);
     call.args(args).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // In a group of its own, so that what it starts ends with it.
-    std::os::unix::process::CommandExt::process_group(&mut call, 0);
-    let mut running = Running(call.spawn()?);
+    let mut running = GroupLeader::spawn(&mut call)?;
     let (tell, told) = mpsc::sync_channel(PIECES);
     if let Some(out) = running.0.stdout.take() {
         listen(out, Stream::Stdout, tell.clone());
@@ -106,22 +103,6 @@ fn listen(mut from: impl Read + Send + 'static, stream: Stream, tell: SyncSender
             }
         }
     });
-}
-
-/// A child that ends with us, and its own children too.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
-            // Failing means that it has ended by itself.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let _ = self.0.wait();
-    }
 }
 
 #[cfg(test)]

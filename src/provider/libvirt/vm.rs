@@ -17,7 +17,6 @@ use super::super::{Error as ProviderError, Forward, Image, Vm, VmHome, VmPlan, V
 use super::daemon::Daemon;
 use super::ffi::{Complaint, Connection, Domain, Watch};
 use super::record::{self, LibvirtRecord};
-use super::remote::{self, PORT_TRIES};
 use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
 use super::uri::{self, Place};
@@ -299,19 +298,10 @@ impl Vm for LibvirtVm {
             let placed = Self::place(&mut record, plan, &plan.forwards)?;
             self.define(cx, &placed, &mut record)?;
             cx.check()?;
-            self.lead(cx, &record, true)?;
-            match self.launch(cx, &mut record, "start the domain") {
-                Err(error) if tries < PORT_TRIES && remote::is_free(&record.hops, &error) => tries += 1,
-                Err(error) => {
-                    // What is told is why it did not start.
-                    drop(self.lead(cx, &record, false));
-                    return Err(error);
-                }
-                Ok(()) => {
-                    self.hear_console(cx, &record);
-                    return Ok(());
-                }
+            if self.begin(cx, &mut record, "start the domain", tries)? {
+                return Ok(());
             }
+            tries += 1;
         }
     }
 
@@ -423,19 +413,10 @@ impl Vm for LibvirtVm {
             record.plan = Self::place(&mut record, &plan, forwards)?;
             self.rewrite_saved(cx, &record)?;
             self.write(&record)?;
-            self.lead(cx, &record, true)?;
-            match self.launch(cx, &mut record, "restore the domain") {
-                Err(error) if tries < PORT_TRIES && remote::is_free(&record.hops, &error) => tries += 1,
-                Err(error) => {
-                    // What is told is why it did not go on.
-                    drop(self.lead(cx, &record, false));
-                    return Err(error);
-                }
-                Ok(()) => {
-                    self.hear_console(cx, &record);
-                    return Ok(());
-                }
+            if self.begin(cx, &mut record, "restore the domain", tries)? {
+                return Ok(());
             }
+            tries += 1;
         }
     }
 

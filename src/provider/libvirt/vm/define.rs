@@ -6,6 +6,7 @@ use super::super::demand;
 use super::super::domain::{self, Input};
 use super::super::ffi::{Connection, Domain};
 use super::super::record::{self, LibvirtRecord};
+use super::super::remote::{self, PORT_TRIES};
 use super::super::uri::{self, Place};
 use super::super::volume::{self, Storage};
 use super::super::{Error, as_qemu, check, host};
@@ -119,6 +120,29 @@ impl LibvirtVm {
             return Err(Error::Failed { action: "change the saved domain's forwards", message }.into());
         }
         Ok(())
+    }
+
+    /// Starts or restores the domain with the ports of the record; whether that is done, or should be tried with others.
+    pub(super) fn begin(
+        &mut self,
+        cx: &Cx,
+        record: &mut LibvirtRecord,
+        action: &'static str,
+        tries: u32,
+    ) -> Result<bool, ProviderError> {
+        self.lead(cx, record, true)?;
+        match self.launch(cx, record, action) {
+            Err(error) if tries < PORT_TRIES && remote::is_free(&record.hops, &error) => Ok(false),
+            Err(error) => {
+                // What is told is why it did not begin.
+                drop(self.lead(cx, record, false));
+                Err(error)
+            }
+            Ok(()) => {
+                self.hear_console(cx, record);
+                Ok(true)
+            }
+        }
     }
 
     /// Starts or restores the domain; what QEMU said is understood.

@@ -6,9 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
 use super::super::host::Output;
+use crate::sys::GroupLeader;
 
 /// A machine file that waits longer for a command hangs every command of ours.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -24,10 +23,8 @@ pub fn run(line: &str, folder: &Path, envs: &[(String, String)]) -> Result<Outpu
     let mut command = Command::new("/bin/sh");
     command.args(["-c", line]).current_dir(folder).env_clear().envs(envs.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    // In a group of its own, so that what it starts ends with it.
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let failed = |error: std::io::Error| format!("`{line}` could not be run: {error}");
-    let mut running = Running(command.spawn().map_err(failed)?);
+    let mut running = GroupLeader::spawn(&mut command).map_err(failed)?;
     let text = read(&mut running.0, line)?;
     let began = Instant::now();
     loop {
@@ -61,21 +58,5 @@ fn read(child: &mut Child, line: &str) -> Result<Vec<u8>, String> {
         Ok(Err(error)) => Err(format!("`{line}` could not be read: {error}")),
         Ok(Ok(bytes)) if bytes.len() > MOST => Err(format!("`{line}` prints more than {} MiB", MOST >> 20)),
         Ok(Ok(bytes)) => Ok(bytes),
-    }
-}
-
-/// A child that ends with us, and its own children too.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
-            // Failing means that it has ended by itself.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let _ = self.0.wait();
     }
 }
