@@ -48,6 +48,9 @@ fn main() {
     let wanted = |part: &str| only.is_empty() || only.split(',').any(|one| one == part);
     let subject = tool::Subject::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    let report = |rows: &[_], figures: &[_], counts: &[_]| {
+        stats::report(&folder, !only.is_empty(), rows, figures, counts);
+    };
     let (mut rows, mut figures, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     let parts: [(&str, &dyn Fn() -> Vec<stats::Row>); 10] = [
         ("quick", &|| parts::quick(&subject, rounds * 5)),
@@ -64,24 +67,24 @@ fn main() {
     for (_, measure) in parts.iter().filter(|(part, _)| wanted(part)) {
         rows.extend(measure());
         // After each part: what was measured survives an end in between.
-        stats::report(&folder, &rows, &figures, &counts);
+        report(&rows, &figures, &counts);
     }
     if wanted("virtualbox") {
         let (more, counted) = virtualbox::measure(rounds * 2);
         rows.extend(more);
         counts.extend(counted);
-        stats::report(&folder, &rows, &figures, &counts);
+        report(&rows, &figures, &counts);
     }
     if wanted("libvirt") {
         let (more, bytes) = libvirt::all(rounds);
         rows.extend(more);
         figures.extend(bytes);
-        stats::report(&folder, &rows, &figures, &counts);
+        report(&rows, &figures, &counts);
     }
     if wanted("sizes") {
         figures.extend(boxes::sizes());
-        stats::report(&folder, &rows, &figures, &counts);
+        report(&rows, &figures, &counts);
         figures.push(boxes::memory(&subject));
-        stats::report(&folder, &rows, &figures, &counts);
+        report(&rows, &figures, &counts);
     }
 }

@@ -22,11 +22,6 @@ impl Samples {
             n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
         }
     }
-
-    fn range(&self) -> (f64, f64) {
-        let seconds = || self.0.iter().map(Duration::as_secs_f64);
-        (seconds().fold(f64::INFINITY, f64::min), seconds().fold(0.0, f64::max))
-    }
 }
 
 /// One line of the report.
@@ -62,20 +57,6 @@ impl Row {
             "peak_rss_kib": self.rss,
         })
     }
-
-    fn line(&self) -> String {
-        let shown = |samples: &Samples| {
-            let (low, high) = samples.range();
-            format!("{} ({}–{}, n={})", time(samples.median()), time(low), time(high), samples.0.len())
-        };
-        let peer = self.peer.as_ref().map_or("–".into(), |(name, samples)| format!("{name}: {}", shown(samples)));
-        let value = if self.peer.is_some() { format!("{:.3}", self.value()) } else { "–".into() };
-        let bound =
-            if self.peer.is_some() { format!("≤ {}", self.bound) } else { format!("≤ {}", time(self.bound)) };
-        let verdict = if self.value() <= self.bound { "yes" } else { "no" };
-        let rss = self.rss.map_or("–".into(), |kib| format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024));
-        format!("| {} | {} | {peer} | {value} | {bound} | {verdict} | {rss} |", self.what, shown(&self.ours))
-    }
 }
 
 /// A size, compared with what it may be.
@@ -102,13 +83,6 @@ impl Figure {
             "ratio": self.ratio(), "bound": self.bound, "within": self.ratio() <= self.bound,
         })
     }
-
-    fn line(&self) -> String {
-        let (name, size) = &self.against;
-        let (what, ours, peer) = (&self.what, mebibytes(self.bytes), mebibytes(*size));
-        let verdict = if self.ratio() <= self.bound { "yes" } else { "no" };
-        format!("| {what} | {ours} | {name}: {peer} | {:.3} | ≤ {} | {verdict} |", self.ratio(), self.bound)
-    }
 }
 
 /// How often something was done, beside what a peer does and how often it may be.
@@ -131,57 +105,122 @@ impl Count {
             "within": self.ours <= self.bound,
         })
     }
-
-    fn line(&self) -> String {
-        let peer = self.peer.as_ref().map_or("–".into(), |(name, count)| format!("{name}: {count}"));
-        let verdict = if self.ours <= self.bound { "yes" } else { "no" };
-        format!("| {} | {} | {peer} | ≤ {} | {verdict} |", self.what, self.ours, self.bound)
-    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+fn row_line(row: &Value) -> String {
+    let peer = row["peer"].as_str();
+    let value = peer.map_or("–".into(), |_| format!("{:.3}", number(&row["ratio"])));
+    let bound = number(&row["bound"]);
+    let bound = if peer.is_some() { bound.to_string() } else { time(bound) };
+    let ours = spread(&row["ours_seconds"], &row["ours_median"]);
+    let peer =
+        peer.map_or("–".into(), |name| format!("{name}: {}", spread(&row["peer_seconds"], &row["peer_median"])));
+    let rss = row["peak_rss_kib"].as_u64();
+    let rss = rss.map_or("–".into(), |kib| format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024));
+    format!("{ours} | {peer} | {value} | ≤ {bound} | {} | {rss}", verdict(row))
+}
+
+fn size_line(size: &Value) -> String {
+    let against = format!("{}: {}", text(&size["against"]), mebibytes(&size["against_bytes"]));
+    let (bytes, ratio) = (mebibytes(&size["bytes"]), number(&size["ratio"]));
+    format!("{bytes} | {against} | {ratio:.3} | ≤ {} | {}", size["bound"], verdict(size))
+}
+
+fn count_line(count: &Value) -> String {
+    let peer = count["peer"].as_str().map_or("–".into(), |name| format!("{name}: {}", count["peer_count"]));
+    format!("{} | {peer} | ≤ {} | {}", count["count"], count["bound"], verdict(count))
+}
+
+fn spread(samples: &Value, median: &Value) -> String {
+    let samples: Vec<f64> = samples.as_array().into_iter().flatten().map(number).collect();
+    let (low, high) = samples.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), n| (low.min(*n), high.max(*n)));
+    format!("{} ({}–{}, n={})", time(number(median)), time(low), time(high), samples.len())
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn verdict(line: &Value) -> &str {
+    if line["within"] == true { "yes" } else { "no" }
+}
+
+fn mebibytes(bytes: &Value) -> String {
+    format!("{:.1} MiB", number(bytes) / f64::from(1 << 20))
 }
 
 fn time(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1000.0) } else { format!("{seconds:.2} s") }
 }
 
-/// Writes `report.md` and `report.json` beside each other.
-pub fn report(folder: &Path, rows: &[Row], figures: &[Figure], counts: &[Count]) {
+/// The tables of the report: key in the JSON, head, and a line's cells between what it is and when it was measured.
+type Table = (&'static str, &'static str, fn(&Value) -> String);
+const TABLES: [Table; 3] = [
+    ("rows", "what | vbox-rs | peer | ratio | bound | within | peak memory", row_line),
+    ("sizes", "size | vbox-rs | against | ratio | bound | within", size_line),
+    ("counts", "count | vbox-rs | peer | bound | within", count_line),
+];
+
+/// Writes `report.md` and `report.json` beside each other. With `keep`, lines of former runs that this one did not measure stay,
+/// each with its own date.
+pub fn report(folder: &Path, keep: bool, rows: &[Row], figures: &[Figure], counts: &[Count]) {
     let machine = machine();
-    let mut text = String::from("# What `make bench` measured\n\n");
-    for (key, value) in machine.as_object().into_iter().flatten() {
-        writeln!(text, "- {key}: {}", value.as_str().unwrap_or_default()).unwrap();
+    let former = fs::read(folder.join("report.json")).ok().filter(|_| keep);
+    let former: Value = former.map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap());
+    let fresh = [
+        rows.iter().map(Row::json).collect::<Vec<_>>(),
+        figures.iter().map(Figure::json).collect(),
+        counts.iter().map(Count::json).collect(),
+    ];
+    let mut json = json!({ "machine": machine });
+    for ((key, ..), mut fresh) in TABLES.into_iter().zip(fresh) {
+        for line in &mut fresh {
+            line["measured"] = machine["date"].clone();
+        }
+        json[key] = merged(former[key].as_array().map_or(&[], Vec::as_slice), fresh).into();
     }
-    text.push_str(
-        "\nEach pair was run in turn in one run; medians, with the lowest and highest in brackets. A ratio below 1 means \
-         that vbox-rs is the faster.\n\n| what | vbox-rs | peer | ratio | bound | within | peak memory \
-         |\n|---|---|---|---|---|---|---|\n",
-    );
-    for row in rows {
-        writeln!(text, "{}", row.line()).unwrap();
-    }
-    if !figures.is_empty() {
-        text.push_str("\n| size | vbox-rs | against | ratio | bound | within |\n|---|---|---|---|---|---|\n");
-    }
-    for figure in figures {
-        writeln!(text, "{}", figure.line()).unwrap();
-    }
-    if !counts.is_empty() {
-        text.push_str("\n| count | vbox-rs | peer | bound | within |\n|---|---|---|---|---|\n");
-    }
-    for count in counts {
-        writeln!(text, "{}", count.line()).unwrap();
-    }
+    let text = markdown(&json);
     fs::write(folder.join("report.md"), &text).unwrap();
-    let figures: Vec<_> = figures.iter().map(Figure::json).collect();
-    let counts: Vec<_> = counts.iter().map(Count::json).collect();
-    let rows: Vec<_> = rows.iter().map(Row::json).collect();
-    let json = json!({ "machine": machine, "rows": rows, "sizes": figures, "counts": counts });
     fs::write(folder.join("report.json"), serde_json::to_string_pretty(&json).unwrap() + "\n").unwrap();
     println!("{text}");
+}
+
+/// Lines of a former run in their order, each replaced where it was measured again, and what is new behind them.
+fn merged(former: &[Value], mut fresh: Vec<Value>) -> Vec<Value> {
+    let mut lines: Vec<Value> = Vec::new();
+    for line in former {
+        let again = fresh.iter().position(|fresh| fresh["what"] == line["what"]);
+        lines.push(again.map_or_else(|| line.clone(), |index| fresh.remove(index)));
+    }
+    lines.extend(fresh);
+    lines
+}
+
+fn markdown(json: &Value) -> String {
+    let mut out = String::from("# What `make bench` measured\n\n");
+    for (key, value) in json["machine"].as_object().into_iter().flatten() {
+        writeln!(out, "- {key}: {}", text(value)).unwrap();
+    }
+    out.push_str(
+        "\nEach pair was run in turn in one run; medians, with the lowest and highest in brackets. A ratio below 1 means \
+         that vbox-rs is the faster.\n",
+    );
+    for (key, head, cells) in TABLES {
+        let lines = json[key].as_array().map_or(&[][..], Vec::as_slice);
+        if lines.is_empty() {
+            continue;
+        }
+        let rule = "|---".repeat(head.split(" | ").count() + 1);
+        writeln!(out, "\n| {head} | measured |\n{rule}|").unwrap();
+        for line in lines {
+            writeln!(out, "| {} | {} | {} |", text(&line["what"]), cells(line), text(&line["measured"])).unwrap();
+        }
+    }
+    out
 }
 
 fn machine() -> Value {
