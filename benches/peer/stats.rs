@@ -111,7 +111,7 @@ fn row_line(row: &Value) -> String {
     let peer = row["peer"].as_str();
     let value = peer.map_or("–".into(), |_| format!("{:.3}", number(&row["ratio"])));
     let bound = number(&row["bound"]);
-    let bound = if peer.is_some() { bound.to_string() } else { time(bound) };
+    let bound = if peer.is_some() { ((bound * 1000.0).round() / 1000.0).to_string() } else { time(bound) };
     let ours = spread(&row["ours_seconds"], &row["ours_median"]);
     let peer =
         peer.map_or("–".into(), |name| format!("{name}: {}", spread(&row["peer_seconds"], &row["peer_median"])));

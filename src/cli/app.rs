@@ -72,7 +72,7 @@ impl App {
     }
 
     pub(super) fn fleet(&self) -> Result<Fleet, Failure> {
-        Ok(Fleet::new(Self::dirs()?, self.waits()))
+        Ok(Fleet::new(Self::dirs()?, self.waits(), self.default_provider()))
     }
 
     /// Where the search for the machine file begins.
@@ -251,8 +251,9 @@ impl App {
     pub(super) fn conclude_with_states<T>(&self, fleet: &Fleet, targets: &[Target], fared: &[Fared<T>]) -> u8 {
         let code = self.conclude(fared);
         if fared.len() > 1 && fared.iter().any(|(_, result)| result.is_err()) {
-            let state = |target: &Target| format!("{} is {}", target.name, fleet.report(target).state);
-            self.ui.say(&format!("now {}", crate::ui::text::list(&targets.iter().map(state).collect::<Vec<_>>())));
+            let states = fleet.reports(&self.ui.cx(), targets);
+            let states: Vec<_> = states.iter().map(|status| format!("{} is {}", status.name, status.state)).collect();
+            self.ui.say(&format!("now {}", crate::ui::text::list(&states)));
         }
         code
     }

@@ -49,8 +49,11 @@ impl Logs {
         let fleet = app.fleet()?;
         let target = app.target(&fleet, self.machine.name.as_deref())?;
         let logs = machine::logs(&fleet, &target)?;
-        let (earlier, path) =
-            if self.hypervisor { (Vec::new(), logs.hypervisor) } else { (logs.earlier, logs.console) };
+        let (earlier, path) = if self.hypervisor {
+            (Vec::new(), logs.hypervisor.ok_or(machine::Error::LogElsewhere { name: target.name })?)
+        } else {
+            (logs.earlier, logs.console)
+        };
         self.show(app, &earlier, &path)?;
         Ok(0)
     }
@@ -66,7 +69,7 @@ impl Logs {
             let file = match File::open(path) {
                 Ok(file) => file,
                 // Nothing was written yet.
-                Err(e) if e.kind() == ErrorKind::NotFound && !self.follow => continue,
+                Err(e) if e.kind() == ErrorKind::NotFound && !(self.follow && readers.is_empty()) => continue,
                 Err(e) => return Err(failed(path, e).into()),
             };
             let mut reader = BufReader::new(file);

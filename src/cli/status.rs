@@ -50,7 +50,7 @@ impl Status {
                 let long = status.detail.as_deref().unwrap_or(&status.state);
                 app.ui.print_fields(name, "state-human-long", &[&app.ui.neutral(long)])?;
             }
-            return Ok(0);
+            return Ok(code);
         }
         let mut table = Table::new(["NAME", "STATE", "PROVIDER", "BOX", "PORTS"]);
         for status in &all {

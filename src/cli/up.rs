@@ -49,18 +49,17 @@ pub(super) struct Up {
 
 impl Up {
     pub(super) fn run(&self, app: &App) -> Done {
-        let fleet = app.fleet()?;
         app.choose_provider(self.provider);
+        let fleet = app.fleet()?;
         let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Autostart)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = UpOptions {
             provider: self.provider,
-            default_provider: app.default_provider(),
             destroy_on_error: self.destroy_on_error,
             ..self.provisioning.options()
         };
         let cx = app.ui.cx();
-        agree(app, &machine::host_wishes(&cx, &targets, self.provider), self.yes)?;
+        agree(app, &machine::host_wishes(&cx, &fleet, &targets, self.provider), self.yes)?;
         let fared = machine::up(&cx, &fleet, &targets, &options, self.parallel.wanted());
         tell(app, &fleet, &targets, &fared)
     }

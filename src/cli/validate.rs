@@ -82,6 +82,7 @@ pub(super) fn told(app: &App, finding: &Finding) -> String {
 
 fn findings(spec: &MachineSpec, default: Option<ProviderKind>) -> Vec<Finding> {
     let kind = spec.provider.or(default).unwrap_or(ProviderKind::Qemu);
+    let spec = &spec.for_provider(kind);
     match provider::provider(kind) {
         Some(provider) => provider.check(&sketch(spec, provider)),
         None => vec![Finding {

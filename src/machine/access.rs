@@ -242,14 +242,15 @@ fn tail(console: &Path) -> Vec<String> {
 
 /// A session with a machine that runs.
 pub(super) fn session(cx: &Cx, fleet: &Fleet, record: &MachineRecord) -> Result<Session, Failure> {
-    running(fleet, record)?;
+    running(cx, fleet, record)?;
     Ok(Session::open(cx, &login(fleet, record)?)?)
 }
 
 /// Where and how to log in; an error that says what to do when the machine does not run.
 pub fn ssh_target(fleet: &Fleet, target: &Target) -> Result<SshTarget, Failure> {
     let (_, record) = fleet.existing(target)?;
-    running(fleet, &record)?;
+    // Ctrl-C ends us at once.
+    running(&Cx::silent(), fleet, &record)?;
     let login = login(fleet, &record)?;
     let (config, config_text) = openssh_files(fleet, &record, &login)?;
     Ok(SshTarget { host: record.name, config, config_text, extra_args: record.ssh.extra_args, login })
@@ -292,11 +293,11 @@ fn refresh(path: &Path, text: &str) -> Result<(), store::Error> {
 }
 
 /// The machine must run.
-pub(super) fn running(fleet: &Fleet, record: &MachineRecord) -> Result<(), Failure> {
+pub(super) fn running(cx: &Cx, fleet: &Fleet, record: &MachineRecord) -> Result<(), Failure> {
     let mut vm = fleet.vm(record)?;
     let state = vm.glance()?;
     let hint = match state {
-        VmState::Running => return Ok(vm.connect(&Cx::silent())?),
+        VmState::Running => return Ok(vm.connect(cx)?),
         VmState::Paused { .. } | VmState::Saved => format!("`vbox-rs resume {}` lets it go on", record.name),
         VmState::Unresponsive { .. } | VmState::Broken { .. } => "`vbox-rs status` tells more".into(),
         _ => format!("start it with `vbox-rs up {}`", record.name),
@@ -322,7 +323,7 @@ pub fn upload(cx: &Cx, fleet: &Fleet, target: &Target, from: &Path, to: Option<&
 pub fn wait(cx: &Cx, fleet: &Fleet, target: &Target, time: Duration) -> Result<(), Failure> {
     let cx = &cx.for_machine(&target.name);
     let (_, record) = fleet.existing(target)?;
-    running(fleet, &record)?;
+    running(cx, fleet, &record)?;
     let mut vm = fleet.vm(&record)?;
     await_login(cx, fleet, &record, vm.as_mut(), time, &mut Vec::new()).map(drop)
 }
@@ -347,7 +348,7 @@ pub fn console(fleet: &Fleet, target: &Target) -> Result<Console, Failure> {
     let (_, record) = fleet.existing(target)?;
     let mut vm = fleet.vm(&record)?;
     if !vm.state()?.has_process() {
-        running(fleet, &record)?;
+        running(&Cx::silent(), fleet, &record)?;
     }
     Ok(Console { stream: vm.console()?, vm })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::spec::ProviderKind;
 use crate::error::{Exit, Explain, Failure};
+use crate::provider::Pause;
 use crate::store::MachineId;
 
 /// Why an operation on a machine failed.
@@ -189,16 +190,26 @@ pub enum Error {
     Died {
         /// What the provider knows.
         why: String,
-        /// The hypervisor's log.
-        log: PathBuf,
+        /// The hypervisor's log, where it lies here.
+        log: Option<PathBuf>,
     },
     /// The hypervisor stopped the guest while we waited for it.
-    #[error("{}", stuck(why))]
+    #[error("the hypervisor paused the machine{}", match why {
+        Pause::DiskError => ", because its disk could not be written".to_owned(),
+        Pause::Asked => String::new(),
+        Pause::Other(why) => format!(" ({why})"),
+    })]
     Stuck {
-        /// The hypervisor's word for the reason.
-        why: String,
+        /// Why.
+        why: Pause,
         /// The machine's directory.
         dir: PathBuf,
+    },
+    /// The hypervisor runs at another host, and its log lies there.
+    #[error("the hypervisor's log of machine `{name}` lies at its host, and libvirt hands it to nobody")]
+    LogElsewhere {
+        /// Its name.
+        name: String,
     },
     /// A machine that comes before it, because one depends on the other, failed.
     #[error("left as it was, because `{name}`, which {}, failed", if *dependant { "depends on it" } else { "it depends on" })]
@@ -248,13 +259,6 @@ impl Error {
     }
 }
 
-fn stuck(why: &str) -> String {
-    match why {
-        "io-error" => "the hypervisor paused the machine, because its disk could not be written".into(),
-        why => format!("the hypervisor paused the machine ({why})"),
-    }
-}
-
 impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
@@ -264,7 +268,7 @@ impl Explain for Error {
             Self::BoxMissing { .. } | Self::BoxGone { .. } => Exit::BoxNotFound,
             Self::Boot { cause, .. } | Self::Unclean { cause } => cause.exit(),
             Self::Interrupted { .. } => Exit::Interrupted,
-            Self::Stuck { why, .. } if why != "io-error" => Exit::Provider,
+            Self::Stuck { why, .. } if *why != Pause::DiskError => Exit::Provider,
             Self::Stuck { .. } | Self::Random(_) | Self::NotUploaded { .. } => Exit::Io,
             Self::NoAddress { .. } => Exit::Timeout,
             Self::InGuest { .. } | Self::SeedIgnored { .. } => Exit::Guest,
@@ -323,12 +327,14 @@ impl Explain for Error {
                  did not read the seed, `vbox-rs console` gets you inside"
                     .into()
             }
-            Self::Died { log, .. } => format!("the hypervisor's own words are in {}", log.display()),
-            Self::Stuck { why, dir } if why == "io-error" => format!(
+            Self::Died { log: Some(log), .. } => format!("the hypervisor's own words are in {}", log.display()),
+            Self::Died { log: None, .. } => "the hypervisor's own words are at its host".into(),
+            Self::Stuck { why: Pause::DiskError, dir } => format!(
                 "free some space on the file system of {}, then `vbox-rs up` goes on where it stopped",
                 dir.display()
             ),
             Self::Stuck { .. } => "see `vbox-rs logs`; `vbox-rs halt --force` ends it".into(),
+            Self::LogElsewhere { .. } => "look there, below /var/log/libvirt/qemu".into(),
             Self::DependencyFailed { dependant: true, .. } => {
                 "mend that one and run the command again, or name this one alone".into()
             }

@@ -47,6 +47,7 @@ use crate::store::{Dirs, MachineId};
 pub struct Fleet {
     dirs: Dirs,
     wait: bool,
+    default_provider: Option<ProviderKind>,
 }
 
 /// Which machines a command means when it names none.
@@ -88,7 +89,7 @@ pub struct Status {
     pub name: String,
     /// The hypervisor.
     pub provider: Option<ProviderKind>,
-    /// One word: `VmState::word`, or `damaged` for a record that cannot be read.
+    /// One word: `VmState::word`, `unknown` where the hypervisor does not say, or `damaged` for a record that cannot be read.
     pub state: String,
     /// What stands behind the word.
     pub detail: Option<String>,
@@ -119,8 +120,6 @@ impl Status {
 pub struct UpOptions {
     /// `--provider`.
     pub provider: Option<ProviderKind>,
-    /// For machines that are made now and of which neither `--provider` nor the machine file says anything.
-    pub default_provider: Option<ProviderKind>,
     /// `--[no-]provision`; `None`: on the first `up` only (and those that run always).
     pub provision: Option<bool>,
     /// `--provision-with`: names or types.
@@ -151,7 +150,8 @@ pub struct UpReport {
 /// A named step of the last `up`.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub struct Step {
-    /// `box`, `disk`, `start`, `address`, `boot`, `login`, `key`, `hostname`, `grow`, `folders`, `provision`.
+    /// `box`, `disk`, `start` or `restore`, `address`, `boot`, `login`, `cloud-init`, `key`, `hostname`, `networks`, `grow`,
+    /// `folders`, `provision`.
     pub name: String,
     /// Milliseconds.
     pub ms: u64,
@@ -209,9 +209,16 @@ pub struct SshTarget {
 }
 
 impl Fleet {
-    /// `wait`: wait for other commands that work on the same machine, instead of failing (`--no-wait`).
-    pub fn new(dirs: Dirs, wait: bool) -> Self {
-        Self { dirs, wait }
+    /// `wait`: wait for other commands that work on the same machine, instead of failing (`--no-wait`). `default_provider`: for
+    /// machines that are made now and of which the machine file says nothing.
+    pub fn new(dirs: Dirs, wait: bool, default_provider: Option<ProviderKind>) -> Self {
+        Self { dirs, wait, default_provider }
+    }
+
+    /// The hypervisor that a machine is made with: the one asked for (`--provider`), else the machine file's, else the user's.
+    pub(self) fn provider_for(&self, asked: Option<ProviderKind>, spec: Option<&MachineSpec>) -> ProviderKind {
+        let wanted = asked.or(spec.and_then(|spec| spec.provider));
+        wanted.or(self.default_provider).unwrap_or(ProviderKind::Qemu)
     }
 
     /// Where things lie.
@@ -238,6 +245,6 @@ pub struct Logs {
     pub earlier: Vec<PathBuf>,
     /// What the guest wrote to its serial console.
     pub console: PathBuf,
-    /// What the hypervisor had to say.
-    pub hypervisor: PathBuf,
+    /// What the hypervisor had to say; `None` where that lies at another host.
+    pub hypervisor: Option<PathBuf>,
 }

@@ -46,11 +46,13 @@ impl HostWish {
 
 /// What would have to be changed on this computer before these machines can start, each once. What cannot be known is told
 /// by the start itself.
-pub fn host_wishes(cx: &Cx, targets: &[Target], provider: Option<ProviderKind>) -> Vec<HostWish> {
+pub fn host_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], provider: Option<ProviderKind>) -> Vec<HostWish> {
     let mut wishes = Vec::new();
-    for spec in targets.iter().flat_map(|target| &target.spec) {
-        let kind = provider.or(spec.provider).unwrap_or(ProviderKind::Qemu);
-        let changes = backend(kind).ok().and_then(|provider| provider.host_changes(cx, spec).ok());
+    for (target, spec) in targets.iter().filter_map(|target| Some((target, target.spec.as_ref()?))) {
+        // One that exists keeps its own.
+        let record = fleet.existing(target).ok().map(|(_, record)| record.provider);
+        let kind = record.unwrap_or_else(|| fleet.provider_for(provider, Some(spec)));
+        let changes = backend(kind).ok().and_then(|provider| provider.host_changes(cx, &spec.for_provider(kind)).ok());
         for change in changes.into_iter().flatten() {
             let wish = HostWish { kind, change };
             if !wishes.contains(&wish) {
@@ -128,8 +130,8 @@ pub fn resumable(cx: &Cx, fleet: &Fleet, targets: Vec<Target>) -> Result<Vec<Tar
         return Ok(targets);
     }
     let (mut created, mut chosen, mut off) = (false, Vec::new(), Vec::new());
-    for target in targets {
-        let state = fleet.report(&target).state;
+    let states: Vec<String> = fleet.reports(cx, &targets).into_iter().map(|status| status.state).collect();
+    for (target, state) in targets.into_iter().zip(states) {
         created |= state != VmState::Absent.word();
         match state.as_str() {
             "off" | "not created" | "vanished" => off.push((target, state)),

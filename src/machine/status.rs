@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::link::{self, same_folder};
 use super::record::{Intent, MachineDir, MachineRecord};
 use super::select::check_owner;
-use super::{Error, Fleet, Status, Target};
+use super::{Error, Fleet, Status, Target, package};
 use crate::config::spec::ProviderKind;
 use crate::error::Failure;
 use crate::progress::Cx;
@@ -66,7 +66,7 @@ impl Fleet {
             None => Status {
                 id: None,
                 name: target.name.clone(),
-                provider: target.spec.as_ref().and_then(|spec| spec.provider).or(Some(ProviderKind::Qemu)),
+                provider: Some(self.provider_for(None, target.spec.as_ref())),
                 state: VmState::Absent.word().into(),
                 detail: None,
                 busy: id.and_then(|id| self.busy(id)),
@@ -95,6 +95,7 @@ impl Fleet {
         let (dir, before) = self.existing(target)?;
         let lock = self.lock(cx, before.id, &target.name, purpose)?;
         if let Some(mut record) = dir.read()? {
+            package::sweep(self, record.id)?;
             // One that was named by its id stands where the record says, whatever happened while we waited.
             if !same_folder(&before.root, &target.root) {
                 check_owner(&record, &target.root, &target.name)?;
@@ -114,7 +115,7 @@ impl Fleet {
 
     /// Where a provider keeps its side.
     pub(super) fn home(&self, id: MachineId) -> VmHome {
-        VmHome { id, dir: self.dirs.machine(id), runtime: self.dirs.runtime(id) }
+        VmHome { id, dir: self.dirs.machine(id), runtime: self.dirs.runtime(id), shared: self.dirs.home().to_owned() }
     }
 
     /// The record of a machine that must exist.

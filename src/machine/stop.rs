@@ -39,7 +39,8 @@ pub(super) fn halt_locked(
     force: bool,
 ) -> Result<Halted, Failure> {
     let mut vm = fleet.vm(record)?;
-    let state = vm.awaited_state(cx)?;
+    // Who pulls the plug does not wait for a hypervisor that hangs.
+    let state = if force { vm.state()? } else { vm.awaited_state(cx)? };
     let halted = if state.has_process() {
         record.intent = Some(Intent::Halt);
         // Told at the end, when the record of that is missing too.
@@ -94,9 +95,15 @@ fn end(
     state: &VmState,
     force: bool,
 ) -> Result<Halted, Failure> {
-    if force || matches!(state, VmState::Unresponsive { .. }) {
+    if force {
+        cx.waiting("the plug to be pulled");
         vm.kill()?;
         return Ok(Halted::ByForce);
+    }
+    if matches!(state, VmState::Unresponsive { .. }) {
+        // Nobody can ask its guest; what that has not written to its disks would be lost.
+        let hint = format!("`vbox-rs halt --force {}` pulls the plug", record.name);
+        return Err(Error::WrongState { name: record.name.clone(), state: describe(state), hint }.into());
     }
     if matches!(state, VmState::Paused { .. }) {
         vm.unpause()?;

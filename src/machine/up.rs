@@ -9,7 +9,7 @@ use super::settle::{self, Settle};
 use super::status::backend;
 use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, package, plan, stop};
 use crate::boxes::{Installed, Library, Manifest};
-use crate::config::spec::{MachineSpec, ProviderKind};
+use crate::config::spec::MachineSpec;
 use crate::error::{Exit, Failure};
 use crate::guest::seed::{self, Flavour};
 use crate::guest::{Session, keys};
@@ -123,9 +123,8 @@ impl<'a> Up<'a> {
     }
 
     fn create(&mut self, id: MachineId) -> Result<UpReport, Failure> {
-        let kind = self.options.provider.or(self.spec.provider).or(self.options.default_provider);
-        let kind = kind.unwrap_or(ProviderKind::Qemu);
-        if self.options.provider.or(self.spec.provider).is_none() && self.options.default_provider.is_some() {
+        let kind = self.fleet.provider_for(self.options.provider, Some(&self.spec));
+        if self.options.provider.or(self.spec.provider).is_none() && self.fleet.default_provider.is_some() {
             self.cx.note(format!("provider {kind}, because VAGRANT_DEFAULT_PROVIDER says so"));
         }
         self.spec = self.spec.for_provider(kind);
@@ -187,12 +186,11 @@ impl<'a> Up<'a> {
             stop::halt_locked(self.cx, self.fleet, &self.dir, &mut record, false)?;
             return self.restart(record);
         }
-        let stuck = state.is_stuck();
         match state {
             VmState::Running => self.running(record, vm.as_mut(), "already running"),
-            VmState::Paused { why } => {
+            state @ VmState::Paused { .. } => {
                 vm.unpause()?;
-                if stuck {
+                if let Some(why) = state.detail() {
                     self.cx.warn(format!("the hypervisor had paused it ({why}); it runs again"));
                 }
                 self.running(record, vm.as_mut(), "resumed")
@@ -515,10 +513,17 @@ impl<'a> Up<'a> {
             (Some(_), Some(VmState::Saved)) => {
                 format!("machine `{name}` is saved as before; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
             }
-            (Some(_), _) => {
+            (Some(_), Some(VmState::Off | VmState::Absent | VmState::Vanished { .. })) => {
                 format!(
                     "machine `{name}` is created but does not run; `vbox-rs up` goes on, `vbox-rs destroy` removes it"
                 )
+            }
+            (Some(_), Some(state)) => {
+                let state = describe(&state);
+                format!("machine `{name}` is {state}; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
+            }
+            (Some(_), None) => {
+                format!("`vbox-rs status` tells what became of machine `{name}`; `vbox-rs up` goes on")
             }
         };
         Error::Interrupted { left }.into()

@@ -148,7 +148,7 @@ pub enum Error {
         lock: PathBuf,
     },
     /// The hypervisor's process cannot be ended.
-    #[error("QEMU (process {pid}) does not end")]
+    #[error("the hypervisor's process {pid} does not end")]
     WillNotEnd {
         /// Its process id.
         pid: i32,
@@ -273,7 +273,10 @@ impl Explain for Error {
             }
             Self::Full { path, .. } => Some(format!("free some space on the file system of {}", path.display())),
             Self::Shrink { .. } => Some("raise `disk`, or destroy the machine and make it anew".into()),
-            Self::Monitor(_) | Self::Timeout { .. } | Self::ProcessHidden { .. } | Self::WillNotEnd { .. } => {
+            Self::WillNotEnd { pid, .. } => Some(format!(
+                "something in the kernel holds it, most often a disk that does not answer; `kill -9 {pid}` may end it"
+            )),
+            Self::Monitor(_) | Self::Timeout { .. } | Self::ProcessHidden { .. } => {
                 Some("`vbox-rs halt --force` ends the machine; its hypervisor's log may say more".into())
             }
             Self::Migration { action: "restore", .. } => {

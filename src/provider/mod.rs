@@ -187,13 +187,13 @@ pub trait Vm: Send {
     /// What the guest wrote to its serial console, across starts where the hypervisor goes on with a file.
     fn console_log(&self) -> PathBuf;
 
-    /// What it wrote in earlier starts, the oldest first, where the hypervisor begins the file anew with each.
+    /// What it wrote before, the oldest first, where the file was put aside since.
     fn earlier_console_logs(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// What the hypervisor itself had to say.
-    fn hypervisor_log(&self) -> PathBuf;
+    /// What the hypervisor itself had to say; `None` where that lies at another host.
+    fn hypervisor_log(&self) -> Option<PathBuf>;
 
     /// A connection to the serial console, to be left by `leave_console`.
     fn console(&mut self) -> Result<UnixStream, Error>;
@@ -213,6 +213,8 @@ pub struct VmHome {
     pub dir: PathBuf,
     /// A short directory for sockets, for when `dir` is too long for a socket's address.
     pub runtime: PathBuf,
+    /// A directory for what all machines of a provider share: locks.
+    pub shared: PathBuf,
 }
 
 /// What a virtual machine is doing.
@@ -225,10 +227,10 @@ pub enum VmState {
     Off,
     /// Running.
     Running,
-    /// Its processors are stopped, by us or by the hypervisor (`why`: "paused", "io-error", …).
+    /// Its processors stand still.
     Paused {
-        /// The hypervisor's word for the reason.
-        why: String,
+        /// Why.
+        why: Pause,
     },
     /// Memory saved to disk.
     Saved,
@@ -247,6 +249,17 @@ pub enum VmState {
         /// What.
         why: String,
     },
+}
+
+/// Why a machine's processors stand still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// Somebody asked for it.
+    Asked,
+    /// The hypervisor could not write to a disk; most often the host's is full.
+    DiskError,
+    /// The hypervisor's word for anything else.
+    Other(String),
 }
 
 impl VmState {
@@ -271,17 +284,18 @@ impl VmState {
 
     /// Whether the hypervisor stopped the processors by itself: its disk is full, or the guest cannot go on.
     pub fn is_stuck(&self) -> bool {
-        matches!(self, Self::Paused { why } if why != "paused")
+        matches!(self, Self::Paused { why } if *why != Pause::Asked)
     }
 
     /// What stands behind the word.
     pub fn detail(&self) -> Option<&str> {
         match self {
-            // As `suspend --pause` leaves it: nothing more to say.
-            Self::Paused { why } if why == "paused" => None,
-            Self::Paused { why } | Self::Vanished { why } | Self::Unresponsive { why } | Self::Broken { why } => {
-                Some(why)
-            }
+            Self::Paused { why: Pause::DiskError } => Some("its disk could not be written"),
+            Self::Paused { why: Pause::Other(why) }
+            | Self::Vanished { why }
+            | Self::Unresponsive { why }
+            | Self::Broken { why } => Some(why),
+            // With `Pause::Asked` there is nothing more to say: as `suspend --pause` leaves it.
             _ => None,
         }
     }

@@ -64,3 +64,21 @@ fn programs_that_know_vagrants_lines_are_served() {
     assert!(err.contains("nobody"), "{err}");
     assert_eq!(home.run(["status", "--json", "--machine-readable"]).0, 2);
 }
+
+#[test]
+fn a_machine_that_is_not_made_yet_is_told_with_the_provider_that_it_will_have() {
+    let home = TestHome::new();
+    home.write("Vagrantfile", "box = \"acme/x\"\n[machines.web]\n[machines.db]\nprovider = \"libvirt\"\n");
+    let providers = |default: &str| {
+        let output = home.cmd(["status", "--json"]).env("VAGRANT_DEFAULT_PROVIDER", default).output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let machines = status["machines"].as_array().unwrap().iter();
+        let mut all: Vec<_> = machines
+            .map(|one| format!("{} {}", one["name"].as_str().unwrap(), one["provider"].as_str().unwrap()))
+            .collect();
+        all.sort();
+        all
+    };
+    assert_eq!(providers("virtualbox"), ["db libvirt", "web virtualbox"]);
+    assert_eq!(providers("vmware_desktop"), ["db libvirt", "web qemu"]);
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vbox_rs::config::spec::Protocol;
 use vbox_rs::error::{Exit, Explain};
-use vbox_rs::provider::VmState;
+use vbox_rs::provider::{Pause, VmState};
 
 use crate::world::{TestVm, eventually, forward, free_port};
 
@@ -26,7 +26,7 @@ fn a_domain_lives_and_dies_in_order() {
     let error = test.vm.start(&cx, &plan, &[]).unwrap_err();
     assert_eq!(error.exit(), Exit::MachineState, "{error}");
     test.vm.pause().unwrap();
-    assert_eq!(test.state(), VmState::Paused { why: "paused".into() });
+    assert_eq!(test.state(), VmState::Paused { why: Pause::Asked });
     test.vm.unpause().unwrap();
     assert_eq!(test.state(), VmState::Running);
     test.vm.press_power_button().unwrap();

@@ -177,7 +177,7 @@ pub fn plan(root: &Path, uri: String) -> VmPlan {
 
 pub fn open(root: &Path, id: MachineId) -> Box<dyn Vm> {
     let dirs = Dirs::below(root);
-    let home = VmHome { id, dir: dirs.machine(id), runtime: dirs.runtime(id) };
+    let home = VmHome { id, dir: dirs.machine(id), runtime: dirs.runtime(id), shared: dirs.home().to_owned() };
     provider(ProviderKind::Libvirt).unwrap().open(home)
 }
 

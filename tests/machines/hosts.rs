@@ -179,7 +179,7 @@ fn a_guest_that_fills_the_disk_is_paused_told_at_once_and_goes_on_with_room() {
     assert_eq!(world.state("default"), "paused");
     fs::remove_file(filler).unwrap();
     world.machine_file("box = \"writer\"\nboot_timeout = 2\nmemory = 128\n");
-    world.run(&["up"]).fails(10, &["io-error", "it runs again"]);
+    world.run(&["up"]).fails(10, &["its disk could not be written", "it runs again"]);
     assert_eq!(world.state("default"), "running");
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();

@@ -10,6 +10,7 @@ mod package;
 mod ports;
 mod projects;
 mod records;
+mod stuck;
 mod together;
 mod triggers;
 mod world;

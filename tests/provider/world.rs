@@ -224,7 +224,7 @@ const COUNTER: [u8; 512] = {
 };
 
 pub fn open(kind: ProviderKind, dirs: &Dirs, id: MachineId) -> Box<dyn Vm> {
-    let home = VmHome { id, dir: dirs.machine(id), runtime: dirs.runtime(id) };
+    let home = VmHome { id, dir: dirs.machine(id), runtime: dirs.runtime(id), shared: dirs.home().to_owned() };
     provider(kind).unwrap().open(home)
 }
 

@@ -8,13 +8,13 @@ use super::super::record::{MachineDir, MachineRecord};
 use super::super::status::backend;
 use super::super::up::{PORT_RACES, inherited};
 use super::super::{Error, Fleet, access};
-use crate::config::spec::{ForwardedPort, LibvirtOptions, MachineSpec, ProviderKind};
+use crate::config::spec::{ForwardedPort, LibvirtOptions, MachineSpec, ProviderKind, VirtualboxOptions};
 use crate::error::{Exit, Failure};
 use crate::guest::reset::reset;
 use crate::guest::setup;
 use crate::network::{Ports, Wishes, plan_forwards};
 use crate::progress::Cx;
-use crate::provider::{self, Image, PlannedDisk, Vm, VmHome, VmPlan};
+use crate::provider::{self, Devices, Image, PlannedDisk, Vm, VmHome, VmPlan};
 use crate::store::{self, MachineId, create_private};
 
 /// A folder in the machine's own.
@@ -25,7 +25,8 @@ const SSH: &str = "ssh";
 
 fn home(fleet: &Fleet, id: MachineId) -> VmHome {
     let deputy = id.deputy();
-    VmHome { id: deputy, dir: fleet.dirs().machine(id).join(FOLDER), runtime: fleet.dirs().runtime(deputy) }
+    let dir = fleet.dirs().machine(id).join(FOLDER);
+    VmHome { id: deputy, dir, runtime: fleet.dirs().runtime(deputy), shared: fleet.dirs().home().to_owned() }
 }
 
 /// Removes what a `package` that was killed left. The caller holds the machine's lock, so no `package` is at work.
@@ -71,8 +72,10 @@ impl Copy {
             name: format!("{} (package)", plan.name),
             disks: images.into_iter().map(overlay).collect(),
             tethered: true,
-            // A forward leads to it, whatever network the machine is on; and nobody starts it again.
+            // A forward leads to it, whatever networks the machine is on; nobody starts it again, and nobody looks at it.
+            devices: Devices { networks: Vec::new(), ..plan.devices.clone() },
             libvirt: LibvirtOptions { network: None, autostart: false, ..plan.libvirt.clone() },
+            virtualbox: VirtualboxOptions { name: None, gui: false, customize: Vec::new(), ..plan.virtualbox.clone() },
             ..plan.clone()
         };
         let seed = MachineDir::new(fleet.dirs(), record.id).seed();

@@ -67,7 +67,6 @@ pub fn package(cx: &Cx, fleet: &Fleet, target: &Target, request: &PackageRequest
     fleet.existing(target)?;
     let spec = wanted(target)?;
     let (_lock, dir, mut record) = fleet.locked(cx, target, "package")?;
-    sweep(fleet, record.id)?;
     let halted = shut_down(cx, fleet, &dir, &mut record)?;
     let work = Work { cx, fleet, record: &record, spec };
     let packed = work.run(request, extras).map_err(|error| {

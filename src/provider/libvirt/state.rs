@@ -1,6 +1,6 @@
 //! What libvirt's numbers for states and reasons mean (`virDomainState`, `virDomain…Reason`).
 
-use super::super::VmState;
+use super::super::{Pause, VmState};
 
 /// Its processors run.
 pub const RUNNING: i32 = 1;
@@ -44,8 +44,8 @@ pub fn word(seen: Option<Seen>, defined: bool, started: bool) -> VmState {
     };
     match state {
         RUNNING | BLOCKED | SHUTDOWN => VmState::Running,
-        PAUSED => VmState::Paused { why: pause(reason).into() },
-        SUSPENDED => VmState::Paused { why: "suspended by its guest".into() },
+        PAUSED => VmState::Paused { why: pause(reason) },
+        SUSPENDED => VmState::Paused { why: Pause::Other("suspended by its guest".into()) },
         SHUTOFF | CRASHED if saved => VmState::Saved,
         CRASHED => vanished("its guest crashed"),
         _ if started => death(reason).map_or(VmState::Off, vanished),
@@ -54,19 +54,20 @@ pub fn word(seen: Option<Seen>, defined: bool, started: bool) -> VmState {
 }
 
 /// `virDomainPausedReason`, as QEMU calls what it knows too.
-fn pause(reason: i32) -> &'static str {
-    match reason {
+fn pause(reason: i32) -> Pause {
+    let word = match reason {
         2 => "migrating",
         3 => "saving",
         4 => "dumping",
-        5 => "io-error",
+        5 => return Pause::DiskError,
         6 => "watchdog",
         8 => "shutting down",
         9 => "making a snapshot",
         10 => "guest-panicked",
         11 => "starting",
-        _ => "paused",
-    }
+        _ => return Pause::Asked,
+    };
+    Pause::Other(word.into())
 }
 
 /// `virDomainShutoffReason`, where it is no end in order.
@@ -89,13 +90,13 @@ mod tests {
     fn libvirts_numbers_become_states() {
         let seen = |state, reason| Some(Seen { state, reason, saved: false });
         let vanished = |why: &str| VmState::Vanished { why: why.into() };
-        let paused = |why: &str| VmState::Paused { why: why.into() };
+        let paused = |why| VmState::Paused { why };
         for (seen, started, expected) in [
             (seen(1, 1), true, VmState::Running),
             (seen(4, 0), true, VmState::Running),
-            (seen(3, 1), true, paused("paused")),
-            (seen(3, 5), true, paused("io-error")),
-            (seen(7, 0), true, paused("suspended by its guest")),
+            (seen(3, 1), true, paused(Pause::Asked)),
+            (seen(3, 5), true, paused(Pause::DiskError)),
+            (seen(7, 0), true, paused(Pause::Other("suspended by its guest".into()))),
             (seen(5, 1), true, VmState::Off),
             (seen(5, 0), true, VmState::Off),
             (seen(5, 2), false, VmState::Off),

@@ -104,16 +104,61 @@ impl LibvirtVm {
 
     /// What the daemon knows of it. Asked once more where the daemon was started anew since.
     fn look(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<Seen>, ProviderError> {
+        self.look_within(cx, record, QUESTION)
+    }
+
+    fn look_within(
+        &mut self,
+        cx: &Cx,
+        record: &LibvirtRecord,
+        patience: Duration,
+    ) -> Result<Option<Seen>, ProviderError> {
         let look = |domain: &Domain| -> Result<Seen, Complaint> {
             let (state, reason) = domain.state()?;
             Ok(Seen { state, reason, saved: domain.is_saved()? })
         };
-        match self.ask(cx, record, (QUESTION, "say what the domain does"), look) {
+        match self.ask(cx, record, (patience, "say what the domain does"), look) {
             Err(ProviderError::Libvirt(Error::Lost { .. })) => {
-                self.ask(cx, record, (QUESTION, "say what the domain does"), look)
+                self.ask(cx, record, (patience, "say what the domain does"), look)
             }
             seen => seen,
         }
+    }
+
+    /// The state, as daemon and disks tell it.
+    fn told(&mut self, cx: &Cx, patience: Duration) -> Result<VmState, ProviderError> {
+        let Some(record) = self.record()? else {
+            let path = record::path(&self.home.dir);
+            return Ok(if self.files.disk(0).exists() {
+                VmState::Broken { why: format!("its record {} is missing", path.display()) }
+            } else {
+                VmState::Absent
+            });
+        };
+        if !record.created {
+            return Ok(VmState::Absent);
+        }
+        if self.daemon.is_none() && record.defined && patience == QUESTION {
+            self.daemon = Some(Daemon::glance(&record.uri)?);
+        }
+        let seen = match self.look_within(cx, &record, patience) {
+            Err(error @ ProviderError::Libvirt(Error::Silent { .. })) => {
+                return Ok(VmState::Unresponsive { why: error.to_string() });
+            }
+            seen => seen?,
+        };
+        if !seen.is_some_and(Seen::is_active) {
+            let lost = match record.storage {
+                None => qemu_state::lost(&self.files, record.plan.disks.len())?,
+                Some(_) => {
+                    self.missing_volume(cx, &record)?.map(|path| format!("its volume {} is missing", path.display()))
+                }
+            };
+            if let Some(why) = lost {
+                return Ok(VmState::Broken { why });
+            }
+        }
+        Ok(state::word(seen, record.definition.is_some(), record.started))
     }
 
     /// Whether the domain may have ended since it was last looked at: the daemon told of something, or it was long ago. What
@@ -218,38 +263,11 @@ fn stop_saving(domain: &Domain) -> Result<(), Complaint> {
 
 impl Vm for LibvirtVm {
     fn state(&mut self) -> Result<VmState, ProviderError> {
-        let Some(record) = self.record()? else {
-            let path = record::path(&self.home.dir);
-            return Ok(if self.files.disk(0).exists() {
-                VmState::Broken { why: format!("its record {} is missing", path.display()) }
-            } else {
-                VmState::Absent
-            });
-        };
-        if !record.created {
-            return Ok(VmState::Absent);
-        }
-        if self.daemon.is_none() && record.defined {
-            self.daemon = Some(Daemon::glance(&record.uri)?);
-        }
-        let seen = match self.look(&Cx::silent(), &record) {
-            Err(error @ ProviderError::Libvirt(Error::Silent { .. })) => {
-                return Ok(VmState::Unresponsive { why: error.to_string() });
-            }
-            seen => seen?,
-        };
-        if !seen.is_some_and(Seen::is_active) {
-            let lost = match record.storage {
-                None => qemu_state::lost(&self.files, record.plan.disks.len())?,
-                Some(_) => self
-                    .missing_volume(&Cx::silent(), &record)?
-                    .map(|path| format!("its volume {} is missing", path.display())),
-            };
-            if let Some(why) = lost {
-                return Ok(VmState::Broken { why });
-            }
-        }
-        Ok(state::word(seen, record.definition.is_some(), record.started))
+        self.told(&Cx::silent(), QUESTION)
+    }
+
+    fn awaited_state(&mut self, cx: &Cx) -> Result<VmState, ProviderError> {
+        self.told(cx, COMMAND)
     }
 
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), ProviderError> {
@@ -337,7 +355,7 @@ impl Vm for LibvirtVm {
     fn kill(&mut self) -> Result<(), ProviderError> {
         let cx = Cx::silent();
         let Some(mut record) = self.record()? else { return Ok(()) };
-        if self.look(&cx, &record)?.is_some_and(Seen::is_active) {
+        if self.look_within(&cx, &record, COMMAND)?.is_some_and(Seen::is_active) {
             self.pull_plug(&cx, &record)?;
         }
         // The end was asked for: nothing to tell of later.
@@ -486,11 +504,10 @@ impl Vm for LibvirtVm {
         self.files.console_log()
     }
 
-    fn hypervisor_log(&self) -> PathBuf {
+    fn hypervisor_log(&self) -> Option<PathBuf> {
+        let record = self.record().ok().flatten()?;
         // At another host it lies there, and libvirt hands it to nobody.
-        let here = |record: &LibvirtRecord| uri::place(&record.uri).is_ok_and(|place| place == Place::Here);
-        let record = self.record().ok().flatten().filter(here);
-        record.map_or_else(|| self.files.log(), |record| Self::log_of(&record))
+        uri::place(&record.uri).is_ok_and(|place| place == Place::Here).then(|| Self::log_of(&record))
     }
 
     fn console(&mut self) -> Result<UnixStream, ProviderError> {

@@ -124,11 +124,15 @@ impl Files {
         self.existing()?.iter().filter(|path| half(path)).try_for_each(|path| store::remove_file(path))
     }
 
+    /// Where a long log is put aside.
+    pub fn put_aside(log: &Path) -> PathBuf {
+        log.with_extension("log.old")
+    }
+
     /// Opens a log for appending, after putting a long one aside as `….old`.
     pub fn open_log(path: &Path) -> Result<File, store::Error> {
-        let old = path.with_extension("log.old");
         if path.metadata().is_ok_and(|meta| meta.len() > LOG_LIMIT) {
-            fs::rename(path, &old).map_err(|e| store::Error::io("rename", path, e))?;
+            fs::rename(path, Self::put_aside(path)).map_err(|e| store::Error::io("rename", path, e))?;
         }
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600);

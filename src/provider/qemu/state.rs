@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::super::process::{self, Mark};
-use super::super::{Error, VmState};
+use super::super::{Error, Pause, VmState};
 use super::disk::Overlay;
 use super::files::{Files, tail};
 use super::qmp::{self, Qmp};
@@ -116,7 +116,9 @@ fn word(status: String, saved: bool) -> VmState {
         // A save was cut off after its last step, or a restore before it: the machine has not run since the save, so
         // what is on disk counts and the process is a left-over.
         _ if saved => VmState::Saved,
-        _ => VmState::Paused { why: status },
+        "paused" => VmState::Paused { why: Pause::Asked },
+        "io-error" => VmState::Paused { why: Pause::DiskError },
+        _ => VmState::Paused { why: Pause::Other(status) },
     }
 }
 
@@ -224,8 +226,8 @@ mod tests {
     #[test]
     fn the_monitors_words_become_states() {
         assert_eq!(word("running".into(), true), VmState::Running);
-        assert_eq!(word("io-error".into(), false), VmState::Paused { why: "io-error".into() });
-        assert_eq!(word("postmigrate".into(), false), VmState::Paused { why: "postmigrate".into() });
+        assert_eq!(word("io-error".into(), false), VmState::Paused { why: Pause::DiskError });
+        assert_eq!(word("postmigrate".into(), false), VmState::Paused { why: Pause::Other("postmigrate".into()) });
         assert_eq!(word("postmigrate".into(), true), VmState::Saved);
         assert_eq!(word("inmigrate".into(), true), VmState::Saved);
     }

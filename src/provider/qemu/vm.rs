@@ -354,8 +354,12 @@ impl Vm for QemuVm {
         self.files.console_log()
     }
 
-    fn hypervisor_log(&self) -> PathBuf {
-        self.files.log()
+    fn earlier_console_logs(&self) -> Vec<PathBuf> {
+        vec![Files::put_aside(&self.files.console_log())]
+    }
+
+    fn hypervisor_log(&self) -> Option<PathBuf> {
+        Some(self.files.log())
     }
 
     fn console(&mut self) -> Result<UnixStream, Error> {

@@ -3,6 +3,9 @@
 /// As much of the log's end as surely holds the last change of state of a machine that waits for something.
 pub const TAIL: u64 = 128 << 10;
 
+/// The runtime error of a machine whose disk image could not grow.
+pub const DISK_FULL: &str = "DrvVD_DISKFULL";
+
 /// The last state that the machine's process told of, in its own word (`RUNNING`).
 pub fn last_state(log: &str) -> Option<&str> {
     let line = log.lines().rev().find(|line| line.contains("Changing the VM state from '"))?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::{Error, VmPlan, VmState};
+use super::super::{Error, Pause, VmPlan, VmState};
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::parse::Info;
@@ -277,6 +277,9 @@ fn within(path: &Path, folder: &Path) -> bool {
     path.starts_with(folder) || real(path).zip(real(folder)).is_some_and(|(path, folder)| path.starts_with(folder))
 }
 
+/// A guest that cannot go on, in VirtualBox's words.
+const GURU_MEDITATION: &str = "guru meditation";
+
 /// The state in our words.
 pub fn state(info: &Info, files: &Files) -> VmState {
     let log = || files.log().map(|path| files::tail(&path, log::TAIL)).unwrap_or_default();
@@ -289,7 +292,8 @@ pub fn state(info: &Info, files: &Files) -> VmState {
         Some("saved" | "aborted-saved") => VmState::Saved,
         Some("aborted") => VmState::Vanished { why: "its process ended without the guest's knowing".into() },
         Some("paused") => VmState::Paused { why: paused(&log()) },
-        Some(word @ ("saving" | "resuming" | "gurumeditation" | "stuck")) => VmState::Paused { why: word.into() },
+        Some("gurumeditation" | "stuck") => VmState::Paused { why: Pause::Other(GURU_MEDITATION.into()) },
+        Some(word @ ("saving" | "resuming")) => VmState::Paused { why: Pause::Other(word.into()) },
         Some(word) => VmState::Unresponsive { why: format!("VirtualBox says `{word}`") },
     }
 }
@@ -298,16 +302,22 @@ pub fn state(info: &Info, files: &Files) -> VmState {
 pub fn seen(log: &str) -> VmState {
     match log::last_state(log) {
         Some("SUSPENDED" | "SUSPENDED_LS" | "SUSPENDED_EXT_LS") => VmState::Paused { why: paused(log) },
-        Some(word) if word.starts_with("GURU_MEDITATION") => VmState::Paused { why: "guru meditation".into() },
+        Some(word) if word.starts_with("GURU_MEDITATION") => {
+            VmState::Paused { why: Pause::Other(GURU_MEDITATION.into()) }
+        }
         _ => VmState::Running,
     }
 }
 
-/// `paused` where somebody asked for it, else why VirtualBox did it.
-fn paused(log: &str) -> String {
+/// Whether somebody asked for it, or why VirtualBox did it.
+fn paused(log: &str) -> Pause {
     // What it met before it ran on is over.
     let since = log.rfind("to 'RUNNING'").map_or(log, |at| &log[at..]);
-    log::runtime_error(since).map_or_else(|| "paused".into(), Into::into)
+    match log::runtime_error(since) {
+        None => Pause::Asked,
+        Some(log::DISK_FULL) => Pause::DiskError,
+        Some(other) => Pause::Other(other.into()),
+    }
 }
 
 #[cfg(test)]
@@ -341,7 +351,7 @@ mod tests {
         let full = format!("00:00 VM: Raising runtime error 'DrvVD_DISKFULL' (fFlags=0x6)\n{}", change("SUSPENDED"));
         assert_eq!(seen(""), VmState::Running);
         assert!(!seen(&change("SUSPENDED")).is_stuck());
-        assert_eq!(seen(&full).detail(), Some("DrvVD_DISKFULL"));
+        assert_eq!(seen(&full).detail(), Some("its disk could not be written"));
         assert!(seen(&change("GURU_MEDITATION")).is_stuck());
     }
 

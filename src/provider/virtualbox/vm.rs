@@ -163,9 +163,9 @@ impl VirtualboxVm {
         }
     }
 
-    /// Held by whoever makes what all machines share: beside the folder of machines.
+    /// Held by whoever makes what all machines share.
     fn networks_lock(&self) -> PathBuf {
-        self.home.dir.ancestors().nth(2).unwrap_or(&self.home.dir).join("virtualbox-networks.lock")
+        self.home.shared.join("virtualbox-networks.lock")
     }
 
     fn record(&self) -> Result<VirtualboxRecord, Error> {
@@ -400,8 +400,8 @@ impl Vm for VirtualboxVm {
         self.files.console_log()
     }
 
-    fn hypervisor_log(&self) -> PathBuf {
-        self.files.log().unwrap_or_else(|| self.files.folder().join("VBox.log"))
+    fn hypervisor_log(&self) -> Option<PathBuf> {
+        Some(self.files.log().unwrap_or_else(|| self.files.folder().join("VBox.log")))
     }
 
     fn earlier_console_logs(&self) -> Vec<PathBuf> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::{Error, VmState};
+use vbox_rs::provider::{Error, Pause, VmState};
 
 use crate::host::Qemu;
 use crate::world::{TestVm, eventually, names};
@@ -36,7 +36,7 @@ fn a_save_that_was_cut_off_can_be_repeated_or_undone() {
         let path = test.dir().join("saved-state.part");
         let uri = format!("{{\"uri\":\"file:{}\"}}", path.display());
         monitor(&test.dir(), &[("stop", "{}"), ("migrate", &uri)]);
-        eventually("memory is written", || test.state() == VmState::Paused { why: "postmigrate".into() });
+        eventually("memory is written", || test.state() == VmState::Paused { why: Pause::Other("postmigrate".into()) });
         if undo {
             test.vm.unpause().unwrap();
             assert_eq!(test.state(), VmState::Running);

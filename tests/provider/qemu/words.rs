@@ -26,5 +26,5 @@ fn qemu_complains_about_nothing() {
     test.up();
     test.vm.console().unwrap();
     test.vm.kill().unwrap();
-    assert_eq!(fs::read_to_string(test.vm.hypervisor_log()).unwrap(), "");
+    assert_eq!(fs::read_to_string(test.vm.hypervisor_log().unwrap()).unwrap(), "");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::{Boot, VmState};
+use vbox_rs::provider::{Boot, Pause, VmState};
 
 use crate::host::Host;
 use crate::world::TestVm;
@@ -22,7 +22,7 @@ pub fn a_machine_lives_and_dies_in_order(host: &dyn Host) {
     let error = test.vm.start(&Cx::silent(), &plan, &[]).unwrap_err();
     assert_eq!(error.exit(), Exit::MachineState, "{error}");
     test.vm.pause().unwrap();
-    assert_eq!(test.state(), VmState::Paused { why: "paused".into() });
+    assert_eq!(test.state(), VmState::Paused { why: Pause::Asked });
     test.vm.unpause().unwrap();
     assert_eq!(test.state(), VmState::Running);
     test.vm.press_power_button().unwrap();
