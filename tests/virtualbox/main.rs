@@ -19,6 +19,7 @@ mod life;
 mod machine;
 mod network;
 mod ruby;
+mod seed;
 mod world;
 
 #[path = "../machines/world.rs"]

@@ -9,6 +9,7 @@ use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::parse::Info;
 use super::run::Manage;
+use super::slot::Slots;
 use super::{argv, log, seed};
 use crate::progress::Cx;
 use crate::store::{self, MachineId};
@@ -67,13 +68,12 @@ impl Machine<'_> {
         self.register(cx, plan)?;
         self.manage.call(cx, &argv::mark(self.id))?;
         let bus = plan.devices.disk_bus;
-        let media = plan.disks.len() + usize::from(plan.seed.is_some());
-        self.manage.call(cx, &argv::controller(self.id, bus, media))?;
+        self.manage.call(cx, &argv::controller(self.id, bus))?;
         for index in 0..plan.disks.len() {
             self.make_disk(cx, plan, index)?;
             self.manage.call(cx, &argv::attach(self.id, argv::slot(bus, index), self.files.disk(index).as_os_str()))?;
         }
-        self.attach_seed(cx, plan, None)
+        Ok(())
     }
 
     fn register(&self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
@@ -157,8 +157,12 @@ impl Machine<'_> {
         self.forget(cx, &plan.disks[index].backing)
     }
 
-    /// Hangs up disks that `info` does not show.
+    /// Hangs up disks that `info` does not show, on a controller with all its ports.
     pub fn attach_disks(&self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
+        let slots = Slots::of(info);
+        if slots.are_few() {
+            self.manage.call(cx, &argv::widen(self.id, slots.ports()))?;
+        }
         for index in 0..plan.disks.len() {
             let slot = argv::slot(plan.devices.disk_bus, index);
             if info.medium(argv::CONTROLLER, slot.0, slot.1).is_none_or(|medium| medium == "none") {
@@ -176,26 +180,26 @@ impl Machine<'_> {
         })
     }
 
-    /// Hangs the seed on the port after the disks, unless `info` shows it there; takes away one that the plan has not.
-    pub fn attach_seed(&self, cx: &Cx, plan: &VmPlan, info: Option<&Info>) -> Result<(), Error> {
+    /// Hangs the seed on a free slot, unless `info` shows it on one; takes away one that the plan has not.
+    pub fn attach_seed(&self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
         let descriptor = self.files.seed();
-        let slot = argv::slot(plan.devices.disk_bus, plan.disks.len());
-        let there =
-            info.and_then(|info| info.medium(argv::CONTROLLER, slot.0, slot.1)).filter(|medium| *medium != "none");
-        match (&plan.seed, there) {
-            (None, None) => Ok(()),
-            (None, Some(_)) => {
-                self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
-                self.forget(cx, &descriptor)
-            }
-            (Some(seed), there) => {
-                seed::describe(seed, &descriptor, self.id)?;
-                if there.is_some_and(|medium| Path::new(medium) == descriptor) {
-                    return Ok(());
-                }
-                self.manage.call(cx, &argv::attach(self.id, slot, descriptor.as_os_str())).map(drop)
-            }
+        let slots = Slots::of(info);
+        let Some(seed) = &plan.seed else {
+            let Some(slot) = slots.with(&descriptor) else { return Ok(()) };
+            self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
+            return self.forget(cx, &descriptor);
+        };
+        seed::describe(seed, &descriptor, self.id)?;
+        let disks = plan.disks.len();
+        if slots.with(&descriptor).is_some() || slots.has_differences(disks) {
+            return Ok(());
         }
+        let slot = slots.free(disks).ok_or(Error::State {
+            action: "hang the seed on",
+            state: "full: no slot of its controller is free",
+            hint: "let `customize` hang fewer media there, or destroy it and make it anew with `disk_bus = \"sata\"`",
+        })?;
+        self.manage.call(cx, &argv::attach(self.id, slot, descriptor.as_os_str())).map(drop)
     }
 
     /// Makes VirtualBox forget a medium, whose file stays; not where a machine still has it, or another disk rests on it.

@@ -26,6 +26,7 @@ mod parse;
 mod record;
 mod run;
 mod seed;
+mod slot;
 mod start;
 mod vm;
 

@@ -248,10 +248,11 @@ impl Vm for VirtualboxVm {
         }
         machine.manage.call(cx, &settings)?;
         machine.attach_disks(cx, plan, &info)?;
-        machine.attach_seed(cx, plan, Some(&info))?;
         if !prepared {
             start::customize(cx, &machine, plan, &info, start::BEFORE)?;
         }
+        let later = if start::hangs_media(plan) { machine.info(cx)? } else { None };
+        machine.attach_seed(cx, plan, later.as_ref().unwrap_or(&info))?;
         self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
         start::customize(cx, &self.machine()?, plan, &info, start::AFTER)
     }
