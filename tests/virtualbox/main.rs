@@ -18,6 +18,7 @@ mod kill;
 mod life;
 mod machine;
 mod network;
+mod package;
 mod ruby;
 mod seed;
 mod world;

@@ -102,7 +102,7 @@ impl Machine<'_> {
             self.manage.call(cx, &argv::overlay(&base, &disk))?;
         } else {
             cx.waiting("VirtualBox to copy the disk");
-            self.manage.long_call(cx, &argv::copy(&base, &disk))?;
+            self.copy(cx, &base, &disk)?;
             self.forget(cx, &base)?;
         }
         match planned.size {
@@ -220,6 +220,33 @@ impl Machine<'_> {
             }
             answer => answer.map(|_| true),
         }
+    }
+
+    /// Copies a disk, with all that it rests on, to a file that VirtualBox does not know afterwards. A copy that was killed
+    /// goes on in VirtualBox's service, which knows of the file in the end.
+    pub fn copy(&self, cx: &Cx, disk: &Path, to: &Path) -> Result<(), Error> {
+        if to.exists() {
+            self.discard(cx, to)?;
+        }
+        let copied = match self.copy_once(cx, disk, to) {
+            Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::SameUuid | Meaning::Exists) => {
+                self.discard(cx, to)?;
+                self.copy_once(cx, disk, to)
+            }
+            copied => copied,
+        };
+        self.forget(&cx.uninterrupted(), to)?;
+        copied
+    }
+
+    fn copy_once(&self, cx: &Cx, disk: &Path, to: &Path) -> Result<(), Error> {
+        self.manage.long_call(cx, &argv::copy(disk, to)).map(drop)
+    }
+
+    /// Removes a file that VirtualBox may know as a disk.
+    pub fn discard(&self, cx: &Cx, disk: &Path) -> Result<(), Error> {
+        self.forget_own(cx, disk)?;
+        Ok(store::remove_file(disk)?)
     }
 
     /// Forgets a disk of this machine.

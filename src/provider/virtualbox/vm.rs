@@ -114,6 +114,17 @@ impl VirtualboxVm {
         Ok(())
     }
 
+    /// Ends it and removes all of it.
+    fn remove(&mut self, cx: &Cx) -> Result<(), Error> {
+        let bases = record::read(&self.files).ok().flatten().map(|record| record.bases).unwrap_or_default();
+        let info = self.machine()?.info(cx)?;
+        if info.is_some_and(|info| state(&info, &self.files).has_process()) || self.process().is_some() {
+            self.end(cx)?;
+        }
+        self.machine()?.remove(cx, &bases)?;
+        Ok(self.files.remove()?)
+    }
+
     /// Starts what is set up, and looks whether its forwards are there, which VirtualBox itself tells nobody.
     fn launch(&mut self, cx: &Cx, forwards: &[Forward], gui: bool, saved: bool) -> Result<(), Error> {
         self.files.keep_console()?;
@@ -355,16 +366,11 @@ impl Vm for VirtualboxVm {
     }
 
     fn destroy(&mut self, cx: &Cx) -> Result<(), Error> {
-        if !self.files.exist() {
-            return Ok(());
+        let copies = self.files.copies();
+        if self.files.exist() {
+            self.remove(cx)?;
         }
-        let bases = record::read(&self.files).ok().flatten().map(|record| record.bases).unwrap_or_default();
-        let info = self.machine()?.info(cx)?;
-        if info.is_some_and(|info| state(&info, &self.files).has_process()) || self.process().is_some() {
-            self.end(cx)?;
-        }
-        self.machine()?.remove(cx, &bases)?;
-        Ok(self.files.remove()?)
+        copies.iter().try_for_each(|copy| self.machine()?.discard(cx, copy))
     }
 
     fn share(&mut self, cx: &Cx, name: &str, folder: &Path) -> Result<(), Error> {
@@ -388,11 +394,8 @@ impl Vm for VirtualboxVm {
         loop {
             let disk = self.files.disk(images.len());
             let Some(Vdi { size: virtual_size, .. }) = files::vdi(&disk)? else { return Ok(images) };
-            let path = scratch.join(format!("{}-disk{}.vdi", self.home.id.short(), images.len()));
-            store::remove_file(&path)?;
-            let machine = self.machine()?;
-            machine.manage.long_call(cx, &argv::copy(&disk, &path))?;
-            machine.forget(cx, &path)?;
+            let path = files::copy(scratch, self.home.id, images.len());
+            self.machine()?.copy(cx, &disk, &path)?;
             images.push(Image { path, format: "vdi".into(), virtual_size });
         }
     }
