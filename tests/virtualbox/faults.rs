@@ -123,6 +123,33 @@ fn a_call_that_is_killed_is_told_and_gone_on_from() {
     }
 }
 
+/// An overlay cannot grow: it becomes a disk of its own, in several steps.
+#[test]
+fn a_growth_that_is_killed_in_any_step_is_gone_on_from() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    for call in ["clonemedium", "storageattach * none", "closemedium", "storageattach * *.vdi", "modifymedium"] {
+        for work in ["", "\"$REAL\" \"$@\" >/dev/null 2>&1;"] {
+            println!("{call}, {}", if work.is_empty() { "undone" } else { "done" });
+            lab.machine_file("box = \"empty\"\n");
+            lab.up();
+            lab.run(&["halt", "-f"]).ok();
+            lab.machine_file("box = \"empty\"\ndisk = \"8 MiB\"\n");
+            lab.behave(&format!(
+                "case \"$*\" in {}) {work} kill -9 $PPID; exit ;; esac",
+                call.replace(' ', "\\ ") + "*"
+            ));
+            lab.run(&["up"]);
+            assert!(lab.machines("runningvms").is_empty(), "it was killed before");
+            lab.behave("");
+            lab.run(&["status"]).ok();
+            lab.up();
+            let own = lab.media().into_iter().find(|medium| medium.location.ends_with("disk0.vdi")).unwrap();
+            assert_eq!((own.capacity.as_str(), own.parent.as_str()), ("8 MBytes", "base"));
+            lab.destroy();
+        }
+    }
+}
+
 #[test]
 fn a_machine_that_is_locked_for_a_moment_is_waited_for() {
     let Some(lab) = Lab::with_sleeper() else { return };

@@ -142,15 +142,14 @@ impl Machine<'_> {
     fn stand_alone(&self, cx: &Cx, plan: &VmPlan, index: usize) -> Result<(), Error> {
         let (disk, new) = (self.files.disk(index), self.files.new_disk(index));
         let slot = argv::slot(plan.devices.disk_bus, index);
-        if new.exists() {
-            self.forget(cx, &new)?;
-            store::remove_file(&new)?;
-        }
         cx.waiting("VirtualBox to copy the disk");
-        self.manage.long_call(cx, &argv::copy(&disk, &new))?;
-        self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
-        self.forget(cx, &new)?;
-        self.forget(cx, &disk)?;
+        self.copy(cx, &disk, &new)?;
+        match self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref())) {
+            // A try that was cut short came that far.
+            Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::NotFound => {}
+            answer => drop(answer?),
+        }
+        self.forget_own(cx, &disk)?;
         fs::rename(&new, &disk).map_err(|e| store::Error::io("rename", &new, e))?;
         store::sync_dir(&self.files.folder())?;
         self.manage.call(cx, &argv::attach(self.id, slot, disk.as_os_str()))?;
