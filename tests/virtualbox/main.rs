@@ -19,6 +19,7 @@ mod life;
 mod machine;
 mod network;
 mod package;
+mod ports;
 mod ruby;
 mod seed;
 mod world;

@@ -183,9 +183,14 @@ pub fn forwards_only(id: MachineId, forwards: &[Forward], stale: &[Rule]) -> Arg
 }
 
 fn forwards(forwards: &[Forward], stale: &[Rule]) -> Args {
-    let old = stale.iter().flat_map(|rule| words(&["--natpf1", "delete", &rule.name]));
+    let old = stale.iter().flat_map(|rule| words(&[&format!("--natpf{}", rule.card), "delete", &rule.name]));
     let new = forwards.iter().flat_map(|forward| words(&["--natpf1", &rule(forward)]));
     old.chain(new).collect()
+}
+
+/// Whether we made a rule.
+pub fn is_ours(rule: &Rule) -> bool {
+    rule.card == 1 && rule.name.starts_with(RULE)
 }
 
 /// `name,protocol,host address,host port,guest address,guest port`.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::{Error, VmPlan, VmState};
+use super::super::{Error, Forward, VmPlan, VmState};
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::parse::Info;
@@ -169,6 +169,16 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives a machine that is off or saved these forwards in place of ours that `info` shows, and leaves all others.
+    pub fn change_rules(&self, cx: &Cx, forwards: &[Forward], info: &Info) -> Result<(), Error> {
+        let stale: Vec<_> = info.rules().into_iter().filter(argv::is_ours).collect();
+        // `modifyvm` without a change is an error.
+        if forwards.is_empty() && stale.is_empty() {
+            return Ok(());
+        }
+        self.manage.call(cx, &argv::forwards_only(self.id, forwards, &stale)).map(drop)
     }
 
     fn busy(&self, cx: &Cx) -> Result<Option<&'static str>, Error> {

@@ -11,6 +11,7 @@ use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
+use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
 use super::{argv, console, host, log, network, start};
@@ -39,7 +40,7 @@ pub struct VirtualboxVm {
     asked: Option<(Instant, bool)>,
     /// Its serial console, while somebody is attached to it.
     console: Option<console::Lease>,
-    /// Whether what stands before a start was done: with other ports, a start is tried again.
+    /// Whether all but the ports was set up: with others, a start is tried again.
     prepared: bool,
 }
 
@@ -147,6 +148,13 @@ impl VirtualboxVm {
         Ok(())
     }
 
+    fn launch_and_customize(&mut self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
+        let launched = self.launch(cx, &plan.forwards, plan.virtualbox.gui, false);
+        self.prepared = matches!(launched, Err(Error::PortTaken { .. }));
+        launched?;
+        start::customize(cx, &self.machine()?, plan, info, start::AFTER)
+    }
+
     /// The state, as files show and VirtualBox tells it; without a context for who only looks.
     fn told(&mut self, cx: Option<&Cx>) -> Result<VmState, Error> {
         let record = match record::read(&self.files)? {
@@ -245,11 +253,16 @@ impl Vm for VirtualboxVm {
                 return Err(Error::State { action: "start", state: "running already", hint });
             }
         }
-        let prepared = std::mem::replace(&mut self.prepared, true);
+        let prepared = std::mem::take(&mut self.prepared);
         if let Some(warning) = host::obstacle().filter(|_| !prepared) {
             cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
         }
         record::write(&self.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        if prepared {
+            // What `customize` set stays.
+            self.machine()?.change_rules(cx, &plan.forwards, &info)?;
+            return self.launch_and_customize(cx, plan, &info);
+        }
         let machine = self.machine()?;
         let wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         let mut settings = argv::settings(id, plan, &console, &info.rules());
@@ -259,13 +272,10 @@ impl Vm for VirtualboxVm {
         }
         machine.manage.call(cx, &settings)?;
         machine.attach_disks(cx, plan, &info)?;
-        if !prepared {
-            start::customize(cx, &machine, plan, &info, start::BEFORE)?;
-        }
+        start::customize(cx, &machine, plan, &info, start::BEFORE)?;
         let later = if start::hangs_media(plan) { machine.info(cx)? } else { None };
         machine.attach_seed(cx, plan, later.as_ref().unwrap_or(&info))?;
-        self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
-        start::customize(cx, &self.machine()?, plan, &info, start::AFTER)
+        self.launch_and_customize(cx, plan, &info)
     }
 
     fn press_power_button(&mut self) -> Result<(), Error> {
@@ -334,7 +344,6 @@ impl Vm for VirtualboxVm {
     fn restore(&mut self, cx: &Cx, forwards: &[Forward], _keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let record = self.record()?;
         start::require_files(&self.files, &record.plan)?;
-        let id = self.home.id;
         let machine = self.machine()?;
         let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
         if state(&info, machine.files) != VmState::Saved {
@@ -343,11 +352,7 @@ impl Vm for VirtualboxVm {
         }
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-        let rules = info.rules();
-        // `modifyvm` without a change is an error.
-        if !(forwards.is_empty() && rules.is_empty()) {
-            machine.manage.call(cx, &argv::forwards_only(id, forwards, &rules))?;
-        }
+        machine.change_rules(cx, forwards, &info)?;
         let lent = console::is_lent(&info);
         self.launch(cx, forwards, plan.virtualbox.gui, true)?;
         if lent && let Err(error) = console::mend(&self.machine()?) {

@@ -55,7 +55,10 @@ setextradata 00112233-4455-4677-8899-aabbccddeeff vbox-rs/machine 00112233445546
 
 #[test]
 fn one_call_sets_all_and_old_forwards_go_first() {
-    let stale = [Rule { name: "vbox-rs-tcp-2201".into(), host: 2201 }, Rule { name: "own rule".into(), host: 80 }];
+    let stale = [
+        Rule { card: 1, name: "vbox-rs-tcp-2201".into(), host: 2201 },
+        Rule { card: 2, name: "own rule".into(), host: 80 },
+    ];
     snapbox::assert_data_eq!(
         text(&settings(id(), &plan(), Path::new("/m/console.log"), &stale)),
         snapbox::str![[r"
@@ -76,7 +79,7 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff
 --macaddress1 525400DDEEFF
 --cableconnected1 on
 --natpf1 delete vbox-rs-tcp-2201
---natpf1 delete own rule
+--natpf2 delete own rule
 --natpf1 vbox-rs-tcp-2200,tcp,127.0.0.1,2200,,22
 --natpf1 vbox-rs-udp-5353,udp,0.0.0.0,5353,,53
 --uart1 0x3F8 4
@@ -84,6 +87,8 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff
 
 "]]
     );
+    let of_card = |card, name: &str| Rule { card, name: name.into(), host: 80 };
+    assert!(is_ours(&stale[0]) && !is_ours(&of_card(1, "web")) && !is_ours(&of_card(2, "vbox-rs-tcp-80")));
     let mut other = plan();
     other.forwards.clear();
     other.devices = Devices {
@@ -124,7 +129,7 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff
         snapbox::str![[r"
 modifyvm 00112233-4455-4677-8899-aabbccddeeff
 --natpf1 delete vbox-rs-tcp-2201
---natpf1 delete own rule
+--natpf2 delete own rule
 --natpf1 vbox-rs-tcp-2200,tcp,127.0.0.1,2200,,22
 --natpf1 vbox-rs-udp-5353,udp,0.0.0.0,5353,,53
 
