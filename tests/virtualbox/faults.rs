@@ -82,6 +82,26 @@ fn a_query_that_hangs_ends_by_itself() {
     lab.destroy();
 }
 
+/// The plug can be pulled without VirtualBox; nothing can be removed without it.
+#[test]
+fn a_machine_ends_by_force_though_vboxmanage_hangs() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    for (args, code, words) in [
+        (&["halt", "-f"][..], 0, &["stopped by force"][..]),
+        (&["destroy", "-f"], 10, &["`VBoxManage showvminfo` did not end within", "end `VBoxSVC`"]),
+    ] {
+        lab.up();
+        lab.behave("sleep 300");
+        let ran = ended(&lab, args);
+        assert_eq!(ran.code, code, "{args:?}: {}{}", ran.stdout, ran.stderr);
+        ran.says(words);
+        assert!(lab.processes("VBoxHeadless").is_empty(), "{args:?}");
+        lab.behave("");
+        lab.eventually("VirtualBox has noticed", || lab.machines("runningvms").is_empty());
+        lab.destroy();
+    }
+}
+
 /// What a command says that must end, though VBoxManage hangs.
 fn ended(lab: &Lab, args: &[&str]) -> Ran {
     let child = lab.command(args).spawn().unwrap();

@@ -22,6 +22,9 @@ use crate::{sys, trace};
 /// How long a call may take. Some stall for ten seconds and go on.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a call may take in whose place something else can be done.
+const BRIEF_LIMIT: Duration = Duration::from_secs(15);
+
 /// How long a call may take that only asks, with all its tries: they take 20 to 250 ms, and who looks at a state waits
 /// for nothing else.
 const QUERY_LIMIT: Duration = Duration::from_secs(5);
@@ -97,6 +100,11 @@ impl Manage {
         };
         SILENT.store(matches!(answer, Err(Error::Stalled { .. })), Ordering::Relaxed);
         answer
+    }
+
+    /// The same for a call whose work is done in another way where it stalls.
+    pub fn brief_call(&self, cx: &Cx, args: &[OsString]) -> Result<String, Error> {
+        self.patient(cx, args, BRIEF_LIMIT)
     }
 
     /// The same for a call that may take long.

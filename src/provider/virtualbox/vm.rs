@@ -91,7 +91,8 @@ impl VirtualboxVm {
 
     /// Pulls the plug, and waits until nothing of it is left.
     fn end(&mut self, cx: &Cx) -> Result<(), Error> {
-        match self.control(cx, "poweroff") {
+        let id = self.home.id;
+        match self.machine()?.manage.brief_call(cx, &argv::control(id, "poweroff")).map(drop) {
             Err(Error::Virtualbox(fault))
                 if matches!(fault.meaning, Meaning::NotRunning | Meaning::NotFound | Meaning::State) => {}
             // A service or a machine that does not answer: its process can be ended all the same.
@@ -118,7 +119,12 @@ impl VirtualboxVm {
     /// Ends it and removes all of it.
     fn remove(&mut self, cx: &Cx) -> Result<(), Error> {
         let bases = record::read(&self.files).ok().flatten().map(|record| record.bases).unwrap_or_default();
-        let info = self.machine()?.info(cx)?;
+        let asked = self.machine()?.info(cx);
+        if matches!(asked, Err(Error::Stalled { .. })) {
+            // Nothing can be removed; but what was to end ends.
+            self.kill_process()?;
+        }
+        let info = asked?;
         if info.is_some_and(|info| state(&info, &self.files).has_process()) || self.process().is_some() {
             self.end(cx)?;
         }
@@ -153,6 +159,17 @@ impl VirtualboxVm {
         self.prepared = matches!(launched, Err(Error::PortTaken { .. }));
         launched?;
         start::customize(cx, &self.machine()?, plan, info, start::AFTER)
+    }
+
+    /// What is known of a machine of which VirtualBox may tell nothing: its process can be seen, and ended.
+    fn answered(&mut self, told: Result<VmState, Error>) -> Result<VmState, Error> {
+        match told {
+            Err(unanswered @ Error::Stalled { .. }) if self.process().is_some() => {
+                let hint = unanswered.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                Ok(VmState::Unresponsive { why: format!("{unanswered}{hint}") })
+            }
+            told => told,
+        }
     }
 
     /// The state, as files show and VirtualBox tells it; without a context for who only looks.
@@ -195,19 +212,13 @@ impl VirtualboxVm {
 
 impl Vm for VirtualboxVm {
     fn state(&mut self) -> Result<VmState, Error> {
-        let unanswered = match self.told(None) {
-            Err(error @ Error::Stalled { .. }) => error,
-            answer => return answer,
-        };
-        if self.process().is_none() {
-            return Err(unanswered);
-        }
-        let hint = unanswered.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-        Ok(VmState::Unresponsive { why: format!("{unanswered}{hint}") })
+        let told = self.told(None);
+        self.answered(told)
     }
 
     fn awaited_state(&mut self, cx: &Cx) -> Result<VmState, Error> {
-        self.told(Some(cx))
+        let told = self.told(Some(cx));
+        self.answered(told)
     }
 
     fn glance(&mut self) -> Result<VmState, Error> {
