@@ -19,6 +19,9 @@ use crate::store::{self, MachineId};
 /// seconds after the last, so we must be none for longer.
 const SETTLING: [u64; 6] = [200, 300, 500, 1000, 7000, 7000];
 
+/// A machine whose guest cannot go on, as people write it.
+const GURU: &str = "guru meditation";
+
 /// How people write it.
 pub const VIRTUALBOX: &str = "VirtualBox";
 
@@ -329,7 +332,8 @@ pub fn state(info: &Info, files: &Files) -> VmState {
         Some("saved" | "aborted-saved") => VmState::Saved,
         Some("aborted") => VmState::Vanished { why: "its process ended without the guest's knowing".into() },
         Some("paused") => VmState::Paused { why: paused(&log()) },
-        Some(word @ ("saving" | "resuming" | "gurumeditation" | "stuck")) => VmState::Paused { why: word.into() },
+        Some("gurumeditation") => VmState::Paused { why: GURU.into() },
+        Some(word @ ("saving" | "resuming" | "stuck")) => VmState::Paused { why: word.into() },
         Some(word) => VmState::Unresponsive { why: format!("VirtualBox says `{word}`") },
     }
 }
@@ -338,7 +342,7 @@ pub fn state(info: &Info, files: &Files) -> VmState {
 pub fn seen(log: &str) -> VmState {
     match log::last_state(log) {
         Some("SUSPENDED" | "SUSPENDED_LS" | "SUSPENDED_EXT_LS") => VmState::Paused { why: paused(log) },
-        Some(word) if word.starts_with("GURU_MEDITATION") => VmState::Paused { why: "guru meditation".into() },
+        Some(word) if word.starts_with("GURU_MEDITATION") => VmState::Paused { why: GURU.into() },
         _ => VmState::Running,
     }
 }
@@ -383,6 +387,9 @@ mod tests {
         assert!(!seen(&change("SUSPENDED")).is_stuck());
         assert_eq!(seen(&full).detail(), Some("DrvVD_DISKFULL"));
         assert!(seen(&change("GURU_MEDITATION")).is_stuck());
+        // Both ways to see it have one word for it.
+        let told = state(&Info::parse("VMState=\"gurumeditation\"\n"), &Files::new(Path::new("/nowhere")));
+        assert_eq!(seen(&change("GURU_MEDITATION")), told);
     }
 
     #[test]
