@@ -21,6 +21,7 @@ mod find;
 mod host;
 mod log;
 mod machine;
+mod making;
 mod network;
 mod parse;
 mod record;
