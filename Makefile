@@ -26,9 +26,7 @@ check:
 	cargo nextest run
 
 bench:
-	scripts/setup.sh build run box bench
-	cargo build --release --locked
-	VBOX_RS_TEST_BOX=$$(scripts/box.sh "$$PWD/target/release/vbox-rs") cargo bench --locked --bench peer
+	scripts/bench.sh
 
 FUZZ_SECONDS ?= 180
 fuzz:

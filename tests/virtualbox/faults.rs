@@ -82,6 +82,26 @@ fn a_query_that_hangs_ends_by_itself() {
     lab.destroy();
 }
 
+/// The plug can be pulled without VirtualBox; nothing can be removed without it.
+#[test]
+fn a_machine_ends_by_force_though_vboxmanage_hangs() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    for (args, code, words) in [
+        (&["halt", "-f"][..], 0, &["stopped by force"][..]),
+        (&["destroy", "-f"], 10, &["`VBoxManage showvminfo` did not end within", "end `VBoxSVC`"]),
+    ] {
+        lab.up();
+        lab.behave("sleep 300");
+        let ran = ended(&lab, args);
+        assert_eq!(ran.code, code, "{args:?}: {}{}", ran.stdout, ran.stderr);
+        ran.says(words);
+        assert!(lab.processes("VBoxHeadless").is_empty(), "{args:?}");
+        lab.behave("");
+        lab.eventually("VirtualBox has noticed", || lab.machines("runningvms").is_empty());
+        lab.destroy();
+    }
+}
+
 /// What a command says that must end, though VBoxManage hangs.
 fn ended(lab: &Lab, args: &[&str]) -> Ran {
     let child = lab.command(args).spawn().unwrap();
@@ -118,6 +138,33 @@ fn a_call_that_is_killed_is_told_and_gone_on_from() {
             lab.behave("");
             lab.run(&["status"]).ok();
             lab.up();
+            lab.destroy();
+        }
+    }
+}
+
+/// An overlay cannot grow: it becomes a disk of its own, in several steps.
+#[test]
+fn a_growth_that_is_killed_in_any_step_is_gone_on_from() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    for call in ["clonemedium", "storageattach * none", "closemedium", "storageattach * *.vdi", "modifymedium"] {
+        for work in ["", "\"$REAL\" \"$@\" >/dev/null 2>&1;"] {
+            println!("{call}, {}", if work.is_empty() { "undone" } else { "done" });
+            lab.machine_file("box = \"empty\"\n");
+            lab.up();
+            lab.run(&["halt", "-f"]).ok();
+            lab.machine_file("box = \"empty\"\ndisk = \"8 MiB\"\n");
+            lab.behave(&format!(
+                "case \"$*\" in {}) {work} kill -9 $PPID; exit ;; esac",
+                call.replace(' ', "\\ ") + "*"
+            ));
+            lab.run(&["up"]);
+            assert!(lab.machines("runningvms").is_empty(), "it was killed before");
+            lab.behave("");
+            lab.run(&["status"]).ok();
+            lab.up();
+            let own = lab.media().into_iter().find(|medium| medium.location.ends_with("disk0.vdi")).unwrap();
+            assert_eq!((own.capacity.as_str(), own.parent.as_str()), ("8 MBytes", "base"));
             lab.destroy();
         }
     }

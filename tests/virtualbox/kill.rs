@@ -67,6 +67,34 @@ fn halt_suspend_and_destroy_killed_at_any_instant_are_taken_up_again() {
     }
 }
 
+/// The machine's disk shall be larger than it is.
+#[test]
+fn a_growth_killed_at_any_instant_is_taken_up_again() {
+    let Some(lab) = lab() else { return };
+    let mut dice = Dice::new();
+    let grown = || {
+        lab.machine_file("box = \"empty\"\n");
+        lab.up();
+        lab.run(&["halt", "-f"]).ok();
+        lab.machine_file("box = \"empty\"\ndisk = \"8 MiB\"\n");
+    };
+    grown();
+    let span = measured(&lab, &["up"]).saturating_sub(Duration::from_millis(800));
+    lab.destroy();
+    for round in 0..20 {
+        grown();
+        let instant = dice.instant(span);
+        println!("round {round}: after {instant:?}");
+        killed(&lab, &["up"], instant);
+        lab.run(&["status"]).ok();
+        if round % 4 != 0 {
+            lab.up();
+            assert!(lab.media().iter().any(|medium| medium.capacity == "8 MBytes"), "{:?}", lab.media());
+        }
+        lab.destroy();
+    }
+}
+
 /// Each call of VBoxManage in turn dies before it did its work, and then after: what was done in between is known to nobody.
 #[test]
 fn each_call_that_dies_is_told_and_taken_up_again() {

@@ -18,7 +18,10 @@ mod kill;
 mod life;
 mod machine;
 mod network;
+mod package;
+mod ports;
 mod ruby;
+mod seed;
 mod world;
 
 #[path = "../machines/world.rs"]

@@ -110,6 +110,47 @@ fn an_interface_that_cannot_get_its_address_is_taken_away_again() {
     lab.destroy();
 }
 
+/// What it made is found by what was there before, and gets its address; a third run finds it by that.
+#[test]
+fn an_interface_that_was_made_and_has_no_address_yet_is_taken_by_the_next_start() {
+    let Some(lab) = with_network("ip = \"192.168.57.20\"") else { return };
+    let there = "Name:            vboxnet0\\nIPAddress:       192.168.56.1\\nNetworkMask:     255.255.255.0\\n\\n";
+    let made = there.replace("vboxnet0", "vboxnet1").replace("56.1", "61.1");
+    let addressed = made.replace("61.1", "57.1");
+    lab.behave(&format!(
+        "case \"$*\" in 'list hostonlyifs') printf '{there}'; exit;; 'hostonlyif create') kill -9 $PPID; exit;; esac"
+    ));
+    lab.run(&["up"]);
+    assert_eq!(of_networks(&lab), ["list hostonlyifs", "hostonlyif create"]);
+    lab.behave(&format!(
+        "case \"$*\" in 'list hostonlyifs') printf '{there}{made}'; exit;; 'hostonlyif ipconfig '*) exit;; esac"
+    ));
+    lab.run(&["up"]);
+    let calls = of_networks(&lab);
+    assert_eq!(calls[1], "hostonlyif ipconfig vboxnet1 --ip 192.168.57.1 --netmask 255.255.255.0", "{calls:?}");
+    assert!(calls[2].contains("--hostonlyadapter2 vboxnet1"), "{calls:?}");
+    lab.behave(&format!("case \"$*\" in 'list hostonlyifs') printf '{there}{addressed}'; exit;; esac"));
+    lab.run(&["up"]);
+    let calls = of_networks(&lab);
+    assert!(calls.len() == 2 && calls[1].contains("--hostonlyadapter2 vboxnet1"), "{calls:?}");
+    lab.destroy();
+}
+
+/// Some calls stall for ten seconds and go on: who starts a machine waits for them.
+#[test]
+fn a_list_of_networks_that_stalls_is_waited_for() {
+    let Some(lab) = with_network("# by DHCP") else { return };
+    lab.behave(&format!(
+        "case \"$*\" in list*) sleep 8;; esac\ncase \"$*\" in 'list hostonlyifs') printf '{INTERFACES}'; exit;; 'list \
+         dhcpservers') exit;; 'dhcpserver '*) exit;; esac"
+    ));
+    lab.run(&["up"]);
+    let calls = of_networks(&lab);
+    assert!(calls.last().unwrap().contains("--nic2 hostonly --hostonlyadapter2 vboxnet0"), "{calls:?}");
+    assert_eq!(calls.iter().filter(|call| call.starts_with("list")).count(), 2, "{calls:?}");
+    lab.destroy();
+}
+
 /// The real answer, where the driver is missing.
 #[test]
 fn an_interface_that_cannot_be_made_is_told_with_what_helps() {

@@ -21,6 +21,10 @@ pub const OS_TYPE: &str = "Linux26_64";
 /// Where the machine's id stands in its settings.
 pub const MARK: &str = "vbox-rs/machine";
 
+/// Ports of our controller, where its kind has a choice: as many as VirtualBox gives a SATA controller that it imports, so
+/// that the calls of machine files find theirs.
+pub const PORTS: usize = 30;
+
 /// Video memory in MiB: VirtualBox warns of less.
 const VRAM: u32 = 16;
 
@@ -179,9 +183,14 @@ pub fn forwards_only(id: MachineId, forwards: &[Forward], stale: &[Rule]) -> Arg
 }
 
 fn forwards(forwards: &[Forward], stale: &[Rule]) -> Args {
-    let old = stale.iter().flat_map(|rule| words(&["--natpf1", "delete", &rule.name]));
+    let old = stale.iter().flat_map(|rule| words(&[&format!("--natpf{}", rule.card), "delete", &rule.name]));
     let new = forwards.iter().flat_map(|forward| words(&["--natpf1", &rule(forward)]));
     old.chain(new).collect()
+}
+
+/// Whether we made a rule.
+pub fn is_ours(rule: &Rule) -> bool {
+    rule.card == 1 && rule.name.starts_with(RULE)
 }
 
 /// `name,protocol,host address,host port,guest address,guest port`.
@@ -209,7 +218,7 @@ fn nic(nic: Nic) -> &'static str {
 }
 
 /// The controller that disks hang on.
-pub fn controller(id: MachineId, bus: DiskBus, disks: usize) -> Args {
+pub fn controller(id: MachineId, bus: DiskBus) -> Args {
     let (kind, chip) = match bus {
         DiskBus::Virtio => ("virtio", "VirtIO"),
         DiskBus::Scsi => ("scsi", "LsiLogic"),
@@ -231,9 +240,14 @@ pub fn controller(id: MachineId, bus: DiskBus, disks: usize) -> Args {
     ]);
     // The others have as many ports as they can.
     if matches!(bus, DiskBus::Virtio | DiskBus::Sata | DiskBus::Nvme) {
-        args.extend(words(&["--portcount", &disks.max(1).to_string()]));
+        args.extend(words(&["--portcount", &PORTS.to_string()]));
     }
     args
+}
+
+/// Gives it that many ports.
+pub fn widen(id: MachineId, ports: usize) -> Args {
+    words(&["storagectl", &id.uuid(), "--name", CONTROLLER, "--portcount", &ports.to_string()])
 }
 
 /// Where the disk of an index hangs: port and device.
@@ -312,8 +326,8 @@ pub fn unregister(id: MachineId) -> Args {
 }
 
 /// A call that the machine file asks for. Controllers that are not among `controllers` are those of the box as somebody else
-/// imported it: ours stands for them. `None` for a call that would take ours away.
-pub fn customization(id: MachineId, command: &[String], controllers: &[&str]) -> Option<Args> {
+/// imported it: ours stands for them, and keeps its `ports`. `None` for a call that would take ours away.
+pub fn customization(id: MachineId, command: &[String], controllers: &[&str], ports: usize) -> Option<Args> {
     let option = match command.first().map(String::as_str) {
         Some("storageattach") => "--storagectl",
         Some("storagectl") if !command.iter().any(|word| word == "--add") => "--name",
@@ -324,8 +338,12 @@ pub fn customization(id: MachineId, command: &[String], controllers: &[&str]) ->
     if theirs.is_some() && command.iter().any(|word| word == "--remove") {
         return None;
     }
+    let ours = theirs.is_some() || named.is_some_and(|at| command.get(at).is_some_and(|name| name == CONTROLLER));
+    let count = command.iter().position(|word| ours && word == "--portcount").map(|at| at + 1);
     let word = |(at, word): (usize, &String)| match word.as_str() {
         _ if theirs == Some(at) => CONTROLLER.into(),
+        // The seed hangs on one of the last.
+        fewer if count == Some(at) && fewer.parse().is_ok_and(|count: usize| count < ports) => ports.to_string().into(),
         ":id" => id.uuid().into(),
         word => word.into(),
     };

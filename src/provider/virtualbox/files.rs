@@ -6,10 +6,13 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::super::Error;
-use crate::store;
+use crate::store::{self, MachineId};
 
 /// A console log that is longer at a start is put aside, so two of them bound what a chatty guest can fill.
 const LOG_LIMIT: u64 = 16 << 20;
+
+/// How the name of a copy of a disk ends.
+const COPY: &str = ".copy.vdi";
 
 /// How deep a machine lies in groups, at most.
 const GROUPS: u32 = 6;
@@ -42,6 +45,12 @@ impl Files {
     /// A disk that is being made of another one.
     pub fn new_disk(&self, index: usize) -> PathBuf {
         self.folder().join(format!("new{index}.vdi"))
+    }
+
+    /// Copies of disks for others to read, of this machine or one that lives around it.
+    pub fn copies(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.0).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        entries.filter(|path| path.to_string_lossy().ends_with(COPY)).collect()
     }
 
     /// What lets VirtualBox read the seed, which is no disk to it by itself.
@@ -156,7 +165,12 @@ impl Files {
     }
 }
 
-/// The last `limit` bytes of a file, but nothing before the offset `from`; empty when there is no such file.
+/// Where the copy of a disk of a machine lies in a folder for such.
+pub fn copy(scratch: &Path, id: MachineId, index: usize) -> PathBuf {
+    scratch.join(format!("{}-disk{index}{COPY}", id.short()))
+}
+
+/// The last `limit` bytes of a file; empty when there is no such file.
 pub fn tail(path: &Path, limit: u64) -> String {
     let read = || -> io::Result<Vec<u8>> {
         let mut file = File::open(path)?;

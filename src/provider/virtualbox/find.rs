@@ -32,9 +32,15 @@ const LINUX: &[&str] = &[
 const MACOS: &[&str] = &["/Applications/VirtualBox.app/Contents/MacOS/VBoxManage", "/usr/local/bin/VBoxManage"];
 const WSL: &[&str] = &["/mnt/c/Program Files/Oracle/VirtualBox/VBoxManage.exe"];
 
-/// The program, or `None` where it is not installed.
+/// The program, or `None` where it is not installed. In WSL one of Linux comes before any of Windows.
 pub fn find(host: &Host<'_>) -> Option<PathBuf> {
-    candidates(host).into_iter().find(|path| (host.runs)(path))
+    let (foreign, own): (Vec<_>, Vec<_>) = candidates(host).into_iter().partition(|path| is_foreign(host.system, path));
+    own.into_iter().chain(foreign).find(|path| (host.runs)(path))
+}
+
+/// Whether it is a program of Windows that Linux runs (WSL): it knows the files of Linux by other paths than we do.
+pub fn is_foreign(system: &str, program: &Path) -> bool {
+    system != "windows" && program.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("exe"))
 }
 
 /// Every place that is looked at, in order: what a variable names, then the `PATH`, then the usual places.
@@ -151,5 +157,7 @@ mod tests {
         assert_eq!(found("linux", false, &variables[1..], &all).as_deref(), Some(all[1]));
         assert_eq!(found("linux", false, &[], &all).as_deref(), Some(all[2]));
         assert_eq!(found("linux", false, &variables[1..], &["relative/VBoxManage"]), None);
+        let both = ["/path/VBoxManage.exe", "/usr/lib/virtualbox/VBoxManage"];
+        assert_eq!(found("linux", true, &variables, &both).as_deref(), Some(both[1]));
     }
 }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::{Error, Finding, HostReport, Level};
+use super::super::{Finding, HostReport, Level};
 use super::parse;
 use super::run::Manage;
+use crate::error::Explain;
 use crate::progress::Cx;
 
 /// What speaks against VirtualBox's machines, as files of this host show it. Nothing is started.
@@ -14,7 +15,7 @@ use crate::progress::Cx;
 struct Facts {
     /// Whether the kernel driver shows its device.
     driver: bool,
-    /// Whether its module is loaded, or at least installed for this kernel.
+    /// Whether its module is loaded, or at least installed for this kernel: where it is not, nothing can be loaded.
     module: bool,
     /// Whether KVM keeps the processor's virtualisation to itself from its load on, as it does since Linux 6.12.
     kvm_holds: bool,
@@ -31,7 +32,7 @@ impl Facts {
         let cpu = module("kvm_intel") || module("kvm_amd");
         Self {
             driver: Path::new("/dev/vboxdrv").exists(),
-            module: module("vboxdrv"),
+            module: module("vboxdrv") || is_installed(&read(&modules(&read("/proc/sys/kernel/osrelease")))),
             kvm_holds: cpu && holds(&read("/sys/module/kvm/parameters/enable_virt_at_load")),
             virtualization: shows_virtualization(&read("/proc/cpuinfo")),
             in_group: in_group(&read("/etc/group"), &rustix::process::getgroups().unwrap_or_default()),
@@ -80,7 +81,7 @@ pub fn probe() -> HostReport {
     let manage = match Manage::find() {
         Ok(manage) => manage,
         Err(error) => {
-            let fix = if let Error::Missing { fix, .. } = &error { fix.clone() } else { None };
+            let fix = error.hint();
             let text = format!("{error}: no machines on VirtualBox");
             report.findings.push(Finding { level: Level::Warning, text, fix });
             return report;
@@ -155,6 +156,17 @@ fn group(member: Option<bool>) -> Option<Finding> {
     })
 }
 
+/// Where `modprobe` looks which modules a kernel has.
+fn modules(release: &str) -> String {
+    format!("/lib/modules/{}/modules.dep", release.trim())
+}
+
+/// Whether VirtualBox's driver is among them: `updates/dkms/vboxdrv.ko.xz:`, with what it needs behind.
+fn is_installed(modules: &str) -> bool {
+    let mut files = modules.lines().filter_map(|line| line.split(':').next()?.rsplit('/').next());
+    files.any(|file| file == "vboxdrv.ko" || file.starts_with("vboxdrv.ko."))
+}
+
 fn holds(parameter: &str) -> bool {
     matches!(parameter.trim(), "Y" | "1")
 }
@@ -196,6 +208,11 @@ mod tests {
 
     #[test]
     fn files_of_the_kernel_are_read_as_they_are() {
+        assert_eq!(modules("6.1.0-1-amd64\n"), "/lib/modules/6.1.0-1-amd64/modules.dep");
+        let built = |file: &str| format!("kernel/a.ko:\nupdates/dkms/{file}: kernel/b.ko\n");
+        assert!(is_installed(&built("vboxdrv.ko")) && is_installed(&built("vboxdrv.ko.xz")));
+        assert!(!is_installed(&built("vboxdrv2.ko")) && !is_installed("misc/vboxnetflt.ko: misc/vboxdrv.ko\n"));
+        assert!(!is_installed(""));
         assert!(holds("Y\n") && holds("1") && !holds("N\n") && !holds(""));
         assert!(shows_virtualization("flags : fpu vmx\n") && !shows_virtualization("flags : fpu vmxx\n"));
         assert!(shows_virtualization("no such line: another architecture\n"));

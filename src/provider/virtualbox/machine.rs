@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::{Error, Pause, VmPlan, VmState};
+use super::super::{Error, Forward, Pause, VmPlan, VmState};
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::parse::Info;
 use super::run::Manage;
+use super::slot::Slots;
 use super::{argv, log, seed};
 use crate::progress::Cx;
 use crate::store::{self, MachineId};
@@ -67,13 +68,12 @@ impl Machine<'_> {
         self.register(cx, plan)?;
         self.manage.call(cx, &argv::mark(self.id))?;
         let bus = plan.devices.disk_bus;
-        let media = plan.disks.len() + usize::from(plan.seed.is_some());
-        self.manage.call(cx, &argv::controller(self.id, bus, media))?;
+        self.manage.call(cx, &argv::controller(self.id, bus))?;
         for index in 0..plan.disks.len() {
             self.make_disk(cx, plan, index)?;
             self.manage.call(cx, &argv::attach(self.id, argv::slot(bus, index), self.files.disk(index).as_os_str()))?;
         }
-        self.attach_seed(cx, plan, None)
+        Ok(())
     }
 
     fn register(&self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
@@ -102,7 +102,7 @@ impl Machine<'_> {
             self.manage.call(cx, &argv::overlay(&base, &disk))?;
         } else {
             cx.waiting("VirtualBox to copy the disk");
-            self.manage.long_call(cx, &argv::copy(&base, &disk))?;
+            self.copy(cx, &base, &disk)?;
             self.forget(cx, &base)?;
         }
         match planned.size {
@@ -142,23 +142,26 @@ impl Machine<'_> {
     fn stand_alone(&self, cx: &Cx, plan: &VmPlan, index: usize) -> Result<(), Error> {
         let (disk, new) = (self.files.disk(index), self.files.new_disk(index));
         let slot = argv::slot(plan.devices.disk_bus, index);
-        if new.exists() {
-            self.forget(cx, &new)?;
-            store::remove_file(&new)?;
-        }
         cx.waiting("VirtualBox to copy the disk");
-        self.manage.long_call(cx, &argv::copy(&disk, &new))?;
-        self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
-        self.forget(cx, &new)?;
-        self.forget(cx, &disk)?;
+        self.copy(cx, &disk, &new)?;
+        match self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref())) {
+            // A try that was cut short came that far.
+            Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::NotFound => {}
+            answer => drop(answer?),
+        }
+        self.forget_own(cx, &disk)?;
         fs::rename(&new, &disk).map_err(|e| store::Error::io("rename", &new, e))?;
         store::sync_dir(&self.files.folder())?;
         self.manage.call(cx, &argv::attach(self.id, slot, disk.as_os_str()))?;
         self.forget(cx, &plan.disks[index].backing)
     }
 
-    /// Hangs up disks that `info` does not show.
+    /// Hangs up disks that `info` does not show, on a controller with all its ports.
     pub fn attach_disks(&self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
+        let slots = Slots::of(info);
+        if slots.are_few() {
+            self.manage.call(cx, &argv::widen(self.id, slots.ports()))?;
+        }
         for index in 0..plan.disks.len() {
             let slot = argv::slot(plan.devices.disk_bus, index);
             if info.medium(argv::CONTROLLER, slot.0, slot.1).is_none_or(|medium| medium == "none") {
@@ -166,6 +169,16 @@ impl Machine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives a machine that is off or saved these forwards in place of ours that `info` shows, and leaves all others.
+    pub fn change_rules(&self, cx: &Cx, forwards: &[Forward], info: &Info) -> Result<(), Error> {
+        let stale: Vec<_> = info.rules().into_iter().filter(argv::is_ours).collect();
+        // `modifyvm` without a change is an error.
+        if forwards.is_empty() && stale.is_empty() {
+            return Ok(());
+        }
+        self.manage.call(cx, &argv::forwards_only(self.id, forwards, &stale)).map(drop)
     }
 
     fn busy(&self, cx: &Cx) -> Result<Option<&'static str>, Error> {
@@ -176,26 +189,26 @@ impl Machine<'_> {
         })
     }
 
-    /// Hangs the seed on the port after the disks, unless `info` shows it there; takes away one that the plan has not.
-    pub fn attach_seed(&self, cx: &Cx, plan: &VmPlan, info: Option<&Info>) -> Result<(), Error> {
+    /// Hangs the seed on a free slot, unless `info` shows it on one; takes away one that the plan has not.
+    pub fn attach_seed(&self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
         let descriptor = self.files.seed();
-        let slot = argv::slot(plan.devices.disk_bus, plan.disks.len());
-        let there =
-            info.and_then(|info| info.medium(argv::CONTROLLER, slot.0, slot.1)).filter(|medium| *medium != "none");
-        match (&plan.seed, there) {
-            (None, None) => Ok(()),
-            (None, Some(_)) => {
-                self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
-                self.forget(cx, &descriptor)
-            }
-            (Some(seed), there) => {
-                seed::describe(seed, &descriptor, self.id)?;
-                if there.is_some_and(|medium| Path::new(medium) == descriptor) {
-                    return Ok(());
-                }
-                self.manage.call(cx, &argv::attach(self.id, slot, descriptor.as_os_str())).map(drop)
-            }
+        let slots = Slots::of(info);
+        let Some(seed) = &plan.seed else {
+            let Some(slot) = slots.with(&descriptor) else { return Ok(()) };
+            self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
+            return self.forget(cx, &descriptor);
+        };
+        seed::describe(seed, &descriptor, self.id)?;
+        let disks = plan.disks.len();
+        if slots.with(&descriptor).is_some() || slots.has_differences(disks) {
+            return Ok(());
         }
+        let slot = slots.free(disks).ok_or(Error::State {
+            action: "hang the seed on",
+            state: "full: no slot of its controller is free",
+            hint: "let `customize` hang fewer media there, or destroy it and make it anew with `disk_bus = \"sata\"`",
+        })?;
+        self.manage.call(cx, &argv::attach(self.id, slot, descriptor.as_os_str())).map(drop)
     }
 
     /// Makes VirtualBox forget a medium, whose file stays; not where a machine still has it, or another disk rests on it.
@@ -216,6 +229,33 @@ impl Machine<'_> {
             }
             answer => answer.map(|_| true),
         }
+    }
+
+    /// Copies a disk, with all that it rests on, to a file that VirtualBox does not know afterwards. A copy that was killed
+    /// goes on in VirtualBox's service, which knows of the file in the end.
+    pub fn copy(&self, cx: &Cx, disk: &Path, to: &Path) -> Result<(), Error> {
+        if to.exists() {
+            self.discard(cx, to)?;
+        }
+        let copied = match self.copy_once(cx, disk, to) {
+            Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::SameUuid | Meaning::Exists) => {
+                self.discard(cx, to)?;
+                self.copy_once(cx, disk, to)
+            }
+            copied => copied,
+        };
+        self.forget(&cx.uninterrupted(), to)?;
+        copied
+    }
+
+    fn copy_once(&self, cx: &Cx, disk: &Path, to: &Path) -> Result<(), Error> {
+        self.manage.long_call(cx, &argv::copy(disk, to)).map(drop)
+    }
+
+    /// Removes a file that VirtualBox may know as a disk.
+    pub fn discard(&self, cx: &Cx, disk: &Path) -> Result<(), Error> {
+        self.forget_own(cx, disk)?;
+        Ok(store::remove_file(disk)?)
     }
 
     /// Forgets a disk of this machine.
@@ -353,6 +393,9 @@ mod tests {
         assert!(!seen(&change("SUSPENDED")).is_stuck());
         assert_eq!(seen(&full).detail(), Some("its disk could not be written"));
         assert!(seen(&change("GURU_MEDITATION")).is_stuck());
+        // Both ways to see it have one word for it.
+        let told = state(&Info::parse("VMState=\"gurumeditation\"\n"), &Files::new(Path::new("/nowhere")));
+        assert_eq!(seen(&change("GURU_MEDITATION")), told);
     }
 
     #[test]

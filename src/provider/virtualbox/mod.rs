@@ -21,11 +21,13 @@ mod find;
 mod host;
 mod log;
 mod machine;
+mod making;
 mod network;
 mod parse;
 mod record;
 mod run;
 mod seed;
+mod slot;
 mod start;
 mod vm;
 

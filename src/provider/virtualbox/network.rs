@@ -8,7 +8,7 @@ use std::path::Path;
 use super::super::{Error, Finding, Level};
 use super::argv;
 use super::machine::Machine;
-use super::parse;
+use super::{making, parse};
 use crate::config::spec::PrivateNetwork;
 use crate::progress::Cx;
 use crate::store::Lock;
@@ -195,9 +195,11 @@ pub fn wires(cx: &Cx, machine: &Machine<'_>, networks: &[PrivateNetwork], lock: 
         let subnet = Subnet::of(network);
         let found = interfaces.iter().find(|interface| interface.subnets.contains(&subnet));
         let name = if let Some(interface) = found {
+            // Whatever was cut short, it came to this.
+            making::end(lock)?;
             interface.name.clone()
         } else {
-            let name = make(cx, machine, subnet)?;
+            let name = making::make(cx, machine, subnet, interfaces, lock)?;
             interfaces.push(Interface { name: name.clone(), subnets: vec![subnet] });
             name
         };
@@ -211,13 +213,22 @@ pub fn wires(cx: &Cx, machine: &Machine<'_>, networks: &[PrivateNetwork], lock: 
 
 /// A host-only interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Interface {
-    name: String,
+pub struct Interface {
+    /// What VirtualBox, and the system, call it.
+    pub name: String,
     subnets: Vec<Subnet>,
 }
 
+impl Interface {
+    /// One without an address.
+    #[cfg(test)]
+    pub fn bare(name: &str) -> Self {
+        Self { name: name.into(), subnets: Vec::new() }
+    }
+}
+
 fn interfaces(cx: &Cx, machine: &Machine<'_>) -> Result<Vec<Interface>, Error> {
-    Ok(listed(&machine.manage.query(cx, &argv::list("hostonlyifs"))?))
+    Ok(listed(&machine.manage.call(cx, &argv::list("hostonlyifs"))?))
 }
 
 /// What `list hostonlyifs` tells.
@@ -239,32 +250,9 @@ fn listed(text: &str) -> Vec<Interface> {
     all
 }
 
-/// Makes an interface with the first address of its network. One that cannot get it is taken away again.
-fn make(cx: &Cx, machine: &Machine<'_>, subnet: Subnet) -> Result<String, Error> {
-    cx.note(format!("making a host-only network {subnet} in VirtualBox; it stays for other machines"));
-    let told = machine.manage.call(cx, &argv::make_interface())?;
-    let Some(name) = made(&told) else {
-        let message = format!("it does not say which interface it made: {}", told.trim());
-        return Err(Error::Tool { program: "VBoxManage hostonlyif create".into(), message });
-    };
-    if let Err(error) = machine.manage.call(cx, &argv::address_interface(&name, subnet)) {
-        // The first error matters.
-        drop(machine.manage.call(&cx.uninterrupted(), &argv::remove_interface(&name)));
-        return Err(error);
-    }
-    Ok(name)
-}
-
-/// `Interface 'vboxnet0' was successfully created`.
-fn made(told: &str) -> Option<String> {
-    let (_, rest) = told.split_once("Interface '")?;
-    let (name, _) = rest.split_once('\'')?;
-    Some(name.to_owned()).filter(|name| !name.is_empty())
-}
-
 /// Lets VirtualBox answer DHCP on an interface.
 fn serve(cx: &Cx, machine: &Machine<'_>, interface: &str, subnet: Subnet) -> Result<(), Error> {
-    let text = machine.manage.query(cx, &argv::list("dhcpservers"))?;
+    let text = machine.manage.call(cx, &argv::list("dhcpservers"))?;
     match server(&text, interface) {
         Some(true) => Ok(()),
         Some(false) => machine.manage.call(cx, &argv::switch_dhcp_on(interface)).map(drop),
@@ -388,10 +376,7 @@ VBoxNetworkName: HostInterfaceNetworking-vboxnet1
     }
 
     #[test]
-    fn what_was_made_and_who_serves_is_read() {
-        let told = "Interface 'vboxnet3' was successfully created\n";
-        assert_eq!(made(told).as_deref(), Some("vboxnet3"));
-        assert_eq!(made("no such words"), None);
+    fn who_serves_is_read() {
         let servers = include_str!("recorded/list-dhcpservers.txt");
         assert_eq!(server(servers, "vboxnet0"), Some(true));
         assert_eq!(server(servers, "vboxnet1"), Some(false));
@@ -412,7 +397,6 @@ VBoxNetworkName: HostInterfaceNetworking-vboxnet1
             Limits::File(text.clone()).allowed();
             listed(&text);
             server(&text, "vboxnet0");
-            made(&text);
         }
     }
 }

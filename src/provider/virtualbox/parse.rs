@@ -6,9 +6,11 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info(Vec<(String, String)>);
 
-/// A rule of the NAT card, as VirtualBox lists it.
+/// A rule of a NAT card, as VirtualBox lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
+    /// The card's number.
+    pub card: u8,
     /// Its name.
     pub name: String,
     /// The port on the host.
@@ -36,10 +38,18 @@ impl Info {
         self.get("CfgFile").map(PathBuf::from)
     }
 
-    /// The rules of all its NAT cards.
+    /// The rules of all its NAT cards. Each card's follow its kind, and are counted anew.
     pub fn rules(&self) -> Vec<Rule> {
-        let forwards = self.0.iter().filter(|(key, _)| key.starts_with("Forwarding("));
-        forwards.filter_map(|(_, value)| rule(value)).collect()
+        let mut card = 1;
+        let mut rules = Vec::new();
+        for (key, value) in &self.0 {
+            if let Some(number) = key.strip_prefix("nic").and_then(|number| number.parse().ok()) {
+                card = number;
+            } else if key.starts_with("Forwarding(") {
+                rules.extend(rule(card, value));
+            }
+        }
+        rules
     }
 
     /// What hangs on a port of a controller; `none` where nothing does.
@@ -49,10 +59,10 @@ impl Info {
 }
 
 /// `name,tcp,127.0.0.1,2200,,22`. The name is the user's and may hold commas.
-fn rule(value: &str) -> Option<Rule> {
+fn rule(card: u8, value: &str) -> Option<Rule> {
     let mut parts = value.rsplitn(6, ',');
     let host = parts.by_ref().nth(2)?.parse().ok()?;
-    Some(Rule { name: parts.nth(2)?.into(), host })
+    Some(Rule { card, name: parts.nth(2)?.into(), host })
 }
 
 /// One line. Keys of media are quoted and may hold an equals sign.
@@ -132,7 +142,7 @@ mod tests {
         assert_eq!(info.get("memory"), Some("512"));
         assert_eq!(info.medium("SATA", 0, 0), Some("/lab/vms/b1/d1.vdi"));
         assert_eq!(info.medium("SATA", 7, 0), None);
-        assert_eq!(info.rules(), [Rule { name: "ssh".into(), host: 2299 }]);
+        assert_eq!(info.rules(), [Rule { card: 1, name: "ssh".into(), host: 2299 }]);
         assert_eq!(info.get("uartmode1"), Some("file,/lab/vms/b1-serial.log"));
     }
 
@@ -157,9 +167,19 @@ mod tests {
 
     #[test]
     fn rules_with_commas_in_their_names_keep_them() {
-        assert_eq!(rule("a,b,tcp,,80,,8080"), Some(Rule { name: "a,b".into(), host: 80 }));
-        assert_eq!(rule("ssh,tcp,127.0.0.1,x,,22"), None);
-        assert_eq!(rule("ssh"), None);
+        assert_eq!(rule(2, "a,b,tcp,,80,,8080"), Some(Rule { card: 2, name: "a,b".into(), host: 80 }));
+        assert_eq!(rule(1, "ssh,tcp,127.0.0.1,x,,22"), None);
+        assert_eq!(rule(1, "ssh"), None);
+    }
+
+    #[test]
+    fn each_card_has_rules_of_its_own() {
+        let info = Info::parse(
+            "natnet1=\"nat\"\nnic1=\"nat\"\nnictype1=\"virtio\"\nForwarding(0)=\"a,tcp,,80,,80\"\nForwarding(1)=\"b,tcp,,81,,81\"\n\
+             natnet2=\"nat\"\nnic2=\"nat\"\nnictype2=\"virtio\"\nForwarding(0)=\"a,tcp,,82,,82\"\nnic3=\"none\"\n",
+        );
+        let all: Vec<_> = info.rules().into_iter().map(|rule| (rule.card, rule.name, rule.host)).collect();
+        assert_eq!(all, [(1, "a".into(), 80), (1, "b".into(), 81), (2, "a".into(), 82)]);
     }
 
     #[test]

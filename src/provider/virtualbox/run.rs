@@ -16,11 +16,15 @@ use std::time::{Duration, Instant};
 use super::super::Error;
 use super::fault::Fault;
 use super::find::{self, Host};
+use super::machine::VIRTUALBOX;
 use crate::progress::Cx;
 use crate::{sys, trace};
 
 /// How long a call may take. Some stall for ten seconds and go on.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a call may take in whose place something else can be done.
+const BRIEF_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long a call may take that only asks, with all its tries: they take 20 to 250 ms, and who looks at a state waits
 /// for nothing else.
@@ -63,6 +67,13 @@ impl Manage {
         let runs = |path: &Path| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
         let host = Host { system: env::consts::OS, wsl: in_wsl(), variable: &variable, runs: &runs };
         let program = find::find(&host).ok_or_else(missing)?;
+        if find::is_foreign(host.system, &program) {
+            return Err(Error::Unable {
+                provider: VIRTUALBOX,
+                what: "be used from inside of WSL: the one of Windows is there, which knows our files by no path",
+                hint: "use `provider = \"qemu\"`, or install VirtualBox for Linux here, or run the machines from Windows",
+            });
+        }
         Ok(Self { program })
     }
 
@@ -97,6 +108,11 @@ impl Manage {
         };
         SILENT.store(matches!(answer, Err(Error::Stalled { .. })), Ordering::Relaxed);
         answer
+    }
+
+    /// The same for a call whose work is done in another way where it stalls.
+    pub fn brief_call(&self, cx: &Cx, args: &[OsString]) -> Result<String, Error> {
+        self.patient(cx, args, BRIEF_LIMIT)
     }
 
     /// The same for a call that may take long.

@@ -11,6 +11,7 @@ use super::files::{self, Files};
 use super::machine::Machine;
 use super::network;
 use super::parse::Info;
+use super::slot::Slots;
 use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
 use crate::progress::Cx;
 
@@ -126,13 +127,20 @@ pub fn customize(
 ) -> Result<(), Error> {
     let all = &plan.virtualbox.customize;
     let controllers = argv::controllers(info, all.iter().map(|one| one.command.as_slice()));
+    let ports = Slots::of(info).ports();
     for one in all.iter().filter(|one| one.event == event) {
-        match argv::customization(machine.id, &one.command, &controllers) {
+        match argv::customization(machine.id, &one.command, &controllers, ports) {
             Some(args) => drop(machine.manage.call(cx, &args)?),
             None => cx.note(format!("not done, because it has no such controller: {}", one.command.join(" "))),
         }
     }
     Ok(())
+}
+
+/// Whether calls before the start may have hung media on slots that the seed may take, or has.
+pub fn hangs_media(plan: &VmPlan) -> bool {
+    let before = plan.virtualbox.customize.iter().filter(|one| one.event == BEFORE);
+    plan.seed.is_some() && before.filter_map(|one| one.command.first()).any(|verb| verb.starts_with("storage"))
 }
 
 /// The machine is gone from VirtualBox.

@@ -11,6 +11,7 @@ use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
+use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
 use super::{argv, console, host, log, network, start};
@@ -39,7 +40,7 @@ pub struct VirtualboxVm {
     asked: Option<(Instant, bool)>,
     /// Its serial console, while somebody is attached to it.
     console: Option<console::Lease>,
-    /// Whether what stands before a start was done: with other ports, a start is tried again.
+    /// Whether all but the ports was set up: with others, a start is tried again.
     prepared: bool,
 }
 
@@ -90,7 +91,8 @@ impl VirtualboxVm {
 
     /// Pulls the plug, and waits until nothing of it is left.
     fn end(&mut self, cx: &Cx) -> Result<(), Error> {
-        match self.control(cx, "poweroff") {
+        let id = self.home.id;
+        match self.machine()?.manage.brief_call(cx, &argv::control(id, "poweroff")).map(drop) {
             Err(Error::Virtualbox(fault))
                 if matches!(fault.meaning, Meaning::NotRunning | Meaning::NotFound | Meaning::State) => {}
             // A service or a machine that does not answer: its process can be ended all the same.
@@ -114,6 +116,22 @@ impl VirtualboxVm {
         Ok(())
     }
 
+    /// Ends it and removes all of it.
+    fn remove(&mut self, cx: &Cx) -> Result<(), Error> {
+        let bases = record::read(&self.files).ok().flatten().map(|record| record.bases).unwrap_or_default();
+        let asked = self.machine()?.info(cx);
+        if matches!(asked, Err(Error::Stalled { .. })) {
+            // Nothing can be removed; but what was to end ends.
+            self.kill_process()?;
+        }
+        let info = asked?;
+        if info.is_some_and(|info| state(&info, &self.files).has_process()) || self.process().is_some() {
+            self.end(cx)?;
+        }
+        self.machine()?.remove(cx, &bases)?;
+        Ok(self.files.remove()?)
+    }
+
     /// Starts what is set up, and looks whether its forwards are there, which VirtualBox itself tells nobody.
     fn launch(&mut self, cx: &Cx, forwards: &[Forward], gui: bool, saved: bool) -> Result<(), Error> {
         self.files.keep_console()?;
@@ -134,6 +152,24 @@ impl VirtualboxVm {
             return Err(Error::PortTaken { protocol, host_ip, port });
         }
         Ok(())
+    }
+
+    fn launch_and_customize(&mut self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
+        let launched = self.launch(cx, &plan.forwards, plan.virtualbox.gui, false);
+        self.prepared = matches!(launched, Err(Error::PortTaken { .. }));
+        launched?;
+        start::customize(cx, &self.machine()?, plan, info, start::AFTER)
+    }
+
+    /// What is known of a machine of which VirtualBox may tell nothing: its process can be seen, and ended.
+    fn answered(&mut self, told: Result<VmState, Error>) -> Result<VmState, Error> {
+        match told {
+            Err(unanswered @ Error::Stalled { .. }) if self.process().is_some() => {
+                let hint = unanswered.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                Ok(VmState::Unresponsive { why: format!("{unanswered}{hint}") })
+            }
+            told => told,
+        }
     }
 
     /// The state, as files show and VirtualBox tells it; without a context for who only looks.
@@ -176,19 +212,13 @@ impl VirtualboxVm {
 
 impl Vm for VirtualboxVm {
     fn state(&mut self) -> Result<VmState, Error> {
-        let unanswered = match self.told(None) {
-            Err(error @ Error::Stalled { .. }) => error,
-            answer => return answer,
-        };
-        if self.process().is_none() {
-            return Err(unanswered);
-        }
-        let hint = unanswered.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-        Ok(VmState::Unresponsive { why: format!("{unanswered}{hint}") })
+        let told = self.told(None);
+        self.answered(told)
     }
 
     fn awaited_state(&mut self, cx: &Cx) -> Result<VmState, Error> {
-        self.told(Some(cx))
+        let told = self.told(Some(cx));
+        self.answered(told)
     }
 
     fn glance(&mut self) -> Result<VmState, Error> {
@@ -234,11 +264,16 @@ impl Vm for VirtualboxVm {
                 return Err(Error::State { action: "start", state: "running already", hint });
             }
         }
-        let prepared = std::mem::replace(&mut self.prepared, true);
+        let prepared = std::mem::take(&mut self.prepared);
         if let Some(warning) = host::obstacle().filter(|_| !prepared) {
             cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
         }
         record::write(&self.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        if prepared {
+            // What `customize` set stays.
+            self.machine()?.change_rules(cx, &plan.forwards, &info)?;
+            return self.launch_and_customize(cx, plan, &info);
+        }
         let machine = self.machine()?;
         let wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         let mut settings = argv::settings(id, plan, &console, &info.rules());
@@ -248,12 +283,10 @@ impl Vm for VirtualboxVm {
         }
         machine.manage.call(cx, &settings)?;
         machine.attach_disks(cx, plan, &info)?;
-        machine.attach_seed(cx, plan, Some(&info))?;
-        if !prepared {
-            start::customize(cx, &machine, plan, &info, start::BEFORE)?;
-        }
-        self.launch(cx, &plan.forwards, plan.virtualbox.gui, false)?;
-        start::customize(cx, &self.machine()?, plan, &info, start::AFTER)
+        start::customize(cx, &machine, plan, &info, start::BEFORE)?;
+        let later = if start::hangs_media(plan) { machine.info(cx)? } else { None };
+        machine.attach_seed(cx, plan, later.as_ref().unwrap_or(&info))?;
+        self.launch_and_customize(cx, plan, &info)
     }
 
     fn press_power_button(&mut self) -> Result<(), Error> {
@@ -322,7 +355,6 @@ impl Vm for VirtualboxVm {
     fn restore(&mut self, cx: &Cx, forwards: &[Forward], _keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let record = self.record()?;
         start::require_files(&self.files, &record.plan)?;
-        let id = self.home.id;
         let machine = self.machine()?;
         let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
         if state(&info, machine.files) != VmState::Saved {
@@ -331,11 +363,7 @@ impl Vm for VirtualboxVm {
         }
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-        let rules = info.rules();
-        // `modifyvm` without a change is an error.
-        if !(forwards.is_empty() && rules.is_empty()) {
-            machine.manage.call(cx, &argv::forwards_only(id, forwards, &rules))?;
-        }
+        machine.change_rules(cx, forwards, &info)?;
         let lent = console::is_lent(&info);
         self.launch(cx, forwards, plan.virtualbox.gui, true)?;
         if lent && let Err(error) = console::mend(&self.machine()?) {
@@ -354,16 +382,11 @@ impl Vm for VirtualboxVm {
     }
 
     fn destroy(&mut self, cx: &Cx) -> Result<(), Error> {
-        if !self.files.exist() {
-            return Ok(());
+        let copies = self.files.copies();
+        if self.files.exist() {
+            self.remove(cx)?;
         }
-        let bases = record::read(&self.files).ok().flatten().map(|record| record.bases).unwrap_or_default();
-        let info = self.machine()?.info(cx)?;
-        if info.is_some_and(|info| state(&info, &self.files).has_process()) || self.process().is_some() {
-            self.end(cx)?;
-        }
-        self.machine()?.remove(cx, &bases)?;
-        Ok(self.files.remove()?)
+        copies.iter().try_for_each(|copy| self.machine()?.discard(cx, copy))
     }
 
     fn share(&mut self, cx: &Cx, name: &str, folder: &Path) -> Result<(), Error> {
@@ -387,11 +410,8 @@ impl Vm for VirtualboxVm {
         loop {
             let disk = self.files.disk(images.len());
             let Some(Vdi { size: virtual_size, .. }) = files::vdi(&disk)? else { return Ok(images) };
-            let path = scratch.join(format!("{}-disk{}.vdi", self.home.id.short(), images.len()));
-            store::remove_file(&path)?;
-            let machine = self.machine()?;
-            machine.manage.long_call(cx, &argv::copy(&disk, &path))?;
-            machine.forget(cx, &path)?;
+            let path = files::copy(scratch, self.home.id, images.len());
+            self.machine()?.copy(cx, &disk, &path)?;
             images.push(Image { path, format: "vdi".into(), virtual_size });
         }
     }
