@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use super::super::qemu::files::Files;
 use super::super::qemu::{disk, state as qemu_state};
 use super::super::{Error as ProviderError, Forward, Image, Vm, VmHome, VmPlan, VmState, own_mac};
-use super::daemon::Daemon;
-use super::ffi::{Complaint, Connection, Domain, Watch};
+use super::daemon::{Aside, Daemon};
+use super::ffi::{Complaint, Connection, Domain, Interface, Source, Watch};
 use super::record::{self, LibvirtRecord};
 use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
@@ -48,12 +48,14 @@ pub struct LibvirtVm {
     daemon: Option<Daemon>,
     /// What the daemon tells of the domain, while somebody waits for its end; and when we last looked for ourselves.
     watch: Option<(Watch, Instant)>,
+    /// What the agent in the guest was asked.
+    agent: Aside<Vec<Interface>>,
 }
 
 impl LibvirtVm {
     /// The machine that lives in `home`.
     pub fn new(home: VmHome) -> Self {
-        Self { files: Files::new(&home.dir), home, daemon: None, watch: None }
+        Self { files: Files::new(&home.dir), home, daemon: None, watch: None, agent: Aside::default() }
     }
 
     fn record(&self) -> Result<Option<LibvirtRecord>, ProviderError> {
@@ -329,9 +331,21 @@ impl Vm for LibvirtVm {
             return Ok(None);
         };
         let mac = record.plan.devices.mac.clone().unwrap_or_else(|| own_mac(self.home.id));
-        let find = move |domain: &Domain| address::find(domain, &mac);
-        let found = self.ask(&Cx::silent(), &record, (QUESTION, "say where the guest is"), find)?;
-        Ok(Some(found.unwrap_or_default()))
+        let cx = Cx::silent();
+        let card = mac.clone();
+        let find = move |domain: &Domain| address::known(domain, &card);
+        let Some(known) = self.ask(&cx, &record, (QUESTION, "say where the guest is"), find)? else {
+            return Ok(Some(Vec::new()));
+        };
+        if known.len() == 1 {
+            return Ok(Some(known));
+        }
+        let (daemon, uuid) = (self.daemon(&cx, &record.uri)?, self.home.id.uuid());
+        let said = daemon.aside(&mut self.agent, address::AGENT, move |connection| {
+            let domain = connection.domain(&uuid).ok().flatten();
+            domain.and_then(|domain| domain.interfaces(Source::Agent).ok()).unwrap_or_default()
+        });
+        Ok(Some(address::with_word(&said.unwrap_or_default(), known, &mac)))
     }
 
     fn kill(&mut self) -> Result<(), ProviderError> {
