@@ -17,9 +17,6 @@ use crate::store::MachineId;
 /// Names our part of the metadata.
 const NAMESPACE: &str = "urn:vbox-rs:machine:1";
 
-/// Where libvirt reads what it hands on to QEMU as it is.
-const QEMU: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
-
 /// The first version that knows the processor model "maximum" (7.1.0).
 const MAXIMUM_SINCE: u64 = 7_001_000;
 
@@ -66,7 +63,7 @@ pub fn xml(input: &Input<'_>) -> Result<String, ProviderError> {
     let Input { plan, .. } = input;
     let domain = element("domain")
         .with("type", if input.engine == Engine::Kvm { "kvm" } else { "qemu" })
-        .with("xmlns:qemu", QEMU)
+        .with("xmlns:qemu", fragment::QEMU)
         .child(element("name").text(input.name))
         .child(element("uuid").text(input.id.uuid()))
         .child(element("title").text(plan.name.as_str()))
@@ -83,7 +80,7 @@ pub fn xml(input: &Input<'_>) -> Result<String, ProviderError> {
         .child(element("on_crash").text("destroy"))
         .child(devices(input)?)
         .children(owner(input))
-        .child(element("qemu:commandline").children(user_network(input).into_iter().map(argument)))
+        .child(command_line(input))
         .raw(fragment::parts(&plan.libvirt.xml, Place::Domain));
     Ok(domain.render())
 }
@@ -310,6 +307,12 @@ fn netdev(apart: bool, forwards: &[Forward]) -> String {
     let rules = forwards.iter().map(|forward| format!(",hostfwd={}", argv::rule(forward)));
     let apart = apart.then(|| APART.to_owned());
     std::iter::once(NETWORK.to_owned()).chain(apart).chain(rules).collect()
+}
+
+/// What libvirt hands on to QEMU as it is: our network, and whatever the user has for it.
+fn command_line(input: &Input<'_>) -> Element {
+    let network = user_network(input).into_iter().map(argument);
+    element("qemu:commandline").children(network).children(fragment::command_line(&input.plan.libvirt.xml))
 }
 
 fn argument(value: String) -> Element {

@@ -28,6 +28,10 @@ const NO_DOMAIN: c_int = 42;
 const NO_NETWORK: c_int = 43;
 /// `VIR_ERR_AUTH_FAILED`, `VIR_ERR_AUTH_CANCELLED`, `VIR_ERR_AUTH_UNAVAILABLE`.
 const AUTH: [c_int; 3] = [45, 79, 80];
+/// `VIR_ERR_XML_INVALID_SCHEMA`.
+const INVALID_SCHEMA: c_int = 92;
+/// `VIR_DOMAIN_DEFINE_VALIDATE`.
+const DEFINE_VALIDATE: c_uint = 1;
 /// `VIR_FROM_RPC`: what libvirt's client itself says of the connection to the daemon.
 const FROM_RPC: c_int = 7;
 
@@ -136,7 +140,7 @@ functions! {
     virStorageVolDelete(*mut storage::RawVolume, c_uint) -> c_int;
     virStorageVolUpload(*mut storage::RawVolume, *mut RawStream, c_ulonglong, c_ulonglong, c_uint) -> c_int;
     virDomainLookupByUUIDString(*mut RawConnection, *const c_char) -> *mut RawDomain;
-    virDomainDefineXML(*mut RawConnection, *const c_char) -> *mut RawDomain;
+    virDomainDefineXMLFlags(*mut RawConnection, *const c_char, c_uint) -> *mut RawDomain;
     virDomainFree(*mut RawDomain) -> c_int;
     virDomainCreateWithFlags(*mut RawDomain, c_uint) -> c_int;
     virDomainGetState(*mut RawDomain, *mut c_int, *mut c_int, c_uint) -> c_int;
@@ -247,6 +251,11 @@ impl Complaint {
     /// Whether there is no such pool or volume (`VIR_ERR_NO_STORAGE_POOL`, `VIR_ERR_NO_STORAGE_VOL`).
     pub fn is_no_storage(&self) -> bool {
         matches!(self.code, 49 | 50)
+    }
+
+    /// Whether a description has something in it that libvirt does not know.
+    pub fn is_unknown_xml(&self) -> bool {
+        self.code == INVALID_SCHEMA
     }
 
     /// Whether the daemon does not let this user in.
@@ -386,11 +395,13 @@ impl Connection {
         }
     }
 
-    /// Defines a domain, or defines it anew.
-    pub fn define(self: &Arc<Self>, xml: &str) -> Result<Domain, Complaint> {
+    /// Defines a domain, or defines it anew. What libvirt does not know it leaves out; `strict`: it is refused, in the words
+    /// of a schema.
+    pub fn define(self: &Arc<Self>, xml: &str, strict: bool) -> Result<Domain, Complaint> {
         let xml = c_string(xml)?;
+        let flags = if strict { DEFINE_VALIDATE } else { 0 };
         // SAFETY: the handle is open, the description is a string with an end.
-        self.own(unsafe { (self.library.virDomainDefineXML)(self.raw.as_ptr(), xml.as_ptr()) })
+        self.own(unsafe { (self.library.virDomainDefineXMLFlags)(self.raw.as_ptr(), xml.as_ptr(), flags) })
     }
 
     fn own(self: &Arc<Self>, raw: *mut RawDomain) -> Result<Domain, Complaint> {

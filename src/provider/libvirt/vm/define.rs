@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::super::demand;
 use super::super::domain::{self, Input};
-use super::super::ffi::{Connection, Domain};
+use super::super::ffi::{Complaint, Connection, Domain};
+use super::super::fragment;
 use super::super::record::{self, LibvirtRecord};
 use super::super::remote::{self, PORT_TRIES};
 use super::super::uri::{self, Place};
@@ -95,8 +96,9 @@ impl LibvirtVm {
         record.definition = None;
         self.write(record)?;
         let autostart = plan.libvirt.autostart;
+        let added = plan.libvirt.xml.clone();
         let define = move |connection: &Arc<Connection>| {
-            let domain = connection.define(&xml)?;
+            let domain = defined(connection, &xml, &added)?;
             domain.set_autostart(autostart)?;
             domain.definition()
         };
@@ -169,6 +171,22 @@ impl LibvirtVm {
         let ProviderError::Libvirt(Error::Failed { message, .. }) = &error else { return Err(error) };
         let engine = host::engine(&record.plan.libvirt).map_or(accel::Engine::Tcg, |(engine, _)| engine);
         Err(launch::complaint(message, &record.plan.forwards, engine).unwrap_or(error))
+    }
+}
+
+/// Defines the domain, and refuses what libvirt would leave out of the elements that the user `added`.
+fn defined(connection: &Arc<Connection>, xml: &str, added: &[String]) -> Result<Domain, Complaint> {
+    match connection.define(xml, !added.is_empty()) {
+        Err(complaint) if complaint.is_unknown_xml() => {
+            // A schema says where it stopped; libvirt itself why, where it has something against it, or else what it left out.
+            let unknown = fragment::missing(added, &connection.define(xml, false)?.definition()?);
+            let words = complaint.message;
+            Err(Complaint::of_ours(&match unknown.as_slice() {
+                [] => format!("its schema does not know all of `xml`: {words}"),
+                unknown => format!("it does not know {} of `xml`", unknown.join(", ")),
+            }))
+        }
+        defined => defined,
     }
 }
 
