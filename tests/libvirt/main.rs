@@ -15,6 +15,7 @@ mod remote_ssh;
 mod remote_world;
 mod save;
 mod session;
+mod silence;
 mod users;
 mod world;
 

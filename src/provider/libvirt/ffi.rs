@@ -32,6 +32,9 @@ const AUTH: [c_int; 3] = [45, 79, 80];
 const INVALID_SCHEMA: c_int = 92;
 /// `VIR_DOMAIN_DEFINE_VALIDATE`.
 const DEFINE_VALIDATE: c_uint = 1;
+/// How often the daemon is asked whether it is there, in seconds, and how often in vain before the connection counts as
+/// broken: half a minute, which a busy host is never silent for. The daemon answers these beside all that it does.
+const KEEP_ALIVE: (c_int, c_uint) = (5, 5);
 /// `VIR_FROM_RPC`: what libvirt's client itself says of the connection to the daemon.
 const FROM_RPC: c_int = 7;
 
@@ -109,6 +112,7 @@ functions! {
     virConnectOpen(*const c_char) -> *mut RawConnection;
     virConnectClose(*mut RawConnection) -> c_int;
     virConnectIsAlive(*mut RawConnection) -> c_int;
+    virConnectSetKeepAlive(*mut RawConnection, c_int, c_uint) -> c_int;
     virConnectGetLibVersion(*mut RawConnection, *mut c_ulong) -> c_int;
     virConnectGetVersion(*mut RawConnection, *mut c_ulong) -> c_int;
     virConnectGetCapabilities(*mut RawConnection) -> *mut c_char;
@@ -328,10 +332,16 @@ impl Connection {
     pub fn open(uri: &str) -> Result<Self, Complaint> {
         let library = library().map_err(|why| Complaint::of_ours(&why))?;
         let uri = c_string(uri)?;
-        event::run_loop(library);
+        let loops = event::run_loop(library);
         // SAFETY: the name is a string with an end.
         let raw = unsafe { (library.virConnectOpen)(uri.as_ptr()) };
-        Ok(Self { library, raw: NonNull::new(raw).ok_or_else(|| Complaint::last(library))? })
+        let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(library))?;
+        if loops {
+            let (every, times) = KEEP_ALIVE;
+            // SAFETY: the handle is open, and somebody runs the loop. A daemon that knows nothing of it goes without.
+            unsafe { (library.virConnectSetKeepAlive)(raw.as_ptr(), every, times) };
+        }
+        Ok(Self { library, raw })
     }
 
     /// A connection to libvirt's hypervisor for tests, which has no daemon; `None`, and why, where there is no libvirt.

@@ -49,7 +49,7 @@ pub struct LibvirtVm {
     /// What the daemon tells of the domain, while somebody waits for its end; and when we last looked for ourselves.
     watch: Option<(Watch, Instant)>,
     /// What the agent in the guest was asked.
-    agent: Aside<Vec<Interface>>,
+    agent: Aside<Option<Vec<Interface>>>,
 }
 
 impl LibvirtVm {
@@ -207,6 +207,14 @@ impl LibvirtVm {
     }
 }
 
+/// What is said of a domain, where it is there and anything is said.
+fn said<T>(
+    uuid: String,
+    question: impl FnOnce(&Domain) -> Result<T, Complaint>,
+) -> impl FnOnce(&Arc<Connection>) -> Option<T> {
+    move |connection| question(&connection.domain(&uuid).ok()??).ok()
+}
+
 /// Gives up a save that goes on in the daemon although the `vbox-rs` that began it was killed, and waits until that is done.
 fn stop_saving(domain: &Domain) -> Result<(), Complaint> {
     let began = Instant::now();
@@ -341,11 +349,9 @@ impl Vm for LibvirtVm {
             return Ok(Some(known));
         }
         let (daemon, uuid) = (self.daemon(&cx, &record.uri)?, self.home.id.uuid());
-        let said = daemon.aside(&mut self.agent, address::AGENT, move |connection| {
-            let domain = connection.domain(&uuid).ok().flatten();
-            domain.and_then(|domain| domain.interfaces(Source::Agent).ok()).unwrap_or_default()
-        });
-        Ok(Some(address::with_word(&said.unwrap_or_default(), known, &mac)))
+        let ask = said(uuid, |domain| domain.interfaces(Source::Agent));
+        let word = daemon.aside(&mut self.agent, address::AGENT, ask).flatten().unwrap_or_default();
+        Ok(Some(address::with_word(&word, known, &mac)))
     }
 
     fn kill(&mut self) -> Result<(), ProviderError> {
@@ -394,17 +400,18 @@ impl Vm for LibvirtVm {
         }
         let daemon = self.daemon(cx, &record.uri)?;
         let uuid = self.home.id.uuid();
-        let find = move |connection: &Arc<Connection>| Ok((connection.domain(&uuid)?, connection.domain(&uuid)?));
-        let (Some(saved), Some(watched)) = daemon.call(cx, QUESTION, "find the domain", find)? else {
-            return Err(not_running());
-        };
-        let mut transfer = None;
+        let find = move |connection: &Arc<Connection>| connection.domain(&uuid);
+        let saved = daemon.call(cx, QUESTION, "find the domain", find)?.ok_or_else(not_running)?;
+        // A daemon that went silent says nothing to these either, and the user may still want to stop.
+        let (mut transfer, mut progress, mut abort) = (None, Aside::default(), Aside::default());
+        let uuid = self.home.id.uuid();
         let watch = || {
-            if let Ok((done, total @ 1..)) = watched.progress() {
+            let ask = said(uuid.clone(), Domain::progress);
+            if let Some(Some((done, total @ 1..))) = daemon.aside(&mut progress, Duration::ZERO, ask) {
                 transfer.get_or_insert_with(|| cx.transfer("save memory", Some(total))).update(done.min(total));
             }
         };
-        let stop = || drop(watched.abort());
+        let stop = || drop(daemon.aside(&mut abort, Duration::ZERO, said(uuid.clone(), Domain::abort)));
         daemon.call_stoppable(cx, (COMMAND, "save the domain's memory"), saved, Domain::save, watch, stop)?;
         record.started = false;
         self.write(&record)?;
