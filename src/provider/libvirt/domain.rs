@@ -56,6 +56,9 @@ pub struct Input<'a> {
     pub volumes: Option<&'a Storage>,
     /// Whether the daemon sees this computer's files.
     pub local: bool,
+    /// Whether an agent in the guest gets a channel. In a session the socket that libvirt makes for it lies so deep below the
+    /// user's home that its path may be too long.
+    pub agent: bool,
 }
 
 /// The description. Fails only for paths that XML has no letters for.
@@ -192,8 +195,7 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
     let console = input.files.console_log();
     let log = if input.local { Some(log(path(&console)?)) } else { None };
     let random = element("backend").with("model", "random").text("/dev/urandom");
-    // In a session the socket that libvirt makes for it lies so deep below the user's home that its path may be too long.
-    let agent = input.owner.map(|_| {
+    let agent = input.agent.then(|| {
         let target = element("target").with("type", "virtio").with("name", "org.qemu.guest_agent.0");
         element("channel").with("type", "unix").child(target)
     });

@@ -193,7 +193,8 @@ pub fn is_session(uri: &str) -> bool {
     names_session(uri) && !rustix::process::geteuid().is_root()
 }
 
-fn names_session(uri: &str) -> bool {
+/// Whether it is the daemon of the session of whoever is asked for at its host.
+pub fn names_session(uri: &str) -> bool {
     uri.split('?').next().is_some_and(|uri| uri.ends_with("/session"))
 }
 
