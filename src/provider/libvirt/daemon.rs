@@ -11,7 +11,7 @@ use super::ffi::{Complaint, Connection, Domain};
 use super::host;
 use super::uri::{self, Place, SshHost};
 use crate::progress::Cx;
-use crate::trace;
+use crate::trace::{self, quoted};
 
 /// How long a connection may take. The daemon of a session may have to start first, and look at every QEMU there is.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -69,6 +69,21 @@ impl Daemon {
     /// Where it is, for people.
     pub fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// `virsh` there, as people may enter it.
+    pub fn virsh(&self) -> String {
+        uri::virsh(&self.whole)
+    }
+
+    /// The command that makes a storage pool there.
+    pub fn pool_command(&self, name: &str) -> String {
+        let (name, folder) = (quoted(name), uri::images(&self.whole));
+        let target = quoted(&folder.to_string_lossy());
+        // Building makes the folder, where there is none.
+        let words =
+            format!("pool-define-as {name} dir --target {target}; pool-build {name}; pool-start {name}");
+        format!("{} {}", self.virsh(), quoted(&words))
     }
 
     fn bounded(&self, limit: Duration) -> Duration {

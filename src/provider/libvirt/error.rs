@@ -85,6 +85,8 @@ pub enum Error {
         uri: String,
         /// What there is, or libvirt's words.
         message: String,
+        /// The command that shows what is in it.
+        list: String,
     },
     /// No way to the guest's ports.
     #[error("this computer's ssh does not get to `{host}`: {message}")]
@@ -145,9 +147,7 @@ impl Explain for Error {
                     .into(),
             ),
             Self::Pool { fix, .. } | Self::Network { fix, .. } => Some(fix.clone()),
-            Self::PoolFull { pool, uri, .. } => {
-                Some(format!("make room there (`virsh -c {uri} vol-list {pool}`), or set `pool` to another one"))
-            }
+            Self::PoolFull { list, .. } => Some(format!("make room there (`{list}`), or set `pool` to another one")),
             Self::Lost { .. } => Some("the same command goes on when the daemon is back".into()),
             Self::Silent { .. } => Some("`vbox-rs doctor` says what the daemon answers; restarting it may help".into()),
             Self::Failed { .. } => Some("`vbox-rs logs --hypervisor` may say more".into()),

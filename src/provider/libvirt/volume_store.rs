@@ -15,6 +15,7 @@ use super::volume::{self, Storage, StoredImage};
 use super::volume_upload::{self, Upload};
 use crate::progress::Cx;
 use crate::store::{self, MachineId};
+use crate::trace::quoted;
 
 /// How long the daemon may take to look at a pool, or to make or remove volumes in it: some file systems take their time
 /// for large files.
@@ -78,7 +79,9 @@ impl<'a> Volumes<'a> {
     }
 
     fn full(&self, message: String) -> ProviderError {
-        Error::PoolFull { pool: self.storage.pool.clone(), uri: self.daemon.uri().into(), message }.into()
+        let pool = self.storage.pool.clone();
+        let list = format!("{} vol-list {}", self.daemon.virsh(), quoted(&pool));
+        Error::PoolFull { pool, uri: self.daemon.uri().into(), message, list }.into()
     }
 
     /// What the pool has, once it is one that we can use.
@@ -99,14 +102,16 @@ impl<'a> Volumes<'a> {
         let unusable = |why: String, fix| Err(Error::Pool { pool: name.clone(), uri: uri.clone(), why, fix }.into());
         match self.daemon.call(self.cx, POOL, "look at the storage pool", look)? {
             Looked::Ready(survey) => Ok(survey),
-            Looked::Down => unusable("it is not started".into(), format!("virsh -c {uri} pool-start {name}")),
+            Looked::Down => {
+                let start = format!("{} pool-start {}", self.daemon.virsh(), quoted(&name));
+                unusable("it is not started".into(), start)
+            }
             Looked::NoFiles(kind) => unusable(
                 format!("pools of type `{kind}` hold no qcow2 files"),
                 "set `pool` to one of type `dir`".into(),
             ),
             Looked::Missing => {
-                let define = format!("pool-define-as {name} dir --target /var/lib/libvirt/images");
-                unusable("there is none".into(), format!("virsh -c {uri} '{define}; pool-start {name}', or set `pool`"))
+                unusable("there is none".into(), format!("{}, or set `pool`", self.daemon.pool_command(&name)))
             }
         }
     }
