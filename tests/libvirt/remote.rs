@@ -102,9 +102,10 @@ fn a_pool_of_this_hosts_daemon_is_used_where_the_machine_file_names_it() {
     let error = test.vm.images().unwrap_err();
     assert_eq!(error.to_string(), "libvirt cannot read disks that lie in a storage pool");
     plan.libvirt.pool = Some("other".into());
-    test.vm.create(&cx, &plan).unwrap();
-    let warnings = test.heard.warnings();
-    assert!(warnings[0].starts_with("its disks stay in pool `default`; destroy the machine"), "{warnings:?}");
+    test.vm.kill().unwrap();
+    test.up(&plan);
+    let told = "its disks stay in pool `default`; destroy the machine and make it anew to have them in pool `other`";
+    assert_eq!(test.heard.warnings(), [told]);
 }
 
 #[test]

@@ -264,7 +264,7 @@ impl Vm for LibvirtVm {
 
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), ProviderError> {
         store::create_private(&self.home.dir)?;
-        let mut record = self.refreshed(cx, plan)?;
+        let mut record = self.record_for(plan)?;
         let made = if record.created { record.plan.disks.len() } else { 0 };
         if !record.created {
             record.plan = plan.clone();
@@ -284,7 +284,8 @@ impl Vm for LibvirtVm {
     }
 
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
-        let mut record = self.refreshed(cx, plan)?;
+        let mut record = self.record_for(plan)?;
+        define::tell_stays(cx, &record, plan);
         define::refuse(cx, &record, plan)?;
         self.require_disks(cx, &record, plan)?;
         match self.look(cx, &record)? {

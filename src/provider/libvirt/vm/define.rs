@@ -19,38 +19,27 @@ use crate::provider::qemu::{accel, firmware, launch};
 use crate::provider::{Error as ProviderError, Level, VmPlan};
 
 impl LibvirtVm {
-    /// The record for a start: as it was, with what is wanted now.
-    pub(super) fn refreshed(&self, cx: &Cx, plan: &VmPlan) -> Result<LibvirtRecord, ProviderError> {
-        let Some(old) = self.record()? else {
-            let uri = uri::choose(plan.libvirt.uri.as_deref())?;
-            let domain = record::domain_name(&plan.name, self.home.id);
-            let usual = (uri::place(&uri)? != Place::Here).then_some(volume::USUAL);
-            let storage = plan.libvirt.pool.as_deref().or(usual).map(Storage::at);
-            let plan = plan.clone();
-            return Ok(LibvirtRecord {
-                uri,
-                domain,
-                plan,
-                created: false,
-                defined: false,
-                definition: None,
-                started: false,
-                storage,
-                hops: Vec::new(),
-            });
-        };
-        if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != old.uri) {
-            let [old, new] = [&old.uri, uri].map(|uri| uri::shown(uri));
-            cx.warn(format!("the machine stays at {old}; destroy it and make it anew to have it at {new}"));
+    /// The record, or a new one for a machine that was never created.
+    pub(super) fn record_for(&self, plan: &VmPlan) -> Result<LibvirtRecord, ProviderError> {
+        if let Some(record) = self.record()? {
+            return Ok(record);
         }
-        let pool = |storage: &Option<Storage>| storage.as_ref().map_or("none", |storage| &storage.pool).to_owned();
-        if let Some(new) = plan.libvirt.pool.as_ref().filter(|new| **new != pool(&old.storage)) {
-            let old = pool(&old.storage);
-            cx.warn(format!(
-                "its disks stay in pool `{old}`; destroy the machine and make it anew to have them in `{new}`"
-            ));
-        }
-        Ok(old)
+        let uri = uri::choose(plan.libvirt.uri.as_deref())?;
+        let domain = record::domain_name(&plan.name, self.home.id);
+        let usual = (uri::place(&uri)? != Place::Here).then_some(volume::USUAL);
+        let storage = plan.libvirt.pool.as_deref().or(usual).map(Storage::at);
+        let plan = plan.clone();
+        Ok(LibvirtRecord {
+            uri,
+            domain,
+            plan,
+            created: false,
+            defined: false,
+            definition: None,
+            started: false,
+            storage,
+            hops: Vec::new(),
+        })
     }
 
     /// Defines the domain, with a word where somebody had changed it.
@@ -189,6 +178,19 @@ fn defined(connection: &Arc<Connection>, xml: &str, added: &[String]) -> Result<
             }))
         }
         defined => defined,
+    }
+}
+
+/// Tells where a machine stays, although the machine file has it somewhere else by now.
+pub(super) fn tell_stays(cx: &Cx, record: &LibvirtRecord, plan: &VmPlan) {
+    if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != record.uri) {
+        let [old, new] = [&record.uri, uri].map(|uri| uri::shown(uri));
+        cx.warn(format!("the machine stays at {old}; destroy it and make it anew to have it at {new}"));
+    }
+    let pool = record.storage.as_ref().map(|storage| &storage.pool);
+    if let Some(new) = plan.libvirt.pool.as_ref().filter(|new| Some(*new) != pool) {
+        let stay = pool.map_or_else(|| "are files and stay so".into(), |old| format!("stay in pool `{old}`"));
+        cx.warn(format!("its disks {stay}; destroy the machine and make it anew to have them in pool `{new}`"));
     }
 }
 
