@@ -6,7 +6,7 @@ use crate::config::spec::{Accel, Firmware, LibvirtOptions, Protocol, QemuOptions
 use crate::provider::{Devices, PlannedDisk};
 
 fn plan() -> VmPlan {
-    let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None };
+    let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None, sha256: None };
     VmPlan {
         name: "shop & <co>/web".into(),
         cpus: 2,
