@@ -6,6 +6,7 @@
 
 mod behind;
 mod faults;
+mod intent;
 mod life;
 mod nat;
 mod options;

@@ -190,10 +190,10 @@ pub fn virsh(uri: &str) -> String {
 
 /// A folder in which whoever the daemon belongs to may make a storage pool.
 pub fn images(uri: &str) -> PathBuf {
-    if !names_session(uri) {
+    if !is_any_session(uri) {
         return "/var/lib/libvirt/images".into();
     }
-    let here = is_session(uri) && place(uri).is_ok_and(|place| place == Place::Here);
+    let here = place(uri).is_ok_and(|place| place == Place::Here);
     let data = dirs::data_dir().filter(|_| here).unwrap_or_else(|| "/home/USER/.local/share".into());
     data.join("libvirt/images")
 }
@@ -212,8 +212,12 @@ pub fn is_session(uri: &str) -> bool {
     names_session(uri) && !rustix::process::geteuid().is_root()
 }
 
-/// Whether it is the daemon of the session of whoever is asked for at its host.
-pub fn names_session(uri: &str) -> bool {
+/// Whether it is the daemon of somebody's session, here or at another host, where nobody knows whether that is root's.
+pub fn is_any_session(uri: &str) -> bool {
+    if place(uri).is_ok_and(|place| place == Place::Here) { is_session(uri) } else { names_session(uri) }
+}
+
+fn names_session(uri: &str) -> bool {
     uri.split('?').next().is_some_and(|uri| uri.ends_with("/session"))
 }
 

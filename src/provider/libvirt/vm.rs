@@ -187,13 +187,30 @@ impl LibvirtVm {
         Ok(names.filter(|name| number(name)).map(|name| self.home.dir.join(name)).collect())
     }
 
-    /// Ends the domain and removes it from the daemon.
-    fn undefine(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
-        if self.look(cx, record)?.is_some_and(Seen::is_active) {
-            self.pull_plug(cx, record)?;
+    /// Ends the domain and removes it from the daemon. Killed in between, it was we who did it.
+    fn undefine(&mut self, cx: &Cx, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
+        self.end(cx, record)?;
+        if record.definition.take().is_some() {
+            self.write(record)?;
         }
         let undefine = |domain: &Domain| if domain.is_persistent()? { domain.undefine() } else { Ok(()) };
         self.ask(cx, record, (COMMAND, "undefine the domain"), undefine).map(drop)
+    }
+
+    /// Ends the domain, where it runs. That it was asked for is written first: there is nothing to tell of later.
+    fn end(&mut self, cx: &Cx, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
+        let active = self.look(cx, record)?.is_some_and(Seen::is_active);
+        let started = std::mem::take(&mut record.started);
+        if started {
+            self.write(record)?;
+        }
+        let ended = if active { self.pull_plug(cx, record) } else { Ok(()) };
+        // Where the daemon went away it may have done it.
+        if started && matches!(ended, Err(ProviderError::Libvirt(Error::Failed { .. }))) {
+            record.started = true;
+            drop(self.write(record));
+        }
+        ended
     }
 
     fn pull_plug(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
@@ -358,14 +375,7 @@ impl Vm for LibvirtVm {
     fn kill(&mut self) -> Result<(), ProviderError> {
         let cx = Cx::silent();
         let Some(mut record) = self.record()? else { return Ok(()) };
-        if self.look(&cx, &record)?.is_some_and(Seen::is_active) {
-            self.pull_plug(&cx, &record)?;
-        }
-        // The end was asked for: nothing to tell of later.
-        if record.started {
-            record.started = false;
-            self.write(&record)?;
-        }
+        self.end(&cx, &mut record)?;
         self.lead(&cx, &record, false)
     }
 
@@ -455,9 +465,9 @@ impl Vm for LibvirtVm {
             // Nothing there, or a machine of provider `qemu`.
             return Ok(());
         }
-        if let Some(record) = record {
+        if let Some(mut record) = record {
             if record.defined {
-                self.undefine(cx, &record)?;
+                self.undefine(cx, &mut record)?;
             }
             self.lead(cx, &record, false)?;
             self.destroy_volumes(cx, &record)?;

@@ -1,5 +1,6 @@
 //! Bytes into a volume.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -78,19 +79,24 @@ pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), P
     };
     let mut transfer = cx.transfer(label, Some(length));
     let mut last = (0, Instant::now());
+    let stalled = Cell::new(false);
     let watch = || {
         let now = sent.load(Ordering::Relaxed);
         transfer.update(now);
         if now != last.0 {
             last = (now, Instant::now());
         }
-        last.1.elapsed() < STALL
+        stalled.set(last.1.elapsed() >= STALL);
+        !stalled.get()
     };
     let done = daemon.call_watched(cx, (ENDING, "take an upload"), work, watch, || {
         stopped.store(true, Ordering::Relaxed);
     });
     // Whether it ended or not: the user waits for nothing.
     cx.check()?;
+    if stalled.get() && done.is_err() {
+        return Err(Error::Stalled { uri: daemon.uri().into(), limit: STALL }.into());
+    }
     if sha256.is_some_and(|sha256| done.as_ref().is_ok_and(|sent| *sent != sha256)) {
         return Err(ProviderError::DiskDamaged { path, why: "its content is not what it was when it was added" });
     }

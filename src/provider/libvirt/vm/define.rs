@@ -66,7 +66,6 @@ impl LibvirtVm {
         // The daemon of a session has no other user to choose, and volumes are those of the daemon's.
         let owner = (record.storage.is_none() && !uri::is_session(&record.uri))
             .then(|| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
-        let session = if local { uri::is_session(&record.uri) } else { uri::names_session(&record.uri) };
         let xml = domain::xml(&Input {
             arch,
             engine,
@@ -80,7 +79,7 @@ impl LibvirtVm {
             virtualization: demand::virtualization(engine),
             volumes: record.storage.as_ref(),
             local,
-            agent: !session,
+            agent: !uri::is_any_session(&record.uri),
         })?;
         record.plan = plan.clone();
         record.defined = true;
