@@ -4,7 +4,7 @@ use vbox_rs::config::spec::{CpuMode, DiskBus, Firmware, Graphics, ProviderKind};
 use vbox_rs::provider::{Level, VmPlan, VmState, provider};
 
 use crate::daemon::found;
-use crate::world::{TestVm, names};
+use crate::world::{TestVm, is_root, names};
 
 /// Starts a machine whose plan was changed, and says what the daemon made of it.
 fn described(test: &mut TestVm, change: impl FnOnce(&mut VmPlan)) -> String {
@@ -124,4 +124,9 @@ fn a_trusted_platform_module_is_there_and_leaves_nothing() {
     let Some(mut test) = TestVm::new() else { return };
     let xml = described(&mut test, |plan| plan.libvirt.tpm = true);
     assert!(xml.contains("<tpm model='tpm-crb'>"), "{xml}");
+    let inside = if is_root() { "lib/swtpm" } else { "etc/libvirt/qemu/swtpm" };
+    let kept = test.daemon.dir().join(inside).join(test.uuid());
+    assert!(kept.exists(), "what it keeps is there as long as the machine");
+    test.vm.destroy(&test.cx()).unwrap();
+    assert!(!kept.exists());
 }
