@@ -31,9 +31,13 @@ pub fn command(command: &Command) {
 
 /// As a shell would read it, without the password of a URL.
 fn shown(word: &str) -> String {
-    let word = without_password(word);
+    quoted(&without_password(word))
+}
+
+/// As a shell takes it whole.
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "%+,-./:=@_".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 fn without_password(word: &str) -> String {

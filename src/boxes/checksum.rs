@@ -8,6 +8,8 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
+pub(super) use crate::store::hex;
+
 /// What a download or file must hash to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checksum {
@@ -135,15 +137,6 @@ impl Hasher {
         };
         Checksum { algorithm, hex }
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
 }
 
 /// SHA-256 of a short text, as digits: names of files that stand for a URL.

@@ -441,7 +441,7 @@ pub struct Libvirt {
     /// A trusted platform module (version 2.0), emulated by swtpm. Default: false.
     pub tpm: Option<bool>,
     /// Elements that are added to the domain's description as they are: those that libvirt knows as parts of a domain
-    /// there, others among its devices. Nobody checks what they mean.
+    /// there, others among its devices. What libvirt does not know it refuses; nobody checks what they mean.
     #[serde(default)]
     pub xml: Vec<String>,
 }

@@ -10,7 +10,7 @@ use super::record::{KeyInUse, MachineRecord};
 use super::settle::timed;
 use super::{Error, Fleet, Logs, SshTarget, Step, Target, describe};
 use crate::boxes::Library;
-use crate::error::Failure;
+use crate::error::{Exit, Explain, Failure};
 use crate::guest::wait::{self, Outside};
 use crate::guest::{self, Endpoint, HostKey, Login, Session, keys, openssh};
 use crate::progress::Cx;
@@ -97,6 +97,15 @@ fn endpoint(record: &MachineRecord, vm: &mut dyn Vm) -> Result<Endpoint, Failure
     Ok(Endpoint { host, port: ssh.map_or(0, |forward| forward.host), user: record.user.clone() })
 }
 
+/// The guest's own addresses, as `Vm::addresses` has them, for those who ask again: a hypervisor that takes too long for its
+/// answer knows none yet.
+pub(super) fn addresses_yet(vm: &mut dyn Vm) -> Result<Option<Vec<IpAddr>>, Failure> {
+    match vm.addresses() {
+        Err(error) if error.exit() == Exit::Timeout => Ok(Some(Vec::new())),
+        found => Ok(found?),
+    }
+}
+
 fn at(record: &MachineRecord, address: IpAddr) -> Endpoint {
     Endpoint { host: address.to_string(), port: record.ssh.guest_port, user: record.user.clone() }
 }
@@ -119,7 +128,7 @@ fn await_address(
             let ended = guest::Error::ProcessDied { stage: guest::Stage::Port };
             return Err(explain(fleet, record, "address", ended, outlook.vm));
         }
-        let found = outlook.vm.addresses()?.unwrap_or_default();
+        let found = addresses_yet(outlook.vm)?.unwrap_or_default();
         if let Some(address) = found.iter().find(|address| answers(SocketAddr::new(**address, record.ssh.guest_port))) {
             return Ok(at(record, *address));
         }
@@ -151,7 +160,7 @@ pub(super) fn await_login(
     time: Duration,
     steps: &mut Vec<Step>,
 ) -> Result<Session, Failure> {
-    let (endpoint, time) = if vm.addresses()?.is_some() {
+    let (endpoint, time) = if addresses_yet(vm)?.is_some() {
         let began = Instant::now();
         let endpoint = timed(cx, steps, "address", || await_address(cx, fleet, record, vm, time))?;
         (endpoint, time.saturating_sub(began.elapsed()).max(Duration::from_secs(1)))

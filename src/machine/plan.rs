@@ -125,7 +125,7 @@ pub(super) fn vm_plan(
     formats: &[&str],
 ) -> VmPlan {
     let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let disks = installed.images(formats).into_iter().enumerate();
+    let disks = installed.images(formats).into_iter().zip(&installed.manifest.disks).enumerate();
     let devices = devices(record, spec);
     // The kernel that a box brings starts without firmware: whoever wants UEFI wants the disk's boot loader.
     let options = &spec.provider_options;
@@ -137,7 +137,9 @@ pub(super) fn vm_plan(
         cpus,
         memory,
         disks: disks
-            .map(|(i, (backing, backing_format))| PlannedDisk {
+            .map(|(i, ((backing, backing_format), stored))| PlannedDisk {
+                // Another format is another file.
+                sha256: (backing_format == stored.format).then(|| stored.sha256.clone()),
                 backing,
                 backing_format,
                 size: spec.disk.filter(|_| i == 0),

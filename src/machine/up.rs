@@ -297,7 +297,7 @@ impl<'a> Up<'a> {
     fn restore(&mut self, mut record: MachineRecord, vm: &mut dyn Vm) -> Result<UpReport, Failure> {
         self.refuse_missing(record.provisioned, !record.ready)?;
         self.step("restore", |up| {
-            let own_address = vm.addresses()?.is_some();
+            let own_address = access::addresses_yet(vm)?.is_some();
             up.with_ports(&mut record, own_address, |planned| vm.restore(up.cx, &planned.list(), &inherited(planned)))?;
             up.take_forwards(&mut record, vm)
         })?;

@@ -346,6 +346,9 @@ pub struct PlannedDisk {
     pub backing_format: String,
     /// Virtual size in bytes; the image's own where `None`.
     pub size: Option<u64>,
+    /// SHA-256 of the image's file, where it is known.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }
 
 /// Hardware that images depend on.

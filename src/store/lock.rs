@@ -42,21 +42,25 @@ impl Lock {
     /// Takes the lock at `path` for the command `purpose` ("up"); waits for another holder and says so once, or fails
     /// with [`Error::Locked`] when `wait` is false. `what` names the thing that is locked, for people.
     pub fn exclusive(cx: &Cx, path: &Path, what: &str, purpose: &str, wait: bool) -> Result<Self, Error> {
-        let mut told = false;
-        loop {
-            if let Some(lock) = Self::try_exclusive(path, purpose)? {
-                return Ok(lock);
-            }
-            let holder = Self::holder(path);
-            if !wait {
-                return Err(Error::Locked { what: what.into(), holder });
-            }
-            if !told {
-                cx.note(format!("{what} is in use by {holder}; waiting for it to end"));
-                told = true;
-            }
-            cx.sleep(POLL)?;
-        }
+        let note = || format!("{what} is in use by {}; waiting for it to end", Self::holder(path));
+        let attempt = || match Self::try_exclusive(path, purpose)? {
+            None if !wait => Err(Error::Locked { what: what.into(), holder: Self::holder(path) }),
+            lock => Ok(lock),
+        };
+        awaited(cx, note, attempt)
+    }
+
+    /// Takes the lock on a file that is there for something else: it is neither made nor written. Waits for another holder
+    /// and says `note` once.
+    pub fn on(cx: &Cx, path: &Path, note: &str) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let attempt = || match file.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(Error::io("lock", path, e)),
+        };
+        awaited(cx, || note.to_owned(), attempt)?;
+        Ok(Self { file, path: path.into() })
     }
 
     /// Takes the lock if nobody has it.
@@ -125,6 +129,25 @@ impl Lock {
         self.file.set_len(0)?;
         self.file.rewind()?;
         self.file.write_all(text.as_bytes())
+    }
+}
+
+/// Tries until it succeeds; the first time that it does not, `note` is said.
+fn awaited<T>(
+    cx: &Cx,
+    note: impl Fn() -> String,
+    mut attempt: impl FnMut() -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    let mut told = false;
+    loop {
+        if let Some(done) = attempt()? {
+            return Ok(done);
+        }
+        if !told {
+            cx.note(note());
+            told = true;
+        }
+        cx.sleep(POLL)?;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The only place that knows how to write safely: directories, atomic files, locks, and the version of records.
 
+mod digest;
 mod dirs;
 mod file;
 mod folder;
@@ -7,6 +8,7 @@ mod id;
 mod lock;
 mod outfile;
 
+pub use digest::hex;
 pub use dirs::{Dirs, create_private};
 pub use file::{Record, read_bounded, read_record, remove_dir, remove_file, sync_dir, write_atomic, write_record};
 pub use folder::Folder;

@@ -107,3 +107,14 @@ fn a_disk_grows_and_never_shrinks_and_a_lost_one_is_told() {
     fs::remove_file(test.dir().join("disk0.qcow2")).unwrap();
     assert!(matches!(test.state(), VmState::Broken { why } if why.contains("disk0.qcow2 is missing")));
 }
+
+#[test]
+fn a_machine_stays_where_it_is_and_that_is_told_once() {
+    let Some(mut test) = TestVm::new() else { return };
+    let mut plan = test.plan();
+    test.vm.create(&test.cx(), &plan).unwrap();
+    plan.libvirt.pool = Some("fast".into());
+    test.up(&plan);
+    let told = "its disks are files and stay so; destroy the machine and make it anew to have them in pool `fast`";
+    assert_eq!(test.heard.warnings(), [told]);
+}

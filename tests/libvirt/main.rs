@@ -6,6 +6,7 @@
 
 mod behind;
 mod faults;
+mod intent;
 mod life;
 mod nat;
 mod options;
@@ -15,6 +16,7 @@ mod remote_ssh;
 mod remote_world;
 mod save;
 mod session;
+mod silence;
 mod users;
 mod world;
 

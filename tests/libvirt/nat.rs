@@ -14,7 +14,7 @@ use vbox_rs::provider::{VmState, provider};
 
 use crate::daemon::{Daemon, found, is_root};
 use crate::guest::World;
-use crate::world::{TestVm, forward, free_port};
+use crate::world::{TestVm, eventually, forward, free_port};
 
 /// Runs the test `name` of this program as root in namespaces of its own.
 fn apart(name: &str) {
@@ -143,6 +143,15 @@ fn child_guest_is_reached() {
     assert!(own.contains(&address) && own.contains("10.0.2.15/24"), "{own}");
     assert!(!own.contains("default via 10.0.2"), "the card for forwards is no way out: {own}");
     await_banner(port, "after its start");
+    // An agent that hangs: it has its channel, and says nothing.
+    let hang = "sudo sh -c 'exec 3<>/dev/virtio-ports/org.qemu.guest_agent.0; sleep 3600 >/dev/null 2>&1 </dev/null &'";
+    world.run(&["ssh", "-c", hang]).ok();
+    eventually("libvirt sees it", || {
+        let xml = daemon.virsh(&["list", "--name"]).and_then(|name| daemon.virsh(&["dumpxml", name.trim()]));
+        xml.is_some_and(|xml| xml.contains("name='org.qemu.guest_agent.0' state='connected'"))
+    });
+    world.run(&["ssh", "-c", "true"]).ok();
+    assert_eq!(status()["address"], address.as_str());
 
     world.run(&["suspend"]).ok();
     world.run(&["resume"]).ok();

@@ -4,7 +4,7 @@ use vbox_rs::config::spec::{CpuMode, DiskBus, Firmware, Graphics, ProviderKind};
 use vbox_rs::provider::{Level, VmPlan, VmState, provider};
 
 use crate::daemon::found;
-use crate::world::{TestVm, names};
+use crate::world::{TestVm, is_root, names};
 
 /// Starts a machine whose plan was changed, and says what the daemon made of it.
 fn described(test: &mut TestVm, change: impl FnOnce(&mut VmPlan)) -> String {
@@ -27,11 +27,25 @@ fn screens_hardware_and_elements_of_the_users_own_are_there() {
         plan.libvirt.cpu_mode = Some(CpuMode::Maximum);
         plan.libvirt.nested = Some(false);
         plan.devices.disk_bus = DiskBus::Scsi;
-        plan.libvirt.xml = vec!["<watchdog model='i6300esb' action='reset'/>".into(), "<genid/>".into()];
+        plan.libvirt.xml = [
+            "<watchdog model='i6300esb' action='reset'/>",
+            "<genid/>",
+            "<vcpus><vcpu id='0' enabled='yes' hotpluggable='no'/></vcpus>",
+            "<qemu:commandline><qemu:arg value='-fw_cfg'/><qemu:arg value='name=opt/own,string=1'/></qemu:commandline>",
+        ]
+        .map(Into::into)
+        .into();
     });
-    for words in
-        ["machine='pc-i440fx", "mode='maximum'", "policy='disable' name='svm'", "bus='scsi'", "<watchdog", "<genid>"]
-    {
+    for words in [
+        "machine='pc-i440fx",
+        "mode='maximum'",
+        "policy='disable' name='svm'",
+        "bus='scsi'",
+        "<watchdog",
+        "<genid>",
+        "<vcpus>",
+        "value='name=opt/own,string=1'",
+    ] {
         assert!(xml.contains(words), "{words}: {xml}");
     }
 }
@@ -47,6 +61,24 @@ fn elements_of_the_users_own_are_warned_of_and_what_libvirt_refuses_is_told() {
     let error = test.vm.start(&test.cx(), &plan, &[]).unwrap_err().to_string();
     assert!(error.starts_with("libvirt cannot define the domain: ") && error.contains("nonsense"), "{error}");
     assert_eq!(test.state(), VmState::Off);
+}
+
+#[test]
+fn an_element_that_libvirt_does_not_know_is_refused_instead_of_left_out() {
+    let Some(mut test) = TestVm::new() else { return };
+    let mut plan = test.plan();
+    for (xml, words) in [
+        ("<whatdog model='i6300esb'/>", "it does not know <whatdog> of `xml`"),
+        ("<watchdog model='i6300esb' acton='reset'/>", "its schema does not know all of `xml`: "),
+    ] {
+        plan.libvirt.xml = vec![xml.into()];
+        test.vm.create(&test.cx(), &plan).unwrap();
+        let error = test.vm.start(&test.cx(), &plan, &[]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("libvirt cannot define the domain: {words}")), "{error}");
+        assert_eq!(test.state(), VmState::Off);
+    }
+    plan.libvirt.xml.clear();
+    test.vm.start(&test.cx(), &plan, &[]).unwrap();
 }
 
 #[test]
@@ -92,4 +124,9 @@ fn a_trusted_platform_module_is_there_and_leaves_nothing() {
     let Some(mut test) = TestVm::new() else { return };
     let xml = described(&mut test, |plan| plan.libvirt.tpm = true);
     assert!(xml.contains("<tpm model='tpm-crb'>"), "{xml}");
+    let inside = if is_root() { "lib/swtpm" } else { "etc/libvirt/qemu/swtpm" };
+    let kept = test.daemon.dir().join(inside).join(test.uuid());
+    assert!(kept.exists(), "what it keeps is there as long as the machine");
+    test.vm.destroy(&test.cx()).unwrap();
+    assert!(!kept.exists());
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use vbox_rs::config::spec::{LibvirtOptions, Protocol};
@@ -102,9 +102,10 @@ fn a_pool_of_this_hosts_daemon_is_used_where_the_machine_file_names_it() {
     let error = test.vm.images().unwrap_err();
     assert_eq!(error.to_string(), "libvirt cannot read disks that lie in a storage pool");
     plan.libvirt.pool = Some("other".into());
-    test.vm.create(&cx, &plan).unwrap();
-    let warnings = test.heard.warnings();
-    assert!(warnings[0].starts_with("its disks stay in pool `default`; destroy the machine"), "{warnings:?}");
+    test.vm.kill().unwrap();
+    test.up(&plan);
+    let told = "its disks stay in pool `default`; destroy the machine and make it anew to have them in pool `other`";
+    assert_eq!(test.heard.warnings(), [told]);
 }
 
 #[test]
@@ -124,6 +125,50 @@ fn a_pool_that_cannot_be_used_is_told_with_what_helps() {
     let error = test.vm.create(&cx, &plan).unwrap_err();
     assert!(error.to_string().contains("the storage pool `gone`") && error.to_string().ends_with("there is none"));
     assert!(error.hint().unwrap().contains("pool-define-as gone dir"), "{error:?}");
+}
+
+/// What was told of bytes that go somewhere.
+#[derive(Default)]
+struct Labels(Mutex<Vec<String>>);
+
+impl Sink for Labels {
+    fn emit(&self, _: Option<&str>, event: &Event) {
+        if let Event::Transfer { label, .. } = event {
+            self.0.lock().unwrap().push(label.clone());
+        }
+    }
+}
+
+#[test]
+fn an_image_whose_digest_is_known_is_read_only_to_be_uploaded_and_must_be_what_it_was() {
+    let Some(mut test) = TestVm::remote() else { return };
+    let mut plan = test.remote_plan();
+    let create = |vm: &mut dyn Vm, plan: &VmPlan| {
+        let labels = Arc::<Labels>::default();
+        let result = vm.create(&Cx::new(Arc::clone(&labels) as Arc<dyn Sink>, Cancel::default()), plan);
+        let read = labels.0.lock().unwrap().iter().any(|label| label == "read the box's image");
+        (result, read)
+    };
+    let (result, read) = create(test.vm.as_mut(), &plan);
+    result.unwrap();
+    assert!(read, "its digest is not known");
+    let copy = test.daemon.volumes("default").into_iter().find(|name| ends(name, "raw")).unwrap();
+    let digest = copy.strip_prefix("vbox-rs-sha256-").unwrap().split('-').next().unwrap().to_owned();
+    let mut second = open(test.root.path(), MachineId::random().unwrap());
+    plan.disks[0].sha256 = Some(digest);
+    let (result, read) = create(second.as_mut(), &plan);
+    result.unwrap();
+    assert!(!read);
+    assert_eq!(copies(&test, "default"), (1, 1), "the copy is found by it");
+    second.destroy(&test.cx()).unwrap();
+    test.vm.destroy(&test.cx()).unwrap();
+
+    plan.disks[0].sha256 = Some("ab".repeat(32));
+    let (result, read) = create(second.as_mut(), &plan);
+    let error = result.unwrap_err().to_string();
+    assert!(error.ends_with("is damaged: its content is not what it was when it was added") && !read, "{error}");
+    assert_eq!(test.daemon.volumes("default"), Vec::<String>::new());
+    second.destroy(&test.cx()).unwrap();
 }
 
 #[test]

@@ -162,7 +162,7 @@ pub fn plan(root: &Path, uri: String) -> VmPlan {
         name: "test & more/default".into(),
         cpus: 1,
         memory: 64,
-        disks: vec![PlannedDisk { backing, backing_format: "raw".into(), size: None }],
+        disks: vec![PlannedDisk { backing, backing_format: "raw".into(), size: None, sha256: None }],
         boot: Boot::Disk,
         devices: Devices::default(),
         seed: None,

@@ -24,7 +24,7 @@ pub trait Host {
 
     /// What a machine's disk rests on: this raw image, or a file made of it in a format that the provider takes.
     fn backing(&self, raw: PathBuf) -> PlannedDisk {
-        PlannedDisk { backing: raw, backing_format: "raw".into(), size: None }
+        PlannedDisk { backing: raw, backing_format: "raw".into(), size: None, sha256: None }
     }
 
     /// Variables by which the provider finds what `ready` made.

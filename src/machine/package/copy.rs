@@ -154,7 +154,7 @@ impl Drop for Copy {
 }
 
 fn overlay(image: Image) -> PlannedDisk {
-    PlannedDisk { backing: image.path, backing_format: image.format, size: None }
+    PlannedDisk { backing: image.path, backing_format: image.format, size: None, sha256: None }
 }
 
 fn unclean(error: Failure) -> Failure {

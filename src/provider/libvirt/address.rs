@@ -1,18 +1,25 @@
-//! Where a guest is reached that has an address of its own: asked of all who may know it. Whoever answers first is heard,
-//! and nobody is believed for longer than one command: a guest may come back with another address.
+//! Where a guest is reached that has an address of its own: asked of all who may know it. Nobody is believed for longer than
+//! one command: a guest may come back with another address.
+//!
+//! **The host comes first, the guest's agent last**, and only where the host does not know the one address: an agent may be
+//! slow or hang, libvirt waits without end for what it says, and each who waits takes one of the daemon's few threads.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::ffi::{Complaint, Domain, Interface, Source};
 
-/// In the order of trust: the guest itself; who gave it the address; who has heard of it.
-const SOURCES: [Source; 3] = [Source::Agent, Source::Lease, Source::Arp];
+/// Who of the host knows something: who gave the guest its address; who has heard of it.
+const HOST: [Source; 2] = [Source::Lease, Source::Arp];
 
-/// The addresses of the card `mac`, the most probable first. Nobody who does not answer is missed: most guests have no
-/// agent, and before a guest asks for an address there is no lease.
-pub fn find(domain: &Domain, mac: &str) -> Result<Vec<IpAddr>, Complaint> {
+/// How long a guest's agent is waited for. One that works answers within milliseconds.
+pub const AGENT: Duration = Duration::from_secs(1);
+
+/// The addresses of the card `mac` that the host knows, the most probable first. Nobody who does not answer is missed:
+/// before a guest asks for an address there is no lease.
+pub fn known(domain: &Domain, mac: &str) -> Result<Vec<IpAddr>, Complaint> {
     let mut found = Vec::new();
-    for source in SOURCES {
+    for source in HOST {
         match domain.interfaces(source) {
             Ok(interfaces) => add(&mut found, &interfaces, mac),
             Err(complaint) if complaint.is_lost() || complaint.is_no_domain() => return Err(complaint),
@@ -20,6 +27,18 @@ pub fn find(domain: &Domain, mac: &str) -> Result<Vec<IpAddr>, Complaint> {
         }
     }
     Ok(found)
+}
+
+/// What the guest says of itself comes before what others say of it.
+pub fn with_word(said: &[Interface], known: Vec<IpAddr>, mac: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    add(&mut found, said, mac);
+    for address in known {
+        if !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    found
 }
 
 /// Adds what can be reached from here. What a guest says is a stranger's word: nothing but addresses is taken.
@@ -62,10 +81,11 @@ mod tests {
             interface("02:42:00:00:00:01", &["172.17.0.1"]),
         ];
         let lease = [interface("52:54:00:aa:bb:cc", &["192.168.122.9", "192.168.122.8"])];
-        let mut found = Vec::new();
-        for interfaces in [&agent[..], &lease, &[]] {
-            add(&mut found, interfaces, "52:54:00:aa:bb:cc");
+        let (mac, mut known) = ("52:54:00:aa:bb:cc", Vec::new());
+        for interfaces in [&lease[..], &[]] {
+            add(&mut known, interfaces, mac);
         }
+        let found = with_word(&agent, known, mac);
         let expected = ["192.168.122.9", "2001:db8::5", "192.168.122.8"].map(|text| text.parse::<IpAddr>().unwrap());
         assert_eq!(found, expected);
     }

@@ -11,7 +11,7 @@ use super::ffi::{Complaint, Connection, Domain};
 use super::host;
 use super::uri::{self, Place, SshHost};
 use crate::progress::Cx;
-use crate::trace;
+use crate::trace::{self, quoted};
 
 /// How long a connection may take. The daemon of a session may have to start first, and look at every QEMU there is.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -69,6 +69,20 @@ impl Daemon {
     /// Where it is, for people.
     pub fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// `virsh` there, as people may enter it.
+    pub fn virsh(&self) -> String {
+        uri::virsh(&self.whole)
+    }
+
+    /// The command that makes a storage pool there.
+    pub fn pool_command(&self, name: &str) -> String {
+        let (name, folder) = (quoted(name), uri::images(&self.whole));
+        let target = quoted(&folder.to_string_lossy());
+        // Building makes the folder, where there is none.
+        let words = format!("pool-define-as {name} dir --target {target}; pool-build {name}; pool-start {name}");
+        format!("{} {}", self.virsh(), quoted(&words))
     }
 
     fn bounded(&self, limit: Duration) -> Duration {
@@ -155,10 +169,46 @@ impl Daemon {
         }
     }
 
+    /// Asks by the way: see [`Aside`].
+    pub fn aside<T: Send + 'static>(
+        &self,
+        aside: &mut Aside<T>,
+        patience: Duration,
+        work: impl FnOnce(&Arc<Connection>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let connection = Arc::clone(&self.connection);
+        aside.ask(patience, move || work(&connection))
+    }
+
     fn failed(&self, action: &'static str, complaint: &Complaint) -> Error {
         let lost = complaint.is_lost() || !self.is_alive();
         let message = uri::without_user(&self.whole, &complaint.message);
         if lost { Error::Lost { uri: self.uri.clone(), action, message } } else { Error::Failed { action, message } }
+    }
+}
+
+/// A question whose answer may never come: it is waited for once, and heard later if it comes then. Until then nobody asks
+/// again: the daemon answers only a few questions of a client at a time.
+#[derive(Debug)]
+pub struct Aside<T>(Option<Receiver<T>>);
+
+impl<T> Default for Aside<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Send + 'static> Aside<T> {
+    fn ask(&mut self, patience: Duration, question: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (answer, patience) = match self.0.take() {
+            Some(answer) => (answer, Duration::ZERO),
+            None => (begin(question).ok()?, patience),
+        };
+        let said = answer.recv_timeout(patience);
+        if matches!(said, Err(RecvTimeoutError::Timeout)) {
+            self.0 = Some(answer);
+        }
+        said.ok()
     }
 }
 
@@ -235,4 +285,27 @@ fn unanswered(uri: &str, place: &Place, limit: Duration) -> Error {
     let fix = Some(format!("see whether {host} is up, and nothing on the way to it drops what it does not know"));
     let message = format!("nothing came back within {} s", limit.as_secs());
     Error::Unreachable { uri: uri.into(), message, fix }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_without_an_answer_is_waited_for_once_and_not_asked_again() {
+        let mut aside = Aside::default();
+        let (tell, told) = mpsc::channel::<u8>();
+        assert_eq!(aside.ask(Duration::from_millis(1), move || told.recv().unwrap_or_default()), None);
+        let (again, asked) = mpsc::channel();
+        let second = move || again.send(()).map_or(0, |()| 9);
+        assert_eq!(aside.ask(Duration::from_secs(60), second), None);
+        assert!(asked.recv().is_err(), "it is not asked again");
+        tell.send(7).unwrap();
+        let mut said = None;
+        while said.is_none() {
+            said = aside.ask(Duration::from_secs(60), || 8);
+        }
+        assert_eq!(said, Some(7), "what was asked first is heard");
+        assert_eq!(aside.ask(Duration::from_secs(60), || 8), Some(8));
+    }
 }

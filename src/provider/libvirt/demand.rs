@@ -21,11 +21,11 @@ fn flag(cpuinfo: &str) -> Option<&'static str> {
     ["vmx", "svm"].into_iter().find(|name| flags.split_whitespace().any(|flag| flag == *name))
 }
 
-/// What cannot be had here.
+/// What cannot be had here, or is not as one might think.
 pub fn objections(options: &LibvirtOptions) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let mut bad = |text: String, fix: String| found.push(Finding { level: Level::Bad, text, fix: Some(fix) });
     let uri = uri::choose(options.uri.as_deref()).ok();
+    let mut found: Vec<_> = uri.as_deref().and_then(|uri| autostart(options, uri)).into_iter().collect();
+    let mut bad = |text: String, fix: String| found.push(Finding { level: Level::Bad, text, fix: Some(fix) });
     if let Some(name) = &options.network
         && uri.as_deref().is_some_and(uri::is_session)
     {
@@ -56,6 +56,17 @@ pub fn objections(options: &LibvirtOptions) -> Vec<Finding> {
         );
     }
     found
+}
+
+/// A session's daemon is there only when somebody asks it for something.
+fn autostart(options: &LibvirtOptions, uri: &str) -> Option<Finding> {
+    (options.autostart && uri::is_any_session(uri)).then(|| Finding {
+        level: Level::Warning,
+        text: "`autostart` does nothing when the host boots: a session's daemon starts with the first command that asks it, \
+               and the machine with it"
+            .into(),
+        fix: Some("set `uri = \"qemu:///system\"`".into()),
+    })
 }
 
 /// Whether the daemon is on this host.
@@ -90,6 +101,16 @@ mod tests {
         assert_eq!(of("kvm_intel", "N\n"), Some("kvm_intel"));
         assert_eq!(of("kvm_amd", "0\n"), Some("kvm_amd"));
         assert_eq!(of("kvm_amd", "1\n"), None);
+    }
+
+    #[test]
+    fn a_session_starts_nothing_with_the_host() {
+        let told = |uri: &str, autostart| {
+            let options = LibvirtOptions { uri: Some(uri.into()), autostart, ..LibvirtOptions::default() };
+            objections(&options).iter().any(|told| told.level == Level::Warning && told.text.starts_with("`autostart`"))
+        };
+        assert!(told("qemu+ssh://h/session", true));
+        assert!(!told("qemu+ssh://h/session", false) && !told("qemu:///system", true));
     }
 
     #[test]

@@ -17,9 +17,6 @@ use crate::store::MachineId;
 /// Names our part of the metadata.
 const NAMESPACE: &str = "urn:vbox-rs:machine:1";
 
-/// Where libvirt reads what it hands on to QEMU as it is.
-const QEMU: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
-
 /// The first version that knows the processor model "maximum" (7.1.0).
 const MAXIMUM_SINCE: u64 = 7_001_000;
 
@@ -59,6 +56,9 @@ pub struct Input<'a> {
     pub volumes: Option<&'a Storage>,
     /// Whether the daemon sees this computer's files.
     pub local: bool,
+    /// Whether an agent in the guest gets a channel. In a session the socket that libvirt makes for it lies so deep below the
+    /// user's home that its path may be too long.
+    pub agent: bool,
 }
 
 /// The description. Fails only for paths that XML has no letters for.
@@ -66,7 +66,7 @@ pub fn xml(input: &Input<'_>) -> Result<String, ProviderError> {
     let Input { plan, .. } = input;
     let domain = element("domain")
         .with("type", if input.engine == Engine::Kvm { "kvm" } else { "qemu" })
-        .with("xmlns:qemu", QEMU)
+        .with("xmlns:qemu", fragment::QEMU)
         .child(element("name").text(input.name))
         .child(element("uuid").text(input.id.uuid()))
         .child(element("title").text(plan.name.as_str()))
@@ -83,7 +83,7 @@ pub fn xml(input: &Input<'_>) -> Result<String, ProviderError> {
         .child(element("on_crash").text("destroy"))
         .child(devices(input)?)
         .children(owner(input))
-        .child(element("qemu:commandline").children(user_network(input).into_iter().map(argument)))
+        .child(command_line(input))
         .raw(fragment::parts(&plan.libvirt.xml, Place::Domain));
     Ok(domain.render())
 }
@@ -195,8 +195,7 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
     let console = input.files.console_log();
     let log = if input.local { Some(log(path(&console)?)) } else { None };
     let random = element("backend").with("model", "random").text("/dev/urandom");
-    // In a session the socket that libvirt makes for it lies so deep below the user's home that its path may be too long.
-    let agent = input.owner.map(|_| {
+    let agent = input.agent.then(|| {
         let target = element("target").with("type", "virtio").with("name", "org.qemu.guest_agent.0");
         element("channel").with("type", "unix").child(target)
     });
@@ -310,6 +309,12 @@ fn netdev(apart: bool, forwards: &[Forward]) -> String {
     let rules = forwards.iter().map(|forward| format!(",hostfwd={}", argv::rule(forward)));
     let apart = apart.then(|| APART.to_owned());
     std::iter::once(NETWORK.to_owned()).chain(apart).chain(rules).collect()
+}
+
+/// What libvirt hands on to QEMU as it is: our network, and whatever the user has for it.
+fn command_line(input: &Input<'_>) -> Element {
+    let network = user_network(input).into_iter().map(argument);
+    element("qemu:commandline").children(network).children(fragment::command_line(&input.plan.libvirt.xml))
 }
 
 fn argument(value: String) -> Element {

@@ -64,6 +64,14 @@ pub enum Error {
         /// How long.
         limit: Duration,
     },
+    /// An upload that does not go on.
+    #[error("libvirt's daemon at `{uri}` took nothing of an upload for {} s", limit.as_secs())]
+    Stalled {
+        /// Where.
+        uri: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
     /// A storage pool that volumes cannot be made in.
     #[error("the storage pool `{pool}` of libvirt at `{uri}` cannot be used: {why}")]
     Pool {
@@ -85,6 +93,8 @@ pub enum Error {
         uri: String,
         /// What there is, or libvirt's words.
         message: String,
+        /// The command that shows what is in it.
+        list: String,
     },
     /// No way to the guest's ports.
     #[error("this computer's ssh does not get to `{host}`: {message}")]
@@ -128,7 +138,7 @@ impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::Uri { .. } => Exit::MachineFile,
-            Self::Silent { .. } => Exit::Timeout,
+            Self::Silent { .. } | Self::Stalled { .. } => Exit::Timeout,
             Self::PoolFull { .. } => Exit::Io,
             _ => Exit::Provider,
         }
@@ -145,11 +155,12 @@ impl Explain for Error {
                     .into(),
             ),
             Self::Pool { fix, .. } | Self::Network { fix, .. } => Some(fix.clone()),
-            Self::PoolFull { pool, uri, .. } => {
-                Some(format!("make room there (`virsh -c {uri} vol-list {pool}`), or set `pool` to another one"))
-            }
+            Self::PoolFull { list, .. } => Some(format!("make room there (`{list}`), or set `pool` to another one")),
             Self::Lost { .. } => Some("the same command goes on when the daemon is back".into()),
             Self::Silent { .. } => Some("`vbox-rs doctor` says what the daemon answers; restarting it may help".into()),
+            Self::Stalled { .. } => {
+                Some("see whether the pool's disk there is in order; the same command tries again".into())
+            }
             Self::Failed { .. } => Some("`vbox-rs logs --hypervisor` may say more".into()),
             Self::Path { .. } => Some("set VBOX_RS_HOME to a directory with a plain name".into()),
         }

@@ -28,6 +28,13 @@ const NO_DOMAIN: c_int = 42;
 const NO_NETWORK: c_int = 43;
 /// `VIR_ERR_AUTH_FAILED`, `VIR_ERR_AUTH_CANCELLED`, `VIR_ERR_AUTH_UNAVAILABLE`.
 const AUTH: [c_int; 3] = [45, 79, 80];
+/// `VIR_ERR_XML_INVALID_SCHEMA`.
+const INVALID_SCHEMA: c_int = 92;
+/// `VIR_DOMAIN_DEFINE_VALIDATE`.
+const DEFINE_VALIDATE: c_uint = 1;
+/// How often the daemon is asked whether it is there, in seconds, and how often in vain before the connection counts as
+/// broken: half a minute, which a busy host is never silent for. The daemon answers these beside all that it does.
+const KEEP_ALIVE: (c_int, c_uint) = (5, 5);
 /// `VIR_FROM_RPC`: what libvirt's client itself says of the connection to the daemon.
 const FROM_RPC: c_int = 7;
 
@@ -105,6 +112,7 @@ functions! {
     virConnectOpen(*const c_char) -> *mut RawConnection;
     virConnectClose(*mut RawConnection) -> c_int;
     virConnectIsAlive(*mut RawConnection) -> c_int;
+    virConnectSetKeepAlive(*mut RawConnection, c_int, c_uint) -> c_int;
     virConnectGetLibVersion(*mut RawConnection, *mut c_ulong) -> c_int;
     virConnectGetVersion(*mut RawConnection, *mut c_ulong) -> c_int;
     virConnectGetCapabilities(*mut RawConnection) -> *mut c_char;
@@ -136,7 +144,7 @@ functions! {
     virStorageVolDelete(*mut storage::RawVolume, c_uint) -> c_int;
     virStorageVolUpload(*mut storage::RawVolume, *mut RawStream, c_ulonglong, c_ulonglong, c_uint) -> c_int;
     virDomainLookupByUUIDString(*mut RawConnection, *const c_char) -> *mut RawDomain;
-    virDomainDefineXML(*mut RawConnection, *const c_char) -> *mut RawDomain;
+    virDomainDefineXMLFlags(*mut RawConnection, *const c_char, c_uint) -> *mut RawDomain;
     virDomainFree(*mut RawDomain) -> c_int;
     virDomainCreateWithFlags(*mut RawDomain, c_uint) -> c_int;
     virDomainGetState(*mut RawDomain, *mut c_int, *mut c_int, c_uint) -> c_int;
@@ -249,6 +257,11 @@ impl Complaint {
         matches!(self.code, 49 | 50)
     }
 
+    /// Whether a description has something in it that libvirt does not know.
+    pub fn is_unknown_xml(&self) -> bool {
+        self.code == INVALID_SCHEMA
+    }
+
     /// Whether the daemon does not let this user in.
     pub fn is_denied(&self) -> bool {
         AUTH.contains(&self.code) || self.message.contains("Permission denied")
@@ -319,10 +332,16 @@ impl Connection {
     pub fn open(uri: &str) -> Result<Self, Complaint> {
         let library = library().map_err(|why| Complaint::of_ours(&why))?;
         let uri = c_string(uri)?;
-        event::run_loop(library);
+        let loops = event::run_loop(library);
         // SAFETY: the name is a string with an end.
         let raw = unsafe { (library.virConnectOpen)(uri.as_ptr()) };
-        Ok(Self { library, raw: NonNull::new(raw).ok_or_else(|| Complaint::last(library))? })
+        let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(library))?;
+        if loops {
+            let (every, times) = KEEP_ALIVE;
+            // SAFETY: the handle is open, and somebody runs the loop. A daemon that knows nothing of it goes without.
+            unsafe { (library.virConnectSetKeepAlive)(raw.as_ptr(), every, times) };
+        }
+        Ok(Self { library, raw })
     }
 
     /// A connection to libvirt's hypervisor for tests, which has no daemon; `None`, and why, where there is no libvirt.
@@ -386,11 +405,13 @@ impl Connection {
         }
     }
 
-    /// Defines a domain, or defines it anew.
-    pub fn define(self: &Arc<Self>, xml: &str) -> Result<Domain, Complaint> {
+    /// Defines a domain, or defines it anew. What libvirt does not know it leaves out; `strict`: it is refused, in the words
+    /// of a schema.
+    pub fn define(self: &Arc<Self>, xml: &str, strict: bool) -> Result<Domain, Complaint> {
         let xml = c_string(xml)?;
+        let flags = if strict { DEFINE_VALIDATE } else { 0 };
         // SAFETY: the handle is open, the description is a string with an end.
-        self.own(unsafe { (self.library.virDomainDefineXML)(self.raw.as_ptr(), xml.as_ptr()) })
+        self.own(unsafe { (self.library.virDomainDefineXMLFlags)(self.raw.as_ptr(), xml.as_ptr(), flags) })
     }
 
     fn own(self: &Arc<Self>, raw: *mut RawDomain) -> Result<Domain, Complaint> {

@@ -120,7 +120,7 @@ impl HostReport {
         self.tell(Level::Good, text, None);
         if *place != Place::Here && !usual {
             let text = format!("no pool `{}` is up there: machines need one for their disks", volume::USUAL);
-            self.tell(Level::Warning, text, Some(format!("virsh -c {} pool-start {}", uri::shown(uri), volume::USUAL)));
+            self.tell(Level::Warning, text, Some(format!("{} pool-start {}", uri::virsh(uri), volume::USUAL)));
         }
         true
     }

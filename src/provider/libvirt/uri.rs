@@ -1,8 +1,10 @@
 //! Which daemon a machine lives at, and on which host that is.
 
 use std::env;
+use std::path::PathBuf;
 
 use super::Error;
+use crate::trace::quoted;
 
 /// What libvirt's own tools take where nothing is said.
 const DEFAULT: &str = "LIBVIRT_DEFAULT_URI";
@@ -179,6 +181,23 @@ pub fn shown(uri: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
+/// `virsh` at this daemon, as people may enter it: the login name, which is not shown, is theirs to fill in.
+pub fn virsh(uri: &str) -> String {
+    let shown = shown(uri);
+    let whole = if shown == uri { shown } else { shown.replacen("://", "://USER@", 1) };
+    format!("virsh -c {}", quoted(&whole))
+}
+
+/// A folder in which whoever the daemon belongs to may make a storage pool.
+pub fn images(uri: &str) -> PathBuf {
+    if !is_any_session(uri) {
+        return "/var/lib/libvirt/images".into();
+    }
+    let here = place(uri).is_ok_and(|place| place == Place::Here);
+    let data = dirs::data_dir().filter(|_| here).unwrap_or_else(|| "/home/USER/.local/share".into());
+    data.join("libvirt/images")
+}
+
 /// What others said, without the login name in `uri`.
 pub fn without_user(uri: &str, text: &str) -> String {
     let authority = uri.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
@@ -191,6 +210,11 @@ pub fn without_user(uri: &str, text: &str) -> String {
 /// Whether it is the daemon of this user's own session. Root has none: libvirt leads it to the host's.
 pub fn is_session(uri: &str) -> bool {
     names_session(uri) && !rustix::process::geteuid().is_root()
+}
+
+/// Whether it is the daemon of somebody's session, here or at another host, where nobody knows whether that is root's.
+pub fn is_any_session(uri: &str) -> bool {
+    if place(uri).is_ok_and(|place| place == Place::Here) { is_session(uri) } else { names_session(uri) }
 }
 
 fn names_session(uri: &str) -> bool {
@@ -271,6 +295,25 @@ mod tests {
         let said = without_user("qemu+ssh://me@host/system", "me@host: Permission denied (publickey).");
         assert_eq!(said, "host: Permission denied (publickey).");
         assert_eq!(without_user(SYSTEM, "a@b"), "a@b");
+    }
+
+    #[test]
+    fn a_command_is_whole_and_has_no_login_name() {
+        for (uri, command) in [
+            (SYSTEM, "virsh -c qemu:///system"),
+            ("qemu+ssh://me@host:22/system", "virsh -c qemu+ssh://USER@host:22/system"),
+            (
+                "qemu+ssh://me@host/session?socket=/s&no_verify=1",
+                "virsh -c 'qemu+ssh://USER@host/session?socket=/s&no_verify=1'",
+            ),
+        ] {
+            assert_eq!(virsh(uri), command);
+        }
+        assert_eq!(images(SYSTEM), PathBuf::from("/var/lib/libvirt/images"));
+        assert_eq!(images("qemu+ssh://h/session"), PathBuf::from("/home/USER/.local/share/libvirt/images"));
+        if !rustix::process::geteuid().is_root() {
+            assert_eq!(images(SESSION), dirs::data_dir().unwrap().join("libvirt/images"));
+        }
     }
 
     #[test]

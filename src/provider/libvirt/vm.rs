@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use super::super::qemu::files::Files;
 use super::super::qemu::{disk, state as qemu_state};
 use super::super::{Error as ProviderError, Forward, Image, Vm, VmHome, VmPlan, VmState, own_mac};
-use super::daemon::Daemon;
-use super::ffi::{Complaint, Connection, Domain, Watch};
+use super::daemon::{Aside, Daemon};
+use super::ffi::{Complaint, Connection, Domain, Interface, Source, Watch};
 use super::record::{self, LibvirtRecord};
 use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
@@ -48,12 +48,14 @@ pub struct LibvirtVm {
     daemon: Option<Daemon>,
     /// What the daemon tells of the domain, while somebody waits for its end; and when we last looked for ourselves.
     watch: Option<(Watch, Instant)>,
+    /// What the agent in the guest was asked.
+    agent: Aside<Option<Vec<Interface>>>,
 }
 
 impl LibvirtVm {
     /// The machine that lives in `home`.
     pub fn new(home: VmHome) -> Self {
-        Self { files: Files::new(&home.dir), home, daemon: None, watch: None }
+        Self { files: Files::new(&home.dir), home, daemon: None, watch: None, agent: Aside::default() }
     }
 
     fn record(&self) -> Result<Option<LibvirtRecord>, ProviderError> {
@@ -230,13 +232,30 @@ impl LibvirtVm {
         Ok(names.filter(|name| number(name)).map(|name| self.home.dir.join(name)).collect())
     }
 
-    /// Ends the domain and removes it from the daemon.
-    fn undefine(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
-        if self.look(cx, record)?.is_some_and(Seen::is_active) {
-            self.pull_plug(cx, record)?;
+    /// Ends the domain and removes it from the daemon. Killed in between, it was we who did it.
+    fn undefine(&mut self, cx: &Cx, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
+        self.end(cx, record)?;
+        if record.definition.take().is_some() {
+            self.write(record)?;
         }
         let undefine = |domain: &Domain| if domain.is_persistent()? { domain.undefine() } else { Ok(()) };
         self.ask(cx, record, (COMMAND, "undefine the domain"), undefine).map(drop)
+    }
+
+    /// Ends the domain, where it runs. That it was asked for is written first: there is nothing to tell of later.
+    fn end(&mut self, cx: &Cx, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
+        let active = self.look_within(cx, record, COMMAND)?.is_some_and(Seen::is_active);
+        let started = std::mem::take(&mut record.started);
+        if started {
+            self.write(record)?;
+        }
+        let ended = if active { self.pull_plug(cx, record) } else { Ok(()) };
+        // Where the daemon went away it may have done it.
+        if started && matches!(ended, Err(ProviderError::Libvirt(Error::Failed { .. }))) {
+            record.started = true;
+            drop(self.write(record));
+        }
+        ended
     }
 
     fn pull_plug(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
@@ -248,6 +267,14 @@ impl LibvirtVm {
             ended => ended.map(drop),
         }
     }
+}
+
+/// What is said of a domain, where it is there and anything is said.
+fn said<T>(
+    uuid: String,
+    question: impl FnOnce(&Domain) -> Result<T, Complaint>,
+) -> impl FnOnce(&Arc<Connection>) -> Option<T> {
+    move |connection| question(&connection.domain(&uuid).ok()??).ok()
 }
 
 /// Gives up a save that goes on in the daemon although the `vbox-rs` that began it was killed, and waits until that is done.
@@ -272,7 +299,7 @@ impl Vm for LibvirtVm {
 
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), ProviderError> {
         store::create_private(&self.home.dir)?;
-        let mut record = self.refreshed(cx, plan)?;
+        let mut record = self.record_for(plan)?;
         let made = if record.created { record.plan.disks.len() } else { 0 };
         if !record.created {
             record.plan = plan.clone();
@@ -292,7 +319,8 @@ impl Vm for LibvirtVm {
     }
 
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
-        let mut record = self.refreshed(cx, plan)?;
+        let mut record = self.record_for(plan)?;
+        define::tell_stays(cx, &record, plan);
         define::refuse(cx, &record, plan)?;
         self.require_disks(cx, &record, plan)?;
         match self.look(cx, &record)? {
@@ -347,22 +375,25 @@ impl Vm for LibvirtVm {
             return Ok(None);
         };
         let mac = record.plan.devices.mac.clone().unwrap_or_else(|| own_mac(self.home.id));
-        let find = move |domain: &Domain| address::find(domain, &mac);
-        let found = self.ask(&Cx::silent(), &record, (QUESTION, "say where the guest is"), find)?;
-        Ok(Some(found.unwrap_or_default()))
+        let cx = Cx::silent();
+        let card = mac.clone();
+        let find = move |domain: &Domain| address::known(domain, &card);
+        let Some(known) = self.ask(&cx, &record, (QUESTION, "say where the guest is"), find)? else {
+            return Ok(Some(Vec::new()));
+        };
+        if known.len() == 1 {
+            return Ok(Some(known));
+        }
+        let (daemon, uuid) = (self.daemon(&cx, &record.uri)?, self.home.id.uuid());
+        let ask = said(uuid, |domain| domain.interfaces(Source::Agent));
+        let word = daemon.aside(&mut self.agent, address::AGENT, ask).flatten().unwrap_or_default();
+        Ok(Some(address::with_word(&word, known, &mac)))
     }
 
     fn kill(&mut self) -> Result<(), ProviderError> {
         let cx = Cx::silent();
         let Some(mut record) = self.record()? else { return Ok(()) };
-        if self.look_within(&cx, &record, COMMAND)?.is_some_and(Seen::is_active) {
-            self.pull_plug(&cx, &record)?;
-        }
-        // The end was asked for: nothing to tell of later.
-        if record.started {
-            record.started = false;
-            self.write(&record)?;
-        }
+        self.end(&cx, &mut record)?;
         self.lead(&cx, &record, false)
     }
 
@@ -398,17 +429,18 @@ impl Vm for LibvirtVm {
         }
         let daemon = self.daemon(cx, &record.uri)?;
         let uuid = self.home.id.uuid();
-        let find = move |connection: &Arc<Connection>| Ok((connection.domain(&uuid)?, connection.domain(&uuid)?));
-        let (Some(saved), Some(watched)) = daemon.call(cx, QUESTION, "find the domain", find)? else {
-            return Err(not_running());
-        };
-        let mut transfer = None;
+        let find = move |connection: &Arc<Connection>| connection.domain(&uuid);
+        let saved = daemon.call(cx, QUESTION, "find the domain", find)?.ok_or_else(not_running)?;
+        // A daemon that went silent says nothing to these either, and the user may still want to stop.
+        let (mut transfer, mut progress, mut abort) = (None, Aside::default(), Aside::default());
+        let uuid = self.home.id.uuid();
         let watch = || {
-            if let Ok((done, total @ 1..)) = watched.progress() {
+            let ask = said(uuid.clone(), Domain::progress);
+            if let Some(Some((done, total @ 1..))) = daemon.aside(&mut progress, Duration::ZERO, ask) {
                 transfer.get_or_insert_with(|| cx.transfer("save memory", Some(total))).update(done.min(total));
             }
         };
-        let stop = || drop(watched.abort());
+        let stop = || drop(daemon.aside(&mut abort, Duration::ZERO, said(uuid.clone(), Domain::abort)));
         daemon.call_stoppable(cx, (COMMAND, "save the domain's memory"), saved, Domain::save, watch, stop)?;
         record.started = false;
         self.write(&record)?;
@@ -451,9 +483,9 @@ impl Vm for LibvirtVm {
             // Nothing there, or a machine of provider `qemu`.
             return Ok(());
         }
-        if let Some(record) = record {
+        if let Some(mut record) = record {
             if record.defined {
-                self.undefine(cx, &record)?;
+                self.undefine(cx, &mut record)?;
             }
             self.lead(cx, &record, false)?;
             self.destroy_volumes(cx, &record)?;

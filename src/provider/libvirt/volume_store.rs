@@ -1,6 +1,5 @@
 //! Making and removing the volumes of a machine; `volume` says which there are, and why so.
 
-use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +13,12 @@ use super::ffi::{Complaint, Connection};
 use super::volume::{self, Storage, StoredImage};
 use super::volume_upload::{self, Upload};
 use crate::progress::Cx;
-use crate::store::{self, MachineId};
+use crate::store::{self, Lock, MachineId};
+use crate::trace::quoted;
 
 /// How long the daemon may take to look at a pool, or to make or remove volumes in it: some file systems take their time
 /// for large files.
 const POOL: Duration = Duration::from_secs(60);
-
-/// How often we look whether another command has uploaded what we need.
-const POLL: Duration = Duration::from_millis(50);
 
 /// How often a copy may be removed by somebody between our finding it and our resting on it. Once is rare.
 const TRIES: u32 = 5;
@@ -78,7 +75,9 @@ impl<'a> Volumes<'a> {
     }
 
     fn full(&self, message: String) -> ProviderError {
-        Error::PoolFull { pool: self.storage.pool.clone(), uri: self.daemon.uri().into(), message }.into()
+        let pool = self.storage.pool.clone();
+        let list = format!("{} vol-list {}", self.daemon.virsh(), quoted(&pool));
+        Error::PoolFull { pool, uri: self.daemon.uri().into(), message, list }.into()
     }
 
     /// What the pool has, once it is one that we can use.
@@ -99,14 +98,16 @@ impl<'a> Volumes<'a> {
         let unusable = |why: String, fix| Err(Error::Pool { pool: name.clone(), uri: uri.clone(), why, fix }.into());
         match self.daemon.call(self.cx, POOL, "look at the storage pool", look)? {
             Looked::Ready(survey) => Ok(survey),
-            Looked::Down => unusable("it is not started".into(), format!("virsh -c {uri} pool-start {name}")),
+            Looked::Down => {
+                let start = format!("{} pool-start {}", self.daemon.virsh(), quoted(&name));
+                unusable("it is not started".into(), start)
+            }
             Looked::NoFiles(kind) => unusable(
                 format!("pools of type `{kind}` hold no qcow2 files"),
                 "set `pool` to one of type `dir`".into(),
             ),
             Looked::Missing => {
-                let define = format!("pool-define-as {name} dir --target /var/lib/libvirt/images");
-                unusable("there is none".into(), format!("virsh -c {uri} '{define}; pool-start {name}', or set `pool`"))
+                unusable("there is none".into(), format!("{}, or set `pool`", self.daemon.pool_command(&name)))
             }
         }
     }
@@ -213,7 +214,10 @@ impl<'a> Volumes<'a> {
         } else {
             length
         };
-        let sha256 = volume_upload::digest(self.cx, path, length)?;
+        let sha256 = match &disk.sha256 {
+            Some(sha256) => sha256.clone(),
+            None => volume_upload::digest(self.cx, path, length)?,
+        };
         let format = disk.backing_format.clone();
         let image = StoredImage { path: path.clone(), sha256, format, length, size, volume: None };
         self.storage.images.truncate(index);
@@ -255,21 +259,8 @@ impl<'a> Volumes<'a> {
     }
 
     /// Held while the image is uploaded: the machines of one project come up side by side, and one upload is enough.
-    fn gate(&self, image: &StoredImage) -> Result<File, ProviderError> {
-        let failed = |e| store::Error::io("lock", &image.path, e);
-        let file = File::open(&image.path).map_err(failed)?;
-        let mut told = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if !told => {
-                    self.cx.note("another command uploads the box's image; waiting for it");
-                    told = true;
-                }
-                Err(TryLockError::WouldBlock) => self.cx.sleep(POLL)?,
-                Err(TryLockError::Error(e)) => return Err(failed(e).into()),
-            }
-        }
+    fn gate(&self, image: &StoredImage) -> Result<Lock, ProviderError> {
+        Ok(Lock::on(self.cx, &image.path, "another command uploads the box's image; waiting for it")?)
     }
 
     fn upload_copy(&mut self, index: usize, image: &StoredImage) -> Result<String, ProviderError> {
@@ -289,7 +280,8 @@ impl<'a> Volumes<'a> {
         self.keep()?;
         let xml = volume::plain(&copy, true);
         let label = format!("upload to {}", self.daemon.uri());
-        self.upload(Upload { xml, label, file: image.path.clone(), length: image.length })?;
+        let sha256 = Some(image.sha256.clone());
+        self.upload(Upload { xml, label, file: image.path.clone(), length: image.length, sha256 })?;
         let mark = volume::mark(&copy);
         self.call("mark the box's image in the pool", move |pool| pool.create(&mark).map(drop))?;
         self.storage.upload = None;
@@ -328,8 +320,8 @@ impl<'a> Volumes<'a> {
         let length = file.metadata().map_err(|e| store::Error::io("read", &file, e))?.len();
         self.own(&name);
         self.keep()?;
-        let upload = Upload { xml: volume::plain(&name, false), label: "upload the seed".into(), file, length };
-        self.upload(upload)
+        let (xml, label) = (volume::plain(&name, false), "upload the seed".into());
+        self.upload(Upload { xml, label, file, length, sha256: None })
     }
 
     fn grow(

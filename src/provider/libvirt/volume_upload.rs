@@ -1,6 +1,6 @@
 //! Bytes into a volume.
 
-use std::fmt::Write as _;
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::Error;
 use super::daemon::Daemon;
 use super::ffi::{Complaint, Connection};
 use crate::progress::Cx;
-use crate::store;
+use crate::store::{self, hex};
 
 /// What one message of libvirt's protocol surely takes: the limit of its oldest version is 262,120.
 const BLOCK: usize = 256_000;
@@ -36,11 +36,13 @@ pub struct Upload {
     pub file: PathBuf,
     /// Bytes of it.
     pub length: u64,
+    /// SHA-256 of it, where others will take the volume's name for it.
+    pub sha256: Option<String>,
 }
 
 /// Makes the volume and sends the file. A volume that is left after a failure is the caller's to remove.
 pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), ProviderError> {
-    let Upload { xml, label, file: path, length } = upload;
+    let Upload { xml, label, file: path, length, sha256 } = upload;
     let mut file = File::open(&path).map_err(|e| store::Error::io("read", &path, e))?;
     let (sent, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let (count, stop, pool) = (Arc::clone(&sent), Arc::clone(&stopped), pool.to_owned());
@@ -48,7 +50,7 @@ pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), P
         let pool = connection.pool(&pool)?.ok_or_else(|| Complaint::of_ours("the storage pool is gone"))?;
         let volume = pool.create(&xml)?;
         let stream = volume.upload(length)?;
-        let mut block = vec![0; BLOCK];
+        let (mut block, mut hash) = (vec![0; BLOCK], Sha256::new());
         let mut left = length;
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
@@ -57,6 +59,7 @@ pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), P
                 return Err(Complaint::of_ours("the file became shorter while it was read"));
             }
             let mut rest = &block[..got];
+            hash.update(rest);
             while !rest.is_empty() {
                 if stop.load(Ordering::Relaxed) {
                     return Err(Complaint::of_ours("it was stopped"));
@@ -70,26 +73,34 @@ pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), P
         stream.finish()?;
         // A daemon (9.0) whose file system is full says that all went well. The volume was made empty: what is in it arrived.
         match volume.sizes()?.1 {
-            there if there == length => Ok(()),
+            there if there == length => Ok(hex(&hash.finalize())),
             there => Err(Complaint::of_ours(&format!("{FULL}: {there} of {length} bytes arrived"))),
         }
     };
     let mut transfer = cx.transfer(label, Some(length));
     let mut last = (0, Instant::now());
+    let stalled = Cell::new(false);
     let watch = || {
         let now = sent.load(Ordering::Relaxed);
         transfer.update(now);
         if now != last.0 {
             last = (now, Instant::now());
         }
-        last.1.elapsed() < STALL
+        stalled.set(last.1.elapsed() >= STALL);
+        !stalled.get()
     };
     let done = daemon.call_watched(cx, (ENDING, "take an upload"), work, watch, || {
         stopped.store(true, Ordering::Relaxed);
     });
     // Whether it ended or not: the user waits for nothing.
     cx.check()?;
-    done
+    if stalled.get() && done.is_err() {
+        return Err(Error::Stalled { uri: daemon.uri().into(), limit: STALL }.into());
+    }
+    if sha256.is_some_and(|sha256| done.as_ref().is_ok_and(|sent| *sent != sha256)) {
+        return Err(ProviderError::DiskDamaged { path, why: "its content is not what it was when it was added" });
+    }
+    done.map(drop)
 }
 
 /// The system's words.
@@ -116,12 +127,7 @@ pub fn digest(cx: &Cx, path: &Path, length: u64) -> Result<String, ProviderError
         done += got as u64;
         transfer.update(done);
     }
-    let hex = |mut text: String, byte: &u8| {
-        // Writing into a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    };
-    Ok(hash.finalize().iter().fold(String::new(), hex))
+    Ok(hex(&hash.finalize()))
 }
 
 /// A number that nobody else has.

@@ -328,7 +328,7 @@ mod tests {
     use crate::provider::{Devices, PlannedDisk};
 
     fn plan() -> VmPlan {
-        let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None };
+        let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None, sha256: None };
         VmPlan {
             name: "shop,evil=on/web".into(),
             cpus: 2,

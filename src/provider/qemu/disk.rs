@@ -246,7 +246,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path());
         fs::write(files.disk(0), header(2 << 30, "/b")).unwrap();
-        let planned = |size| PlannedDisk { backing: "/b".into(), backing_format: "raw".into(), size };
+        let planned = |size| PlannedDisk { backing: "/b".into(), backing_format: "raw".into(), size, sha256: None };
         assert!(!must_grow(&files, 0, &planned(None)).unwrap());
         assert!(!must_grow(&files, 0, &planned(Some(2 << 30))).unwrap());
         assert!(must_grow(&files, 0, &planned(Some(3 << 30))).unwrap());

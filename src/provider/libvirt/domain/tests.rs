@@ -6,7 +6,7 @@ use crate::config::spec::{Accel, Firmware, LibvirtOptions, Protocol, QemuOptions
 use crate::provider::{Devices, PlannedDisk};
 
 fn plan() -> VmPlan {
-    let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None };
+    let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None, sha256: None };
     VmPlan {
         name: "shop & <co>/web".into(),
         cpus: 2,
@@ -52,6 +52,7 @@ fn text(engine: Engine, plan: &VmPlan, owner: Option<(u32, u32)>) -> String {
         virtualization,
         volumes,
         local,
+        agent: owner.is_some(),
     };
     let text = xml(&input).unwrap();
     validate(&text, "domain");
@@ -123,6 +124,7 @@ fn volumes_at_another_host_with_its_own_firmware() {
         virtualization: None,
         volumes: Some(&storage),
         local: false,
+        agent: true,
     };
     let text = xml(&input).unwrap();
     validate(&text, "domain");
@@ -130,6 +132,7 @@ fn volumes_at_another_host_with_its_own_firmware() {
         "<os firmware=\"efi\">",
         "<source pool=\"fast &amp; new\" volume=\"vbox-rs-00112233445546778899aabbccddeeff-disk0.qcow2\"/>",
         "<source pool=\"fast &amp; new\" volume=\"vbox-rs-00112233445546778899aabbccddeeff-seed.img\"/>",
+        "<target type=\"virtio\" name=\"org.qemu.guest_agent.0\"/>",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
@@ -166,6 +169,7 @@ fn a_daemon_that_knows_no_maximum_gets_no_processor_model() {
         virtualization: None,
         volumes: None,
         local: true,
+        agent: false,
     };
     assert!(!xml(&input).unwrap().contains("<cpu"));
     assert!(xml(&Input { version: 7_001_000, ..input }).unwrap().contains("<cpu mode=\"maximum\" check=\"none\"/>"));
@@ -190,6 +194,7 @@ fn a_path_without_letters_in_xml_is_refused() {
         virtualization: None,
         volumes: None,
         local: true,
+        agent: false,
     };
     let error = xml(&input).unwrap_err().to_string();
     assert_eq!(error, "libvirt cannot be told the path /s/\\u{1}.img: it is not plain text");

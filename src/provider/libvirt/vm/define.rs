@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::super::demand;
 use super::super::domain::{self, Input};
-use super::super::ffi::{Connection, Domain};
+use super::super::ffi::{Complaint, Connection, Domain};
+use super::super::fragment;
 use super::super::record::{self, LibvirtRecord};
 use super::super::remote::{self, PORT_TRIES};
 use super::super::uri::{self, Place};
@@ -18,38 +19,27 @@ use crate::provider::qemu::{accel, firmware, launch};
 use crate::provider::{Error as ProviderError, Level, VmPlan};
 
 impl LibvirtVm {
-    /// The record for a start: as it was, with what is wanted now.
-    pub(super) fn refreshed(&self, cx: &Cx, plan: &VmPlan) -> Result<LibvirtRecord, ProviderError> {
-        let Some(old) = self.record()? else {
-            let uri = uri::choose(plan.libvirt.uri.as_deref())?;
-            let domain = record::domain_name(&plan.name, self.home.id);
-            let usual = (uri::place(&uri)? != Place::Here).then_some(volume::USUAL);
-            let storage = plan.libvirt.pool.as_deref().or(usual).map(Storage::at);
-            let plan = plan.clone();
-            return Ok(LibvirtRecord {
-                uri,
-                domain,
-                plan,
-                created: false,
-                defined: false,
-                definition: None,
-                started: false,
-                storage,
-                hops: Vec::new(),
-            });
-        };
-        if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != old.uri) {
-            let [old, new] = [&old.uri, uri].map(|uri| uri::shown(uri));
-            cx.warn(format!("the machine stays at {old}; destroy it and make it anew to have it at {new}"));
+    /// The record, or a new one for a machine that was never created.
+    pub(super) fn record_for(&self, plan: &VmPlan) -> Result<LibvirtRecord, ProviderError> {
+        if let Some(record) = self.record()? {
+            return Ok(record);
         }
-        let pool = |storage: &Option<Storage>| storage.as_ref().map_or("none", |storage| &storage.pool).to_owned();
-        if let Some(new) = plan.libvirt.pool.as_ref().filter(|new| **new != pool(&old.storage)) {
-            let old = pool(&old.storage);
-            cx.warn(format!(
-                "its disks stay in pool `{old}`; destroy the machine and make it anew to have them in `{new}`"
-            ));
-        }
-        Ok(old)
+        let uri = uri::choose(plan.libvirt.uri.as_deref())?;
+        let domain = record::domain_name(&plan.name, self.home.id);
+        let usual = (uri::place(&uri)? != Place::Here).then_some(volume::USUAL);
+        let storage = plan.libvirt.pool.as_deref().or(usual).map(Storage::at);
+        let plan = plan.clone();
+        Ok(LibvirtRecord {
+            uri,
+            domain,
+            plan,
+            created: false,
+            defined: false,
+            definition: None,
+            started: false,
+            storage,
+            hops: Vec::new(),
+        })
     }
 
     /// Defines the domain, with a word where somebody had changed it.
@@ -89,14 +79,16 @@ impl LibvirtVm {
             virtualization: demand::virtualization(engine),
             volumes: record.storage.as_ref(),
             local,
+            agent: !uri::is_any_session(&record.uri),
         })?;
         record.plan = plan.clone();
         record.defined = true;
         record.definition = None;
         self.write(record)?;
         let autostart = plan.libvirt.autostart;
+        let added = plan.libvirt.xml.clone();
         let define = move |connection: &Arc<Connection>| {
-            let domain = connection.define(&xml)?;
+            let domain = defined(connection, &xml, &added)?;
             domain.set_autostart(autostart)?;
             domain.definition()
         };
@@ -169,6 +161,35 @@ impl LibvirtVm {
         let ProviderError::Libvirt(Error::Failed { message, .. }) = &error else { return Err(error) };
         let engine = host::engine(&record.plan.libvirt).map_or(accel::Engine::Tcg, |(engine, _)| engine);
         Err(launch::complaint(message, &record.plan.forwards, engine).unwrap_or(error))
+    }
+}
+
+/// Defines the domain, and refuses what libvirt would leave out of the elements that the user `added`.
+fn defined(connection: &Arc<Connection>, xml: &str, added: &[String]) -> Result<Domain, Complaint> {
+    match connection.define(xml, !added.is_empty()) {
+        Err(complaint) if complaint.is_unknown_xml() => {
+            // A schema says where it stopped; libvirt itself why, where it has something against it, or else what it left out.
+            let unknown = fragment::missing(added, &connection.define(xml, false)?.definition()?);
+            let words = complaint.message;
+            Err(Complaint::of_ours(&match unknown.as_slice() {
+                [] => format!("its schema does not know all of `xml`: {words}"),
+                unknown => format!("it does not know {} of `xml`", unknown.join(", ")),
+            }))
+        }
+        defined => defined,
+    }
+}
+
+/// Tells where a machine stays, although the machine file has it somewhere else by now.
+pub(super) fn tell_stays(cx: &Cx, record: &LibvirtRecord, plan: &VmPlan) {
+    if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != record.uri) {
+        let [old, new] = [&record.uri, uri].map(|uri| uri::shown(uri));
+        cx.warn(format!("the machine stays at {old}; destroy it and make it anew to have it at {new}"));
+    }
+    let pool = record.storage.as_ref().map(|storage| &storage.pool);
+    if let Some(new) = plan.libvirt.pool.as_ref().filter(|new| Some(*new) != pool) {
+        let stay = pool.map_or_else(|| "are files and stay so".into(), |old| format!("stay in pool `{old}`"));
+        cx.warn(format!("its disks {stay}; destroy the machine and make it anew to have them in pool `{new}`"));
     }
 }
 
