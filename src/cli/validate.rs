@@ -96,6 +96,7 @@ fn findings(spec: &MachineSpec, default: Option<ProviderKind>) -> Vec<Finding> {
 /// As much of the plan as is known without the box.
 fn sketch(spec: &MachineSpec, provider: &dyn Provider) -> VmPlan {
     let networks = if provider.has_private_networks() { spec.private_networks.clone() } else { Vec::new() };
+    let publics = if provider.has_public_networks() { spec.public_networks.clone() } else { Vec::new() };
     VmPlan {
         name: spec.name.clone(),
         cpus: spec.cpus.unwrap_or(1),
@@ -108,6 +109,7 @@ fn sketch(spec: &MachineSpec, provider: &dyn Provider) -> VmPlan {
             nic: spec.nic.unwrap_or_default(),
             mac: spec.mac.clone(),
             networks,
+            publics,
         },
         seed: None,
         seed_writable: false,

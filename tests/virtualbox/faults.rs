@@ -214,6 +214,23 @@ fn a_start_that_fails_is_told_with_virtualboxs_own_words() {
     lab.destroy();
 }
 
+/// The package for windows is another one than that of VirtualBox itself.
+#[test]
+fn a_window_without_its_program_is_told_with_what_to_install() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.machine_file("box = \"empty\"\n[provider_options.virtualbox]\ngui = true\n");
+    let ran = lab.run(&["up"]);
+    if ran.code == 10 {
+        println!("skipped: this host can show machines in a window");
+    } else {
+        ran.fails(8, &["`VBoxManage startvm` failed", "virtualbox-qt"]);
+        assert_eq!(lab.state(), "off");
+        lab.machine_file("box = \"empty\"\n");
+        lab.up();
+    }
+    lab.destroy();
+}
+
 /// Output without end, and output that is no text.
 #[test]
 fn nonsense_from_vboxmanage_is_refused() {

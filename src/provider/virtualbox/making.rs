@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Error;
 use super::argv;
-use super::machine::Machine;
-use super::network::{Interface, Subnet};
+use super::network::Subnet;
+use super::run::Manage;
 use crate::progress::Cx;
 use crate::store::{self, Record};
 
@@ -24,15 +24,15 @@ impl Record for Making {
 
 /// Makes an interface with the first address of its network, or ends what was cut short: an interface that came since, if
 /// there is but one. One that cannot get its address is taken away again. The caller holds `lock`, and lists what is `there`.
-pub fn make(cx: &Cx, machine: &Machine<'_>, subnet: Subnet, there: &[Interface], lock: &Path) -> Result<String, Error> {
+pub fn make(cx: &Cx, manage: &Manage, subnet: Subnet, there: &[&str], lock: &Path) -> Result<String, Error> {
     let intent = lock.with_extension("json");
     let name = match unfinished(store::read_record(&intent)?, there) {
         Some(name) => name,
-        None => create(cx, machine, subnet, there, &intent)?,
+        None => create(cx, manage, there, &intent)?,
     };
-    if let Err(error) = machine.manage.call(cx, &argv::address_interface(&name, subnet)) {
+    if let Err(error) = manage.call(cx, &argv::address_interface(&name, subnet)) {
         // The first error matters.
-        if machine.manage.call(&cx.uninterrupted(), &argv::remove_interface(&name)).is_ok() {
+        if manage.call(&cx.uninterrupted(), &argv::remove_interface(&name)).is_ok() {
             drop(end(lock));
         }
         return Err(error);
@@ -47,19 +47,18 @@ pub fn end(lock: &Path) -> Result<(), Error> {
 }
 
 /// The interface that an earlier try made, and gave no address.
-fn unfinished(making: Option<Making>, there: &[Interface]) -> Option<String> {
+fn unfinished(making: Option<Making>, there: &[&str]) -> Option<String> {
     let before = making?.before;
-    let mut since = there.iter().filter(|interface| !before.contains(&interface.name));
+    let mut since = there.iter().filter(|name| !before.iter().any(|before| before == *name));
     let first = since.next()?;
     // Which of several it is, nobody can tell.
-    since.next().is_none().then(|| first.name.clone())
+    since.next().is_none().then(|| (*first).to_owned())
 }
 
-fn create(cx: &Cx, machine: &Machine<'_>, subnet: Subnet, there: &[Interface], intent: &Path) -> Result<String, Error> {
-    cx.note(format!("making a host-only network {subnet} in VirtualBox; it stays for other machines"));
-    let before = there.iter().map(|interface| interface.name.clone()).collect();
+fn create(cx: &Cx, manage: &Manage, there: &[&str], intent: &Path) -> Result<String, Error> {
+    let before = there.iter().map(|name| (*name).to_owned()).collect();
     store::write_record(intent, &Making { before })?;
-    let told = match machine.manage.call(cx, &argv::make_interface()) {
+    let told = match manage.call(cx, &argv::make_interface()) {
         // VirtualBox says that it was not made; after any other error it may have been.
         Err(Error::Virtualbox(fault)) if fault.code.is_some() => {
             store::remove_file(intent)?;
@@ -88,13 +87,12 @@ mod tests {
 
     #[test]
     fn what_a_killed_try_made_is_the_one_interface_that_came_since() {
-        let there = |names: &[&str]| -> Vec<Interface> { names.iter().map(|name| Interface::bare(name)).collect() };
         let making = || Some(Making { before: vec!["vboxnet0".into()] });
-        assert_eq!(unfinished(making(), &there(&["vboxnet0", "vboxnet1"])).as_deref(), Some("vboxnet1"));
-        assert_eq!(unfinished(making(), &there(&["vboxnet1"])).as_deref(), Some("vboxnet1"));
-        assert_eq!(unfinished(making(), &there(&["vboxnet0"])), None);
-        assert_eq!(unfinished(making(), &there(&["vboxnet0", "vboxnet1", "vboxnet2"])), None);
-        assert_eq!(unfinished(None, &there(&["vboxnet1"])), None);
+        assert_eq!(unfinished(making(), &["vboxnet0", "vboxnet1"]).as_deref(), Some("vboxnet1"));
+        assert_eq!(unfinished(making(), &["vboxnet1"]).as_deref(), Some("vboxnet1"));
+        assert_eq!(unfinished(making(), &["vboxnet0"]), None);
+        assert_eq!(unfinished(making(), &["vboxnet0", "vboxnet1", "vboxnet2"]), None);
+        assert_eq!(unfinished(None, &["vboxnet1"]), None);
     }
 
     #[test]
