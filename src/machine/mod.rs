@@ -30,9 +30,7 @@ use serde::Serialize;
 pub use access::{Console, console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
 pub use needs::ProjectBoxes;
-pub use ops::{
-    Fared, HostWish, check_provisioners, each, host_wishes, provision, reload, resumable, resume, sync_folders, up,
-};
+pub use ops::{Fared, check_provisioners, each, host_wishes, provision, reload, resumable, resume, sync_folders, up};
 pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};
@@ -127,6 +125,13 @@ pub struct UpOptions {
     pub provision_with: Vec<String>,
     /// `--destroy-on-error`: a machine that this `up` created is removed when it fails.
     pub destroy_on_error: bool,
+}
+
+impl UpOptions {
+    /// The provider of a machine that is made now.
+    fn provider_of(&self, spec: &MachineSpec) -> ProviderKind {
+        self.provider.or(spec.provider).or(self.default_provider).unwrap_or(ProviderKind::Qemu)
+    }
 }
 
 /// How `up` (or `resume`, `reload`) ended.

@@ -46,11 +46,15 @@ impl HostWish {
 
 /// What would have to be changed on this computer before these machines can start, each once. What cannot be known is told
 /// by the start itself.
-pub fn host_wishes(cx: &Cx, targets: &[Target], provider: Option<ProviderKind>) -> Vec<HostWish> {
+pub fn host_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions) -> Vec<HostWish> {
     let mut wishes = Vec::new();
-    for spec in targets.iter().flat_map(|target| &target.spec) {
-        let kind = provider.or(spec.provider).unwrap_or(ProviderKind::Qemu);
-        let changes = backend(kind).ok().and_then(|provider| provider.host_changes(cx, spec).ok());
+    for (target, spec) in targets.iter().filter_map(|target| Some((target, target.spec.as_ref()?))) {
+        // One that is there has its provider, whatever the machine file says by now.
+        let (kind, spec) = match fleet.existing(target) {
+            Ok((_, record)) => (record.provider, plan::of_machine(spec, &record)),
+            Err(_) => (options.provider_of(spec), spec.for_provider(options.provider_of(spec))),
+        };
+        let changes = backend(kind).ok().and_then(|provider| provider.host_changes(cx, &spec).ok());
         for change in changes.into_iter().flatten() {
             let wish = HostWish { kind, change };
             if !wishes.contains(&wish) {
@@ -110,6 +114,7 @@ fn reload_one(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &Up
     let (lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
     let spec = &plan::of_machine(spec, &record);
     plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned), true)?;
+    backend(record.provider)?.require_host(cx, spec)?;
     if record.intent == Some(Intent::Destroy) {
         // Half of a machine: `up` ends what `destroy` began, and makes a new one.
         drop(lock);

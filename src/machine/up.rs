@@ -9,7 +9,7 @@ use super::settle::{self, Settle};
 use super::status::backend;
 use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, package, plan, stop};
 use crate::boxes::{Installed, Library, Manifest};
-use crate::config::spec::{MachineSpec, ProviderKind};
+use crate::config::spec::MachineSpec;
 use crate::error::{Exit, Failure};
 use crate::guest::seed::{self, Flavour};
 use crate::guest::{Session, keys};
@@ -123,8 +123,7 @@ impl<'a> Up<'a> {
     }
 
     fn create(&mut self, id: MachineId) -> Result<UpReport, Failure> {
-        let kind = self.options.provider.or(self.spec.provider).or(self.options.default_provider);
-        let kind = kind.unwrap_or(ProviderKind::Qemu);
+        let kind = self.options.provider_of(&self.spec);
         if self.options.provider.or(self.spec.provider).is_none() && self.options.default_provider.is_some() {
             self.cx.note(format!("provider {kind}, because VAGRANT_DEFAULT_PROVIDER says so"));
         }

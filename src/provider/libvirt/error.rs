@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::snapshot::PutOver;
 use crate::error::{Exit, Explain};
 
 /// Why libvirt did not do what was asked.
@@ -116,6 +117,18 @@ pub enum Error {
         /// What brings it up.
         fix: String,
     },
+    /// Another file lies over a disk of ours.
+    #[error(
+        "another client of libvirt put {} over the machine's disk {}, as a snapshot of disks alone does", over.other, over.disk
+    )]
+    PutOver {
+        /// Which.
+        over: Box<PutOver>,
+        /// Where.
+        uri: String,
+        /// libvirt's name of the machine.
+        domain: String,
+    },
     /// A path that XML has no letters for.
     #[error("libvirt cannot be told the path {path}: it is not plain text")]
     Path {
@@ -130,6 +143,7 @@ impl Explain for Error {
             Self::Uri { .. } => Exit::MachineFile,
             Self::Silent { .. } => Exit::Timeout,
             Self::PoolFull { .. } => Exit::Io,
+            Self::PutOver { .. } => Exit::MachineState,
             _ => Exit::Provider,
         }
     }
@@ -147,6 +161,15 @@ impl Explain for Error {
             Self::Pool { fix, .. } | Self::Network { fix, .. } => Some(fix.clone()),
             Self::PoolFull { pool, uri, .. } => {
                 Some(format!("make room there (`virsh -c {uri} vol-list {pool}`), or set `pool` to another one"))
+            }
+            Self::PutOver { over, uri, domain } => {
+                let PutOver { disk, ours, .. } = over.as_ref();
+                // Without a base it would all be written into the box's image.
+                let commit = format!("blockcommit {domain} {disk} --base '{ours}' --active --wait --pivot");
+                Some(format!(
+                    "virsh -c '{uri}' start {domain} && virsh -c '{uri}' {commit} brings both together, and the machine runs \
+                     then"
+                ))
             }
             Self::Lost { .. } => Some("the same command goes on when the daemon is back".into()),
             Self::Silent { .. } => Some("`vbox-rs doctor` says what the daemon answers; restarting it may help".into()),
