@@ -75,7 +75,7 @@ fn reboot(world: &World) {
     assert!(!before.is_empty());
     world.run(&["ssh", "-c", "sudo reboot"]);
     let is_another = || Some(boot_id(world)).is_some_and(|now| !now.is_empty() && now != before);
-    assert!((0..120).any(|_| is_another() || rest()), "it never came up again");
+    assert!((0..600).any(|_| is_another() || rest()), "it never came up again");
 }
 
 /// `options`: more lines of `[provider_options.libvirt]`; `made`: how the network that they name is made.
@@ -84,7 +84,7 @@ fn come_back(world: &World, options: &str) {
     let mut daemon = Daemon::start(&world.folder("d")).unwrap();
     let ports = Ports { tcp: free_port(), udp: free_port() };
     world.machine_file(&format!(
-        "box = \"demo\"\nmemory = 512\n[provider_options.libvirt]\nuri = \"{}\"\naccel = \"tcg\"\n{options}\
+        "box = \"demo\"\ncpus = 1\nmemory = 512\nboot_timeout = 900\n[provider_options.libvirt]\nuri = \"{}\"\naccel = \"tcg\"\n{options}\
          [[forwarded_port]]\nguest = 22\nhost = {}\n[[forwarded_port]]\nguest = 7007\nhost = {}\nprotocol = \"udp\"\n\
          [[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n{ECHO}",
         daemon.uri(),

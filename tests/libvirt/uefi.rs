@@ -78,7 +78,7 @@ fn a_guest_starts_by_uefi_and_what_it_told_the_firmware_outlives_its_starts() {
     let daemon = Daemon::start(&world.folder("d")).unwrap();
     world.run(&["box", "add", cloud.to_str().unwrap(), "--name", "cloud"]).ok();
     world.machine_file(&format!(
-        "box = \"cloud\"\nfirmware = \"uefi\"\nmemory = \"1 GiB\"\nboot_timeout = 600\n[[synced_folder]]\nguest = \
+        "box = \"cloud\"\nfirmware = \"uefi\"\nmemory = \"1 GiB\"\nboot_timeout = 1200\n[[synced_folder]]\nguest = \
          \"/vagrant\"\ndisabled = true\n[provider_options.libvirt]\nuri = \"{}\"\naccel = \"tcg\"\n",
         daemon.uri()
     ));
