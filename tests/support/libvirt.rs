@@ -126,6 +126,14 @@ impl Daemon {
         }
     }
 
+    /// Kills the log daemon.
+    pub fn kill_logger(&self) {
+        let pid = fs::read_to_string(self.dir.join("logd.pid")).ok();
+        if let Some(pid) = pid.and_then(|pid| rustix::process::Pid::from_raw(pid.trim().parse().ok()?)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+
     pub fn uri(&self) -> String {
         let path = if is_root() { "system" } else { "session" };
         format!("qemu:///{path}?socket={}", self.dir.join("sock/libvirt-sock").display())
@@ -141,9 +149,8 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill();
-        let pid = fs::read_to_string(self.dir.join("logd.pid")).ok().filter(|_| self.logger);
-        if let Some(pid) = pid.and_then(|pid| rustix::process::Pid::from_raw(pid.trim().parse().ok()?)) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        if self.logger {
+            self.kill_logger();
         }
     }
 }

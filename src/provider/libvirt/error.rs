@@ -65,6 +65,20 @@ pub enum Error {
         /// How long.
         limit: Duration,
     },
+    /// The daemon needs another one, which is not there.
+    #[error("libvirt's daemon at `{uri}` cannot {action}: {name} does not run ({message})")]
+    Alone {
+        /// Where.
+        uri: String,
+        /// What was asked.
+        action: &'static str,
+        /// The other daemon.
+        name: String,
+        /// libvirt's words.
+        message: String,
+        /// What starts it.
+        fix: Option<String>,
+    },
     /// A storage pool that volumes cannot be made in.
     #[error("the storage pool `{pool}` of libvirt at `{uri}` cannot be used: {why}")]
     Pool {
@@ -153,6 +167,7 @@ impl Explain for Error {
             Self::NoLibrary { fix, .. }
             | Self::Unreachable { fix, .. }
             | Self::Denied { fix, .. }
+            | Self::Alone { fix, .. }
             | Self::Tunnel { fix, .. } => fix.clone(),
             Self::Uri { .. } => Some(
                 "set `uri` to `qemu:///session`, `qemu:///system` or `qemu+ssh://user@host/system`, or leave it out"

@@ -2,13 +2,13 @@
 
 mod define;
 mod elsewhere;
+mod save;
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::qemu::files::Files;
@@ -201,17 +201,6 @@ impl LibvirtVm {
     }
 }
 
-/// Gives up a save that goes on in the daemon although the `vbox-rs` that began it was killed, and waits until that is done.
-fn stop_saving(domain: &Domain) -> Result<(), Complaint> {
-    let began = Instant::now();
-    while domain.state()? == state::SAVING && began.elapsed() < COMMAND {
-        // It may have ended in between.
-        drop(domain.abort());
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
 impl Vm for LibvirtVm {
     fn state(&mut self) -> Result<VmState, ProviderError> {
         let Some(record) = self.record()? else {
@@ -331,13 +320,16 @@ impl Vm for LibvirtVm {
     fn kill(&mut self) -> Result<(), ProviderError> {
         let cx = Cx::silent();
         let Some(mut record) = self.record()? else { return Ok(()) };
-        if self.look(&cx, &record)?.is_some_and(Seen::is_active) {
-            self.pull_plug(&cx, &record)?;
-        }
-        // The end was asked for: nothing to tell of later.
+        let active = self.look(&cx, &record)?.is_some_and(Seen::is_active);
+        // The end is asked for: nothing to tell of later, by whomever the daemon has done it then.
         if record.started {
             record.started = false;
             self.write(&record)?;
+        }
+        if active && let Err(error) = self.pull_plug(&cx, &record) {
+            record.started = true;
+            self.write(&record)?;
+            return Err(error);
         }
         self.lead(&cx, &record, false)
     }
@@ -348,7 +340,7 @@ impl Vm for LibvirtVm {
 
     fn unpause(&mut self) -> Result<(), ProviderError> {
         let go_on = |domain: &Domain| {
-            stop_saving(domain)?;
+            save::stop(domain)?;
             match domain.unpause() {
                 // It was about to run: a start whose `vbox-rs` was killed goes on in the daemon.
                 Err(_) if domain.state().is_ok_and(|(state, _)| state == state::RUNNING) => Ok(()),
@@ -367,28 +359,7 @@ impl Vm for LibvirtVm {
     }
 
     fn save(&mut self, cx: &Cx) -> Result<(), ProviderError> {
-        let not_running = || ProviderError::not_running("suspend");
-        let mut record = self.record()?.ok_or_else(not_running)?;
-        if !self.look(cx, &record)?.is_some_and(Seen::is_active) {
-            return Err(not_running());
-        }
-        let daemon = self.daemon(cx, &record.uri)?;
-        let uuid = self.home.id.uuid();
-        let find = move |connection: &Arc<Connection>| Ok((connection.domain(&uuid)?, connection.domain(&uuid)?));
-        let (Some(saved), Some(watched)) = daemon.call(cx, QUESTION, "find the domain", find)? else {
-            return Err(not_running());
-        };
-        let mut transfer = None;
-        let watch = || {
-            if let Ok((done, total @ 1..)) = watched.progress() {
-                transfer.get_or_insert_with(|| cx.transfer("save memory", Some(total))).update(done.min(total));
-            }
-        };
-        let stop = || drop(watched.abort());
-        daemon.call_stoppable(cx, (COMMAND, "save the domain's memory"), saved, Domain::save, watch, stop)?;
-        record.started = false;
-        self.write(&record)?;
-        self.lead(&cx.uninterrupted(), &record, false)
+        self.save_memory(cx)
     }
 
     fn restore(&mut self, cx: &Cx, forwards: &[Forward], _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
