@@ -3,8 +3,10 @@
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::App;
 use crate::config::spec::ProviderKind;
-use crate::machine::UpOptions;
+use crate::error::Failure;
+use crate::machine::{self, Fleet, Target, UpOptions};
 
 /// Which machines.
 #[derive(Debug, Args)]
@@ -37,6 +39,36 @@ impl Parallel {
     /// Whether to work on several machines at once.
     pub(super) fn wanted(&self) -> bool {
         self.parallel || !self.no_parallel
+    }
+}
+
+/// `--yes`.
+#[derive(Debug, Args)]
+pub(super) struct Agreement {
+    /// Agree to what machines need changed on this computer (libvirt's network made or started)
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Agreement {
+    /// Changes this computer as a start of these machines needs it, where the user agrees. Where there is nobody to ask,
+    /// the start says what is missing.
+    pub(super) fn seek(
+        &self,
+        app: &App,
+        fleet: &Fleet,
+        targets: &[Target],
+        options: &UpOptions,
+    ) -> Result<(), Failure> {
+        let cx = app.ui.cx();
+        for wish in machine::host_wishes(&cx, fleet, targets, options) {
+            let what = wish.what();
+            if self.yes || (app.ui.can_ask() && app.ui.confirm(&what, "--yes")?) {
+                wish.grant(&cx)?;
+                app.ui.say(&format!("agreed to: {what}"));
+            }
+        }
+        Ok(())
     }
 }
 

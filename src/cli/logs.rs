@@ -48,56 +48,74 @@ impl Logs {
     pub(super) fn run(&self, app: &App) -> Done {
         let fleet = app.fleet()?;
         let target = app.target(&fleet, self.machine.name.as_deref())?;
-        let logs = machine::logs(&fleet, &target)?;
-        let (earlier, path) = if self.hypervisor {
-            (Vec::new(), logs.hypervisor.ok_or(machine::Error::LogElsewhere { name: target.name })?)
-        } else {
-            (logs.earlier, logs.console)
+        let parts = || -> Result<Vec<PathBuf>, Failure> {
+            let logs = machine::logs(&fleet, &target)?;
+            if self.hypervisor {
+                let name = || target.name.clone();
+                return Ok(vec![logs.hypervisor.ok_or_else(|| machine::Error::LogElsewhere { name: name() })?]);
+            }
+            Ok(logs.earlier.into_iter().chain([logs.console]).collect())
         };
-        self.show(app, &earlier, &path)?;
+        self.show(app, &parts)?;
         Ok(0)
     }
 
-    fn show(&self, app: &App, earlier: &[PathBuf], path: &Path) -> Result<(), Failure> {
+    /// `parts`: the files that make up the log, the one that is written last.
+    fn show(&self, app: &App, parts: Parts<'_>) -> Result<(), Failure> {
         let mut lines = self.lines;
-        let mut readers = Vec::new();
+        let (mut readers, mut seen, mut unreadable) = (Vec::new(), None, None);
+        let paths = parts()?;
         // `-n` counts from the end.
-        for path in earlier.iter().map(PathBuf::as_path).chain([path]).rev() {
+        for (index, path) in paths.iter().enumerate().rev() {
             if lines == Some(0) && !readers.is_empty() {
                 break;
             }
+            let last = index + 1 == paths.len();
             let file = match File::open(path) {
                 Ok(file) => file,
-                // Nothing was written yet.
-                Err(e) if e.kind() == ErrorKind::NotFound && !(self.follow && readers.is_empty()) => continue,
-                Err(e) => return Err(failed(path, e).into()),
+                // Nothing was written yet; or what was put aside before has just been removed.
+                Err(e) if e.kind() == ErrorKind::NotFound && !(self.follow && last) => continue,
+                Err(e) => {
+                    unreadable = Some(failed(path, e));
+                    continue;
+                }
             };
+            // Put aside in this moment: it has the next name already.
+            let number = file.metadata().map_err(|e| failed(path, e))?.ino();
+            if seen.replace(number) == Some(number) {
+                continue;
+            }
             let mut reader = BufReader::new(file);
             if let Some(count) = &mut lines {
                 *count -= seek_tail(&mut reader, *count).map_err(|e| failed(path, e))?;
             }
-            readers.push((path, reader));
+            readers.push((path, reader, last));
         }
-        for (part, reader) in readers.into_iter().rev() {
-            print(app, part, reader, self.follow && part == path)?;
+        for (path, reader, last) in readers.into_iter().rev() {
+            print(app, path, reader, (self.follow && last).then_some(parts))?;
         }
-        Ok(())
+        unreadable.map_or(Ok(()), |error| Err(error.into()))
     }
 }
 
-/// Prints the rest of a file, and goes on with what comes where `follow`.
-fn print(app: &App, path: &Path, mut reader: BufReader<File>, follow: bool) -> Result<(), Failure> {
+/// The files that make up a log, the one that is written last: asked again when that may have changed.
+type Parts<'a> = &'a dyn Fn() -> Result<Vec<PathBuf>, Failure>;
+
+/// Prints the rest of a file, and goes on with what comes where `follow` says which files there are.
+fn print(app: &App, path: &Path, mut reader: BufReader<File>, follow: Option<Parts<'_>>) -> Result<(), Failure> {
     let mut partial = Vec::new();
     loop {
         let more = read_part(&mut reader, &mut partial).map_err(|e| failed(path, e))?;
         let complete = partial.ends_with(b"\n") || partial.len() as u64 >= LINE_LIMIT;
-        if complete || !more && !follow && !partial.is_empty() {
+        if complete || !more && follow.is_none() && !partial.is_empty() {
             let line = String::from_utf8_lossy(&partial);
             app.ui.print(&format!("{}\n", app.ui.neutral(&line)))?;
             partial.clear();
-        } else if !more && follow {
-            restart_if_new(&mut reader, path).map_err(|e| failed(path, e))?;
-            thread::sleep(POLL);
+        } else if !more && let Some(parts) = follow {
+            let next = || parts().unwrap_or_else(|_| vec![path.to_owned()]);
+            if !go_on(&mut reader, path, next).map_err(|e| failed(path, e))? {
+                thread::sleep(POLL);
+            }
         } else if !more {
             return Ok(());
         }
@@ -144,19 +162,76 @@ fn tail_start(text: &[u8], count: usize) -> usize {
     ends.map(|(at, _)| at + 1).nth(count - 1).unwrap_or(0)
 }
 
-/// A log is only ever appended to; a new one is another file, or shorter than what was read of it.
-fn restart_if_new(reader: &mut BufReader<File>, path: &Path) -> io::Result<()> {
+/// Goes on with the next file of a log whose end was reached, where there is one; whether there is more to read at once. A
+/// log is only ever appended to: a new one is another file, or shorter than what was read of it. A file that was put aside
+/// is followed by the one that was begun then, which may have been put aside since.
+fn go_on(reader: &mut BufReader<File>, path: &Path, parts: impl FnOnce() -> Vec<PathBuf>) -> io::Result<bool> {
     use std::io::Seek;
     let (read, ours) = (reader.stream_position()?, reader.get_ref().metadata()?.ino());
-    if path.metadata().is_ok_and(|now| now.len() < read || now.ino() != ours) {
-        *reader = BufReader::new(File::open(path)?);
+    let is_ours = |path: &Path| path.metadata().is_ok_and(|now| now.ino() == ours);
+    if is_ours(path) {
+        let begun_anew = path.metadata()?.len() < read;
+        if begun_anew {
+            *reader = BufReader::new(File::open(path)?);
+        }
+        return Ok(begun_anew);
     }
-    Ok(())
+    // What was written before it was put aside; nothing is from then on.
+    if !reader.fill_buf()?.is_empty() {
+        return Ok(true);
+    }
+    let parts = parts();
+    let place = parts.iter().position(|part| is_ours(part));
+    let next = place.and_then(|place| parts.get(place + 1)).map_or(path, PathBuf::as_path);
+    match File::open(next) {
+        Ok(file) => *reader = BufReader::new(file),
+        // It is about to be begun.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e),
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_followed_log_is_read_on_through_all_that_was_put_aside() {
+        use std::fs;
+        use std::io::{Read, Write};
+        let dir = tempfile::tempdir().unwrap();
+        let part = |name: &str| dir.path().join(name);
+        let path = part("log");
+        let parts = || ["log.1", "log.0", "log"].map(part).into_iter().filter(|path| path.exists()).collect();
+        fs::write(&path, "one\n").unwrap();
+        let mut reader = BufReader::new(File::open(&path).unwrap());
+        let mut read = || {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            while go_on(&mut reader, &path, parts).unwrap() {
+                reader.read_to_string(&mut text).unwrap();
+            }
+            text
+        };
+        assert_eq!(read(), "one\n");
+        // Written at the last moment, then put aside twice before anybody looks.
+        let mut last = File::options().append(true).open(&path).unwrap();
+        last.write_all(b"two\n").unwrap();
+        fs::rename(&path, part("log.1")).unwrap();
+        fs::write(part("log.0"), "three\n").unwrap();
+        assert_eq!(read(), "two\nthree\n");
+        fs::write(&path, "four\n").unwrap();
+        assert_eq!(read(), "four\n");
+        // Begun anew in its place.
+        fs::write(&path, "5\n").unwrap();
+        assert_eq!(read(), "5\n");
+        // What is gone is followed by what is written now.
+        fs::remove_file(&path).unwrap();
+        assert_eq!(read(), "");
+        fs::write(&path, "six\n").unwrap();
+        assert_eq!(read(), "six\n");
+    }
 
     #[test]
     fn the_tail_begins_at_a_line() {

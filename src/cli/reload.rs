@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::args::{Machines, Provisioning};
+use super::args::{Agreement, Machines, Provisioning};
 use super::{App, Done, up};
 use crate::machine::{self, Order, Unnamed};
 
@@ -20,6 +20,8 @@ pub(super) struct Reload {
     force: bool,
     #[command(flatten)]
     provisioning: Provisioning,
+    #[command(flatten)]
+    agreement: Agreement,
 }
 
 impl Reload {
@@ -28,6 +30,7 @@ impl Reload {
         let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Created)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
         let options = self.provisioning.options();
+        self.agreement.seek(app, &fleet, &targets, &options)?;
         let fared = app.each(&fleet, &targets, (Order::DependenciesFirst, true), |cx, target| {
             machine::reload(cx, &fleet, target, self.force, &options)
         });

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::args::{Machines, Provisioning};
+use super::args::{Agreement, Machines, Provisioning};
 use super::{App, Done, up};
 use crate::machine::{self, Order, Unnamed};
 
@@ -16,6 +16,8 @@ pub(super) struct Resume {
     machines: Machines,
     #[command(flatten)]
     provisioning: Provisioning,
+    #[command(flatten)]
+    agreement: Agreement,
 }
 
 impl Resume {
@@ -27,6 +29,7 @@ impl Resume {
             targets = machine::resumable(&app.ui.cx(), &fleet, targets)?;
         }
         let options = self.provisioning.options();
+        self.agreement.seek(app, &fleet, &targets, &options)?;
         let fared = app.each(&fleet, &targets, (Order::DependenciesFirst, true), |cx, target| {
             machine::resume(cx, &fleet, target, &options)
         });

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use super::args::{Machines, Parallel, Provisioning, provider};
+use super::args::{Agreement, Machines, Parallel, Provisioning, provider};
 use super::{App, Done};
 use crate::config::spec::ProviderKind;
 use crate::error::Failure;
-use crate::machine::{self, BridgeChoice, BridgeWish, Fared, Fleet, HostWish, Target, Unnamed, UpOptions, UpReport};
+use crate::machine::{self, BridgeChoice, BridgeWish, Fared, Fleet, Target, Unnamed, UpOptions, UpReport};
 use crate::ui::text;
 
 /// Make machines and start them
@@ -36,9 +36,8 @@ pub(super) struct Up {
     /// Keep a machine that failed, to see why (default)
     #[arg(long)]
     no_destroy_on_error: bool,
-    /// Agree to what machines need changed on this computer (libvirt's network made or started)
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    agreement: Agreement,
     /// For Vagrant's users: nothing is installed, `vbox-rs doctor` says what is missing
     #[arg(long, hide = true, overrides_with = "no_install_provider")]
     install_provider: bool,
@@ -59,26 +58,13 @@ impl Up {
             ..self.provisioning.options()
         };
         let cx = app.ui.cx();
-        agree(app, &machine::host_wishes(&cx, &fleet, &targets, self.provider), self.yes)?;
+        self.agreement.seek(app, &fleet, &targets, &options)?;
         if app.ui.can_ask() {
             options.bridges = choose_bridges(app, &machine::bridge_wishes(&cx, &fleet, &targets, &options))?;
         }
         let fared = machine::up(&cx, &fleet, &targets, &options, self.parallel.wanted());
         tell(app, &fleet, &targets, &fared)
     }
-}
-
-/// Changes this computer as machines need it, where the user agrees. Where there is nobody to ask, the start says what is
-/// missing.
-fn agree(app: &App, wishes: &[HostWish], yes: bool) -> Result<(), Failure> {
-    for wish in wishes {
-        let what = wish.what();
-        if yes || (app.ui.can_ask() && app.ui.confirm(&what, "--yes")?) {
-            wish.grant(&app.ui.cx())?;
-            app.ui.say(&format!("agreed to: {what}"));
-        }
-    }
-    Ok(())
 }
 
 /// Asks for the interface of each public network that leaves it open. What is not answered is told by the start.

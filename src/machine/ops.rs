@@ -46,13 +46,17 @@ impl HostWish {
 
 /// What would have to be changed on this computer before these machines can start, each once. What cannot be known is told
 /// by the start itself.
-pub fn host_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], provider: Option<ProviderKind>) -> Vec<HostWish> {
+pub fn host_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions) -> Vec<HostWish> {
     let mut wishes = Vec::new();
     for (target, spec) in targets.iter().filter_map(|target| Some((target, target.spec.as_ref()?))) {
-        // One that exists keeps its own.
-        let record = fleet.existing(target).ok().map(|(_, record)| record.provider);
-        let kind = record.unwrap_or_else(|| fleet.provider_for(provider, Some(spec)));
-        let changes = backend(kind).ok().and_then(|provider| provider.host_changes(cx, &spec.for_provider(kind)).ok());
+        // One that is there has its provider, whatever the machine file says by now.
+        let (kind, spec) = if let Ok((_, record)) = fleet.existing(target) {
+            (record.provider, plan::of_machine(spec, &record))
+        } else {
+            let kind = fleet.provider_for(options.provider, Some(spec));
+            (kind, spec.for_provider(kind))
+        };
+        let changes = backend(kind).ok().and_then(|provider| provider.host_changes(cx, &spec).ok());
         for change in changes.into_iter().flatten() {
             let wish = HostWish { kind, change };
             if !wishes.contains(&wish) {
@@ -91,7 +95,7 @@ pub fn bridge_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOpt
     let mut wishes = Vec::new();
     for target in targets {
         let Some(spec) = &target.spec else { continue };
-        let kind = options.provider.or(spec.provider).or(options.default_provider).unwrap_or(ProviderKind::Qemu);
+        let kind = fleet.provider_for(options.provider, Some(spec));
         let spec = spec.for_provider(kind);
         let networks = plan::publics(kind, &spec);
         let is_made = || {
@@ -160,6 +164,7 @@ fn reload_one(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &Up
     let (lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
     let spec = &plan::of_machine(spec, &record);
     plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned), true)?;
+    backend(record.provider)?.require_host(cx, spec)?;
     if record.intent == Some(Intent::Destroy) {
         // Half of a machine: `up` ends what `destroy` began, and makes a new one.
         drop(lock);

@@ -85,6 +85,12 @@ pub trait Provider: Send + Sync + Debug {
         Ok(Vec::new())
     }
 
+    /// Refuses what a start would refuse for want of such a change: asked before a machine is stopped to be started anew.
+    fn require_host(&self, cx: &Cx, spec: &MachineSpec) -> Result<(), Error> {
+        let _ = (cx, spec);
+        Ok(())
+    }
+
     /// Makes one of those changes. Fine when it is made already.
     fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), Error> {
         let _ = (cx, change);
@@ -198,7 +204,7 @@ pub trait Vm: Send {
     /// What the guest wrote to its serial console, across starts where the hypervisor goes on with a file.
     fn console_log(&self) -> PathBuf;
 
-    /// What it wrote before, the oldest first, where the file was put aside since.
+    /// What it wrote before, the oldest first, where the hypervisor begins the file anew with each start, or when it is long.
     fn earlier_console_logs(&self) -> Vec<PathBuf> {
         Vec::new()
     }

@@ -19,8 +19,13 @@ impl World {
     /// With the box `demo`.
     pub fn with_demo() -> Self {
         let world = Self::empty();
-        link_tree(&prepared_library(&demo_box()), &world.home().join("boxes"));
+        world.add_demo();
         world
+    }
+
+    /// The box `demo`, for a world that is there.
+    pub fn add_demo(&self) {
+        link_tree(&prepared_library(&demo_box()), &self.home().join("boxes"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 use vbox_rs::error::{Exit, Explain};
@@ -9,7 +10,7 @@ use vbox_rs::progress::Cx;
 use vbox_rs::provider::VmState;
 
 use crate::daemon::is_root;
-use crate::world::TestVm;
+use crate::world::{TestVm, names};
 
 fn vanished(state: &VmState, words: &str) {
     assert!(matches!(state, VmState::Vanished { why } if why.contains(words)), "{state:?}");
@@ -58,6 +59,54 @@ fn a_definition_changed_by_another_client_is_told_and_put_right() {
     let warnings = test.heard.warnings();
     assert!(warnings.len() == 1 && warnings[0].contains("had changed the domain's definition"), "{warnings:?}");
     assert!(test.virsh("dumpxml").contains("<memory unit='KiB'>65536</memory>"));
+}
+
+#[test]
+fn a_snapshot_that_another_client_made_goes_with_the_machine() {
+    let Some(mut test) = TestVm::new() else { return };
+    let (plan, cx) = (test.plan(), test.cx());
+    test.up(&plan);
+    test.daemon.virsh(&["snapshot-create-as", &test.uuid(), "with-memory"]).unwrap();
+    test.vm.kill().unwrap();
+    test.daemon.virsh(&["snapshot-create-as", &test.uuid(), "of-disks"]).unwrap();
+    test.vm.start(&cx, &plan, &[]).unwrap();
+    assert_eq!(test.heard.warnings(), Vec::<String>::new());
+    test.vm.save(&cx).unwrap();
+    test.vm.destroy(&cx).unwrap();
+    assert_eq!(test.state(), VmState::Absent);
+}
+
+#[test]
+fn a_disk_that_a_snapshot_put_over_ours_is_never_dropped_silently() {
+    let Some(mut test) = TestVm::new() else { return };
+    let (plan, cx) = (test.plan(), test.cx());
+    test.up(&plan);
+    let snapshot = ["snapshot-create-as", &test.uuid(), "over", "--disk-only"].map(str::to_owned);
+    let snapshot = snapshot.each_ref().map(String::as_str);
+    test.daemon.virsh(&snapshot).unwrap();
+    assert!(names(&test.dir()).contains(&"disk0.over".to_owned()));
+    // Memory goes on with the disks that it had.
+    test.vm.save(&cx).unwrap();
+    test.vm.restore(&cx, &[], &[]).unwrap();
+    test.vm.kill().unwrap();
+    let error = test.vm.start(&cx, &plan, &[]).unwrap_err();
+    let words = format!(
+        "another client of libvirt put {} over the machine's disk vda",
+        test.dir().join("disk0.over").display()
+    );
+    assert!(error.to_string().starts_with(&words), "{error}");
+    assert_eq!(error.exit(), Exit::MachineState);
+    let hint = error.hint().unwrap();
+    let told = hint.strip_suffix(" brings both together, and the machine runs then").unwrap();
+    assert!(Command::new("sh").args(["-c", told]).status().unwrap().success(), "{told}");
+    test.vm.kill().unwrap();
+    test.vm.start(&cx, &plan, &[]).unwrap();
+    assert_eq!(test.state(), VmState::Running);
+    fs::remove_file(test.dir().join("disk0.over")).unwrap();
+    test.daemon.virsh(&["snapshot-delete", &test.uuid(), "over", "--metadata"]).unwrap();
+    test.daemon.virsh(&snapshot).unwrap();
+    test.vm.destroy(&cx).unwrap();
+    assert_eq!(names(&test.dir()), [""; 0]);
 }
 
 #[test]

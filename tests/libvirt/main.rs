@@ -4,10 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
 #![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
+mod agree;
 mod behind;
+mod commands;
 mod faults;
+mod forwards;
 mod intent;
 mod life;
+mod logs;
 mod nat;
 mod options;
 mod remote;
@@ -17,11 +21,16 @@ mod remote_world;
 mod save;
 mod session;
 mod silence;
+mod uefi;
 mod users;
 mod world;
 
 #[path = "../support/libvirt.rs"]
 mod daemon;
+
+#[path = "../machines/world.rs"]
+#[expect(dead_code, reason = "a part of it is for tests of any provider")]
+mod silent;
 
 #[path = "../e2e/world.rs"]
 #[expect(dead_code, clippy::expect_used, reason = "a part of it is for tests of any provider")]

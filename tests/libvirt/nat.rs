@@ -17,7 +17,7 @@ use crate::guest::World;
 use crate::world::{TestVm, eventually, forward, free_port};
 
 /// Runs the test `name` of this program as root in namespaces of its own.
-fn apart(name: &str) {
+pub fn apart(name: &str) {
     if !is_root() {
         println!("skipped: it takes root to have a network of one's own");
         return;

@@ -88,6 +88,10 @@ fn child_has_a_machine_of_its_own() {
     vm.save(&cx).unwrap();
     vm.restore(&cx, &[], &[]).unwrap();
     assert_eq!(vm.state().unwrap(), VmState::Running);
+    // Nor is a log that libvirt keeps for itself in the way of the next start.
+    vm.kill().unwrap();
+    vm.start(&cx, &plan, &[]).unwrap();
+    assert_eq!(vm.state().unwrap(), VmState::Running);
     vm.destroy(&cx).unwrap();
     assert_eq!(names(&dir), [""; 0]);
 }

@@ -44,8 +44,14 @@ impl Daemon {
     }
 
     fn with(dir: &Path, far: Option<Far>) -> Option<Self> {
-        let inner = daemon::Daemon::with(dir, far.as_ref().map(Far::listening));
+        let inner = daemon::Daemon::with(dir, far.as_ref().map(Far::listening), None);
         Some(Self { inner: inner.map_err(|why| println!("skipped: {why}")).ok()?, far })
+    }
+
+    /// With a log daemon beside it, of this configuration.
+    fn logging(dir: &Path, conf: &str) -> Option<Self> {
+        let inner = daemon::Daemon::with(dir, None, Some(conf));
+        Some(Self { inner: inner.map_err(|why| println!("skipped: {why}")).ok()?, far: None })
     }
 
     pub fn dir(&self) -> &Path {
@@ -103,6 +109,11 @@ impl TestVm {
     /// At a daemon that other hosts can reach.
     pub fn listening() -> Option<Self> {
         Self::at(|dir| Daemon::with(dir, Some(Far::new())))
+    }
+
+    /// Whose console's log is kept by a log daemon of this configuration.
+    pub fn logging(conf: &str) -> Option<Self> {
+        Self::at(|dir| Daemon::logging(dir, conf))
     }
 
     fn at(start: impl FnOnce(&Path) -> Option<Daemon>) -> Option<Self> {

@@ -188,17 +188,8 @@ fn a_guest_that_fills_the_disk_is_paused_told_at_once_and_goes_on_with_room() {
 #[test]
 fn firmware_that_is_not_installed_is_named_with_what_installs_it() {
     let world = World::silent("firmware = \"uefi\"\n");
-    // Descriptors that hide those of the host.
-    let hidden = world.folder("config").join("qemu/firmware");
-    fs::create_dir_all(&hidden).unwrap();
-    for folder in ["/usr/share/qemu/firmware", "/etc/qemu/firmware"] {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            fs::write(hidden.join(entry.unwrap().file_name()), "").unwrap();
-        }
-    }
-    let run = |mut command: Command| {
-        Ran::of(&command.env("XDG_CONFIG_HOME", hidden.parent().unwrap().parent().unwrap()).output().unwrap())
-    };
+    let hidden = world.hidden_firmware();
+    let run = |mut command: Command| Ran::of(&command.env("XDG_CONFIG_HOME", &hidden).output().unwrap());
     run(world.command(&["up"])).fails(8, &["UEFI firmware", "install"]);
     run(world.command(&["doctor"])).says(&["no UEFI firmware"]);
     world.run(&["destroy", "-f"]).ok();

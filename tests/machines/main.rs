@@ -6,6 +6,7 @@
 mod hosts;
 mod killed;
 mod lifecycle;
+mod on_libvirt;
 mod package;
 mod ports;
 mod projects;
@@ -17,6 +18,9 @@ mod world;
 
 #[path = "../support/dice.rs"]
 mod dice;
+
+#[path = "../support/libvirt.rs"]
+mod daemon;
 
 #[path = "../support/mounts.rs"]
 mod mounts;

@@ -4,6 +4,7 @@
 mod without_box;
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,9 +18,27 @@ impl World {
     /// With a project of [`SILENT`] and more.
     pub fn silent(more: &str) -> Self {
         let world = Self::empty();
-        world.add_empty_box();
-        world.machine_file(&format!("{SILENT}{more}"));
+        world.fall_silent(more);
         world
+    }
+
+    /// The same in a world that is there.
+    pub fn fall_silent(&self, more: &str) {
+        self.add_empty_box();
+        self.machine_file(&format!("{SILENT}{more}"));
+    }
+
+    /// Descriptors of firmware that hide those of the host, where `XDG_CONFIG_HOME` names what is returned.
+    pub fn hidden_firmware(&self) -> PathBuf {
+        let config = self.folder("config");
+        let hidden = config.join("qemu/firmware");
+        fs::create_dir_all(&hidden).unwrap();
+        for folder in ["/usr/share/qemu/firmware", "/etc/qemu/firmware"] {
+            for entry in fs::read_dir(folder).into_iter().flatten() {
+                fs::write(hidden.join(entry.unwrap().file_name()), "").unwrap();
+            }
+        }
+        config
     }
 
     /// How long it takes undisturbed.

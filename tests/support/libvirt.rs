@@ -10,6 +10,7 @@ pub struct Daemon {
     pub dir: PathBuf,
     pub child: Option<Child>,
     listening: Option<Listening>,
+    logger: bool,
 }
 
 /// A daemon that listens for other hosts.
@@ -33,10 +34,14 @@ pub fn found(program: &str) -> Option<PathBuf> {
 impl Daemon {
     /// `Err` says why there is none to start.
     pub fn start(dir: &Path) -> Result<Self, String> {
-        Self::with(dir, None)
+        Self::with(dir, None, None)
     }
 
-    pub fn with(dir: &Path, listening: Option<Listening>) -> Result<Self, String> {
+    /// `logger`: with a log daemon beside it, of this configuration.
+    pub fn with(dir: &Path, listening: Option<Listening>, logger: Option<&str>) -> Result<Self, String> {
+        if logger.is_some() && !(is_root() && found("virtlogd").is_some()) {
+            return Err("it takes root, and virtlogd".into());
+        }
         if let Some(program) = ["libvirtd", "virsh", "qemu-img"].into_iter().find(|program| found(program).is_none()) {
             return Err(format!("it takes {program}"));
         }
@@ -50,13 +55,14 @@ impl Daemon {
         let conf = format!("listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n{more}");
         fs::write(dir.join("libvirtd.conf"), format!("{conf}unix_sock_dir = \"{}\"\n", dir.join("sock").display()))
             .unwrap();
-        // No second daemon for the logs, and no user that only a whole installation has.
-        fs::write(
-            dir.join("etc/qemu.conf"),
-            "stdio_handler = \"file\"\nremember_owner = 0\nuser = \"+0\"\ngroup = \"+0\"\n",
-        )
-        .unwrap();
-        let mut daemon = Self { dir: dir.into(), child: None, listening };
+        // No second daemon for the logs where none is asked for, and no user that only a whole installation has.
+        let handler = if logger.is_some() { "logd" } else { "file" };
+        let conf = format!("stdio_handler = \"{handler}\"\nremember_owner = 0\nuser = \"+0\"\ngroup = \"+0\"\n");
+        fs::write(dir.join("etc/qemu.conf"), conf).unwrap();
+        if let Some(conf) = logger {
+            fs::write(dir.join("virtlogd.conf"), conf).unwrap();
+        }
+        let mut daemon = Self { dir: dir.into(), child: None, listening, logger: logger.is_some() };
         assert!(daemon.restart(), "libvirtd does not start: {}", daemon.said());
         Ok(daemon)
     }
@@ -84,6 +90,7 @@ impl Daemon {
                           mount --bind \"$4\" /var/cache/libvirt || exit 9; \
                           [ ! -d \"$1/pools/small\" ] || mount -t tmpfs -o size=4m none \"$1/pools/small\"; \
                           ln -sf \"$1/sock/libvirt-sock\" /run/libvirt/libvirt-sock; \
+                          if [ -f \"$1/virtlogd.conf\" ]; then virtlogd -f \"$1/virtlogd.conf\" -p \"$1/logd.pid\" & fi; \
                           exec \"$2\" -f \"$3\" -p \"$1/pid\" $5";
             command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
             command.arg(&self.dir).arg(libvirtd).arg(conf).arg(cache);
@@ -119,6 +126,14 @@ impl Daemon {
         }
     }
 
+    /// Kills the log daemon.
+    pub fn kill_logger(&self) {
+        let pid = fs::read_to_string(self.dir.join("logd.pid")).ok();
+        if let Some(pid) = pid.and_then(|pid| rustix::process::Pid::from_raw(pid.trim().parse().ok()?)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+
     pub fn uri(&self) -> String {
         let path = if is_root() { "system" } else { "session" };
         format!("qemu:///{path}?socket={}", self.dir.join("sock/libvirt-sock").display())
@@ -134,5 +149,8 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill();
+        if self.logger {
+            self.kill_logger();
+        }
     }
 }

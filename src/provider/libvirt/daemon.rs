@@ -181,6 +181,11 @@ impl Daemon {
     }
 
     fn failed(&self, action: &'static str, complaint: &Complaint) -> Error {
+        if let Some(name) = complaint.missing_daemon() {
+            let fix = (self.place == Place::Here).then(|| host::command_to_start(name, &self.whole));
+            let (uri, message) = (self.uri.clone(), uri::without_user(&self.whole, &complaint.message));
+            return Error::Alone { uri, action, name: name.into(), message, fix };
+        }
         let lost = complaint.is_lost() || !self.is_alive();
         let message = uri::without_user(&self.whole, &complaint.message);
         if lost { Error::Lost { uri: self.uri.clone(), action, message } } else { Error::Failed { action, message } }

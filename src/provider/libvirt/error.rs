@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::snapshot::PutOver;
 use crate::error::{Exit, Explain};
 
 /// Why libvirt did not do what was asked.
@@ -72,6 +73,20 @@ pub enum Error {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// The daemon needs another one, which is not there.
+    #[error("libvirt's daemon at `{uri}` cannot {action}: {name} does not run ({message})")]
+    Alone {
+        /// Where.
+        uri: String,
+        /// What was asked.
+        action: &'static str,
+        /// The other daemon.
+        name: String,
+        /// libvirt's words.
+        message: String,
+        /// What starts it.
+        fix: Option<String>,
+    },
     /// A storage pool that volumes cannot be made in.
     #[error("the storage pool `{pool}` of libvirt at `{uri}` cannot be used: {why}")]
     Pool {
@@ -126,6 +141,18 @@ pub enum Error {
         /// What brings it up.
         fix: String,
     },
+    /// Another file lies over a disk of ours.
+    #[error(
+        "another client of libvirt put {} over the machine's disk {}, as a snapshot of disks alone does", over.other, over.disk
+    )]
+    PutOver {
+        /// Which.
+        over: Box<PutOver>,
+        /// Where.
+        uri: String,
+        /// libvirt's name of the machine.
+        domain: String,
+    },
     /// A path that XML has no letters for.
     #[error("libvirt cannot be told the path {path}: it is not plain text")]
     Path {
@@ -140,6 +167,7 @@ impl Explain for Error {
             Self::Uri { .. } => Exit::MachineFile,
             Self::Silent { .. } | Self::Stalled { .. } => Exit::Timeout,
             Self::PoolFull { .. } => Exit::Io,
+            Self::PutOver { .. } => Exit::MachineState,
             _ => Exit::Provider,
         }
     }
@@ -149,6 +177,7 @@ impl Explain for Error {
             Self::NoLibrary { fix, .. }
             | Self::Unreachable { fix, .. }
             | Self::Denied { fix, .. }
+            | Self::Alone { fix, .. }
             | Self::Tunnel { fix, .. } => fix.clone(),
             Self::Uri { .. } => Some(
                 "set `uri` to `qemu:///session`, `qemu:///system` or `qemu+ssh://user@host/system`, or leave it out"
@@ -156,6 +185,15 @@ impl Explain for Error {
             ),
             Self::Pool { fix, .. } | Self::Network { fix, .. } => Some(fix.clone()),
             Self::PoolFull { list, .. } => Some(format!("make room there (`{list}`), or set `pool` to another one")),
+            Self::PutOver { over, uri, domain } => {
+                let PutOver { disk, ours, .. } = over.as_ref();
+                // Without a base it would all be written into the box's image.
+                let commit = format!("blockcommit {domain} {disk} --base '{ours}' --active --wait --pivot");
+                Some(format!(
+                    "virsh -c '{uri}' start {domain} && virsh -c '{uri}' {commit} brings both together, and the machine runs \
+                     then"
+                ))
+            }
             Self::Lost { .. } => Some("the same command goes on when the daemon is back".into()),
             Self::Silent { .. } => Some("`vbox-rs doctor` says what the daemon answers; restarting it may help".into()),
             Self::Stalled { .. } => {

@@ -269,7 +269,16 @@ impl Complaint {
 
     /// Whether the connection to the daemon is gone.
     pub fn is_lost(&self) -> bool {
-        self.domain == FROM_RPC
+        self.domain == FROM_RPC && self.missing_daemon().is_none()
+    }
+
+    /// Another daemon of libvirt's, which this one wanted something of and did not find: that of the logs (`virtlogd`), or,
+    /// where each part of libvirt has its own, that of networks (`virtnetworkd`) or pools (`virtstoraged`).
+    pub fn missing_daemon(&self) -> Option<&str> {
+        let (before, _) = self.message.split_once("-sock'")?;
+        let name = before.rsplit('/').next()?;
+        let is_one = name.starts_with("virt") && name.ends_with('d') && name.bytes().all(|b| b.is_ascii_lowercase());
+        is_one.then_some(name)
     }
 }
 
@@ -472,5 +481,26 @@ impl Stream {
         // SAFETY: the handle is open, and at most as many bytes are written as there is room for.
         let got = unsafe { (library.virStreamRecv)(self.raw.as_ptr(), bytes.as_mut_ptr().cast(), bytes.len()) };
         Ok(usize::try_from(checked(library, got)?).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_another_one_misses_is_no_lost_connection() {
+        let said = |message: &str| Complaint { code: 38, domain: FROM_RPC, message: message.into() };
+        for (path, name) in [
+            ("/var/run/libvirt/virtlogd-sock", Some("virtlogd")),
+            ("/run/user/1000/libvirt/virtnetworkd-sock", Some("virtnetworkd")),
+            ("/var/run/libvirt/libvirt-sock", None),
+            ("/tmp/virt x/virtd; rm -rf-sock", None),
+        ] {
+            let complaint = said(&format!("Failed to connect socket to '{path}': No such file or directory"));
+            assert_eq!(complaint.missing_daemon(), name, "{path}");
+            assert_eq!(complaint.is_lost(), name.is_none(), "{path}");
+        }
+        assert!(said("Cannot recv data: Connection reset by peer").is_lost());
     }
 }

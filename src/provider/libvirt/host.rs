@@ -173,12 +173,17 @@ pub fn start_command(uri: &str) -> Option<String> {
     if uri.contains("socket=") {
         return Some("start the daemon whose socket the URI names".into());
     }
+    Some(command_to_start(program, uri))
+}
+
+/// What starts one of libvirt's daemons beside, or as, the one behind `uri`.
+pub fn command_to_start(program: &str, uri: &str) -> String {
     if uri::is_session(uri) {
-        return Some(format!("{program} --daemon"));
+        return format!("{program} --daemon");
     }
     let sudo = if rustix::process::getuid().is_root() { "" } else { "sudo " };
     let systemd = Path::new("/run/systemd/system").exists();
-    Some(if systemd { format!("{sudo}systemctl start {program}") } else { format!("{sudo}{program} --daemon") })
+    if systemd { format!("{sudo}systemctl start {program}") } else { format!("{sudo}{program} --daemon") }
 }
 
 /// What lets this user use the host's daemon.

@@ -35,11 +35,13 @@ mod error;
 mod ffi;
 mod fragment;
 mod host;
+mod log;
 mod network;
 mod record;
 mod remote;
 mod remote_console;
 mod remote_tunnel;
+mod snapshot;
 mod state;
 mod uri;
 mod vm;
@@ -89,13 +91,17 @@ impl Provider for Libvirt {
     }
 
     fn host_changes(&self, cx: &Cx, spec: &MachineSpec) -> Result<Vec<HostChange>, ProviderError> {
-        let options = &spec.provider_options.libvirt;
-        let Some(name) = &options.network else { return Ok(Vec::new()) };
-        let uri = uri::choose(options.uri.as_deref())?;
-        if uri::place(&uri)? != uri::Place::Here {
-            return Ok(Vec::new());
+        match network_here(spec)? {
+            Some((uri, name)) => Ok(network::change(cx, &uri, name)?.into_iter().collect()),
+            None => Ok(Vec::new()),
         }
-        Ok(network::change(cx, &uri, name)?.into_iter().collect())
+    }
+
+    fn require_host(&self, cx: &Cx, spec: &MachineSpec) -> Result<(), ProviderError> {
+        match network_here(spec)? {
+            Some((uri, name)) => network::require(cx, &daemon::Daemon::connect(cx, &uri)?, name),
+            None => Ok(()),
+        }
     }
 
     fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), ProviderError> {
@@ -105,6 +111,14 @@ impl Provider for Libvirt {
     fn open(&self, home: VmHome) -> Box<dyn Vm> {
         Box::new(vm::LibvirtVm::new(home))
     }
+}
+
+/// The network that the machine file names, with the daemon of this host that must have it.
+fn network_here(spec: &MachineSpec) -> Result<Option<(String, &str)>, ProviderError> {
+    let options = &spec.provider_options.libvirt;
+    let Some(name) = &options.network else { return Ok(None) };
+    let uri = uri::choose(options.uri.as_deref())?;
+    Ok((uri::place(&uri)? == uri::Place::Here).then_some((uri, name.as_str())))
 }
 
 /// The plan as provider `qemu` would be told it: what both have in common is judged and made by the same code.

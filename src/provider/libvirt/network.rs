@@ -102,9 +102,11 @@ fn command(uri: &str, name: &str, found: Found) -> String {
     match found {
         Found::Missing if name != DEFAULT => format!("`{virsh} net-list --all` lists the networks there are"),
         Found::Missing => format!(
-            "`vbox-rs up --yes`; or {virsh} net-define /usr/share/libvirt/networks/default.xml && {virsh} net-start {name}"
+            "`--yes` agrees to that (`vbox-rs up --yes`); or {virsh} net-define /usr/share/libvirt/networks/default.xml && {virsh} net-start {name}"
         ),
-        Found::Down | Found::Up => format!("`vbox-rs up --yes`; or {virsh} net-start {name}"),
+        Found::Down | Found::Up => {
+            format!("`--yes` agrees to that (`vbox-rs up --yes`); or {virsh} net-start {name}")
+        }
     }
 }
 
@@ -203,6 +205,7 @@ mod tests {
         let told = |name, found| command("qemu:///system", name, found);
         assert!(told("default", Found::Missing).contains("net-define /usr/share/libvirt/networks/default.xml"));
         assert!(told("lab", Found::Missing).contains("net-list --all"));
-        assert_eq!(told("lab", Found::Down), "`vbox-rs up --yes`; or virsh -c 'qemu:///system' net-start lab");
+        let down = "`--yes` agrees to that (`vbox-rs up --yes`); or virsh -c 'qemu:///system' net-start lab";
+        assert_eq!(told("lab", Found::Down), down);
     }
 }

@@ -2,13 +2,13 @@
 
 mod define;
 mod elsewhere;
+mod save;
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::qemu::files::Files;
@@ -20,7 +20,7 @@ use super::record::{self, LibvirtRecord};
 use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
 use super::uri::{self, Place};
-use super::{Error, address, console, network};
+use super::{Error, address, console, log, network, snapshot};
 use crate::progress::Cx;
 use crate::store;
 
@@ -206,30 +206,26 @@ impl LibvirtVm {
         done.ok_or_else(|| ProviderError::not_running(not_running))
     }
 
+    /// The network that it is on must be up: libvirt says so in words that help nobody.
+    fn require_network(&mut self, cx: &Cx, record: &LibvirtRecord, plan: &VmPlan) -> Result<(), ProviderError> {
+        let Some(name) = &plan.libvirt.network else { return Ok(()) };
+        network::require(cx, &self.daemon(cx, &record.uri)?, name)
+    }
+
+    /// What the guest wrote last must be on the disks that it would get.
+    fn require_own_disks(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
+        let Some(ours) = &record.definition else { return Ok(()) };
+        let now = self.ask(cx, record, (COMMAND, "show the domain"), Domain::definition)?;
+        let Some(over) = now.and_then(|now| snapshot::put_over(ours, &now)) else { return Ok(()) };
+        let (uri, domain) = (uri::shown(&record.uri), record.domain.clone());
+        Err(Error::PutOver { over: Box::new(over), uri, domain }.into())
+    }
+
     /// Why its disks cannot be changed now.
     fn busy(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<&'static str>, ProviderError> {
         let seen = self.look(cx, record)?;
         let active = seen.is_some_and(Seen::is_active).then_some("running");
         Ok(active.or_else(|| seen.is_some_and(|seen| seen.saved).then_some("saved")))
-    }
-
-    /// Where the daemon of this machine keeps what QEMU printed.
-    fn log_of(record: &LibvirtRecord) -> PathBuf {
-        let dir = if uri::is_session(&record.uri) {
-            let cache = dirs::cache_dir().unwrap_or_else(|| PathBuf::from("/var/cache"));
-            cache.join("libvirt/qemu/log")
-        } else {
-            PathBuf::from("/var/log/libvirt/qemu")
-        };
-        dir.join(format!("{}.log", record.domain))
-    }
-
-    /// What libvirt's log daemon put aside: `console.log.0`, ….
-    fn rotated_console_logs(&self) -> Result<Vec<PathBuf>, store::Error> {
-        let entries = self.home.dir.read_dir().map_err(|e| store::Error::io("read", &self.home.dir, e))?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let number = |name: &str| name.strip_prefix("console.log.").is_some_and(|end| end.parse::<u32>().is_ok());
-        Ok(names.filter(|name| number(name)).map(|name| self.home.dir.join(name)).collect())
     }
 
     /// Ends the domain and removes it from the daemon. Killed in between, it was we who did it.
@@ -275,17 +271,6 @@ fn said<T>(
     question: impl FnOnce(&Domain) -> Result<T, Complaint>,
 ) -> impl FnOnce(&Arc<Connection>) -> Option<T> {
     move |connection| question(&connection.domain(&uuid).ok()??).ok()
-}
-
-/// Gives up a save that goes on in the daemon although the `vbox-rs` that began it was killed, and waits until that is done.
-fn stop_saving(domain: &Domain) -> Result<(), Complaint> {
-    let began = Instant::now();
-    while domain.state()? == state::SAVING && began.elapsed() < COMMAND {
-        // It may have ended in between.
-        drop(domain.abort());
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 impl Vm for LibvirtVm {
@@ -334,11 +319,9 @@ impl Vm for LibvirtVm {
             }
             _ => {}
         }
-        if let Some(name) = &plan.libvirt.network {
-            network::require(cx, &self.daemon(cx, &record.uri)?, name)?;
-        }
-        // The daemon would make it, and nobody else could read it then.
-        drop(Files::open_log(&self.files.console_log())?);
+        self.require_network(cx, &record, plan)?;
+        self.require_own_disks(cx, &record)?;
+        log::begin(&self.files)?;
         let mut tries = 0;
         loop {
             let placed = Self::place(&mut record, plan, &plan.forwards)?;
@@ -403,7 +386,7 @@ impl Vm for LibvirtVm {
 
     fn unpause(&mut self) -> Result<(), ProviderError> {
         let go_on = |domain: &Domain| {
-            stop_saving(domain)?;
+            save::stop(domain)?;
             match domain.unpause() {
                 // It was about to run: a start whose `vbox-rs` was killed goes on in the daemon.
                 Err(_) if domain.state().is_ok_and(|(state, _)| state == state::RUNNING) => Ok(()),
@@ -422,29 +405,7 @@ impl Vm for LibvirtVm {
     }
 
     fn save(&mut self, cx: &Cx) -> Result<(), ProviderError> {
-        let not_running = || ProviderError::not_running("suspend");
-        let mut record = self.record()?.ok_or_else(not_running)?;
-        if !self.look(cx, &record)?.is_some_and(Seen::is_active) {
-            return Err(not_running());
-        }
-        let daemon = self.daemon(cx, &record.uri)?;
-        let uuid = self.home.id.uuid();
-        let find = move |connection: &Arc<Connection>| connection.domain(&uuid);
-        let saved = daemon.call(cx, QUESTION, "find the domain", find)?.ok_or_else(not_running)?;
-        // A daemon that went silent says nothing to these either, and the user may still want to stop.
-        let (mut transfer, mut progress, mut abort) = (None, Aside::default(), Aside::default());
-        let uuid = self.home.id.uuid();
-        let watch = || {
-            let ask = said(uuid.clone(), Domain::progress);
-            if let Some(Some((done, total @ 1..))) = daemon.aside(&mut progress, Duration::ZERO, ask) {
-                transfer.get_or_insert_with(|| cx.transfer("save memory", Some(total))).update(done.min(total));
-            }
-        };
-        let stop = || drop(daemon.aside(&mut abort, Duration::ZERO, said(uuid.clone(), Domain::abort)));
-        daemon.call_stoppable(cx, (COMMAND, "save the domain's memory"), saved, Domain::save, watch, stop)?;
-        record.started = false;
-        self.write(&record)?;
-        self.lead(&cx.uninterrupted(), &record, false)
+        self.save_memory(cx)
     }
 
     fn restore(&mut self, cx: &Cx, forwards: &[Forward], _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
@@ -458,6 +419,7 @@ impl Vm for LibvirtVm {
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
         define::refuse(cx, &record, &plan)?;
         self.require_disks(cx, &record, &plan)?;
+        self.require_network(cx, &record, &plan)?;
         let mut tries = 0;
         loop {
             record.plan = Self::place(&mut record, &plan, forwards)?;
@@ -491,13 +453,13 @@ impl Vm for LibvirtVm {
             self.destroy_volumes(cx, &record)?;
             // libvirt's own; at the host's daemon it is not ours to remove.
             if uri::is_session(&record.uri) && uri::place(&record.uri)? == Place::Here {
-                store::remove_file(&Self::log_of(&record))?;
+                store::remove_file(&log::of_hypervisor(&record))?;
             }
         }
         for path in self.files.existing()? {
             store::remove_file(&path)?;
         }
-        for path in self.rotated_console_logs()? {
+        for path in log::put_aside(&self.home.dir)?.into_iter().chain(snapshot::left(&self.home.dir)?) {
             store::remove_file(&path)?;
         }
         self.daemon = None;
@@ -536,10 +498,14 @@ impl Vm for LibvirtVm {
         self.files.console_log()
     }
 
+    fn earlier_console_logs(&self) -> Vec<PathBuf> {
+        log::put_aside(&self.home.dir).unwrap_or_default()
+    }
+
     fn hypervisor_log(&self) -> Option<PathBuf> {
         let record = self.record().ok().flatten()?;
         // At another host it lies there, and libvirt hands it to nobody.
-        uri::place(&record.uri).is_ok_and(|place| place == Place::Here).then(|| Self::log_of(&record))
+        uri::place(&record.uri).is_ok_and(|place| place == Place::Here).then(|| log::of_hypervisor(&record))
     }
 
     fn console(&mut self) -> Result<UnixStream, ProviderError> {

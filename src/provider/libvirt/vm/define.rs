@@ -153,7 +153,7 @@ impl LibvirtVm {
             Ok(None) => Error::Failed { action, message: "somebody removed the domain".into() }.into(),
             Err(error) => error,
         };
-        if matches!(error, ProviderError::Libvirt(Error::Failed { .. })) {
+        if matches!(error, ProviderError::Libvirt(Error::Failed { .. } | Error::Alone { .. })) {
             // What is told now is no death to tell of later.
             record.started = false;
             self.write(record)?;
