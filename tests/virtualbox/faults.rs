@@ -107,7 +107,7 @@ fn ended(lab: &Lab, args: &[&str]) -> Ran {
     let child = lab.command(args).spawn().unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     let waiting = thread::spawn(move || sender.send(Ran::of(&child.wait_with_output().unwrap())));
-    let ran = receiver.recv_timeout(Duration::from_secs(100)).unwrap();
+    let ran = receiver.recv_timeout(Duration::from_secs(200)).unwrap();
     waiting.join().unwrap().unwrap();
     ran
 }
@@ -143,30 +143,34 @@ fn a_call_that_is_killed_is_told_and_gone_on_from() {
     }
 }
 
+/// What a guest sees of a disk: as long as it runs, VirtualBox tells the size before it grew.
+fn virtual_size(vdi: &Path) -> u64 {
+    let head = fs::read(vdi).unwrap();
+    u64::from_le_bytes(head[0x170..0x178].try_into().unwrap())
+}
+
 /// An overlay cannot grow: it becomes a disk of its own, in several steps.
 #[test]
 fn a_growth_that_is_killed_in_any_step_is_gone_on_from() {
     let Some(lab) = Lab::with_sleeper() else { return };
     for call in ["clonemedium", "storageattach * none", "closemedium", "storageattach * *.vdi", "modifymedium"] {
-        for work in ["", "\"$REAL\" \"$@\" >/dev/null 2>&1;"] {
-            println!("{call}, {}", if work.is_empty() { "undone" } else { "done" });
-            lab.machine_file("box = \"empty\"\n");
-            lab.up();
-            lab.run(&["halt", "-f"]).ok();
-            lab.machine_file("box = \"empty\"\ndisk = \"8 MiB\"\n");
-            lab.behave(&format!(
-                "case \"$*\" in {}) {work} kill -9 $PPID; exit ;; esac",
-                call.replace(' ', "\\ ") + "*"
-            ));
-            lab.run(&["up"]);
-            assert!(lab.machines("runningvms").is_empty(), "it was killed before");
-            lab.behave("");
-            lab.run(&["status"]).ok();
-            lab.up();
-            let own = lab.media().into_iter().find(|medium| medium.location.ends_with("disk0.vdi")).unwrap();
-            assert_eq!((own.capacity.as_str(), own.parent.as_str()), ("8 MBytes", "base"));
-            lab.destroy();
-        }
+        println!("killed after {call}");
+        lab.machine_file("box = \"empty\"\n");
+        lab.up();
+        lab.run(&["halt", "-f"]).ok();
+        lab.machine_file("box = \"empty\"\ndisk = \"8 MiB\"\n");
+        let pattern = call.replace(' ', "\\ ");
+        lab.behave(&format!(
+            "case \"$*\" in {pattern}*) \"$REAL\" \"$@\" >/dev/null 2>&1; kill -9 $PPID; exit ;; esac"
+        ));
+        lab.run(&["up"]);
+        assert!(lab.machines("runningvms").is_empty(), "it was killed before");
+        lab.behave("");
+        lab.run(&["status"]).ok();
+        lab.up();
+        let own = lab.media().into_iter().find(|medium| medium.location.ends_with("disk0.vdi")).unwrap();
+        assert_eq!((own.parent.as_str(), virtual_size(&own.location)), ("base", 8 << 20));
+        lab.destroy();
     }
 }
 

@@ -89,6 +89,7 @@ fn a_growth_killed_at_any_instant_is_taken_up_again() {
         lab.run(&["status"]).ok();
         if round % 4 != 0 {
             lab.up();
+            lab.run(&["halt", "-f"]).ok();
             assert!(lab.media().iter().any(|medium| medium.capacity == "8 MBytes"), "{:?}", lab.media());
         }
         lab.destroy();

@@ -21,7 +21,7 @@ fn awaited(path: &str) {
 fn a_start_that_is_tried_again_keeps_what_customize_set() {
     let Some(lab) = Lab::with_sleeper() else { return };
     lab.machine_file(
-        "box = \"empty\"\n[provider_options.virtualbox]\ncustomize = [[\"modifyvm\", \":id\", \"--vram\", \"20\"], \
+        "box = \"empty\"\nusable_port_range = [2470, 2489]\n[provider_options.virtualbox]\ncustomize = [[\"modifyvm\", \":id\", \"--vram\", \"20\"], \
          [\"modifyvm\", \":id\", \"--natpf1\", \"web,tcp,127.0.0.1,2491,,80\"]]\n",
     );
     lab.calls();
@@ -29,8 +29,7 @@ fn a_start_that_is_tried_again_keeps_what_customize_set() {
         "case \"$1\" in startvm) [ -e \"$CALLS.go\" ] || { touch \"$CALLS.asked\"; while [ ! -e \"$CALLS.go\" ]; do sleep \
          0.05; done; } ;; esac",
     );
-    let child = lab.command(&["up"]).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let child = child.spawn().unwrap();
+    let child = lab.command(&["up"]).spawn().unwrap();
     let beside = |end: &str| format!("{}.{end}", lab.calls_path().display());
     awaited(&beside("asked"));
     let ours: u16 = lab

@@ -97,7 +97,9 @@ impl VirtualboxVm {
             Err(Error::Virtualbox(fault))
                 if matches!(fault.meaning, Meaning::NotRunning | Meaning::NotFound | Meaning::State) => {}
             // A service or a machine that does not answer: its process can be ended all the same.
-            Err(Error::Virtualbox(_) | Error::Stalled { .. }) if self.process().is_some() => self.kill_process()?,
+            Err(Error::Virtualbox(_) | Error::Stalled { .. }) if self.process().is_some() => {
+                return self.kill_process();
+            }
             other => other?,
         }
         if self.wait_until_ended(cx, END)? {
