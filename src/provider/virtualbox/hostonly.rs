@@ -67,13 +67,12 @@ impl HostOnly {
     /// What a card in a network hangs on; made where there is none. `dhcp`: the guest wants its address by DHCP.
     pub fn wire(&mut self, cx: &Cx, manage: &Manage, subnet: Subnet, dhcp: bool) -> Result<Wire, Error> {
         let found = self.known.iter().find(|known| known.subnets.contains(&subnet)).cloned();
-        let known = match found {
-            Some(known) => known,
-            None => {
-                let made = self.make(cx, manage, subnet)?;
-                self.known.push(made.clone());
-                made
-            }
+        let known = if let Some(known) = found {
+            known
+        } else {
+            let made = self.make(cx, manage, subnet)?;
+            self.known.push(made.clone());
+            made
         };
         let name = known.name;
         match self.kind {
