@@ -235,6 +235,26 @@ fn a_window_without_its_program_is_told_with_what_to_install() {
     lab.destroy();
 }
 
+/// VirtualBox 7.0.0 shows no forwards of a machine that has several.
+#[test]
+fn forwards_that_virtualbox_hides_are_replaced() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.machine_file("box = \"empty\"\n[[forwarded_port]]\nguest = 80\nhost = 2286\n");
+    lab.behave("case \"$1\" in showvminfo) \"$REAL\" \"$@\" | grep -v ^Forwarding; exit ;; esac");
+    lab.up();
+    lab.run(&["halt", "-f"]).ok();
+    lab.machine_file("box = \"empty\"\n[[forwarded_port]]\nguest = 81\nhost = 2286\n");
+    lab.up();
+    let rules = lab.forwards(&lab.machine());
+    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert!(rules.iter().any(|rule| rule.ends_with("tcp,127.0.0.1,2286,,81")), "{rules:?}");
+    lab.run(&["suspend"]).ok();
+    lab.run(&["resume"]).fails(10, &[]);
+    assert_eq!(lab.forwards(&lab.machine()).len(), 2);
+    lab.behave("");
+    lab.destroy();
+}
+
 /// Output without end, and output that is no text.
 #[test]
 fn nonsense_from_vboxmanage_is_refused() {

@@ -236,7 +236,7 @@ pub fn is_ours(rule: &Rule) -> bool {
 }
 
 /// `name,protocol,host address,host port,guest address,guest port`.
-fn rule(forward: &Forward) -> String {
+pub fn rule(forward: &Forward) -> String {
     let Forward { protocol, host_ip, host, guest } = forward;
     format!("{RULE}{protocol}-{host},{protocol},{host_ip},{host},,{guest}")
 }

@@ -119,6 +119,10 @@ pub fn probe() -> HostReport {
             }
         }
     }
+    if let Err(error) = manage.require_native() {
+        report.usable = false;
+        report.findings.push(bad(error.to_string(), error.hint()));
+    }
     let facts = Facts::gather();
     let obstacles = facts.obstacles();
     report.usable &= obstacles.is_empty();

@@ -69,17 +69,14 @@ impl HostOnly {
     /// `lock`.
     pub fn wire(&mut self, cx: &Cx, manage: &Manage, subnet: Subnet, dhcp: bool, lock: &Path) -> Result<Wire, Error> {
         let found = self.known.iter().find(|known| known.subnets.contains(&subnet)).cloned();
-        let known = match found {
-            Some(known) => {
-                // Whatever was cut short, it came to this.
-                making::end(lock)?;
-                known
-            }
-            None => {
-                let made = self.make(cx, manage, subnet, lock)?;
-                self.known.push(made.clone());
-                made
-            }
+        let known = if let Some(known) = found {
+            // Whatever was cut short, it came to this.
+            making::end(lock)?;
+            known
+        } else {
+            let made = self.make(cx, manage, subnet, lock)?;
+            self.known.push(made.clone());
+            made
         };
         let name = known.name;
         match self.kind {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::super::{Error, Forward, Pause, VmPlan, VmState};
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
-use super::parse::Info;
+use super::parse::{Info, Rule};
 use super::run::Manage;
 use super::slot::Slots;
-use super::{argv, log, seed};
+use super::{argv, log, seed, start};
 use crate::progress::Cx;
 use crate::store::{self, MachineId};
 
@@ -172,13 +172,14 @@ impl Machine<'_> {
     }
 
     /// Gives a machine that is off or saved these forwards in place of ours that `info` shows, and leaves all others.
-    pub fn change_rules(&self, cx: &Cx, forwards: &[Forward], info: &Info) -> Result<(), Error> {
-        let stale: Vec<_> = info.rules().into_iter().filter(argv::is_ours).collect();
+    /// `had`: the forwards of the last start.
+    pub fn change_rules(&self, cx: &Cx, forwards: &[Forward], had: &[Forward], info: &Info) -> Result<(), Error> {
+        let ours = |rules: &[Rule]| rules.iter().filter(|rule| argv::is_ours(rule)).cloned().collect::<Vec<_>>();
         // `modifyvm` without a change is an error.
-        if forwards.is_empty() && stale.is_empty() {
+        if forwards.is_empty() && ours(&info.rules()).is_empty() {
             return Ok(());
         }
-        self.manage.call(cx, &argv::forwards_only(self.id, forwards, &stale)).map(drop)
+        start::set(cx, self, info, had, |stale| argv::forwards_only(self.id, forwards, &ours(stale)))
     }
 
     fn busy(&self, cx: &Cx) -> Result<Option<&'static str>, Error> {

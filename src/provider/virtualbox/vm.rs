@@ -278,21 +278,23 @@ impl Vm for VirtualboxVm {
         if prepared {
             // What `customize` set stays.
             let plan = VmPlan { devices: record.plan.devices.clone(), ..plan.clone() };
+            let had = record.plan.forwards.clone();
             record::write(&self.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-            self.machine()?.change_rules(cx, &plan.forwards, &info)?;
+            self.machine()?.change_rules(cx, &plan.forwards, &had, &info)?;
             return self.launch_and_customize(cx, &plan, &info);
         }
         let machine = self.machine()?;
         let plan = &bridge::settled(cx, &machine, plan, Some(&record.plan))?;
+        let had = record.plan.forwards.clone();
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
         let mut wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         wires.extend(plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned()).map(Wire::Bridged));
-        let mut settings = argv::settings(id, plan, &console, &info.rules());
-        settings.extend(argv::cards(&card::cards(id, plan, wires), &info));
-        if let Some(name) = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name)) {
-            settings.extend(argv::rename(name));
-        }
-        machine.manage.call(cx, &settings)?;
+        let cards = argv::cards(&card::cards(id, plan, wires), &info);
+        let name = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name));
+        start::set(cx, &machine, &info, &had, |stale| {
+            let settings = argv::settings(id, plan, &console, stale);
+            settings.into_iter().chain(cards.clone()).chain(name.map(argv::rename).unwrap_or_default()).collect()
+        })?;
         machine.attach_disks(cx, plan, &info)?;
         start::customize(cx, &machine, plan, &info, start::BEFORE)?;
         let later = if start::hangs_media(plan) { machine.info(cx)? } else { None };
@@ -372,9 +374,10 @@ impl Vm for VirtualboxVm {
             let hint = "start it with `vbox-rs up`";
             return Err(Error::State { action: "resume", state: "not suspended", hint });
         }
+        let had = record.plan.forwards.clone();
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-        machine.change_rules(cx, forwards, &info)?;
+        machine.change_rules(cx, forwards, &had, &info)?;
         let lent = console::is_lent(&info);
         self.launch(cx, forwards, plan.virtualbox.gui, true)?;
         if lent && let Err(error) = console::mend(&self.machine()?) {
