@@ -39,6 +39,7 @@ mod network;
 mod record;
 mod remote;
 mod remote_console;
+mod remote_tls;
 mod remote_tunnel;
 mod state;
 mod uri;
