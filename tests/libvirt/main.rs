@@ -17,6 +17,7 @@ mod options;
 mod remote;
 mod remote_boot;
 mod remote_ssh;
+mod remote_tls;
 mod remote_world;
 mod save;
 mod session;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::remote_ssh::{Project, remote};
+use crate::remote_tls::World;
 use crate::world::TestVm;
 
 /// The demo box; `make test` builds it and says where it is.
@@ -65,6 +66,16 @@ fn a_guest_boots_at_a_host_that_is_reached_by_tcp() {
     add_demo(&project, &demo);
     let (uri, address) = (test.daemon.tcp_uri(), test.daemon.far().there);
     tour(&test, &project, &format!("uri = \"{uri}\"\nforward_address = \"{address}\""));
+}
+
+#[test]
+fn a_guest_boots_at_a_host_that_is_reached_by_tls() {
+    let Some(demo) = demo_box() else { return };
+    let Some(world) = World::new() else { return };
+    let project = Project { root: world.test.root.path(), path: std::env::var("PATH").unwrap() };
+    add_demo(&project, &demo);
+    let (uri, address) = (world.uri("good"), world.test.daemon.far().there);
+    tour(&world.test, &project, &format!("uri = \"{uri}\"\nforward_address = \"{address}\""));
 }
 
 #[test]

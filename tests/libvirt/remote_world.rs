@@ -19,6 +19,10 @@ pub struct Far {
     pub there: Ipv4Addr,
     /// Where its daemon listens.
     pub port: u16,
+    /// The same for TLS.
+    pub tls_port: u16,
+    /// Where the certificates of its daemon lie, where it listens for TLS.
+    pub certificates: Option<PathBuf>,
 }
 
 impl Far {
@@ -28,7 +32,8 @@ impl Far {
         // Of the addresses that are set apart for tests of networks (RFC 2544), four for each.
         let first = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + (number % 32_768) * 4;
         let [here, there] = [1, 2].map(|index| Ipv4Addr::from(first + index));
-        let far = Self { name: Some(name.clone()), there, port: free_port() };
+        let (port, tls_port) = (free_port(), free_port());
+        let far = Self { name: Some(name.clone()), there, port, tls_port, certificates: None };
         let ip = |line: String| {
             let output = Command::new("ip").args(line.split(' ')).stderr(Stdio::null()).status();
             output.is_ok_and(|status| status.success())
@@ -45,15 +50,23 @@ impl Far {
         }
         println!("without a network namespace: the other host is this one");
         drop(far);
-        Self { name: None, there: Ipv4Addr::LOCALHOST, port: free_port() }
+        Self { name: None, there: Ipv4Addr::LOCALHOST, port, tls_port, certificates: None }
     }
 
     /// How a daemon there listens for this host.
     pub fn listening(&self) -> Listening {
         let prefix = self.name.iter().flat_map(|name| ["ip", "netns", "exec", name].map(Into::into)).collect();
         let Self { there, port, .. } = self;
-        let conf = format!("listen_tcp = 1\nauth_tcp = \"none\"\nlisten_addr = \"{there}\"\ntcp_port = \"{port}\"\n");
-        Listening { prefix, conf }
+        let tcp = format!("listen_tcp = 1\nauth_tcp = \"none\"\nlisten_addr = \"{there}\"\ntcp_port = \"{port}\"\n");
+        let tls = self.certificates.as_ref().map_or("listen_tls = 0\n".to_owned(), |dir| {
+            let (dir, port) = (dir.display(), self.tls_port);
+            // It shall start with certificates that nobody should believe.
+            format!(
+                "listen_tls = 1\nauth_tls = \"none\"\ntls_port = \"{port}\"\ntls_no_sanity_certificate = 1\n\
+                 ca_file = \"{dir}/cacert.pem\"\ncert_file = \"{dir}/servercert.pem\"\nkey_file = \"{dir}/serverkey.pem\"\n"
+            )
+        });
+        Listening { prefix, conf: format!("{tcp}{tls}") }
     }
 }
 

@@ -43,7 +43,7 @@ impl Daemon {
         Self::with(dir, None)
     }
 
-    fn with(dir: &Path, far: Option<Far>) -> Option<Self> {
+    pub fn with(dir: &Path, far: Option<Far>) -> Option<Self> {
         let inner = daemon::Daemon::with(dir, far.as_ref().map(Far::listening), None);
         Some(Self { inner: inner.map_err(|why| println!("skipped: {why}")).ok()?, far })
     }
@@ -116,7 +116,7 @@ impl TestVm {
         Self::at(|dir| Daemon::logging(dir, conf))
     }
 
-    fn at(start: impl FnOnce(&Path) -> Option<Daemon>) -> Option<Self> {
+    pub fn at(start: impl FnOnce(&Path) -> Option<Daemon>) -> Option<Self> {
         let root = tempfile::Builder::new().prefix("lv").tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let daemon = start(&root.path().join("d"))?;

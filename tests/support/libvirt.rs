@@ -51,8 +51,8 @@ impl Daemon {
         for name in ["run", "etc", "lib", "log", "sock"] {
             fs::create_dir_all(dir.join(name)).unwrap();
         }
-        let more = listening.as_ref().map(|listening| listening.conf.as_str()).unwrap_or_default();
-        let conf = format!("listen_tls = 0\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n{more}");
+        let more = listening.as_ref().map_or("listen_tls = 0\n", |listening| listening.conf.as_str());
+        let conf = format!("auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n{more}");
         fs::write(dir.join("libvirtd.conf"), format!("{conf}unix_sock_dir = \"{}\"\n", dir.join("sock").display()))
             .unwrap();
         // No second daemon for the logs where none is asked for, and no user that only a whole installation has.

@@ -9,6 +9,7 @@ use super::super::Error as ProviderError;
 use super::Error;
 use super::ffi::{Complaint, Connection, Domain};
 use super::host;
+use super::remote_tls;
 use super::uri::{self, Place, SshHost};
 use crate::progress::Cx;
 use crate::trace::{self, quoted};
@@ -56,7 +57,9 @@ impl Daemon {
         let place = uri::place(uri)?;
         let (whole, uri, owned) = (uri, &uri::shown(uri), uri::opened(uri));
         let began = Instant::now();
-        let opened = begin(move || Connection::open(&owned)).and_then(|answer| await_answer(cx, &answer, limit));
+        let opened =
+            begin(move || Connection::open(&owned).map_err(|complaint| remote_tls::look_into(&owned, complaint)))
+                .and_then(|answer| await_answer(cx, &answer, limit));
         trace::tell(|| format!("libvirt {uri}: connected after {:.1?}", began.elapsed()));
         let failed = |late| match late {
             Late::TimedOut if place != Place::Here => unanswered(uri, &place, limit).into(),
@@ -261,6 +264,11 @@ fn failure(uri: &str, action: &'static str, limit: Duration, late: Late) -> Prov
 /// Why no connection came about, with what mends it.
 fn unreachable(whole: &str, place: &Place, complaint: &Complaint) -> Error {
     let (uri, message) = (uri::shown(whole), uri::without_user(whole, &complaint.message));
+    if let Place::Port { host, tls: true, .. } = place
+        && let Some(error) = remote_tls::error(whole, host, &message)
+    {
+        return error;
+    }
     let denied = complaint.is_denied();
     let fix = match place {
         Place::Here if denied => host::group_command(),
@@ -275,11 +283,13 @@ fn unreachable(whole: &str, place: &Place, complaint: &Complaint) -> Error {
         Place::Ssh(SshHost { host, .. }) => {
             Some(format!("`ssh {host} true` must work without a password, and a libvirt daemon must run there"))
         }
-        Place::Port { host } if denied => Some(format!("reach it by `qemu+ssh://{host}/system` instead")),
-        Place::Port { host } => Some(format!(
-            "a daemon must listen at {host} (`listen_tcp` or TLS certificates in its configuration); \
-             `qemu+ssh://{host}/system` needs nothing of that"
-        )),
+        Place::Port { host, .. } if denied => Some(format!("reach it by `qemu+ssh://{host}/system` instead")),
+        Place::Port { host, tls, .. } => {
+            let how =
+                if *tls { "TLS (`listen_tls`, certificates, port 16514)" } else { "TCP (`listen_tcp`, port 16509)" };
+            let without = format!("`qemu+ssh://{host}/system` needs nothing of that");
+            Some(format!("a daemon must listen at {host} for {how}; {without}"))
+        }
     };
     if denied { Error::Denied { uri, message, fix } } else { Error::Unreachable { uri, message, fix } }
 }

@@ -45,6 +45,16 @@ pub enum Error {
         /// What lets the user in.
         fix: Option<String>,
     },
+    /// Certificates that do not fit.
+    #[error("no connection by TLS to libvirt's daemon at `{uri}`: {message}")]
+    Certificate {
+        /// Where.
+        uri: String,
+        /// Whose certificate, and why.
+        message: String,
+        /// What helps.
+        fix: String,
+    },
     /// The daemon went away while it was asked.
     #[error("libvirt's daemon at `{uri}` went away while it should {action}: {message}")]
     Lost {
@@ -183,7 +193,7 @@ impl Explain for Error {
                 "set `uri` to `qemu:///session`, `qemu:///system` or `qemu+ssh://user@host/system`, or leave it out"
                     .into(),
             ),
-            Self::Pool { fix, .. } | Self::Network { fix, .. } => Some(fix.clone()),
+            Self::Pool { fix, .. } | Self::Network { fix, .. } | Self::Certificate { fix, .. } => Some(fix.clone()),
             Self::PoolFull { list, .. } => Some(format!("make room there (`{list}`), or set `pool` to another one")),
             Self::PutOver { over, uri, domain } => {
                 let PutOver { disk, ours, .. } = over.as_ref();

@@ -40,6 +40,7 @@ mod network;
 mod record;
 mod remote;
 mod remote_console;
+mod remote_tls;
 mod remote_tunnel;
 mod snapshot;
 mod state;

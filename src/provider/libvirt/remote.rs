@@ -73,7 +73,7 @@ pub fn check(place: &Place, plan: &VmPlan) -> Vec<Finding> {
     let address = plan.libvirt.forward_address;
     let udp = plan.forwards.iter().filter(|forward| forward.protocol == Protocol::Udp);
     match place {
-        Place::Port { host } if address.is_none() => {
+        Place::Port { host, .. } if address.is_none() => {
             let text = format!("the guest's ports would be opened at {host}, where this computer cannot get to them");
             let fix =
                 "use `qemu+ssh`, or set `forward_address` to an address of that host, which opens them to its network";

@@ -26,6 +26,10 @@ pub enum Place {
     Port {
         /// Its name or address.
         host: String,
+        /// Where it listens, if not at the usual port.
+        port: Option<u16>,
+        /// Whether both sides show certificates, and nobody else reads along.
+        tls: bool,
     },
 }
 
@@ -49,7 +53,7 @@ impl Place {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Here => None,
-            Self::Ssh(SshHost { host, .. }) | Self::Port { host } => Some(host),
+            Self::Ssh(SshHost { host, .. }) | Self::Port { host, .. } => Some(host),
         }
     }
 }
@@ -90,13 +94,8 @@ fn read(uri: &str) -> Result<Place, &'static str> {
         (None | Some("unix"), "") => Place::Here,
         (Some("unix"), _) => return Err("a unix socket lies on this host, so it names no other one"),
         (Some("ssh"), _) => Place::Ssh(ssh_host(authority, query)?),
-        (None | Some("tls" | "tcp"), _) => {
-            let (user, host, _) = parts(authority)?;
-            if user.is_some() {
-                return Err("only `qemu+ssh` logs in as a user");
-            }
-            Place::Port { host: host.into() }
-        }
+        (None | Some("tls"), _) => listening_host(authority, query, true)?,
+        (Some("tcp"), _) => listening_host(authority, query, false)?,
         _ => return Err("hosts are reached by `qemu+ssh`, `qemu+tls` or `qemu+tcp`"),
     };
     if !matches!(path, "session" | "system") {
@@ -105,22 +104,59 @@ fn read(uri: &str) -> Result<Place, &'static str> {
     Ok(place)
 }
 
+/// What a URI says behind its `?`.
+fn parameter<'q>(query: &'q str, wanted: &str) -> Option<&'q str> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next_back()
+}
+
+/// A path that means the same to libvirt, to us and to an ssh.
+fn is_plain_path(path: &str) -> bool {
+    path.starts_with('/') && !path.contains(['%', '"', '\\'])
+}
+
+const PROGRAM: &str = "it names a program to run; say that in your ~/.ssh/config";
+
+fn listening_host(authority: &str, query: &str, tls: bool) -> Result<Place, &'static str> {
+    let (user, host, port) = parts(authority)?;
+    if user.is_some() {
+        return Err("only `qemu+ssh` logs in as a user");
+    }
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split('=').next() {
+            Some("mode" | "no_tty") => {}
+            Some("pkipath" | "no_verify" | "tls_priority") if tls => {}
+            // Whoever writes that believes that somebody is checked.
+            Some("pkipath" | "no_verify" | "tls_priority") => {
+                return Err("`qemu+tcp` has no certificates; `qemu+tls` has");
+            }
+            Some("command" | "netcat") => return Err(PROGRAM),
+            _ => return Err("it has a parameter that `qemu+tls` and `qemu+tcp` have no use for here"),
+        }
+    }
+    if parameter(query, "pkipath").is_some_and(|path| !is_plain_path(path)) {
+        return Err("its `pkipath` is no plain absolute path");
+    }
+    Ok(Place::Port { host: host.into(), port, tls })
+}
+
+/// The directory of the certificates that a URI names.
+pub fn pki(uri: &str) -> Option<PathBuf> {
+    uri.split_once('?').and_then(|(_, query)| parameter(query, "pkipath")).map(PathBuf::from)
+}
+
 fn ssh_host(authority: &str, query: &str) -> Result<SshHost, &'static str> {
     let (user, host, port) = parts(authority)?;
-    let parameter = |wanted: &str| {
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next_back()
-    };
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split('=').next() {
             Some("socket" | "mode" | "keyfile" | "no_verify" | "no_tty" | "proxy") => {}
             // They run programs, here or there, and a machine file comes with somebody else's project.
-            Some("command" | "netcat") => return Err("it names a program to run; say that in your ~/.ssh/config"),
+            Some("command" | "netcat") => return Err(PROGRAM),
             _ => return Err("it has a parameter that `qemu+ssh` has no use for here"),
         }
     }
-    let key = parameter("keyfile");
-    if key.is_some_and(|key| !key.starts_with('/') || key.contains(['%', '"', '\\'])) {
+    let key = parameter(query, "keyfile");
+    if key.is_some_and(|key| !is_plain_path(key)) {
         return Err("its `keyfile` is no plain absolute path");
     }
     Ok(SshHost {
@@ -128,7 +164,7 @@ fn ssh_host(authority: &str, query: &str) -> Result<SshHost, &'static str> {
         user: user.map(Into::into),
         port,
         key: key.map(Into::into),
-        verify: parameter("no_verify").is_none_or(|value| value == "0"),
+        verify: parameter(query, "no_verify").is_none_or(|value| value == "0"),
     })
 }
 
@@ -233,16 +269,16 @@ mod tests {
 
     #[test]
     fn daemons_of_this_and_of_other_hosts_are_told_apart() {
-        let port = |host: &str| Place::Port { host: host.into() };
+        let port = |host: &str, port, tls| Place::Port { host: host.into(), port, tls };
         for (uri, place) in [
             (SESSION, Place::Here),
             (SYSTEM, Place::Here),
             ("qemu+unix:///system?socket=/run/other/libvirt-sock", Place::Here),
             ("qemu:///session?mode=legacy", Place::Here),
-            ("qemu://host/system", port("host")),
-            ("qemu+tls://host.example/system?pkipath=/a", port("host.example")),
-            ("qemu+tcp://192.0.2.1:16510/session", port("192.0.2.1")),
-            ("qemu+tcp://[2001:db8::1]:16510/system", port("2001:db8::1")),
+            ("qemu://host/system", port("host", None, true)),
+            ("qemu+tls://host.example/system?pkipath=/a&no_verify=1", port("host.example", None, true)),
+            ("qemu+tcp://192.0.2.1:16510/session", port("192.0.2.1", Some(16510), false)),
+            ("qemu+tcp://[2001:db8::1]:16510/system", port("2001:db8::1", Some(16510), false)),
             ("qemu+ssh://host/system", Place::Ssh(ssh("host"))),
             (
                 "qemu+ssh://me@host:2222/session?socket=/run/s&keyfile=/k/id&no_verify=1",
@@ -277,6 +313,13 @@ mod tests {
             ("qemu+ssh://host/system?command=/tmp/x", "it names a program to run; say that in your ~/.ssh/config"),
             ("qemu+ssh://host/system?name=x", "it has a parameter that `qemu+ssh` has no use for here"),
             ("qemu+ssh://host/system?keyfile=id", "its `keyfile` is no plain absolute path"),
+            ("qemu+tls://host/system?pkipath=pki", "its `pkipath` is no plain absolute path"),
+            (
+                "qemu+tls://host/system?name=xen",
+                "it has a parameter that `qemu+tls` and `qemu+tcp` have no use for here",
+            ),
+            ("qemu+tls://host/system?command=/tmp/x", "it names a program to run; say that in your ~/.ssh/config"),
+            ("qemu+tcp://host/system?pkipath=/a", "`qemu+tcp` has no certificates; `qemu+tls` has"),
             ("qemu:///embed?root=/tmp", "its path is neither `/session` nor `/system`"),
             ("qemu://", "its path is neither `/session` nor `/system`"),
             ("qemu+ssh://host/", "its path is neither `/session` nor `/system`"),
@@ -284,6 +327,12 @@ mod tests {
             let error = check(uri).unwrap_err();
             assert_eq!(error.to_string(), format!("machines cannot be made at libvirt's `{uri}`: {why}"));
         }
+    }
+
+    #[test]
+    fn the_directory_of_the_certificates_is_the_uris() {
+        assert_eq!(pki("qemu+tls://h/system?no_verify=1&pkipath=/a/b"), Some("/a/b".into()));
+        assert_eq!(pki("qemu+tls://h/system"), None);
     }
 
     #[test]
