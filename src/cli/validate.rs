@@ -94,7 +94,7 @@ fn findings(spec: &MachineSpec, default: Option<ProviderKind>) -> Vec<Finding> {
 
 /// As much of the plan as is known without the box.
 fn sketch(spec: &MachineSpec, provider: &dyn Provider) -> VmPlan {
-    let networks = if provider.has_private_networks() { spec.private_networks.clone() } else { Vec::new() };
+    let networks = if provider.lacks_networks(spec).is_none() { spec.private_networks.clone() } else { Vec::new() };
     VmPlan {
         name: spec.name.clone(),
         cpus: spec.cpus.unwrap_or(1),

@@ -8,6 +8,7 @@ mod behind;
 mod faults;
 mod life;
 mod nat;
+mod networks;
 mod options;
 mod remote;
 mod remote_boot;

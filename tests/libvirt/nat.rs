@@ -17,7 +17,7 @@ use crate::guest::World;
 use crate::world::{TestVm, forward, free_port};
 
 /// Runs the test `name` of this program as root in namespaces of its own.
-fn apart(name: &str) {
+pub fn apart(name: &str) {
     if !is_root() {
         println!("skipped: it takes root to have a network of one's own");
         return;
@@ -40,7 +40,7 @@ fn apart(name: &str) {
     println!("{said}");
 }
 
-fn spec(text: &str) -> MachineSpec {
+pub fn spec(text: &str) -> MachineSpec {
     let (file, root) = (Path::new("/p/Vagrantfile"), Path::new("/p"));
     vbox_rs::config::parse(&format!("box = \"x\"\n{text}"), file, root).unwrap().0.machines[0].clone()
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, own_mac};
+use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, further_mac, own_mac};
 use super::Error;
 use super::fragment::{self, Place};
 use super::volume::{Storage, disk_name, seed_name};
@@ -30,7 +30,7 @@ const NETWORK: &str = "user,id=vbox0";
 const APART: &str = ",restrict=on,ipv6=off";
 
 /// Where our network card is plugged in.
-const SLOT: &str = "0x10";
+const SLOT: usize = 0x10;
 
 /// All that a description depends on.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,8 @@ pub struct Input<'a> {
     pub volumes: Option<&'a Storage>,
     /// Whether the daemon sees this computer's files.
     pub local: bool,
+    /// libvirt's networks that the private ones are, in order.
+    pub networks: &'a [String],
 }
 
 /// The description. Fails only for paths that XML has no letters for.
@@ -205,7 +207,8 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
         .child(element("serial").with("type", "pty").children(log).child(element("target").with("port", "0")))
         .child(element("console").with("type", "pty").child(element("target").with("type", "serial").with("port", "0")))
         .children(agent)
-        .children(plan.libvirt.network.as_deref().map(|name| interface(input, name)))
+        .children(plan.libvirt.network.as_deref().map(|name| interface(input, name, &mac(input))))
+        .children(input.networks.iter().enumerate().map(|(place, name)| private(input, name, place)))
         .children(graphics(plan.libvirt.graphics))
         .children(plan.libvirt.tpm.then(|| tpm(input.arch)))
         .child(element("rng").with("model", "virtio").child(random))
@@ -215,7 +218,7 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
 }
 
 /// A card on a network of libvirt.
-fn interface(input: &Input<'_>, network: &str) -> Element {
+fn interface(input: &Input<'_>, network: &str, mac: &str) -> Element {
     let model = match input.plan.devices.nic {
         Nic::Virtio => "virtio",
         Nic::E1000 => "e1000",
@@ -224,11 +227,22 @@ fn interface(input: &Input<'_>, network: &str) -> Element {
     };
     element("interface")
         .with("type", "network")
-        .child(element("mac").with("address", mac(input)))
+        .child(element("mac").with("address", mac))
         .child(element("source").with("network", network))
         .child(element("model").with("type", model))
         // Nobody boots from it.
         .child(element("rom").with("enabled", "no"))
+}
+
+/// A card of a private network. Beside QEMU's network for users it is plugged in behind that one's card: guests take the first
+/// that they find for the one with the way out. Else libvirt's order says the same.
+fn private(input: &Input<'_>, network: &str, place: usize) -> Element {
+    let card = interface(input, network, &further_mac(input.id, place));
+    if input.plan.libvirt.network.is_some() {
+        return card;
+    }
+    let slot = format!("{:#04x}", SLOT + 1 + place);
+    card.child(element("address").with("type", "pci").with("domain", "0").with("bus", "0").with("slot", slot))
 }
 
 fn mac(input: &Input<'_>) -> String {
@@ -302,7 +316,7 @@ fn user_network(input: &Input<'_>) -> Vec<String> {
     let bus = if machine(input).starts_with("pc-i440fx") || machine(input) == "pc" { "pci.0" } else { "pcie.0" };
     // No option ROM: nobody boots from this network, and loading it costs the firmware time. QEMU makes it before libvirt's
     // own devices: a place of its own, far from those that libvirt gives away.
-    let device = format!("{card},netdev=vbox0,id=vboxnic0,bus={bus},addr={SLOT},mac={mac},romfile=");
+    let device = format!("{card},netdev=vbox0,id=vboxnic0,bus={bus},addr={SLOT:#04x},mac={mac},romfile=");
     vec!["-netdev".into(), netdev(apart, &input.plan.forwards), "-device".into(), device]
 }
 

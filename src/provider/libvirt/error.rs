@@ -116,6 +116,16 @@ pub enum Error {
         /// What brings it up.
         fix: String,
     },
+    /// A private network that cannot be had.
+    #[error("the private network {network} cannot be had at libvirt: {why}")]
+    Private {
+        /// Its range.
+        network: String,
+        /// Why not.
+        why: String,
+        /// What helps.
+        fix: String,
+    },
     /// A path that XML has no letters for.
     #[error("libvirt cannot be told the path {path}: it is not plain text")]
     Path {
@@ -127,7 +137,7 @@ pub enum Error {
 impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Uri { .. } => Exit::MachineFile,
+            Self::Uri { .. } | Self::Private { .. } => Exit::MachineFile,
             Self::Silent { .. } => Exit::Timeout,
             Self::PoolFull { .. } => Exit::Io,
             _ => Exit::Provider,
@@ -144,7 +154,7 @@ impl Explain for Error {
                 "set `uri` to `qemu:///session`, `qemu:///system` or `qemu+ssh://user@host/system`, or leave it out"
                     .into(),
             ),
-            Self::Pool { fix, .. } | Self::Network { fix, .. } => Some(fix.clone()),
+            Self::Pool { fix, .. } | Self::Network { fix, .. } | Self::Private { fix, .. } => Some(fix.clone()),
             Self::PoolFull { pool, uri, .. } => {
                 Some(format!("make room there (`virsh -c {uri} vol-list {pool}`), or set `pool` to another one"))
             }

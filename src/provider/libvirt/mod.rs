@@ -36,6 +36,8 @@ mod ffi;
 mod fragment;
 mod host;
 mod network;
+mod private;
+mod ranges;
 mod record;
 mod remote;
 mod remote_console;
@@ -84,22 +86,33 @@ impl Provider for Libvirt {
         &["qcow2", "raw"]
     }
 
+    fn has_private_networks(&self) -> bool {
+        true
+    }
+
+    fn lacks_networks(&self, spec: &MachineSpec) -> Option<&'static str> {
+        let uri = uri::choose(spec.provider_options.libvirt.uri.as_deref()).ok()?;
+        private::lacking(&uri)
+    }
+
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {
         check(plan)
     }
 
     fn host_changes(&self, cx: &Cx, spec: &MachineSpec) -> Result<Vec<HostChange>, ProviderError> {
         let options = &spec.provider_options.libvirt;
-        let Some(name) = &options.network else { return Ok(Vec::new()) };
         let uri = uri::choose(options.uri.as_deref())?;
         if uri::place(&uri)? != uri::Place::Here {
             return Ok(Vec::new());
         }
-        Ok(network::change(cx, &uri, name)?.into_iter().collect())
+        let change = options.network.as_ref().map(|name| network::change(cx, &uri, name)).transpose()?.flatten();
+        let mut changes = private::changes(cx, &uri, &spec.private_networks)?;
+        changes.retain(|other| change.as_ref().is_none_or(|change| change.name != other.name));
+        Ok(change.into_iter().chain(changes).collect())
     }
 
     fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), ProviderError> {
-        network::bring_up(cx, &change.at, &change.name)
+        network::bring_up(cx, change)
     }
 
     fn open(&self, home: VmHome) -> Box<dyn Vm> {
@@ -130,6 +143,7 @@ fn check(plan: &VmPlan) -> Vec<Finding> {
         Err(error) => findings.push(bad((error.to_string(), error.hint()))),
     }
     findings.extend(demand::objections(&plan.libvirt));
+    findings.extend(private::objections(plan));
     findings.extend(fragment::findings(&plan.libvirt.xml));
     if plan.devices.disk_bus == DiskBus::Nvme {
         let fix = "set `disk_bus` to another one, or `provider = \"qemu\"`";

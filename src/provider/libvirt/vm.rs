@@ -2,6 +2,7 @@
 
 mod define;
 mod elsewhere;
+mod networks;
 
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -291,15 +292,16 @@ impl Vm for LibvirtVm {
         if let Some(name) = &plan.libvirt.network {
             network::require(cx, &self.daemon(cx, &record.uri)?, name)?;
         }
+        let networks = self.networks(cx, &mut record, plan)?;
         // The daemon would make it, and nobody else could read it then.
         drop(Files::open_log(&self.files.console_log())?);
         let mut tries = 0;
         loop {
             let placed = Self::place(&mut record, plan, &plan.forwards)?;
-            self.define(cx, &placed, &mut record)?;
+            self.define(cx, &placed, &networks.names, &mut record)?;
             cx.check()?;
             if self.begin(cx, &mut record, "start the domain", tries)? {
-                return Ok(());
+                return self.settle_networks(cx, &mut record, networks);
             }
             tries += 1;
         }
@@ -408,6 +410,9 @@ impl Vm for LibvirtVm {
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
         define::refuse(cx, &record, &plan)?;
         self.require_disks(cx, &record, &plan)?;
+        for name in &record.networks {
+            network::require(cx, &self.daemon(cx, &record.uri)?, name)?;
+        }
         let mut tries = 0;
         loop {
             record.plan = Self::place(&mut record, &plan, forwards)?;
@@ -436,6 +441,11 @@ impl Vm for LibvirtVm {
         if let Some(record) = record {
             if record.defined {
                 self.undefine(cx, &record)?;
+            }
+            let released = self.release_all(cx, &record);
+            // A daemon that never had the machine need not answer for it to go.
+            if record.defined {
+                released?;
             }
             self.lead(cx, &record, false)?;
             self.destroy_volumes(cx, &record)?;

@@ -39,6 +39,7 @@ fn text(engine: Engine, plan: &VmPlan, owner: Option<(u32, u32)>) -> String {
     let id = "00112233445546778899aabbccddeeff".parse().unwrap();
     let (name, flash, version) = ("shop-web-00112233", flash.as_ref(), 9_000_000);
     let (volumes, local, virtualization, files) = (None, true, Some("vmx"), &files);
+    let networks: Vec<_> = (0..plan.devices.networks.len()).map(|place| format!("net{place}")).collect();
     let input = Input {
         arch: Arch::X86_64,
         engine,
@@ -52,6 +53,7 @@ fn text(engine: Engine, plan: &VmPlan, owner: Option<(u32, u32)>) -> String {
         virtualization,
         volumes,
         local,
+        networks: &networks,
     };
     let text = xml(&input).unwrap();
     validate(&text, "domain");
@@ -123,6 +125,7 @@ fn volumes_at_another_host_with_its_own_firmware() {
         virtualization: None,
         volumes: Some(&storage),
         local: false,
+        networks: &[],
     };
     let text = xml(&input).unwrap();
     validate(&text, "domain");
@@ -166,6 +169,7 @@ fn a_daemon_that_knows_no_maximum_gets_no_processor_model() {
         virtualization: None,
         volumes: None,
         local: true,
+        networks: &[],
     };
     assert!(!xml(&input).unwrap().contains("<cpu"));
     assert!(xml(&Input { version: 7_001_000, ..input }).unwrap().contains("<cpu mode=\"maximum\" check=\"none\"/>"));
@@ -190,6 +194,7 @@ fn a_path_without_letters_in_xml_is_refused() {
         virtualization: None,
         volumes: None,
         local: true,
+        networks: &[],
     };
     let error = xml(&input).unwrap_err().to_string();
     assert_eq!(error, "libvirt cannot be told the path /s/\\u{1}.img: it is not plain text");
@@ -241,6 +246,32 @@ fn a_network_of_libvirt_and_everything_else_that_may_be_asked_for() {
         ..LibvirtOptions::default()
     };
     snapbox::assert_data_eq!(text(Engine::Kvm, &plan, Some((1000, 100))), snapbox::file!["network.xml"]);
+}
+
+#[test]
+fn private_networks_are_cards_behind_the_one_with_the_way_out() {
+    let mut plan = plan();
+    let network = || serde_json::from_value(serde_json::json!({ "ip": "192.168.56.10" })).unwrap();
+    plan.devices.networks = vec![network(), network()];
+    for machine in ["q35", "pc"] {
+        plan.libvirt.machine = Some(machine.into());
+        let text = text(Engine::Tcg, &plan, None);
+        for line in [
+            "<mac address=\"52:54:01:dd:ee:ff\"/>",
+            "<source network=\"net0\"/>",
+            "<mac address=\"52:54:02:dd:ee:ff\"/>",
+            "<source network=\"net1\"/>",
+            "<address type=\"pci\" domain=\"0\" bus=\"0\" slot=\"0x12\"/>",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(text.contains(",addr=0x10,mac=52:54:00:dd:ee:ff"), "{text}");
+    }
+    plan.libvirt.network = Some("default".into());
+    let text = text(Engine::Tcg, &plan, None);
+    let at = |words: &str| text.find(words).unwrap();
+    assert!(at("network=\"default\"") < at("network=\"net0\"") && at("net0") < at("net1"), "{text}");
+    assert!(!text.contains("slot=") && text.contains("mac=52:54:ff:dd:ee:ff"), "{text}");
 }
 
 #[test]

@@ -36,6 +36,7 @@ impl LibvirtVm {
                 started: false,
                 storage,
                 hops: Vec::new(),
+                networks: Vec::new(),
             });
         };
         if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != old.uri) {
@@ -53,7 +54,13 @@ impl LibvirtVm {
     }
 
     /// Defines the domain, with a word where somebody had changed it.
-    pub(super) fn define(&mut self, cx: &Cx, plan: &VmPlan, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
+    pub(super) fn define(
+        &mut self,
+        cx: &Cx,
+        plan: &VmPlan,
+        networks: &[String],
+        record: &mut LibvirtRecord,
+    ) -> Result<(), ProviderError> {
         let arch = Arch::host().ok_or(ProviderError::Architecture(std::env::consts::ARCH))?;
         let local = uri::place(&record.uri)? == Place::Here;
         let (engine, reason) =
@@ -89,6 +96,7 @@ impl LibvirtVm {
             virtualization: demand::virtualization(engine),
             volumes: record.storage.as_ref(),
             local,
+            networks,
         })?;
         record.plan = plan.clone();
         record.defined = true;
