@@ -6,7 +6,7 @@ use super::args::{Machines, Parallel, Provisioning, provider};
 use super::{App, Done};
 use crate::config::spec::ProviderKind;
 use crate::error::Failure;
-use crate::machine::{self, Fared, Fleet, HostWish, Target, Unnamed, UpOptions, UpReport};
+use crate::machine::{self, BridgeChoice, BridgeWish, Fared, Fleet, HostWish, Target, Unnamed, UpOptions, UpReport};
 use crate::ui::text;
 
 /// Make machines and start them
@@ -53,7 +53,7 @@ impl Up {
         app.choose_provider(self.provider);
         let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Autostart)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
-        let options = UpOptions {
+        let mut options = UpOptions {
             provider: self.provider,
             default_provider: app.default_provider(),
             destroy_on_error: self.destroy_on_error,
@@ -61,6 +61,9 @@ impl Up {
         };
         let cx = app.ui.cx();
         agree(app, &machine::host_wishes(&cx, &targets, self.provider), self.yes)?;
+        if app.ui.can_ask() {
+            options.bridges = choose_bridges(app, &machine::bridge_wishes(&cx, &fleet, &targets, &options))?;
+        }
         let fared = machine::up(&cx, &fleet, &targets, &options, self.parallel.wanted());
         tell(app, &fleet, &targets, &fared)
     }
@@ -77,6 +80,16 @@ fn agree(app: &App, wishes: &[HostWish], yes: bool) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Asks for the interface of each public network that leaves it open. What is not answered is told by the start.
+fn choose_bridges(app: &App, wishes: &[BridgeWish]) -> Result<Vec<BridgeChoice>, Failure> {
+    let mut choices = Vec::new();
+    for wish in wishes {
+        let answer = app.ui.choose(&wish.question(), &wish.among)?;
+        choices.extend(answer.and_then(|place| wish.answered(place)));
+    }
+    Ok(choices)
 }
 
 /// Tells how an `up`, `reload` or `resume` ended, for each machine.

@@ -182,16 +182,39 @@ pub struct PrivateNetwork {
     pub prefix: Option<u8>,
     /// A network of that name between machines alone, without the host.
     pub name: Option<String>,
+    /// Hardware address of the machine's card. Default: one of its own.
+    pub mac: Option<String>,
+    /// The card's kind. Default: as the machine's first card.
+    pub nic: Option<Nic>,
+    /// The card's place among the machine's, of which the first is 1. Default: the next that is free.
+    #[schemars(range(min = 2, max = 36))]
+    pub adapter: Option<u8>,
+    /// Whether vbox-rs sets the address up in the guest. Default: true.
+    pub auto_config: Option<bool>,
 }
 
 /// A bridge to the host's own network.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublicNetwork {
-    /// The host's interface.
-    pub bridge: Option<String>,
+    /// The host's interface, or several: the first that is there. Default: the only one there is, else a question.
+    pub bridge: Option<OneOrMore>,
     /// Fixed address of the guest. Default: by DHCP.
     pub ip: Option<std::net::IpAddr>,
+    /// Length of the network's prefix: 24 is what others write as 255.255.255.0.
+    #[schemars(range(min = 1, max = 128))]
+    pub prefix: Option<u8>,
+    /// Whether the guest takes the way to everywhere that DHCP offers there. Default: false.
+    pub use_dhcp_assigned_default_route: Option<bool>,
+    /// Hardware address of the machine's card. Default: one of its own.
+    pub mac: Option<String>,
+    /// The card's kind. Default: as the machine's first card.
+    pub nic: Option<Nic>,
+    /// The card's place among the machine's, of which the first is 1. Default: the next that is free.
+    #[schemars(range(min = 2, max = 36))]
+    pub adapter: Option<u8>,
+    /// Whether vbox-rs sets the address up in the guest. Default: true.
+    pub auto_config: Option<bool>,
 }
 
 /// A folder of the host that appears in the guest.

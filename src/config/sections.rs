@@ -10,7 +10,7 @@ use super::check;
 use super::layer::{LibvirtLayer, Paths, ProviderLayers, QemuLayer, SshLayer, plain};
 use super::read::{Complaint, Table};
 use super::spec::{
-    Accel, CpuMode, DiskBus, Firmware, FolderType, ForwardedPort, Graphics, Nic, PrivateNetwork, Protocol,
+    Accel, CpuMode, DiskBus, Firmware, FolderType, ForwardedPort, Graphics, NetworkCard, Nic, PrivateNetwork, Protocol,
     ProvisionerKind, PublicNetwork, RunPolicy, Script, ShellProvisioner, SyncedFolder,
 };
 use super::virtualbox;
@@ -73,23 +73,55 @@ pub fn forwarded_port(mut table: Table<'_, '_>) -> Option<Spanned<ForwardedPort>
 }
 
 pub fn private_network(mut table: Table<'_, '_>) -> PrivateNetwork {
+    let (ip, prefix) = address(&mut table);
+    let name = plain(table.parsed("name", check::line));
+    let card = network_card(&mut table);
+    table.finish();
+    PrivateNetwork { ip, prefix, name, card }
+}
+
+pub fn public_network(mut table: Table<'_, '_>) -> PublicNetwork {
+    let bridge = bridges(&mut table);
+    let (ip, prefix) = address(&mut table);
+    let route = plain(table.boolean("use_dhcp_assigned_default_route")).unwrap_or_default();
+    let card = network_card(&mut table);
+    table.finish();
+    PublicNetwork { bridge, ip, prefix, use_dhcp_assigned_default_route: route, card }
+}
+
+/// The guest's address, and the length of its network's prefix.
+fn address(table: &mut Table<'_, '_>) -> (Option<IpAddr>, Option<u8>) {
     let ip = table.parsed("ip", check::ip);
     let longest = if ip.as_ref().is_some_and(|ip| ip.get_ref().is_ipv6()) { 128 } else { 32 };
     let prefix = table.integer("prefix", 1..=longest);
     if let (Some(prefix), false) = (&prefix, table.has("ip")) {
         table.refuse("prefix", prefix.span(), "without `ip` there is no network to measure");
     }
-    let name = table.parsed("name", check::line);
-    table.finish();
-    PrivateNetwork { ip: plain(ip), prefix: plain(prefix), name: plain(name) }
+    (plain(ip), plain(prefix))
 }
 
-pub fn public_network(mut table: Table<'_, '_>) -> PublicNetwork {
-    // `en0: Wi-Fi (AirPort)` is one.
-    let bridge = table.parsed("bridge", check::line);
-    let ip = table.parsed("ip", check::ip);
-    table.finish();
-    PublicNetwork { bridge: plain(bridge), ip: plain(ip) }
+/// `en0: Wi-Fi (AirPort)` is one.
+fn bridges(table: &mut Table<'_, '_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in table.one_or_more("bridge").unwrap_or_default() {
+        match check::line(name.get_ref()) {
+            Ok(name) => names.push(name),
+            Err(complaint) => table.refuse("bridge", name.span(), complaint),
+        }
+    }
+    names
+}
+
+/// Places of cards that a network may ask for: the first is not for it, and more no hypervisor has.
+pub const ADAPTERS: std::ops::RangeInclusive<u64> = 2..=36;
+
+fn network_card(table: &mut Table<'_, '_>) -> NetworkCard {
+    NetworkCard {
+        mac: plain(table.parsed("mac", check::mac)),
+        nic: plain(table.choice("nic", NICS)),
+        adapter: plain(table.integer("adapter", ADAPTERS)),
+        auto_config: plain(table.boolean("auto_config")).unwrap_or(true),
+    }
 }
 
 const FOLDER_TYPES: &[(&str, FolderType)] = &[

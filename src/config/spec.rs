@@ -252,7 +252,7 @@ pub struct ForwardedPort {
 }
 
 /// A network between machines and host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PrivateNetwork {
     /// Fixed address of the guest; by DHCP where left out.
     pub ip: Option<IpAddr>,
@@ -260,22 +260,63 @@ pub struct PrivateNetwork {
     pub prefix: Option<u8>,
     /// The network's name.
     pub name: Option<String>,
+    /// The machine's card on it.
+    #[serde(flatten)]
+    pub card: NetworkCard,
 }
 
 impl PrivateNetwork {
     /// The length of its prefix for an address in it: as usual where the file does not say.
     pub fn length(&self, ip: IpAddr) -> u8 {
-        self.prefix.unwrap_or(if ip.is_ipv4() { 24 } else { 64 })
+        usual_length(self.prefix, ip)
     }
 }
 
 /// A bridge to the host's own network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublicNetwork {
-    /// The host's interface.
-    pub bridge: Option<String>,
+    /// Interfaces of the host: the first that is there.
+    pub bridge: Vec<String>,
     /// Fixed address of the guest; by DHCP where left out.
     pub ip: Option<IpAddr>,
+    /// Length of the network's prefix.
+    pub prefix: Option<u8>,
+    /// Whether a way to everywhere that DHCP offers there is taken.
+    pub use_dhcp_assigned_default_route: bool,
+    /// The machine's card on it.
+    #[serde(flatten)]
+    pub card: NetworkCard,
+}
+
+impl PublicNetwork {
+    /// The length of its prefix for an address in it: as usual where the file does not say.
+    pub fn length(&self, ip: IpAddr) -> u8 {
+        usual_length(self.prefix, ip)
+    }
+}
+
+fn usual_length(prefix: Option<u8>, ip: IpAddr) -> u8 {
+    prefix.unwrap_or(if ip.is_ipv4() { 24 } else { 64 })
+}
+
+/// The machine's card on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NetworkCard {
+    /// Its hardware address; one of the machine's own where left out.
+    pub mac: Option<String>,
+    /// Its kind; that of the machine's first card where left out.
+    pub nic: Option<Nic>,
+    /// Its place among the machine's cards, of which the first is 1; the next that is free where left out.
+    pub adapter: Option<u8>,
+    /// Whether vbox-rs sets its address up in the guest.
+    pub auto_config: bool,
+}
+
+impl Default for NetworkCard {
+    fn default() -> Self {
+        Self { mac: None, nic: None, adapter: None, auto_config: true }
+    }
 }
 
 /// How a folder gets into the guest.

@@ -305,7 +305,10 @@ fn the_nearest_key_or_the_known_ones_are_offered() {
         ("box = 'a'\n[[forwarded_ports]]\nguest = 1", "did you mean `forwarded_port`?"),
         ("box = 'a'\n[machine.web]", "did you mean `machines`?"),
         ("box = 'a'\n[[private_network]]\nnetmask = 'x'", "it is called `prefix` here"),
-        ("box = 'a'\n[[public_network]]\nzzzz = 'x'", "known keys: bridge, ip"),
+        (
+            "box = 'a'\n[[public_network]]\nzzzz = 'x'",
+            "known keys: bridge, ip, prefix, use_dhcp_assigned_default_route, mac, nic, adapter, auto_config",
+        ),
         ("box = 'a'\nprovider = 'qemuu'", "did you mean `qemu`?"),
         ("box = 'a'\nhostname = 'my_web'", "use `my-web`"),
     ] {
@@ -448,7 +451,9 @@ fn the_resolved_file_reads_back_as_the_same_project() {
         "box = 'a'",
         "box = 'a'\nmemory = 1500\ndisk = '20 GiB'\npost_up_message = \"a\\\"b\\n\\u001b\"\n[[synced_folder]]\nguest = '/vagrant'\ndisabled = true\n\
          [[synced_folder]]\nhost = 'a'\nguest = '/b'\nargs = []\nexclude = ['x']\n[[forwarded_port]]\nguest = 1\nhost_ip = '::1'\n\
-         [[private_network]]\nip = '10.0.0.1'\nprefix = 24\n[[private_network]]\n[[public_network]]\nbridge = 'br0'\n\
+         [[private_network]]\nip = '10.0.0.1'\nprefix = 24\n[[private_network]]\nmac = '52:54:00:00:00:01'\nnic = 'e1000'\nadapter = 4\n\
+         auto_config = false\n[[public_network]]\nbridge = 'br0'\n[[public_network]]\nbridge = ['en0: Wi-Fi', 'eth0']\n\
+         ip = '10.0.0.2'\nprefix = 16\nuse_dhcp_assigned_default_route = true\n\
          [[provision]]\ntype = 'shell'\ninline = 'a'\nenv = { B = '1', A = '2' }\n[[provision]]\ntype = 'file'\nsource = '~/a'\ndestination = 'b'\n\
          [machines.'a.b']\n[machines.c]\ndepends_on = ['a.b']\nprimary = true\n[machines.c.ssh]\nport = 2222\n",
     ] {

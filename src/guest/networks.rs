@@ -15,6 +15,8 @@ pub struct Card {
     pub mac: String,
     /// Its address, and the length of the network's prefix; by DHCP where `None`.
     pub address: Option<(IpAddr, u8)>,
+    /// Whether it may become the way to everywhere, where DHCP says so.
+    pub default_route: bool,
 }
 
 /// Gives each card its address. What is so already is left alone.
@@ -24,13 +26,17 @@ pub fn configure(session: &mut Session, cx: &Cx, cards: &[Card]) -> Result<(), E
 
 /// The script for a guest whose files lie below `root`.
 fn script(root: &str, cards: &[Card]) -> String {
-    let word = |card: &Card| card.address.map_or_else(|| "dhcp".into(), |(ip, prefix)| format!("{ip}/{prefix}"));
+    let word = |card: &Card| match card.address {
+        Some((ip, prefix)) => format!("{ip}/{prefix}"),
+        None if card.default_route => "dhcp-route".into(),
+        None => "dhcp".into(),
+    };
     let cards: Vec<_> = cards.iter().map(|card| format!("{} {}", card.mac, word(card))).collect();
     format!("root={}; set -- {}\n{SCRIPT}", super::quote(root), cards.join(" "))
 }
 
-/// Arguments are pairs: the card's hardware address, and its address with prefix or `dhcp`. No card becomes the way to
-/// everywhere: that is the first one's, which is not among these.
+/// Arguments are pairs: the card's hardware address, and its address with prefix, or `dhcp`. No such card becomes the way to
+/// everywhere: that is the first one's, which is not among these. With `dhcp-route` it may.
 const SCRIPT: &str = r#"
 set -e
 export PATH="$PATH:/usr/sbin:/sbin" LC_ALL=C
@@ -50,7 +56,7 @@ put() {
 # Whether a card has its address.
 set_up() {
   case $2 in
-    dhcp) ip -4 -o addr show dev "$1" 2>/dev/null | grep -q ' inet ';;
+    dhcp*) ip -4 -o addr show dev "$1" 2>/dev/null | grep -q ' inet ';;
     *) ip -o addr show dev "$1" 2>/dev/null | grep -qF " $2 ";;
   esac
 }
@@ -59,6 +65,7 @@ netplan_text() {
   while [ $# -gt 0 ]; do
     printf '    vbox-rs-%s:\n      match:\n        macaddress: "%s"\n      optional: true\n' "$(echo "$1" | tr -d :)" "$1"
     case $2 in
+      dhcp-route) printf '      dhcp4: true\n';;
       dhcp) printf '      dhcp4: true\n      dhcp4-overrides:\n        use-routes: false\n';;
       *) printf '      addresses: ["%s"]\n' "$2";;
     esac
@@ -68,6 +75,7 @@ netplan_text() {
 networkd_text() {
   printf '[Match]\nMACAddress=%s\n\n[Network]\n' "$1"
   case $2 in
+    dhcp-route) printf 'DHCP=ipv4\n';;
     dhcp) printf 'DHCP=ipv4\n\n[DHCPv4]\nUseRoutes=false\n';;
     *) printf 'DHCP=no\nAddress=%s\n' "$2";;
   esac
@@ -80,6 +88,7 @@ interfaces_text() {
     c=$(card "$1"); family=inet
     case $2 in *:*) family=inet6;; esac
     case $2 in
+      dhcp-route) printf 'auto %s\niface %s inet dhcp\n' "$c" "$c";;
       dhcp) printf 'auto %s\niface %s inet dhcp\n    post-up ip route del default dev %s 2>/dev/null || true\n' "$c" "$c" "$c";;
       *) printf 'auto %s\niface %s %s static\n    address %s\n' "$c" "$c" "$family" "$2";;
     esac
@@ -91,7 +100,7 @@ interfaces_text() {
 by_hand() {
   ip link set "$1" up
   case $2 in
-    dhcp) if has dhclient; then dhclient "$1"; elif has udhcpc; then udhcpc -q -n -i "$1" >/dev/null; fi;;
+    dhcp*) if has dhclient; then dhclient "$1"; elif has udhcpc; then udhcpc -q -n -i "$1" >/dev/null; fi;;
     *) ip addr flush dev "$1" 2>/dev/null || :; ip addr add "$2" dev "$1";;
   esac
 }
@@ -109,6 +118,7 @@ elif has nmcli && nmcli -t -f RUNNING general 2>/dev/null | grep -q '^running'; 
     if set_up "$1" "$2" && nmcli connection show "vbox-rs-$1" >/dev/null 2>&1; then return 0; fi
     nmcli connection delete "vbox-rs-$1" >/dev/null 2>&1 || :
     case $2 in
+      dhcp-route) set -- "$1" ipv4.method auto;;
       dhcp) set -- "$1" ipv4.method auto ipv4.never-default yes;;
       *:*) set -- "$1" ipv6.method manual ipv6.addresses "$2" ipv4.method disabled;;
       *) set -- "$1" ipv4.method manual ipv4.addresses "$2" ipv4.never-default yes;;
@@ -208,7 +218,10 @@ mod tests {
 
     fn cards() -> [Card; 2] {
         let address = Some(([192, 168, 56, 10].into(), 24));
-        [Card { mac: MAC.into(), address }, Card { mac: OTHER.into(), address: None }]
+        [
+            Card { mac: MAC.into(), address, default_route: false },
+            Card { mac: OTHER.into(), address: None, default_route: false },
+        ]
     }
 
     #[test]
@@ -296,9 +309,33 @@ network:
     }
 
     #[test]
+    fn only_a_card_that_may_becomes_the_way_to_everywhere() {
+        let card = |default_route| [Card { mac: MAC.into(), address: None, default_route }];
+        for (programs, file, never) in [
+            (&["netplan"][..], "etc/netplan/60-vbox-rs.yaml", "use-routes: false"),
+            (&["systemctl"], "etc/systemd/network/60-vbox-rs-eth1.network", "UseRoutes=false"),
+            (&["ifup", "ifdown"], "etc/network/interfaces", "route del default"),
+        ] {
+            let guest = Guest::new(programs);
+            if programs != ["systemctl"] {
+                guest.program("systemctl", "exit 3");
+            }
+            guest.configure(&card(false));
+            assert!(guest.file(file).contains(never), "{file}: {}", guest.file(file));
+            guest.configure(&card(true));
+            assert!(!guest.file(file).contains(never), "{file}: {}", guest.file(file));
+            assert!(
+                guest.file(file).contains("dhcp") || guest.file(file).contains("DHCP=ipv4"),
+                "{}",
+                guest.file(file)
+            );
+        }
+    }
+
+    #[test]
     fn a_card_that_is_not_there_is_named_and_nothing_is_written() {
         let guest = Guest::new(&["netplan"]);
-        let cards = [Card { mac: "52:54:09:00:00:00".into(), address: None }];
+        let cards = [Card { mac: "52:54:09:00:00:00".into(), address: None, default_route: false }];
         let text = script(guest.path().to_str().unwrap(), &cards);
         let ran = Command::new("sh").args(["-c", &text]).output().unwrap();
         assert!(!ran.status.success());

@@ -31,7 +31,8 @@ pub use access::{Console, console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
 pub use needs::ProjectBoxes;
 pub use ops::{
-    Fared, HostWish, check_provisioners, each, host_wishes, provision, reload, resumable, resume, sync_folders, up,
+    BridgeWish, Fared, HostWish, bridge_wishes, check_provisioners, each, host_wishes, provision, reload, resumable,
+    resume, sync_folders, up,
 };
 pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
@@ -127,6 +128,19 @@ pub struct UpOptions {
     pub provision_with: Vec<String>,
     /// `--destroy-on-error`: a machine that this `up` created is removed when it fails.
     pub destroy_on_error: bool,
+    /// What the user chose for public networks of machines that are made now.
+    pub bridges: Vec<BridgeChoice>,
+}
+
+/// An interface of this computer that a user chose for a public network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeChoice {
+    /// Name of the machine.
+    pub machine: String,
+    /// Which of its public networks, counted from 0.
+    pub network: usize,
+    /// The interface.
+    pub interface: String,
 }
 
 /// How `up` (or `resume`, `reload`) ended.

@@ -7,7 +7,7 @@ use super::settle;
 use super::status::backend;
 use super::stop::halt_locked;
 use super::up::{go_on, up_one, wanted};
-use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan, trigger};
+use super::{BridgeChoice, Error, Fleet, Target, UpOptions, UpReport, access, describe, plan, trigger};
 use crate::config::spec::{Action, ProviderKind};
 use crate::error::{Exit, Failure};
 use crate::progress::Cx;
@@ -57,6 +57,54 @@ pub fn host_wishes(cx: &Cx, targets: &[Target], provider: Option<ProviderKind>) 
                 wishes.push(wish);
             }
         }
+    }
+    wishes
+}
+
+/// A public network of a machine that is to be made, whose interface of this computer its user has to choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeWish {
+    machine: String,
+    network: usize,
+    /// The interfaces there are.
+    pub among: Vec<String>,
+}
+
+impl BridgeWish {
+    /// What is asked.
+    pub fn question(&self) -> String {
+        format!("which interface of this computer does machine `{}` use for its public network", self.machine)
+    }
+
+    /// The answer, by its place in `among`.
+    pub fn answered(&self, place: usize) -> Option<BridgeChoice> {
+        let interface = self.among.get(place)?.clone();
+        Some(BridgeChoice { machine: self.machine.clone(), network: self.network, interface })
+    }
+}
+
+/// The public networks of machines that are to be made, whose interface the machine file leaves open though there are
+/// several. Machines that were made keep what was chosen then. What cannot be known is told by the start itself.
+pub fn bridge_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions) -> Vec<BridgeWish> {
+    let mut wishes = Vec::new();
+    for target in targets {
+        let Some(spec) = &target.spec else { continue };
+        let kind = options.provider.or(spec.provider).or(options.default_provider).unwrap_or(ProviderKind::Qemu);
+        let spec = spec.for_provider(kind);
+        let networks = plan::publics(kind, &spec);
+        let is_made = || {
+            let id = Fleet::current_id(target);
+            id.is_some_and(|id| MachineDir::new(fleet.dirs(), id).read().is_ok_and(|record| record.is_some()))
+        };
+        if networks.is_empty() || is_made() {
+            continue;
+        }
+        let open = backend(kind).ok().and_then(|provider| provider.open_bridges(cx, networks).ok());
+        wishes.extend(open.into_iter().flatten().map(|open| BridgeWish {
+            machine: target.name.clone(),
+            network: open.network,
+            among: open.among,
+        }));
     }
     wishes
 }

@@ -10,13 +10,13 @@ use super::record::MachineRecord;
 use super::status::backend;
 use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
-    Firmware, FolderType, MachineSpec, PrivateNetwork, ProviderKind, Provisioner, ProvisionerKind, Script,
-    ShellProvisioner, VirtualboxOptions, mac_address,
+    Firmware, FolderType, MachineSpec, PrivateNetwork, ProviderKind, Provisioner, ProvisionerKind, PublicNetwork,
+    Script, ShellProvisioner, VirtualboxOptions, mac_address,
 };
 use crate::guest::networks::Card;
 use crate::guest::seed::Flavour;
 use crate::progress::Cx;
-use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, VmPlan, further_mac, own_mac};
+use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, VmPlan, further_mac, own_mac, public_mac};
 
 /// Memory in MiB where neither machine file nor box says: enough for a server distribution with a compiler.
 const DEFAULT_MEMORY: u64 = 1024;
@@ -62,6 +62,7 @@ pub(super) fn devices(record: &MachineRecord, spec: &MachineSpec) -> Devices {
         nic: spec.nic.or(theirs.nic).unwrap_or_default(),
         mac: Some(mac(record, spec)),
         networks: networks(record.provider, spec).to_vec(),
+        publics: publics(record.provider, spec).to_vec(),
     }
 }
 
@@ -71,11 +72,29 @@ pub(super) fn networks(kind: ProviderKind, spec: &MachineSpec) -> &[PrivateNetwo
     if has { &spec.private_networks } else { &[] }
 }
 
-/// The guest's side of its private networks.
+/// The public networks that machines of this provider have.
+pub(super) fn publics(kind: ProviderKind, spec: &MachineSpec) -> &[PublicNetwork] {
+    let has =
+        backend(kind).is_ok_and(|provider| provider.has_public_networks() && provider.lacks_networks(spec).is_none());
+    if has { &spec.public_networks } else { &[] }
+}
+
+/// The guest's side of its networks, without those that set themselves up.
 pub(super) fn cards(record: &MachineRecord, spec: &MachineSpec) -> Vec<Card> {
-    let address = |network: &PrivateNetwork| network.ip.map(|ip| (ip, network.length(ip)));
-    let networks = networks(record.provider, spec).iter().enumerate();
-    networks.map(|(i, network)| Card { mac: further_mac(record.id, i), address: address(network) }).collect()
+    let id = record.id;
+    let private = networks(record.provider, spec).iter().enumerate().filter(|(_, network)| network.card.auto_config);
+    let private = private.map(|(place, network)| Card {
+        mac: network.card.mac.clone().unwrap_or_else(|| further_mac(id, place)),
+        address: network.ip.map(|ip| (ip, network.length(ip))),
+        default_route: false,
+    });
+    let public = publics(record.provider, spec).iter().enumerate().filter(|(_, network)| network.card.auto_config);
+    let public = public.map(|(place, network)| Card {
+        mac: network.card.mac.clone().unwrap_or_else(|| public_mac(id, place)),
+        address: network.ip.map(|ip| (ip, network.length(ip))),
+        default_route: network.use_dhcp_assigned_default_route,
+    });
+    private.chain(public).collect()
 }
 
 /// Hardware address of the first network card.
@@ -181,6 +200,7 @@ pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
         ("hostname", json!(spec.hostname)),
         (FORWARDS, json!(spec.forwarded_ports)),
         ("private_network", json!(spec.private_networks)),
+        ("public_network", json!(spec.public_networks)),
         ("synced_folder", json!(spec.synced_folders)),
         ("ssh.port", json!(spec.ssh.port)),
         ("ssh.guest_port", json!(spec.ssh.guest_port)),
@@ -210,13 +230,13 @@ pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> 
         let problems = format!("{}; use type \"rsync\" (one way) or leave the folder out", lost.join(", "));
         return Err(Error::Unsupported { provider: kind, problems });
     }
+    let why = backend(kind)?.lacks_networks(spec).unwrap_or("yet");
     for network in spec.private_networks.iter().skip(networks(kind, spec).len()) {
         let ip = network.ip.map(|ip| format!(" {ip}")).unwrap_or_default();
-        let why = backend(kind)?.lacks_networks(spec).unwrap_or("yet");
         cx.warn(format!("provider {kind} has no private_network{ip} {why}; going on without it, forwarded ports work"));
     }
-    if !spec.public_networks.is_empty() {
-        cx.warn(format!("provider {kind} has no public_network yet; going on without it, forwarded ports work"));
+    if spec.public_networks.len() > publics(kind, spec).len() {
+        cx.warn(format!("provider {kind} has no public_network {why}; going on without it, forwarded ports work"));
     }
     Ok(())
 }
@@ -311,7 +331,7 @@ mod tests {
             firmware: Some(Firmware::Uefi),
             disk_bus: DiskBus::Sata,
             nic: Nic::E1000,
-            networks: Vec::new(),
+            ..Devices::default()
         };
         assert_eq!(theirs, expected);
         let text = "mac = \"52:54:00:00:00:01\"\nfirmware = \"bios\"\ndisk_bus = \"virtio\"\nnic = \"pcnet\"\n";
@@ -320,7 +340,7 @@ mod tests {
             firmware: Some(Firmware::Bios),
             disk_bus: DiskBus::Virtio,
             nic: Nic::Pcnet,
-            networks: Vec::new(),
+            ..Devices::default()
         };
         assert_eq!(devices(&record, &spec(text)), expected);
     }

@@ -367,7 +367,12 @@ impl<'a> Up<'a> {
         }
         let seed = flavour.map(|_| self.dir.seed());
         let formats = backend(record.provider)?.disk_formats();
-        let plan = plan::vm_plan(record, &self.spec, installed, seed, formats);
+        let mut plan = plan::vm_plan(record, &self.spec, installed, seed, formats);
+        for choice in self.options.bridges.iter().filter(|choice| choice.machine == record.name) {
+            if let Some(network) = plan.devices.publics.get_mut(choice.network) {
+                network.bridge = vec![choice.interface.clone()];
+            }
+        }
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;
         Ok(plan)

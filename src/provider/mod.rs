@@ -18,8 +18,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::spec::{
-    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, PrivateNetwork, Protocol, ProviderKind, QemuOptions,
-    VirtualboxOptions,
+    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, PrivateNetwork, Protocol, ProviderKind, PublicNetwork,
+    QemuOptions, VirtualboxOptions,
 };
 use crate::progress::Cx;
 use crate::store::MachineId;
@@ -59,7 +59,18 @@ pub trait Provider: Send + Sync + Debug {
         false
     }
 
-    /// Why machines of `spec` get none all the same, as the end of a sentence about them; `None` where they do.
+    /// Whether its machines get a card for each public network.
+    fn has_public_networks(&self) -> bool {
+        false
+    }
+
+    /// The public networks whose interface of this computer is their user's choice: each with those there are.
+    fn open_bridges(&self, cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
+        let _ = (cx, networks);
+        Ok(Vec::new())
+    }
+
+    /// Why machines of `spec` get no such cards all the same, as the end of a sentence about them; `None` where they do.
     fn lacks_networks(&self, spec: &MachineSpec) -> Option<&'static str> {
         let _ = spec;
         (!self.has_private_networks()).then_some("yet")
@@ -352,15 +363,32 @@ pub struct Devices {
     pub nic: Nic,
     /// Its hardware address, in lower case with colons; [`own_mac`] where `None`.
     pub mac: Option<String>,
-    /// A card each after the first, of the same kind and with the address [`further_mac`]; only for a provider that has
+    /// A card each after the first, with the address [`further_mac`] where it names none; only for a provider that has
     /// private networks.
     pub networks: Vec<PrivateNetwork>,
+    /// A card each after those, with the address [`public_mac`] where it names none; only for a provider that has public
+    /// networks.
+    pub publics: Vec<PublicNetwork>,
+}
+
+/// A public network whose interface of this computer is its user's choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenBridge {
+    /// Which of the machine's public networks, counted from 0.
+    pub network: usize,
+    /// The interfaces there are.
+    pub among: Vec<String>,
 }
 
 /// Hardware address of the card for a private network, by its place among them.
 pub fn further_mac(id: MachineId, place: usize) -> String {
     let b = id.bytes();
     format!("52:54:{:02x}:{:02x}:{:02x}:{:02x}", place + 1, b[13], b[14], b[15])
+}
+
+/// Hardware address of the card for a public network, by its place among them.
+pub fn public_mac(id: MachineId, place: usize) -> String {
+    further_mac(id, place + 0x40)
 }
 
 /// A locally administered address in QEMU's range, from the id: it stays over restarts and differs between machines.

@@ -286,6 +286,11 @@ impl Ui {
         self.aside(|| prompt::confirm(question, &mut io::stdin().lock(), &mut io::stderr().lock()))
     }
 
+    /// Asks on the terminal for one of several; `None` where nothing is answered. `question` without its question mark.
+    pub fn choose(&self, question: &str, among: &[String]) -> Result<Option<usize>, Error> {
+        self.aside(|| prompt::choose(question, among, &mut io::stdin().lock(), &mut io::stderr().lock()))
+    }
+
     /// Whether there is somebody to ask.
     pub fn can_ask(&self) -> bool {
         let for_programs = self.settings.no_tty || self.settings.json || self.settings.machine_readable;

@@ -64,6 +64,10 @@ fn agree(test: &TestVm, text: &str) -> Vec<String> {
     changes.into_iter().map(|change| change.what).collect()
 }
 
+fn ip(words: &str) {
+    assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
+}
+
 const STATIC: &str = "[[private_network]]\nip = \"192.168.56.10\"\n";
 
 #[test]
@@ -92,7 +96,7 @@ fn child_network_goes_with_its_last_machine() {
     assert_eq!(agree(&test, STATIC), [""; 0], "it is there");
     test.vm.start(&cx, &plan, &[]).unwrap();
     let cards = test.virsh("domiflist");
-    assert!(cards.contains(FIRST) && cards.contains(&"52:54:01"), "{cards}");
+    assert!(cards.contains(FIRST) && cards.contains("52:54:01"), "{cards}");
 
     // Another machine comes, and the first one goes.
     let id = MachineId::random().unwrap();
@@ -164,7 +168,6 @@ fn addresses_that_the_host_has_are_refused() {
 #[ignore = "started by another test"]
 fn child_addresses_that_the_host_has() {
     let Some(mut test) = TestVm::new() else { return };
-    let ip = |words: &str| assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "{words}");
     ip("link add uplink7 type bridge");
     ip("addr add 10.44.0.1/16 dev uplink7");
     ip("link set uplink7 up");
@@ -222,6 +225,57 @@ fn child_two_commands_at_once() {
     assert_eq!((networks(&test.daemon), remains()), (Vec::new(), Vec::new()));
 }
 
+#[test]
+fn a_public_network_is_a_card_on_an_interface_or_a_bridge() {
+    apart("networks::child_public_network");
+}
+
+#[test]
+#[ignore = "started by another test"]
+fn child_public_network() {
+    let Some(mut test) = TestVm::new() else { return };
+    let cx = test.cx();
+    let wanted = |test: &TestVm, bridge: &str| {
+        let text =
+            format!("[provider_options.libvirt]\nuri = \"{}\"\n[[public_network]]\n{bridge}\n", test.daemon.uri());
+        let mut plan = test.plan();
+        plan.devices.publics = spec(&text).public_networks;
+        plan
+    };
+    let error = test.vm.create(&cx, &wanted(&test, "")).unwrap_err();
+    assert!(error.to_string().contains("this computer has no interface for a public network that is up"), "{error}");
+    assert_eq!(error.exit(), Exit::MachineFile);
+
+    ip("link add up0 type veth peer name far0");
+    ip("link set up0 up");
+    ip("link set far0 up");
+    ip("link add br7 type bridge");
+    ip("link set br7 up");
+    ip("addr add 10.77.0.1/24 dev up0");
+    ip("route add default via 10.77.0.9 dev up0");
+    for (bridge, card) in [
+        ("", "direct up0"),
+        ("bridge = \"far0\"", "direct far0"),
+        // As it was, until the file names another that is there.
+        ("", "direct far0"),
+        ("bridge = [\"nope0\", \"br7\", \"up0\"]", "bridge br7"),
+    ] {
+        let plan = wanted(&test, bridge);
+        test.up(&plan);
+        let told = test.virsh("domiflist");
+        let words: Vec<_> = told.lines().next().unwrap().split_whitespace().collect();
+        assert_eq!(words[1..3].join(" "), card, "{bridge}: {told}");
+        assert!(words[4].starts_with("52:54:41:"), "{told}");
+        test.vm.kill().unwrap();
+    }
+    test.vm.destroy(&cx).unwrap();
+    let cards = fs::read_dir("/sys/class/net").unwrap().map(|card| card.unwrap().file_name().into_string().unwrap());
+    assert!(
+        !cards.into_iter().any(|card| card.starts_with("macvtap") || card.starts_with("vnet")),
+        "all cards are gone"
+    );
+}
+
 fn without_box() -> bool {
     let missing = env::var_os("VBOX_RS_TEST_BOX").is_none();
     if missing {
@@ -254,11 +308,18 @@ fn speaks(address: &str) -> bool {
 fn child_machines_reach_each_other() {
     let world = World::with_demo();
     let daemon = Daemon::start(&world.folder("d")).unwrap();
+    // A network without this computer in it, but for one end of a cable.
+    ip("link add up0 type veth peer name far0");
+    ip("link set up0 up");
+    ip("link set far0 up");
+    ip("addr add 10.77.0.1/24 dev far0");
     world.machine_file(&format!(
-        "box = \"demo\"\n[provider_options.libvirt]\nuri = \"{}\"\naccel = \"tcg\"\n\
+        "box = \"demo\"\ncpus = 1\nmemory = 512\nboot_timeout = 900\n\
+         [provider_options.libvirt]\nuri = \"{}\"\naccel = \"tcg\"\n\
          [[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n\
          [[machines.a.private_network]]\nip = \"192.168.56.10\"\n[[machines.a.private_network]]\nip = \"fd00:7::10\"\n\
-         [[machines.b.private_network]]\nip = \"192.168.56.11\"\n[[machines.b.private_network]]\n",
+         [[machines.b.private_network]]\nip = \"192.168.56.11\"\n[[machines.b.private_network]]\n\
+         [[machines.b.public_network]]\nbridge = [\"nope0\", \"up0\"]\nip = \"10.77.0.5\"\n",
         daemon.uri()
     ));
     world
@@ -281,11 +342,11 @@ fn child_machines_reach_each_other() {
     let names = inside("b", "cat /etc/resolv.conf").ok().stdout;
     assert!(!names.contains("172.28."), "names are asked for where they can be told: {names}");
 
+    assert!(speaks("10.77.0.5"), "over the cable");
+
     world.run(&["suspend", "b"]).ok();
     world.run(&["resume", "b"]).ok();
-    eventually("b speaks after a resume", || speaks("192.168.56.11"));
-    world.run(&["reload", "a"]).ok();
-    assert!(speaks("192.168.56.10"));
+    eventually("b speaks after a resume", || speaks("192.168.56.11") && speaks("10.77.0.5"));
     world.run(&["destroy", "-f", "a"]).ok();
     assert_eq!(networks(&daemon), [FIRST, "vbox-rs-dhcp"]);
     world.run(&["destroy", "-f"]).ok();

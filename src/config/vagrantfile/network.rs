@@ -7,15 +7,17 @@ use indexmap::IndexMap;
 use toml::Spanned;
 
 use super::apply::{Applying, Several, word_of};
+use super::provide::nic;
 use super::ruby::{At, Value};
 use super::section::Setting;
 use crate::config::check;
 use crate::config::layer::Layer;
 use crate::config::read::Complaint;
-use crate::config::spec::{ForwardedPort, PrivateNetwork, Protocol, PublicNetwork};
+use crate::config::sections::ADAPTERS;
+use crate::config::spec::{ForwardedPort, NetworkCard, PrivateNetwork, Protocol, PublicNetwork};
 
 /// Options that say what is done here in any case, or concern only what Vagrant itself shows.
-const HARMLESS: &[&str] = &["hostname", "name", "virtualbox__hostonly", "nic_type", "adapter", "virtualbox__protocol"];
+const HARMLESS: &[&str] = &["hostname", "name", "virtualbox__hostonly", "virtualbox__protocol"];
 
 /// What of libvirt's own options shows in the guest; the others say how its network is made on the host.
 const OF_LIBVIRT: &[&str] = &[
@@ -98,6 +100,7 @@ impl Applying<'_> {
                 _ => self.unknown_network(network.at),
             }
         }
+        keep_order(layer, gathered);
     }
 
     fn unknown_network(&mut self, at: At) {
@@ -107,7 +110,7 @@ impl Applying<'_> {
 
     fn private_network(&mut self, layer: &mut Layer, gathered: &Several) {
         let at = gathered.at;
-        let mut network = PrivateNetwork { ip: None, prefix: None, name: None };
+        let mut network = PrivateNetwork::default();
         for (key, value) in gathered.options.iter().filter(|(_, value)| !value.is_nil()) {
             match &**key {
                 "ip" => match value.text().as_deref().and_then(|text| text.split_once('/')) {
@@ -127,6 +130,7 @@ impl Applying<'_> {
                 }
                 "type" if matches!(value.text().as_deref(), Some("dhcp" | "static")) => {}
                 "id" | "protocol" => {}
+                other if self.card_option(at, &mut network.card, other, value) => {}
                 other => self.network_option(at, other, "private"),
             }
         }
@@ -136,17 +140,51 @@ impl Applying<'_> {
 
     fn public_network(&mut self, layer: &mut Layer, gathered: &Several) {
         let at = gathered.at;
-        let mut network = PublicNetwork { bridge: None, ip: None };
+        let mut network = PublicNetwork::default();
         for (key, value) in gathered.options.iter().filter(|(_, value)| !value.is_nil()) {
             match &**key {
                 "ip" => network.ip = self.address(at, value),
-                "bridge" | "dev" => network.bridge = self.texts(at, "bridge", value).into_iter().next(),
+                "netmask" => network.prefix = self.checked(at, "netmask", value, prefix),
+                "bridge" | "dev" => network.bridge = self.texts(at, "bridge", value),
+                "use_dhcp_assigned_default_route" => network.use_dhcp_assigned_default_route = value.truthy(),
                 "type" if matches!(value.text().as_deref(), Some("dhcp" | "static" | "bridge")) => {}
                 "id" | "protocol" => {}
+                other if self.card_option(at, &mut network.card, other, value) => {}
                 other => self.network_option(at, other, "public"),
             }
         }
+        network.prefix = network.prefix.filter(|_| network.ip.is_some());
         layer.public_networks.push(network);
+    }
+
+    /// What is said of the machine's card; `false` where it is something else. VirtualBox's own options are those that all
+    /// have, with its name in front.
+    fn card_option(&mut self, at: At, card: &mut NetworkCard, key: &str, value: &Value) -> bool {
+        match key.strip_prefix("virtualbox__").unwrap_or(key) {
+            // `"auto"` is VMware's word for one of the machine's own.
+            "mac" if value.text().as_deref() == Some("auto") => {}
+            "mac" => card.mac = self.checked(at, "mac", value, check::mac),
+            "nic_type" => match value.text().as_deref().and_then(nic) {
+                None => self.left_out(
+                    at,
+                    &format!("`nic_type` {}", value.text().unwrap_or_default().escape_debug()),
+                    "no such card here: the machine's usual one is used",
+                    true,
+                ),
+                kind => card.nic = kind,
+            },
+            "adapter" => match self.number::<u8>(at, "adapter", value) {
+                Some(place) if ADAPTERS.contains(&place.into()) => card.adapter = Some(place),
+                Some(place) => {
+                    let why = "the first card is the one that forwarded ports and ssh come through: the next free one is taken";
+                    self.left_out(at, &format!("`adapter: {place}`"), why, true);
+                }
+                None => {}
+            },
+            "auto_config" => card.auto_config = value.truthy(),
+            _ => return false,
+        }
+        true
     }
 
     fn network_option(&mut self, at: At, name: &str, kind: &str) {
@@ -203,6 +241,33 @@ impl Applying<'_> {
             return;
         }
         layer.forwarded_ports.push(Spanned::new(Self::span(at), port));
+    }
+}
+
+/// Cards come in the order of the file. A machine has those of private networks first: where the file has another order,
+/// each names its place.
+fn keep_order(layer: &mut Layer, gathered: &IndexMap<String, Several>) {
+    let kinds: Vec<_> = gathered.values().filter_map(|network| network.what.text()).collect();
+    let last_private = kinds.iter().rposition(|kind| &**kind == "private_network");
+    let first_public = kinds.iter().position(|kind| &**kind == "public_network");
+    if first_public.is_none_or(|public| last_private.is_none_or(|private| private < public)) {
+        return;
+    }
+    let private = layer.private_networks.iter().map(|network| network.card.adapter);
+    let taken: Vec<_> =
+        private.chain(layer.public_networks.iter().map(|network| network.card.adapter)).flatten().collect();
+    let mut free = (2..=u8::MAX).filter(|place| !taken.contains(place));
+    let mut private = layer.private_networks.iter_mut().map(|network| &mut network.card.adapter);
+    let mut public = layer.public_networks.iter_mut().map(|network| &mut network.card.adapter);
+    for kind in kinds {
+        let next = match &*kind {
+            "private_network" => private.next(),
+            "public_network" => public.next(),
+            _ => None,
+        };
+        if let Some(place @ None) = next {
+            *place = free.next();
+        }
     }
 }
 

@@ -88,7 +88,7 @@ fn ours(machine: &MachineSpec, root: &Path) -> Value {
         "memory": machine.memory, "cpus": machine.cpus, "disk": machine.disk,
         "ports": machine.forwarded_ports.iter().map(port).collect::<Vec<_>>(),
         "private": machine.private_networks.iter().map(|net| json!([net.ip, net.prefix, net.name])).collect::<Vec<_>>(),
-        "public": machine.public_networks.iter().map(|net| json!([net.bridge, net.ip])).collect::<Vec<_>>(),
+        "public": machine.public_networks.iter().map(|net| json!([net.bridge.first(), net.ip])).collect::<Vec<_>>(),
         "folders": machine.synced_folders.iter().map(folder).collect::<Vec<_>>(),
         "provisioners": provisioners, "triggers": triggers(machine, root),
         "ssh": [ssh.username, keys, ssh.insert_key, ssh.forward_agent, ssh.forward_x11, ssh.keep_alive, ssh.guest_port, ssh.port],

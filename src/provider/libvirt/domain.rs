@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, further_mac, own_mac};
+use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, further_mac, own_mac, public_mac};
 use super::Error;
+use super::bridge::Wire;
 use super::fragment::{self, Place};
 use super::volume::{Storage, disk_name, seed_name};
 use super::xml::{Element, element, escape, is_plain};
@@ -59,8 +60,8 @@ pub struct Input<'a> {
     pub volumes: Option<&'a Storage>,
     /// Whether the daemon sees this computer's files.
     pub local: bool,
-    /// libvirt's networks that the private ones are, in order.
-    pub networks: &'a [String],
+    /// What the cards of private networks hang on, and then those of public ones.
+    pub wires: &'a [Wire],
 }
 
 /// The description. Fails only for paths that XML has no letters for.
@@ -207,8 +208,11 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
         .child(element("serial").with("type", "pty").children(log).child(element("target").with("port", "0")))
         .child(element("console").with("type", "pty").child(element("target").with("type", "serial").with("port", "0")))
         .children(agent)
-        .children(plan.libvirt.network.as_deref().map(|name| interface(input, name, &mac(input))))
-        .children(input.networks.iter().enumerate().map(|(place, name)| private(input, name, place)))
+        .children(plan.libvirt.network.as_deref().map(|name| {
+            let source = element("source").with("network", name);
+            interface("network", source, mac(input), plan.devices.nic)
+        }))
+        .children(further_cards(input))
         .children(graphics(plan.libvirt.graphics))
         .children(plan.libvirt.tpm.then(|| tpm(input.arch)))
         .child(element("rng").with("model", "virtio").child(random))
@@ -217,27 +221,45 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
     Ok(devices)
 }
 
-/// A card on a network of libvirt.
-fn interface(input: &Input<'_>, network: &str, mac: &str) -> Element {
-    let model = match input.plan.devices.nic {
+/// A card on something of libvirt's or the host's.
+fn interface(kind: &str, source: Element, mac: String, nic: Nic) -> Element {
+    let model = match nic {
         Nic::Virtio => "virtio",
         Nic::E1000 => "e1000",
         Nic::Pcnet => "pcnet",
         Nic::Vmxnet3 => "vmxnet3",
     };
     element("interface")
-        .with("type", "network")
+        .with("type", kind)
         .child(element("mac").with("address", mac))
-        .child(element("source").with("network", network))
+        .child(source)
         .child(element("model").with("type", model))
         // Nobody boots from it.
         .child(element("rom").with("enabled", "no"))
 }
 
-/// A card of a private network. Beside QEMU's network for users it is plugged in behind that one's card: guests take the first
-/// that they find for the one with the way out. Else libvirt's order says the same.
-fn private(input: &Input<'_>, network: &str, place: usize) -> Element {
-    let card = interface(input, network, &further_mac(input.id, place));
+/// The cards of private and public networks.
+fn further_cards(input: &Input<'_>) -> Vec<Element> {
+    let devices = &input.plan.devices;
+    let private = devices.networks.iter().enumerate().map(|(i, network)| (&network.card, further_mac(input.id, i)));
+    let public = devices.publics.iter().enumerate().map(|(i, network)| (&network.card, public_mac(input.id, i)));
+    let cards = private.chain(public).zip(input.wires).enumerate();
+    cards
+        .map(|(place, ((card, usual), wire))| {
+            let (kind, source) = match wire {
+                Wire::Network(name) => ("network", element("source").with("network", name.as_str())),
+                Wire::Bridge(name) => ("bridge", element("source").with("bridge", name.as_str())),
+                Wire::Device(name) => ("direct", element("source").with("dev", name.as_str()).with("mode", "bridge")),
+            };
+            let mac = card.mac.clone().unwrap_or(usual);
+            behind(input, place, interface(kind, source, mac, card.nic.unwrap_or(devices.nic)))
+        })
+        .collect()
+}
+
+/// Beside QEMU's network for users a card is plugged in behind that one's: guests take the first that they find for the one
+/// with the way out. Else libvirt's order says the same.
+fn behind(input: &Input<'_>, place: usize, card: Element) -> Element {
     if input.plan.libvirt.network.is_some() {
         return card;
     }

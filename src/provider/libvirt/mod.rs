@@ -27,6 +27,7 @@
 //! `state` tells the difference. Every call to the daemon has an end and can be given up (`daemon`).
 
 mod address;
+mod bridge;
 mod console;
 mod daemon;
 mod demand;
@@ -51,8 +52,8 @@ mod volume_upload;
 mod xml;
 
 use super::qemu::{argv::Arch, firmware, host as qemu_host, launch};
-use super::{Error as ProviderError, Finding, HostChange, HostReport, Level, Provider, Vm, VmHome, VmPlan};
-use crate::config::spec::{DiskBus, MachineSpec, ProviderKind, QemuOptions};
+use super::{Error as ProviderError, Finding, HostChange, HostReport, Level, OpenBridge, Provider, Vm, VmHome, VmPlan};
+use crate::config::spec::{DiskBus, MachineSpec, ProviderKind, PublicNetwork, QemuOptions};
 use crate::error::Explain;
 use crate::progress::Cx;
 
@@ -88,6 +89,14 @@ impl Provider for Libvirt {
 
     fn has_private_networks(&self) -> bool {
         true
+    }
+
+    fn has_public_networks(&self) -> bool {
+        true
+    }
+
+    fn open_bridges(&self, _cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, ProviderError> {
+        Ok(bridge::open(networks))
     }
 
     fn lacks_networks(&self, spec: &MachineSpec) -> Option<&'static str> {

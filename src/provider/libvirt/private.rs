@@ -225,21 +225,27 @@ pub fn lacking(uri: &str) -> Option<&'static str> {
 
 /// What speaks against a plan's networks, as far as it can be told without the daemon.
 pub fn objections(plan: &VmPlan) -> Vec<Finding> {
-    let networks = &plan.devices.networks;
+    let private = plan.devices.networks.iter().map(|network| &network.card);
+    let cards: Vec<_> = private.chain(plan.devices.publics.iter().map(|network| &network.card)).collect();
     let mut found = Vec::new();
     let mut object = |text: String, fix: &str| {
         found.push(Finding { level: Level::Bad, text, fix: Some(fix.into()) });
     };
-    if networks.len() > MOST {
-        let text = format!("libvirt has no room for {} private networks", networks.len());
+    if cards.len() > MOST {
+        let text = format!("libvirt has no room for {} networks", cards.len());
         object(text, &format!("leave all but {MOST} of them out"));
     }
+    let first = plan.devices.mac.as_ref();
+    for (index, card) in cards.iter().enumerate() {
+        let mut others = cards[..index].iter().filter_map(|other| other.mac.as_ref()).chain(first);
+        if let Some(mac) = card.mac.as_ref().filter(|mac| others.any(|other| other == *mac)) {
+            object(format!("two cards have the hardware address {mac}"), "leave `mac` of one of them out");
+        }
+    }
     let lacking = uri::choose(plan.libvirt.uri.as_deref()).ok().and_then(|uri| lacking(&uri));
-    if let Some(why) = lacking.filter(|_| !networks.is_empty()) {
-        object(
-            format!("there is no private network {why}"),
-            "leave `private_network` out: forwarded ports work without",
-        );
+    if let Some(why) = lacking.filter(|_| !cards.is_empty()) {
+        let fix = "leave `private_network` and `public_network` out: forwarded ports work without";
+        object(format!("there are no private and public networks {why}"), fix);
     }
     found
 }

@@ -22,6 +22,17 @@ pub fn of_host() -> Vec<Taken> {
     taken
 }
 
+/// The interface that leads to everywhere.
+pub fn way_out() -> Option<String> {
+    default_of(&fs::read_to_string("/proc/net/route").unwrap_or_default())
+}
+
+fn default_of(routes: &str) -> Option<String> {
+    let words = routes.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut all = words.filter(|words| words.get(1) == Some(&"00000000") && words.get(7) == Some(&"00000000"));
+    all.next().map(|words| words[0].to_owned())
+}
+
 /// The kernel's table, whose numbers are in the order of the network.
 pub(super) fn four(routes: &str) -> Vec<Taken> {
     let number = |text: &str| u32::from_str_radix(text, 16).ok().map(u32::swap_bytes);
@@ -92,6 +103,8 @@ mod tests {
              eth0\t0002A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\nvirbr0\t007AA8C0\t0\t1\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
         );
         assert_eq!(ranges(&four(&text)), ["eth0 192.168.2.0/24", "virbr0 192.168.122.0/24"]);
+        assert_eq!(default_of(&text).as_deref(), Some("eth0"));
+        assert_eq!(default_of(HEAD), None);
         let text = "\
 fd000001000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     br7
 fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0
@@ -121,6 +134,7 @@ ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000
         fn any_table_is_read_without_harm(text in "\\PC*|([0-9A-Fa-f]{0,33}[\t ]{0,2}){0,24}\n?") {
             four(&format!("\n{text}"));
             six(&text);
+            default_of(&text);
         }
     }
 }

@@ -21,7 +21,7 @@ use super::record::{self, LibvirtRecord};
 use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
 use super::uri::{self, Place};
-use super::{Error, address, console, network};
+use super::{Error, address, bridge, console, network};
 use crate::progress::Cx;
 use crate::store;
 
@@ -258,7 +258,7 @@ impl Vm for LibvirtVm {
         let mut record = self.refreshed(cx, plan)?;
         let made = if record.created { record.plan.disks.len() } else { 0 };
         if !record.created {
-            record.plan = plan.clone();
+            record.plan = bridge::settled(cx, plan, Some(&record.plan))?;
             self.write(&record)?;
         }
         if record.storage.is_some() {
@@ -292,13 +292,15 @@ impl Vm for LibvirtVm {
         if let Some(name) = &plan.libvirt.network {
             network::require(cx, &self.daemon(cx, &record.uri)?, name)?;
         }
+        let plan = &bridge::settled(cx, plan, Some(&record.plan))?;
         let networks = self.networks(cx, &mut record, plan)?;
+        let wires = networks.wires(plan);
         // The daemon would make it, and nobody else could read it then.
         drop(Files::open_log(&self.files.console_log())?);
         let mut tries = 0;
         loop {
             let placed = Self::place(&mut record, plan, &plan.forwards)?;
-            self.define(cx, &placed, &networks.names, &mut record)?;
+            self.define(cx, &placed, &wires, &mut record)?;
             cx.check()?;
             if self.begin(cx, &mut record, "start the domain", tries)? {
                 return self.settle_networks(cx, &mut record, networks);

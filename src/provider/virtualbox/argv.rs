@@ -5,10 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::network::{self, Subnet, Wire};
+use super::card::{self, Card, Wire};
+use super::network::Subnet;
 use super::parse::{Info, Rule};
 use crate::config::spec::{DiskBus, Firmware, GraphicsController, Nic};
-use crate::provider::{Forward, VmPlan, further_mac, own_mac};
+use crate::provider::{Forward, VmPlan, own_mac};
 use crate::store::MachineId;
 
 /// The storage controller of our machines.
@@ -24,7 +25,7 @@ pub const MARK: &str = "vbox-rs/machine";
 /// Video memory in MiB: VirtualBox warns of less.
 const VRAM: u32 = 16;
 
-/// What a rule of ours is called.
+/// What the names of our rules and networks begin with.
 const RULE: &str = "vbox-rs-";
 
 /// Words of a command line.
@@ -71,7 +72,7 @@ pub fn settings(id: MachineId, plan: &VmPlan, console: &Path, stale: &[Rule]) ->
         ("--ioapic", "on"),
         ("--rtcuseutc", "on"),
         ("--firmware", if plan.devices.firmware == Some(Firmware::Uefi) { "efi" } else { "bios" }),
-        ("--graphicscontroller", card(options.graphics_controller.unwrap_or(GraphicsController::Vmsvga))),
+        ("--graphicscontroller", graphics(options.graphics_controller.unwrap_or(GraphicsController::Vmsvga))),
         ("--vram", &options.vram.unwrap_or(VRAM).to_string()),
         ("--boot1", "disk"),
         ("--boot2", "none"),
@@ -91,27 +92,31 @@ pub fn settings(id: MachineId, plan: &VmPlan, console: &Path, stale: &[Rule]) ->
 }
 
 /// The cards after the first, and those of an earlier start that there are no more.
-pub fn cards(id: MachineId, kind: Nic, wires: &[Wire], info: &Info) -> Args {
+pub fn cards(cards: &[Card], info: &Info) -> Args {
     let mut args = Args::new();
-    for (place, wire) in wires.iter().enumerate() {
-        let option = |name: &str| format!("--{name}{}", place + 2);
-        let (net, adapter, name) = match wire {
+    for card in cards {
+        let option = |name: &str| format!("--{name}{}", card.place);
+        let (net, adapter, name) = match &card.wire {
             Wire::HostOnly(name) => ("hostonly", "hostonlyadapter", name),
+            Wire::HostOnlyNetwork(name) => ("hostonlynet", "host-only-net", name),
             Wire::Internal(name) => ("intnet", "intnet", name),
+            Wire::Bridged(name) => ("bridged", "bridgeadapter", name),
         };
         for (name, value) in [
             ("nic", net),
             (adapter, name),
-            ("nictype", nic(kind)),
-            ("macaddress", &further_mac(id, place).replace(':', "").to_ascii_uppercase()),
+            ("nictype", nic(card.nic)),
+            ("macaddress", &card.mac.replace(':', "").to_ascii_uppercase()),
             ("cableconnected", "on"),
         ] {
             args.extend(words(&[&option(name), value]));
         }
     }
-    let stale = (wires.len() + 2..=network::MOST + 1).map(|number| format!("nic{number}"));
-    for card in stale.filter(|card| info.get(card).is_some_and(|kind| kind != "none")) {
-        args.extend(words(&[&format!("--{card}"), "none"]));
+    let stale = (2..=card::LAST).filter(|place| cards.iter().all(|card| card.place != *place));
+    for name in stale.map(|place| format!("nic{place}")) {
+        if info.get(&name).is_some_and(|kind| kind != "none") {
+            args.extend(words(&[&format!("--{name}"), "none"]));
+        }
     }
     args
 }
@@ -140,6 +145,43 @@ pub fn address_interface(name: &str, subnet: Subnet) -> Args {
 /// Takes a host-only interface away.
 pub fn remove_interface(name: &str) -> Args {
     words(&["hostonlyif", "remove", name])
+}
+
+/// What a host-only network of ours is called, where VirtualBox has those instead of interfaces.
+pub fn network_name(subnet: Subnet) -> String {
+    format!("{RULE}{}", subnet.to_string().replace('/', "-"))
+}
+
+/// A new host-only network: its first address is the host's, the others are for guests.
+pub fn make_network(name: &str, subnet: Subnet) -> Args {
+    network("add", name, subnet)
+}
+
+/// The same for one that is there and lies elsewhere.
+pub fn readdress_network(name: &str, subnet: Subnet) -> Args {
+    network("modify", name, subnet)
+}
+
+fn network(verb: &str, name: &str, subnet: Subnet) -> Args {
+    let [mask, lower, upper] = [subnet.mask().into(), subnet.at(1), subnet.last()].map(|ip: IpAddr| ip.to_string());
+    words(&[
+        "hostonlynet",
+        verb,
+        "--name",
+        name,
+        "--netmask",
+        &mask,
+        "--lower-ip",
+        &lower,
+        "--upper-ip",
+        &upper,
+        "--enable",
+    ])
+}
+
+/// Switches a host-only network on that is there.
+pub fn enable_network(name: &str) -> Args {
+    words(&["hostonlynet", "modify", "--name", name, "--enable"])
 }
 
 /// What VirtualBox calls the network of a host-only interface.
@@ -190,7 +232,7 @@ fn rule(forward: &Forward) -> String {
     format!("{RULE}{protocol}-{host},{protocol},{host_ip},{host},,{guest}")
 }
 
-fn card(card: GraphicsController) -> &'static str {
+fn graphics(card: GraphicsController) -> &'static str {
     match card {
         GraphicsController::None => "none",
         GraphicsController::Vboxvga => "vboxvga",
@@ -342,4 +384,4 @@ pub fn controllers<'a>(info: &'a Info, commands: impl Iterator<Item = &'a [Strin
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -47,7 +47,7 @@ pub enum Meaning {
     Full,
     /// The kernel driver is not there.
     NoDriver,
-    /// A host-only interface could not be made: the network drivers are not there.
+    /// An interface of the host could not be made or used: it, or the network drivers, are not there.
     NoInterface,
     /// Another hypervisor holds the processor's virtualisation.
     Occupied,
@@ -74,6 +74,8 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("Kernel driver not installed", Meaning::NoDriver),
     ("rc=-1908", Meaning::NoDriver),
     ("Failed to create the host-only adapter", Meaning::NoInterface),
+    ("VERR_INTNET_FLT_", Meaning::NoInterface),
+    ("Nonexistent host networking interface", Meaning::NoInterface),
     ("VERR_VMX_IN_VMX_ROOT_MODE", Meaning::Occupied),
     ("VERR_SVM_IN_USE", Meaning::Occupied),
     ("disable the KVM kernel extension", Meaning::Occupied),
@@ -111,6 +113,8 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("is not accessible", Meaning::Inaccessible),
     ("Unknown or invalid guest OS type", Meaning::Unknown),
     ("nknown option", Meaning::Unknown),
+    ("Unknown subcommand", Meaning::Unknown),
+    ("Invalid command '", Meaning::Unknown),
     ("Could not find", Meaning::NotFound),
     ("VBOX_E_OBJECT_NOT_FOUND", Meaning::NotFound),
     ("VBOX_E_OBJECT_IN_USE", Meaning::InUse),
@@ -297,8 +301,8 @@ InUse | VBOX_E_OBJECT_IN_USE | Machine delete failed; Cannot close medium '/lab/
 Other | VBOX_E_INVALID_OBJECT_STATE | Snapshot 's1' of the machine 'b3' cannot be deleted, because it is the current snapshot and has one child snapshot
 NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a registered machine named 'b2'
 NoInterface | NS_ERROR_FAILURE | Failed to create the host-only adapter; VBoxNetAdpCtl: Error while adding new interface: failed to open /dev/vboxnetctl: No such file or directory
-Other |  | Unknown subcommand "hostonlynets".
-Other |  | Invalid command 'hostonlynet'
+Unknown |  | Unknown subcommand "hostonlynets".
+Unknown |  | Invalid command 'hostonlynet'
 State | VBOX_E_INVALID_VM_STATE | Cannot discard the saved state as the machine is not in the Saved or Aborted-Saved state (machine state: Aborted)
 Exists | NS_ERROR_INVALID_ARG | A NAT rule for this host port and this host IP already exists
 NotFound | NS_ERROR_FAILURE | File not found. (VERR_FILE_NOT_FOUND)

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::{Error, Finding, HostReport, Level};
+use super::super::{Error, Finding, HostReport, Level, VmPlan};
 use super::parse;
 use super::run::Manage;
 use crate::progress::Cx;
@@ -20,6 +20,8 @@ struct Facts {
     kvm_holds: bool,
     /// Whether the processor shows `vmx` or `svm`.
     virtualization: bool,
+    /// Whether the driver for cards on interfaces of this computer is loaded.
+    bridges: bool,
     /// Whether this user is in the group that may use USB devices; `None` where there is no such group.
     in_group: Option<bool>,
 }
@@ -34,6 +36,7 @@ impl Facts {
             module: module("vboxdrv"),
             kvm_holds: cpu && holds(&read("/sys/module/kvm/parameters/enable_virt_at_load")),
             virtualization: shows_virtualization(&read("/proc/cpuinfo")),
+            bridges: module("vboxnetflt"),
             in_group: in_group(&read("/etc/group"), &rustix::process::getgroups().unwrap_or_default()),
         }
     }
@@ -63,6 +66,7 @@ const DRIVER: &str = "sudo apt-get install virtualbox-dkms \"linux-headers-$(una
                       sudo /sbin/vboxconfig (Oracle's)\nsudo modprobe vboxdrv";
 const KVM: &str = "sudo modprobe -r kvm_intel kvm_amd kvm (until the next boot)\nfor good: start the kernel with \
                    kvm.enable_virt_at_load=0";
+const NO_BRIDGES: &str = "VirtualBox's driver for cards on this computer's networks is not loaded (vboxnetflt)";
 const FIRMWARE: &str = "switch virtualisation (VT-x, AMD-V) on in the firmware's setup, or nested virtualisation in the \
                         hypervisor around this host";
 
@@ -72,6 +76,13 @@ pub fn obstacle() -> Option<String> {
         return None;
     }
     Facts::gather().obstacles().into_iter().next().map(|(text, _)| text)
+}
+
+/// What speaks against the start of a machine with networks that hang on interfaces of this computer.
+pub fn bridge_obstacle(plan: &VmPlan) -> Option<String> {
+    let needed = !plan.devices.publics.is_empty() && cfg!(target_os = "linux");
+    let missing = needed && !Facts::gather().bridges;
+    missing.then(|| format!("{NO_BRIDGES}: a machine with a public network does not start"))
 }
 
 /// Everything that `doctor` tells about VirtualBox on this host.
@@ -114,6 +125,7 @@ pub fn probe() -> HostReport {
         report.findings.push(good("its kernel driver is there, and the processor's virtualisation is free".into()));
     }
     report.findings.extend(obstacles.into_iter().map(|(text, fix)| bad(text, Some(fix.into()))));
+    report.findings.extend(network_drivers(&facts));
     report.findings.extend(group(facts.in_group));
     report
 }
@@ -147,6 +159,14 @@ fn packs(text: &str) -> Vec<Finding> {
     found
 }
 
+/// Where machines run at all, those with networks may not.
+fn network_drivers(facts: &Facts) -> Option<Finding> {
+    let missing = cfg!(target_os = "linux") && facts.driver && !facts.bridges;
+    let fix = "sudo modprobe -a vboxnetadp vboxnetflt".to_owned();
+    let text = format!("{NO_BRIDGES}: no `public_network`, no `private_network` with the host");
+    missing.then_some(Finding { level: Level::Warning, text, fix: Some(fix) })
+}
+
 fn group(member: Option<bool>) -> Option<Finding> {
     (member == Some(false)).then(|| Finding {
         level: Level::Warning,
@@ -174,8 +194,14 @@ fn in_group(groups: &str, own: &[rustix::process::Gid]) -> Option<bool> {
 mod tests {
     use super::*;
 
-    const FINE: Facts =
-        Facts { driver: true, module: true, kvm_holds: false, virtualization: true, in_group: Some(true) };
+    const FINE: Facts = Facts {
+        driver: true,
+        module: true,
+        kvm_holds: false,
+        virtualization: true,
+        bridges: true,
+        in_group: Some(true),
+    };
 
     #[test]
     fn each_obstacle_has_the_command_that_mends_it() {
@@ -190,6 +216,9 @@ mod tests {
             assert_eq!(found.len(), 1);
             assert!(found[0].0.contains(text) && found[0].1.contains(fix), "{found:?}");
         }
+        assert_eq!(network_drivers(&FINE), None);
+        let missing = network_drivers(&Facts { bridges: false, ..FINE }).unwrap();
+        assert!(missing.text.contains("vboxnetflt") && missing.fix.unwrap().contains("modprobe"));
         assert!(group(Some(false)).unwrap().fix.unwrap().contains("vboxusers"));
         assert_eq!((group(Some(true)), group(None)), (None, None));
     }

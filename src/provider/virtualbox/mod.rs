@@ -14,11 +14,14 @@
 //! further cards, the name of a controller) is in `provider_options.virtualbox` for who needs it.
 
 mod argv;
+pub(super) mod bridge;
+mod card;
 mod console;
 mod fault;
 mod files;
 mod find;
 mod host;
+mod hostonly;
 mod log;
 mod machine;
 mod network;
@@ -31,8 +34,9 @@ mod vm;
 
 pub(super) use fault::Fault;
 
-use super::{Error, Finding, HostReport, Provider, Vm, VmHome, VmPlan};
-use crate::config::spec::{MachineSpec, ProviderKind};
+use super::{Error, Finding, HostReport, OpenBridge, Provider, Vm, VmHome, VmPlan};
+use crate::config::spec::{MachineSpec, ProviderKind, PublicNetwork};
+use crate::progress::Cx;
 
 /// The provider.
 #[derive(Debug)]
@@ -58,6 +62,14 @@ impl Provider for Virtualbox {
 
     fn has_private_networks(&self) -> bool {
         true
+    }
+
+    fn has_public_networks(&self) -> bool {
+        true
+    }
+
+    fn open_bridges(&self, cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
+        bridge::open(cx, networks)
     }
 
     fn shares_folders(&self) -> bool {

@@ -1,14 +1,13 @@
-//! Private networks. One with a name is VirtualBox's internal network of that name, between machines only. Any other hangs on
-//! a host-only interface: the one that has the network's address, or a new one. Such interfaces belong to the host, are
-//! shared by machines of ours and others, and stay when machines go.
+//! Private networks. One with a name is VirtualBox's internal network of that name, between machines only. Any other is
+//! host-only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::super::{Error, Finding, Level};
-use super::argv;
+use super::card::Wire;
+use super::hostonly::HostOnly;
 use super::machine::Machine;
-use super::parse;
 use crate::config::spec::PrivateNetwork;
 use crate::progress::Cx;
 use crate::store::Lock;
@@ -25,18 +24,6 @@ const USUAL: [Subnet; 2] = [
 /// The network of cards that want an address by DHCP: VirtualBox's own first one.
 const DHCP: Subnet = Subnet { address: IpAddr::V4(Ipv4Addr::new(192, 168, 56, 0)), prefix: 24 };
 
-/// Cards besides the first that every chipset of VirtualBox's has room for.
-pub const MOST: usize = 7;
-
-/// What a card hangs on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wire {
-    /// A host-only interface.
-    HostOnly(String),
-    /// An internal network.
-    Internal(String),
-}
-
 /// A network's address and the length of its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subnet {
@@ -46,7 +33,7 @@ pub struct Subnet {
 
 impl Subnet {
     /// The network in which an address lies.
-    fn around(address: IpAddr, prefix: u8) -> Self {
+    pub fn around(address: IpAddr, prefix: u8) -> Self {
         let address = match address {
             IpAddr::V4(ip) => IpAddr::V4((u32::from(ip) & mask4(prefix)).into()),
             IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) & mask6(prefix)).into()),
@@ -159,10 +146,6 @@ pub fn check(networks: &[PrivateNetwork]) -> Vec<Finding> {
 fn objections(networks: &[PrivateNetwork], limits: &Limits) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut object = |text: String, fix: String| found.push(Finding { level: Level::Bad, text, fix: Some(fix) });
-    if networks.len() > MOST {
-        let text = format!("VirtualBox has no room for {} private networks", networks.len());
-        object(text, format!("leave all but {MOST} of them out"));
-    }
     let allowed = limits.allowed();
     for network in networks.iter().filter(|network| network.name.is_none()) {
         let subnet = Subnet::of(network);
@@ -189,98 +172,12 @@ pub fn wires(cx: &Cx, machine: &Machine<'_>, networks: &[PrivateNetwork], lock: 
         }
         if known.is_none() {
             let held = Lock::exclusive(cx, lock, "VirtualBox's host-only networks", "up", true)?;
-            known = Some((interfaces(cx, machine)?, held));
+            known = Some((HostOnly::ask(cx, &machine.manage)?, held));
         }
-        let Some((interfaces, _)) = &mut known else { continue };
-        let subnet = Subnet::of(network);
-        let found = interfaces.iter().find(|interface| interface.subnets.contains(&subnet));
-        let name = if let Some(interface) = found {
-            interface.name.clone()
-        } else {
-            let name = make(cx, machine, subnet)?;
-            interfaces.push(Interface { name: name.clone(), subnets: vec![subnet] });
-            name
-        };
-        if network.ip.is_none() {
-            serve(cx, machine, &name, subnet)?;
-        }
-        wires.push(Wire::HostOnly(name));
+        let Some((host_only, _)) = &mut known else { continue };
+        wires.push(host_only.wire(cx, &machine.manage, Subnet::of(network), network.ip.is_none())?);
     }
     Ok(wires)
-}
-
-/// A host-only interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Interface {
-    name: String,
-    subnets: Vec<Subnet>,
-}
-
-fn interfaces(cx: &Cx, machine: &Machine<'_>) -> Result<Vec<Interface>, Error> {
-    Ok(listed(&machine.manage.query(cx, &argv::list("hostonlyifs"))?))
-}
-
-/// What `list hostonlyifs` tells.
-fn listed(text: &str) -> Vec<Interface> {
-    let mut all = Vec::new();
-    for block in parse::blocks(text) {
-        let field = |name: &str| block.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let Some(name) = field("Name").filter(|name| !name.is_empty()) else { continue };
-        let subnet = |address: &str, prefix: Option<u8>| {
-            let address: IpAddr = field(address)?.parse().ok()?;
-            (!address.is_unspecified()).then_some(Subnet::around(address, prefix?))
-        };
-        let mask = field("NetworkMask").and_then(|mask| mask.parse::<Ipv4Addr>().ok());
-        let prefix = mask.and_then(|mask| u8::try_from(u32::from(mask).leading_ones()).ok());
-        let prefix6 = field("IPV6NetworkMaskPrefixLength").and_then(|prefix| prefix.parse().ok());
-        let subnets = [subnet("IPAddress", prefix), subnet("IPV6Address", prefix6)].into_iter().flatten().collect();
-        all.push(Interface { name: name.to_owned(), subnets });
-    }
-    all
-}
-
-/// Makes an interface with the first address of its network. One that cannot get it is taken away again.
-fn make(cx: &Cx, machine: &Machine<'_>, subnet: Subnet) -> Result<String, Error> {
-    cx.note(format!("making a host-only network {subnet} in VirtualBox; it stays for other machines"));
-    let told = machine.manage.call(cx, &argv::make_interface())?;
-    let Some(name) = made(&told) else {
-        let message = format!("it does not say which interface it made: {}", told.trim());
-        return Err(Error::Tool { program: "VBoxManage hostonlyif create".into(), message });
-    };
-    if let Err(error) = machine.manage.call(cx, &argv::address_interface(&name, subnet)) {
-        // The first error matters.
-        drop(machine.manage.call(&cx.uninterrupted(), &argv::remove_interface(&name)));
-        return Err(error);
-    }
-    Ok(name)
-}
-
-/// `Interface 'vboxnet0' was successfully created`.
-fn made(told: &str) -> Option<String> {
-    let (_, rest) = told.split_once("Interface '")?;
-    let (name, _) = rest.split_once('\'')?;
-    Some(name.to_owned()).filter(|name| !name.is_empty())
-}
-
-/// Lets VirtualBox answer DHCP on an interface.
-fn serve(cx: &Cx, machine: &Machine<'_>, interface: &str, subnet: Subnet) -> Result<(), Error> {
-    let text = machine.manage.query(cx, &argv::list("dhcpservers"))?;
-    match server(&text, interface) {
-        Some(true) => Ok(()),
-        Some(false) => machine.manage.call(cx, &argv::switch_dhcp_on(interface)).map(drop),
-        None => machine.manage.call(cx, &argv::serve_dhcp(interface, subnet)).map(drop),
-    }
-}
-
-/// Whether an interface's server is switched on; `None` where there is none.
-fn server(text: &str, interface: &str) -> Option<bool> {
-    let network = argv::network_of(interface);
-    let is = |block: &[(String, String)], name: &str, value: &str| {
-        block.iter().any(|(key, other)| key == name && other == value)
-    };
-    let blocks = parse::blocks(text);
-    let block = blocks.iter().find(|block| is(block, "NetworkName", &network))?;
-    Some(is(block, "Enabled", "Yes"))
 }
 
 #[cfg(test)]
@@ -289,37 +186,8 @@ mod tests {
 
     use super::*;
 
-    /// As VirtualBox's users show it: interfaces take the kernel driver.
-    const INTERFACES: &str = "\
-Name:            vboxnet0
-GUID:            786f6276-656e-4074-8000-0a0027000000
-DHCP:            Disabled
-IPAddress:       192.168.56.1
-NetworkMask:     255.255.255.0
-IPV6Address:
-IPV6NetworkMaskPrefixLength: 0
-HardwareAddress: 0a:00:27:00:00:00
-MediumType:      Ethernet
-Wireless:        No
-Status:          Up
-VBoxNetworkName: HostInterfaceNetworking-vboxnet0
-
-Name:            vboxnet1
-GUID:            786f6276-656e-4174-8000-0a0027000001
-DHCP:            Disabled
-IPAddress:       10.9.8.1
-NetworkMask:     255.255.255.192
-IPV6Address:     fd00:1::1
-IPV6NetworkMaskPrefixLength: 64
-HardwareAddress: 0a:00:27:00:00:01
-MediumType:      Ethernet
-Wireless:        No
-Status:          Down
-VBoxNetworkName: HostInterfaceNetworking-vboxnet1
-";
-
     fn network(ip: &str) -> PrivateNetwork {
-        PrivateNetwork { ip: ip.parse().ok(), prefix: None, name: None }
+        PrivateNetwork { ip: ip.parse().ok(), ..PrivateNetwork::default() }
     }
 
     fn texts(networks: &[PrivateNetwork], limits: &Limits) -> Vec<String> {
@@ -357,15 +225,11 @@ VBoxNetworkName: HostInterfaceNetworking-vboxnet1
     }
 
     #[test]
-    fn a_network_of_another_kind_or_too_many_of_them_are_told() {
+    fn a_network_of_another_kind_has_no_limits() {
         let named = PrivateNetwork { name: Some("backend".into()), ..network("10.1.2.3") };
         assert!(
             texts(std::slice::from_ref(&named), &Limits::Usual).is_empty(),
             "machines among themselves have no limits"
-        );
-        assert_eq!(
-            texts(&vec![named; 8], &Limits::Usual),
-            ["VirtualBox has no room for 8 private networks (leave all but 7 of them out)"]
         );
         let told = texts(&[network("192.168.57.1")], &Limits::Usual);
         assert!(
@@ -375,27 +239,10 @@ VBoxNetworkName: HostInterfaceNetworking-vboxnet1
     }
 
     #[test]
-    fn interfaces_are_found_by_their_networks() {
-        let all = listed(INTERFACES);
-        assert_eq!(all.len(), 2);
-        assert_eq!(all[0].name, "vboxnet0");
-        assert_eq!(all[0].subnets, [Subnet::parse("192.168.56.0/24").unwrap()]);
-        assert_eq!(all[1].subnets.len(), 2, "{all:?}");
-        assert_eq!(Subnet::of(&network("")), all[0].subnets[0]);
+    fn an_address_lies_in_a_network() {
+        assert_eq!(Subnet::of(&network("")), Subnet::parse("192.168.56.0/24").unwrap());
         let narrow = PrivateNetwork { prefix: Some(28), ..network("192.168.57.20") };
         assert_eq!(Subnet::of(&narrow).to_string(), "192.168.57.16/28");
-        assert!(listed("").is_empty());
-    }
-
-    #[test]
-    fn what_was_made_and_who_serves_is_read() {
-        let told = "Interface 'vboxnet3' was successfully created\n";
-        assert_eq!(made(told).as_deref(), Some("vboxnet3"));
-        assert_eq!(made("no such words"), None);
-        let servers = include_str!("recorded/list-dhcpservers.txt");
-        assert_eq!(server(servers, "vboxnet0"), Some(true));
-        assert_eq!(server(servers, "vboxnet1"), Some(false));
-        assert_eq!(server(servers, "vboxnet2"), None);
     }
 
     #[test]
@@ -409,10 +256,7 @@ VBoxNetworkName: HostInterfaceNetworking-vboxnet1
     proptest! {
         #[test]
         fn any_file_and_answer_is_read_without_harm(text in "\\PC*|[*0-9a-f:./\n ]{0,80}") {
-            Limits::File(text.clone()).allowed();
-            listed(&text);
-            server(&text, "vboxnet0");
-            made(&text);
+            Limits::File(text).allowed();
         }
     }
 }

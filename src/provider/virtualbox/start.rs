@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::super::{Error, Finding, Forward, Level, VmPlan};
 use super::argv;
+use super::card;
 use super::files::{self, Files};
 use super::machine::Machine;
 use super::network;
@@ -73,6 +74,7 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
         );
     }
     forward_objections(&plan.forwards, &mut object);
+    found.extend(card::check(plan));
     found.extend(network::check(&devices.networks));
     found
 }

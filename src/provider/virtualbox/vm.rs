@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::super::process::{Mark, Process};
 use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
+use super::card::Wire;
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, console, host, log, network, start};
+use super::{argv, bridge, card, console, host, log, network, start};
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -202,12 +203,14 @@ impl Vm for VirtualboxVm {
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
         self.manage()?;
         store::create_private(&self.home.dir)?;
-        if record::read(&self.files)?.is_some_and(|record| record.created) {
+        let before = record::read(&self.files)?;
+        if before.as_ref().is_some_and(|record| record.created) {
             return self.machine()?.grow(cx, plan);
         }
-        let mut record = VirtualboxRecord { plan: plan.clone(), created: false, bases: bases(plan) };
+        let plan = bridge::settled(cx, &self.machine()?, plan, before.as_ref().map(|record| &record.plan))?;
+        let mut record = VirtualboxRecord { bases: bases(&plan), plan, created: false };
         record::write(&self.files, &record)?;
-        self.machine()?.make(cx, plan)?;
+        self.machine()?.make(cx, &record.plan)?;
         record.created = true;
         Ok(record::write(&self.files, &record)?)
     }
@@ -235,14 +238,18 @@ impl Vm for VirtualboxVm {
             }
         }
         let prepared = std::mem::replace(&mut self.prepared, true);
-        if let Some(warning) = host::obstacle().filter(|_| !prepared) {
-            cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
+        if !prepared {
+            for warning in host::obstacle().into_iter().chain(host::bridge_obstacle(plan)) {
+                cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
+            }
         }
-        record::write(&self.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
         let machine = self.machine()?;
-        let wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
+        let plan = &bridge::settled(cx, &machine, plan, Some(&record.plan))?;
+        record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        let mut wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
+        wires.extend(plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned()).map(Wire::Bridged));
         let mut settings = argv::settings(id, plan, &console, &info.rules());
-        settings.extend(argv::cards(id, plan.devices.nic, &wires, &info));
+        settings.extend(argv::cards(&card::cards(id, plan, wires), &info));
         if let Some(name) = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name)) {
             settings.extend(argv::rename(name));
         }

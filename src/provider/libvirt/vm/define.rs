@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::bridge::Wire;
 use super::super::demand;
 use super::super::domain::{self, Input};
 use super::super::ffi::{Connection, Domain};
@@ -58,7 +59,7 @@ impl LibvirtVm {
         &mut self,
         cx: &Cx,
         plan: &VmPlan,
-        networks: &[String],
+        wires: &[Wire],
         record: &mut LibvirtRecord,
     ) -> Result<(), ProviderError> {
         let arch = Arch::host().ok_or(ProviderError::Architecture(std::env::consts::ARCH))?;
@@ -96,7 +97,7 @@ impl LibvirtVm {
             virtualization: demand::virtualization(engine),
             volumes: record.storage.as_ref(),
             local,
-            networks,
+            wires,
         })?;
         record.plan = plan.clone();
         record.defined = true;

@@ -3,6 +3,7 @@
 
 use std::time::SystemTime;
 
+use super::super::bridge::{self, Wire};
 use super::super::private;
 use super::super::record::LibvirtRecord;
 use super::{COMMAND, LibvirtVm};
@@ -15,6 +16,13 @@ pub(super) struct Networks {
     /// Their names, in order.
     pub(super) names: Vec<String>,
     held: Option<Lock>,
+}
+
+impl Networks {
+    /// What the cards of `plan` hang on, whose public networks are settled.
+    pub(super) fn wires(&self, plan: &VmPlan) -> Vec<Wire> {
+        self.names.iter().cloned().map(Wire::Network).chain(bridge::wires(plan)).collect()
+    }
 }
 
 impl LibvirtVm {

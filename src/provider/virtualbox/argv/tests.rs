@@ -8,7 +8,7 @@ fn id() -> MachineId {
     "00112233445546778899aabbccddeeff".parse().unwrap()
 }
 
-pub(crate) fn plan() -> VmPlan {
+pub fn plan() -> VmPlan {
     VmPlan {
         name: "shop/web".into(),
         cpus: 2,
@@ -91,7 +91,7 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff
         disk_bus: DiskBus::Sata,
         nic: Nic::E1000,
         mac: Some("08:00:27:0a:0b:0c".into()),
-        networks: Vec::new(),
+        ..Devices::default()
     };
     other.virtualbox.vram = Some(64);
     other.virtualbox.graphics_controller = Some(GraphicsController::Vboxsvga);
@@ -133,11 +133,17 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff
 }
 
 #[test]
-fn private_networks_are_cards_after_the_first() {
-    let wires = [Wire::HostOnly("vboxnet0".into()), Wire::Internal("backend".into())];
+fn networks_are_cards_after_the_first() {
+    let card = |place, wire, mac: &str, nic| Card { place, wire, mac: mac.into(), nic };
+    let all = [
+        card(2, Wire::HostOnly("vboxnet0".into()), "52:54:01:dd:ee:ff", Nic::E1000),
+        card(3, Wire::Internal("backend".into()), "52:54:02:dd:ee:ff", Nic::E1000),
+        card(5, Wire::HostOnlyNetwork("HostNetwork".into()), "52:54:03:dd:ee:ff", Nic::Pcnet),
+        card(6, Wire::Bridged("en0: Wi-Fi (Wireless)".into()), "08:00:27:0a:0b:0c", Nic::Virtio),
+    ];
     let before = Info::parse("nic1=\"nat\"\nnic2=\"intnet\"\nnic4=\"bridged\"\nnic5=\"none\"\n");
     snapbox::assert_data_eq!(
-        text(&cards(id(), Nic::E1000, &wires, &before)),
+        text(&cards(&all, &before)),
         snapbox::str![[r"
 --nic2 hostonly
 --hostonlyadapter2 vboxnet0
@@ -149,11 +155,21 @@ fn private_networks_are_cards_after_the_first() {
 --nictype3 82540EM
 --macaddress3 525402DDEEFF
 --cableconnected3 on
+--nic5 hostonlynet
+--host-only-net5 HostNetwork
+--nictype5 Am79C973
+--macaddress5 525403DDEEFF
+--cableconnected5 on
+--nic6 bridged
+--bridgeadapter6 en0: Wi-Fi (Wireless)
+--nictype6 virtio
+--macaddress6 0800270A0B0C
+--cableconnected6 on
 --nic4 none
 
 "]]
     );
-    assert_eq!(text(&cards(id(), Nic::Virtio, &[], &before)), "--nic2 none\n--nic4 none\n");
+    assert_eq!(text(&cards(&[], &before)), "--nic2 none\n--nic4 none\n");
 }
 
 #[test]
@@ -166,6 +182,9 @@ fn a_host_only_network_has_an_address_and_perhaps_a_server() {
         serve_dhcp("vboxnet0", plain),
         switch_dhcp_on("vboxnet0"),
         remove_interface("vboxnet0"),
+        make_network(&network_name(plain), plain),
+        readdress_network("vbox-rs-x", plain),
+        enable_network("HostNetwork"),
     ];
     snapbox::assert_data_eq!(
         all.map(|args| text(&args).replace("\n--", " --")).concat(),
@@ -176,6 +195,9 @@ hostonlyif ipconfig vboxnet0 --ipv6 fd00:1::1 --netmasklengthv6 64
 dhcpserver add --network HostInterfaceNetworking-vboxnet0 --enable --server-ip 10.9.8.2 --netmask 255.255.255.0 --lower-ip 10.9.8.3 --upper-ip 10.9.8.254
 dhcpserver modify --network HostInterfaceNetworking-vboxnet0 --enable
 hostonlyif remove vboxnet0
+hostonlynet add --name vbox-rs-10.9.8.0-24 --netmask 255.255.255.0 --lower-ip 10.9.8.1 --upper-ip 10.9.8.254 --enable
+hostonlynet modify --name vbox-rs-x --netmask 255.255.255.0 --lower-ip 10.9.8.1 --upper-ip 10.9.8.254 --enable
+hostonlynet modify --name HostNetwork --enable
 
 "]]
     );
