@@ -95,8 +95,9 @@ fn findings(spec: &MachineSpec, default: Option<ProviderKind>) -> Vec<Finding> {
 
 /// As much of the plan as is known without the box.
 fn sketch(spec: &MachineSpec, provider: &dyn Provider) -> VmPlan {
-    let networks = if provider.has_private_networks() { spec.private_networks.clone() } else { Vec::new() };
-    let publics = if provider.has_public_networks() { spec.public_networks.clone() } else { Vec::new() };
+    let lacks = provider.lacks_networks(spec).is_some();
+    let networks = if lacks { Vec::new() } else { spec.private_networks.clone() };
+    let publics = if lacks || !provider.has_public_networks() { Vec::new() } else { spec.public_networks.clone() };
     VmPlan {
         name: spec.name.clone(),
         cpus: spec.cpus.unwrap_or(1),

@@ -16,7 +16,7 @@ use crate::config::spec::{
 use crate::guest::networks::Card;
 use crate::guest::seed::Flavour;
 use crate::progress::Cx;
-use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, Provider, VmPlan, further_mac, own_mac, public_mac};
+use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, VmPlan, further_mac, own_mac, public_mac};
 
 /// Memory in MiB where neither machine file nor box says: enough for a server distribution with a compiler.
 const DEFAULT_MEMORY: u64 = 1024;
@@ -68,13 +68,14 @@ pub(super) fn devices(record: &MachineRecord, spec: &MachineSpec) -> Devices {
 
 /// The private networks that machines of this provider have.
 pub(super) fn networks(kind: ProviderKind, spec: &MachineSpec) -> &[PrivateNetwork] {
-    let has = backend(kind).is_ok_and(Provider::has_private_networks);
+    let has = backend(kind).is_ok_and(|provider| provider.lacks_networks(spec).is_none());
     if has { &spec.private_networks } else { &[] }
 }
 
 /// The public networks that machines of this provider have.
 pub(super) fn publics(kind: ProviderKind, spec: &MachineSpec) -> &[PublicNetwork] {
-    let has = backend(kind).is_ok_and(Provider::has_public_networks);
+    let has =
+        backend(kind).is_ok_and(|provider| provider.has_public_networks() && provider.lacks_networks(spec).is_none());
     if has { &spec.public_networks } else { &[] }
 }
 
@@ -231,12 +232,13 @@ pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> 
         let problems = format!("{}; use type \"rsync\" (one way) or leave the folder out", lost.join(", "));
         return Err(Error::Unsupported { provider: kind, problems });
     }
+    let why = backend(kind)?.lacks_networks(spec).unwrap_or("yet");
     for network in spec.private_networks.iter().skip(networks(kind, spec).len()) {
         let ip = network.ip.map(|ip| format!(" {ip}")).unwrap_or_default();
-        cx.warn(format!("provider {kind} has no private_network{ip} yet; going on without it, forwarded ports work"));
+        cx.warn(format!("provider {kind} has no private_network{ip} {why}; going on without it, forwarded ports work"));
     }
     if spec.public_networks.len() > publics(kind, spec).len() {
-        cx.warn(format!("provider {kind} has no public_network yet; going on without it, forwarded ports work"));
+        cx.warn(format!("provider {kind} has no public_network {why}; going on without it, forwarded ports work"));
     }
     Ok(())
 }

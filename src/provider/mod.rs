@@ -70,6 +70,12 @@ pub trait Provider: Send + Sync + Debug {
         Ok(Vec::new())
     }
 
+    /// Why machines of `spec` get no such cards all the same, as the end of a sentence about them; `None` where they do.
+    fn lacks_networks(&self, spec: &MachineSpec) -> Option<&'static str> {
+        let _ = spec;
+        (!self.has_private_networks()).then_some("yet")
+    }
+
     /// Whether guests reach folders of the host by [`Vm::share`], with VirtualBox's module in their kernel.
     fn shares_folders(&self) -> bool {
         false
@@ -414,10 +420,11 @@ pub fn own_mac(id: MachineId) -> String {
     format!("52:54:00:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
 }
 
-/// The address of the second card, over which forwards come where the first one has an address of its own.
+/// The address of the card over which forwards come where the first one has an address of its own: none of
+/// [`further_mac`]'s.
 pub fn forward_mac(id: MachineId) -> String {
     let b = id.bytes();
-    format!("52:54:01:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
+    format!("52:54:ff:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
 }
 
 /// What that card's guest end must be called: QEMU's network for users leads forwards there.
@@ -432,6 +439,8 @@ pub struct HostChange {
     pub name: String,
     /// What would be done, for a question.
     pub what: String,
+    /// The addresses that it is about, where they are known.
+    pub range: Option<String>,
 }
 
 /// A disk as it lies on the host.

@@ -13,6 +13,7 @@ mod intent;
 mod life;
 mod logs;
 mod nat;
+mod networks;
 mod options;
 mod remote;
 mod remote_boot;

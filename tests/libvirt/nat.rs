@@ -40,7 +40,7 @@ pub fn apart(name: &str) {
     println!("{said}");
 }
 
-fn spec(text: &str) -> MachineSpec {
+pub fn spec(text: &str) -> MachineSpec {
     let (file, root) = (Path::new("/p/Vagrantfile"), Path::new("/p"));
     vbox_rs::config::parse(&format!("box = \"x\"\n{text}"), file, root).unwrap().0.machines[0].clone()
 }

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, own_mac};
+use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, further_mac, own_mac, public_mac};
 use super::Error;
+use super::bridge::Wire;
 use super::fragment::{self, Place};
 use super::volume::{Storage, disk_name, seed_name};
 use super::xml::{Element, element, escape, is_plain};
@@ -27,7 +28,7 @@ const NETWORK: &str = "user,id=vbox0";
 const APART: &str = ",restrict=on,ipv6=off";
 
 /// Where our network card is plugged in.
-const SLOT: &str = "0x10";
+const SLOT: usize = 0x10;
 
 /// All that a description depends on.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +60,8 @@ pub struct Input<'a> {
     /// Whether an agent in the guest gets a channel. In a session the socket that libvirt makes for it lies so deep below the
     /// user's home that its path may be too long.
     pub agent: bool,
+    /// What the cards of private networks hang on, and then those of public ones.
+    pub wires: &'a [Wire],
 }
 
 /// The description. Fails only for paths that XML has no letters for.
@@ -204,7 +207,11 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
         .child(element("serial").with("type", "pty").children(log).child(element("target").with("port", "0")))
         .child(element("console").with("type", "pty").child(element("target").with("type", "serial").with("port", "0")))
         .children(agent)
-        .children(plan.libvirt.network.as_deref().map(|name| interface(input, name)))
+        .children(plan.libvirt.network.as_deref().map(|name| {
+            let source = element("source").with("network", name);
+            interface("network", source, mac(input), plan.devices.nic)
+        }))
+        .children(further_cards(input))
         .children(graphics(plan.libvirt.graphics))
         .children(plan.libvirt.tpm.then(|| tpm(input.arch)))
         .child(element("rng").with("model", "virtio").child(random))
@@ -213,21 +220,50 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
     Ok(devices)
 }
 
-/// A card on a network of libvirt.
-fn interface(input: &Input<'_>, network: &str) -> Element {
-    let model = match input.plan.devices.nic {
+/// A card on something of libvirt's or the host's.
+fn interface(kind: &str, source: Element, mac: String, nic: Nic) -> Element {
+    let model = match nic {
         Nic::Virtio => "virtio",
         Nic::E1000 => "e1000",
         Nic::Pcnet => "pcnet",
         Nic::Vmxnet3 => "vmxnet3",
     };
     element("interface")
-        .with("type", "network")
-        .child(element("mac").with("address", mac(input)))
-        .child(element("source").with("network", network))
+        .with("type", kind)
+        .child(element("mac").with("address", mac))
+        .child(source)
         .child(element("model").with("type", model))
         // Nobody boots from it.
         .child(element("rom").with("enabled", "no"))
+}
+
+/// The cards of private and public networks.
+fn further_cards(input: &Input<'_>) -> Vec<Element> {
+    let devices = &input.plan.devices;
+    let private = devices.networks.iter().enumerate().map(|(i, network)| (&network.card, further_mac(input.id, i)));
+    let public = devices.publics.iter().enumerate().map(|(i, network)| (&network.card, public_mac(input.id, i)));
+    let cards = private.chain(public).zip(input.wires).enumerate();
+    cards
+        .map(|(place, ((card, usual), wire))| {
+            let (kind, source) = match wire {
+                Wire::Network(name) => ("network", element("source").with("network", name.as_str())),
+                Wire::Bridge(name) => ("bridge", element("source").with("bridge", name.as_str())),
+                Wire::Device(name) => ("direct", element("source").with("dev", name.as_str()).with("mode", "bridge")),
+            };
+            let mac = card.mac.clone().unwrap_or(usual);
+            behind(input, place, interface(kind, source, mac, card.nic.unwrap_or(devices.nic)))
+        })
+        .collect()
+}
+
+/// Beside QEMU's network for users a card is plugged in behind that one's: guests take the first that they find for the one
+/// with the way out. Else libvirt's order says the same.
+fn behind(input: &Input<'_>, place: usize, card: Element) -> Element {
+    if input.plan.libvirt.network.is_some() {
+        return card;
+    }
+    let slot = format!("{:#04x}", SLOT + 1 + place);
+    card.child(element("address").with("type", "pci").with("domain", "0").with("bus", "0").with("slot", slot))
 }
 
 fn mac(input: &Input<'_>) -> String {
@@ -301,7 +337,7 @@ fn user_network(input: &Input<'_>) -> Vec<String> {
     let bus = if machine(input).starts_with("pc-i440fx") || machine(input) == "pc" { "pci.0" } else { "pcie.0" };
     // No option ROM: nobody boots from this network, and loading it costs the firmware time. QEMU makes it before libvirt's
     // own devices: a place of its own, far from those that libvirt gives away.
-    let device = format!("{card},netdev=vbox0,id=vboxnic0,bus={bus},addr={SLOT},mac={mac},romfile=");
+    let device = format!("{card},netdev=vbox0,id=vboxnic0,bus={bus},addr={SLOT:#04x},mac={mac},romfile=");
     vec!["-netdev".into(), netdev(apart, &input.plan.forwards), "-device".into(), device]
 }
 

@@ -163,6 +163,16 @@ pub enum Error {
         /// libvirt's name of the machine.
         domain: String,
     },
+    /// A private network that cannot be had.
+    #[error("the private network {network} cannot be had at libvirt: {why}")]
+    Private {
+        /// Its range.
+        network: String,
+        /// Why not.
+        why: String,
+        /// What helps.
+        fix: String,
+    },
     /// A path that XML has no letters for.
     #[error("libvirt cannot be told the path {path}: it is not plain text")]
     Path {
@@ -174,7 +184,7 @@ pub enum Error {
 impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Uri { .. } => Exit::MachineFile,
+            Self::Uri { .. } | Self::Private { .. } => Exit::MachineFile,
             Self::Silent { .. } | Self::Stalled { .. } => Exit::Timeout,
             Self::PoolFull { .. } => Exit::Io,
             Self::PutOver { .. } => Exit::MachineState,
@@ -193,7 +203,10 @@ impl Explain for Error {
                 "set `uri` to `qemu:///session`, `qemu:///system` or `qemu+ssh://user@host/system`, or leave it out"
                     .into(),
             ),
-            Self::Pool { fix, .. } | Self::Network { fix, .. } | Self::Certificate { fix, .. } => Some(fix.clone()),
+            Self::Pool { fix, .. }
+            | Self::Network { fix, .. }
+            | Self::Certificate { fix, .. }
+            | Self::Private { fix, .. } => Some(fix.clone()),
             Self::PoolFull { list, .. } => Some(format!("make room there (`{list}`), or set `pool` to another one")),
             Self::PutOver { over, uri, domain } => {
                 let PutOver { disk, ours, .. } = over.as_ref();

@@ -17,7 +17,7 @@ pub mod storage;
 
 pub use domain::Domain;
 pub use event::Watch;
-pub use network::{Interface, Source};
+pub use network::{Interface, Network, Source};
 
 /// Its name for the loader; it has kept this version of its interface since its beginning.
 pub const NAME: &str = "libvirt.so.0";
@@ -118,11 +118,16 @@ functions! {
     virConnectGetCapabilities(*mut RawConnection) -> *mut c_char;
     virConnectNumOfNetworks(*mut RawConnection) -> c_int;
     virConnectListNetworks(*mut RawConnection, *mut *mut c_char, c_int) -> c_int;
+    virConnectListAllNetworks(*mut RawConnection, *mut *mut *mut RawNetwork, c_uint) -> c_int;
     virNetworkLookupByName(*mut RawConnection, *const c_char) -> *mut RawNetwork;
     virNetworkDefineXML(*mut RawConnection, *const c_char) -> *mut RawNetwork;
     virNetworkIsActive(*mut RawNetwork) -> c_int;
     virNetworkCreate(*mut RawNetwork) -> c_int;
     virNetworkSetAutostart(*mut RawNetwork, c_int) -> c_int;
+    virNetworkGetXMLDesc(*mut RawNetwork, c_uint) -> *mut c_char;
+    virNetworkIsPersistent(*mut RawNetwork) -> c_int;
+    virNetworkDestroy(*mut RawNetwork) -> c_int;
+    virNetworkUndefine(*mut RawNetwork) -> c_int;
     virNetworkFree(*mut RawNetwork) -> c_int;
     virConnectNumOfStoragePools(*mut RawConnection) -> c_int;
     virConnectListStoragePools(*mut RawConnection, *mut *mut c_char, c_int) -> c_int;
@@ -143,6 +148,7 @@ functions! {
     virStorageVolResize(*mut storage::RawVolume, c_ulonglong, c_uint) -> c_int;
     virStorageVolDelete(*mut storage::RawVolume, c_uint) -> c_int;
     virStorageVolUpload(*mut storage::RawVolume, *mut RawStream, c_ulonglong, c_ulonglong, c_uint) -> c_int;
+    virConnectListAllDomains(*mut RawConnection, *mut *mut *mut RawDomain, c_uint) -> c_int;
     virDomainLookupByUUIDString(*mut RawConnection, *const c_char) -> *mut RawDomain;
     virDomainDefineXMLFlags(*mut RawConnection, *const c_char, c_uint) -> *mut RawDomain;
     virDomainFree(*mut RawDomain) -> c_int;
@@ -412,6 +418,22 @@ impl Connection {
             Err(complaint) if complaint.is_no_domain() => Ok(None),
             found => found.map(Some),
         }
+    }
+
+    /// All domains there are.
+    pub fn domains(self: &Arc<Self>) -> Result<Vec<Domain>, Complaint> {
+        let mut list: *mut *mut RawDomain = ptr::null_mut();
+        // SAFETY: the handle is open, the list is written.
+        let count = unsafe { (self.library.virConnectListAllDomains)(self.raw.as_ptr(), &raw mut list, 0) };
+        let count = usize::try_from(checked(self.library, count)?).unwrap_or_default();
+        // SAFETY: libvirt made a list of as many handles, each of which is ours from here on, as the list itself is.
+        let found = unsafe {
+            let handles = (0..count).filter_map(|index| NonNull::new(*list.add(index)));
+            let domains = handles.map(|raw| Domain { connection: Arc::clone(self), raw }).collect();
+            free(list.cast::<c_void>());
+            domains
+        };
+        Ok(found)
     }
 
     /// Defines a domain, or defines it anew. What libvirt does not know it leaves out; `strict`: it is refused, in the words

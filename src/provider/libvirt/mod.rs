@@ -27,6 +27,7 @@
 //! `state` tells the difference. Every call to the daemon has an end and can be given up (`daemon`).
 
 mod address;
+mod bridge;
 mod console;
 mod daemon;
 mod demand;
@@ -37,6 +38,8 @@ mod fragment;
 mod host;
 mod log;
 mod network;
+mod private;
+mod ranges;
 mod record;
 mod remote;
 mod remote_console;
@@ -52,8 +55,8 @@ mod volume_upload;
 mod xml;
 
 use super::qemu::{argv::Arch, firmware, host as qemu_host, launch};
-use super::{Error as ProviderError, Finding, HostChange, HostReport, Level, Provider, Vm, VmHome, VmPlan};
-use crate::config::spec::{DiskBus, MachineSpec, ProviderKind, QemuOptions};
+use super::{Error as ProviderError, Finding, HostChange, HostReport, Level, OpenBridge, Provider, Vm, VmHome, VmPlan};
+use crate::config::spec::{DiskBus, MachineSpec, ProviderKind, PublicNetwork, QemuOptions};
 use crate::error::Explain;
 use crate::progress::Cx;
 
@@ -87,26 +90,51 @@ impl Provider for Libvirt {
         &["qcow2", "raw"]
     }
 
+    fn has_private_networks(&self) -> bool {
+        true
+    }
+
+    fn has_public_networks(&self) -> bool {
+        true
+    }
+
+    fn open_bridges(&self, _cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, ProviderError> {
+        Ok(bridge::open(networks))
+    }
+
+    fn lacks_networks(&self, spec: &MachineSpec) -> Option<&'static str> {
+        let uri = uri::choose(spec.provider_options.libvirt.uri.as_deref()).ok()?;
+        private::lacking(&uri)
+    }
+
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {
         check(plan)
     }
 
     fn host_changes(&self, cx: &Cx, spec: &MachineSpec) -> Result<Vec<HostChange>, ProviderError> {
-        match network_here(spec)? {
-            Some((uri, name)) => Ok(network::change(cx, &uri, name)?.into_iter().collect()),
-            None => Ok(Vec::new()),
-        }
+        let Some(uri) = uri_here(spec)? else { return Ok(Vec::new()) };
+        let named = &spec.provider_options.libvirt.network;
+        let change = named.as_ref().map(|name| network::change(cx, &uri, name)).transpose()?.flatten();
+        let mut changes = private::changes(cx, &uri, &spec.private_networks)?;
+        changes.retain(|other| change.as_ref().is_none_or(|change| change.name != other.name));
+        Ok(change.into_iter().chain(changes).collect())
     }
 
     fn require_host(&self, cx: &Cx, spec: &MachineSpec) -> Result<(), ProviderError> {
-        match network_here(spec)? {
-            Some((uri, name)) => network::require(cx, &daemon::Daemon::connect(cx, &uri)?, name),
-            None => Ok(()),
+        let Some(uri) = uri_here(spec)? else { return Ok(()) };
+        let (named, private) = (&spec.provider_options.libvirt.network, &spec.private_networks);
+        if named.is_none() && private.is_empty() {
+            return Ok(());
         }
+        let daemon = daemon::Daemon::connect(cx, &uri)?;
+        if let Some(name) = named {
+            network::require(cx, &daemon, name)?;
+        }
+        private::require(cx, &daemon, private).map(drop)
     }
 
     fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), ProviderError> {
-        network::bring_up(cx, &change.at, &change.name)
+        network::bring_up(cx, change)
     }
 
     fn open(&self, home: VmHome) -> Box<dyn Vm> {
@@ -114,12 +142,10 @@ impl Provider for Libvirt {
     }
 }
 
-/// The network that the machine file names, with the daemon of this host that must have it.
-fn network_here(spec: &MachineSpec) -> Result<Option<(String, &str)>, ProviderError> {
-    let options = &spec.provider_options.libvirt;
-    let Some(name) = &options.network else { return Ok(None) };
-    let uri = uri::choose(options.uri.as_deref())?;
-    Ok((uri::place(&uri)? == uri::Place::Here).then_some((uri, name.as_str())))
+/// The daemon that a machine file means, where it is one of this host.
+fn uri_here(spec: &MachineSpec) -> Result<Option<String>, ProviderError> {
+    let uri = uri::choose(spec.provider_options.libvirt.uri.as_deref())?;
+    Ok((uri::place(&uri)? == uri::Place::Here).then_some(uri))
 }
 
 /// The plan as provider `qemu` would be told it: what both have in common is judged and made by the same code.
@@ -145,6 +171,7 @@ fn check(plan: &VmPlan) -> Vec<Finding> {
         Err(error) => findings.push(bad((error.to_string(), error.hint()))),
     }
     findings.extend(demand::objections(&plan.libvirt));
+    findings.extend(private::objections(plan));
     findings.extend(fragment::findings(&plan.libvirt.xml));
     if plan.devices.disk_bus == DiskBus::Nvme {
         let fix = "set `disk_bus` to another one, or `provider = \"qemu\"`";

@@ -6,19 +6,20 @@
 //! live and die with the machine, as without a network of libvirt. Its DHCP server names no router, so a guest that asks it
 //! keeps its way out. A guest that asks for no address there gets it from us after each start.
 
-use std::fs;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use ipnet::IpNet;
 
 use super::super::{Error as ProviderError, HostChange};
 use super::daemon::Daemon;
-use super::ffi::{Complaint, Connection};
+use super::ffi::{Complaint, Connection, Network};
+use super::ranges::{self, at, classes};
 use super::xml::element;
-use super::{Error, uri};
+use super::{Error, private, uri};
 use crate::progress::Cx;
 
-/// The network that libvirt's packages bring, and the only one that we make.
+/// The network that libvirt's packages bring, and the only one that we make for `network`.
 pub const DEFAULT: &str = "default";
 
 /// How long a network may take to come up: a bridge, a DHCP server, rules.
@@ -66,38 +67,69 @@ pub fn change(cx: &Cx, uri: &str, name: &str) -> Result<Option<HostChange>, Prov
     let what = match found {
         Found::Up => return Ok(None),
         Found::Missing if name != DEFAULT => return Ok(None),
-        Found::Missing => format!("make and start libvirt's network `{name}`, with addresses {}", Subnet::free()),
-        Found::Down => format!("start libvirt's network `{name}`"),
+        Found::Missing => format!("make and start libvirt's network `{name}`, with addresses {}", free()),
+        Found::Down => return Ok(Some(started(uri, name))),
     };
-    Ok(Some(HostChange { at: uri.into(), name: name.into(), what: format!("{what}, now and whenever the host boots") }))
+    Ok(Some(HostChange { at: uri.into(), name: name.into(), what: format!("{what}, {FOR_GOOD}"), range: None }))
+}
+
+/// How long a network stays up that is nobody's of ours.
+const FOR_GOOD: &str = "now and whenever the host boots";
+
+/// That a network is started which is there.
+pub fn started(uri: &str, name: &str) -> HostChange {
+    let what = format!("start libvirt's network `{name}`, {FOR_GOOD}");
+    HostChange { at: uri.into(), name: name.into(), what, range: None }
 }
 
 /// Makes and starts it.
-pub fn bring_up(cx: &Cx, uri: &str, name: &str) -> Result<(), ProviderError> {
-    let daemon = Daemon::connect(cx, uri)?;
-    let found = look(cx, &daemon, name)?;
-    let name = name.to_owned();
-    daemon.call(cx, START, "start the network", move |connection| start(connection, &name, found))
+pub fn bring_up(cx: &Cx, change: &HostChange) -> Result<(), ProviderError> {
+    let daemon = Daemon::connect(cx, &change.at)?;
+    let range = change.range.as_deref().and_then(|range| range.parse().ok());
+    let name = change.name.clone();
+    daemon.call(cx, START, "start the network", move |connection| start(connection, &name, range))
 }
 
-fn start(connection: &Arc<Connection>, name: &str, found: Found) -> Result<(), Complaint> {
-    if found == Found::Up {
+fn start(connection: &Arc<Connection>, name: &str, range: Option<IpNet>) -> Result<(), Complaint> {
+    let (network, made) = match connection.network(name)? {
+        Some(network) => (network, false),
+        None => make(connection, name, range)?,
+    };
+    if network.is_active()? {
         return Ok(());
     }
-    let network = match connection.network(name)? {
-        Some(network) => network,
-        None => connection.define_network(&xml(name, Subnet::free()))?,
-    };
     network.set_autostart()?;
     match network.start() {
         // Another command was as quick.
         Err(_) if network.is_active().is_ok_and(|up| up) => Ok(()),
-        done => done,
+        Err(complaint) => {
+            if made {
+                // What was told is why it does not start.
+                drop(network.remove());
+            }
+            Err(complaint)
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Defines it; whether that was us, and not another command that was as quick.
+fn make(connection: &Arc<Connection>, name: &str, range: Option<IpNet>) -> Result<(Network, bool), Complaint> {
+    let made = if name == DEFAULT && range.is_none() {
+        connection.define_network(&xml(name, &free())).map(drop)
+    } else {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        private::define(connection, name, range, now.as_secs())
+    };
+    match (connection.network(name)?, made) {
+        (Some(network), made) => Ok((network, made.is_ok())),
+        (None, Err(complaint)) => Err(complaint),
+        (None, Ok(())) => Err(Complaint::of_ours("somebody removed it again")),
     }
 }
 
 /// The command that a user would have to enter.
-fn command(uri: &str, name: &str, found: Found) -> String {
+pub fn command(uri: &str, name: &str, found: Found) -> String {
     let virsh = format!("virsh -c '{uri}'");
     match found {
         Found::Missing if name != DEFAULT => format!("`{virsh} net-list --all` lists the networks there are"),
@@ -110,46 +142,20 @@ fn command(uri: &str, name: &str, found: Found) -> String {
     }
 }
 
-/// 256 addresses of 192.168.0.0/16, named by their third number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Subnet(u8);
-
-impl std::fmt::Display for Subnet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "192.168.{}.0/24", self.0)
-    }
+/// libvirt's usual addresses; others where the host is in them already, as inside of a virtual machine.
+fn free() -> IpNet {
+    let taken: Vec<_> = ranges::of_host().into_iter().map(|taken| taken.range).collect();
+    free_of(&taken)
 }
 
-impl Subnet {
-    /// libvirt's usual ones; another where the host is in it already, as inside of a virtual machine.
-    fn free() -> Self {
-        Self::free_of(&fs::read_to_string("/proc/net/route").unwrap_or_default())
-    }
-
-    fn free_of(routes: &str) -> Self {
-        let taken = taken(routes);
-        let overlaps = |third: u8| {
-            let ours = u32::from(Ipv4Addr::new(192, 168, third, 0));
-            // The way to everywhere is no network.
-            taken.iter().any(|&(to, mask)| mask != 0 && ours & mask & !0xff == to & mask & !0xff)
-        };
-        Self((122..=199).find(|third| !overlaps(*third)).unwrap_or(122))
-    }
-}
-
-/// Destinations and masks of the kernel's table, whose numbers are in the order of the network.
-fn taken(routes: &str) -> Vec<(u32, u32)> {
-    let number = |text: Option<&str>| u32::from_str_radix(text?, 16).ok().map(u32::swap_bytes);
-    let line = |line: &str| {
-        let mut words = line.split_whitespace();
-        Some((number(words.nth(1))?, number(words.nth(5))?))
-    };
-    routes.lines().skip(1).filter_map(line).collect()
+fn free_of(taken: &[IpNet]) -> IpNet {
+    let usual = IpNet::new_assert([192, 168, 122, 0].into(), 24);
+    ranges::first_free(classes(192, 168, 122..=199), taken).unwrap_or(usual)
 }
 
 /// A network with NAT and DHCP, as libvirt's packages bring it.
-fn xml(name: &str, subnet: Subnet) -> String {
-    let address = |last: u8| format!("192.168.{}.{last}", subnet.0);
+fn xml(name: &str, addresses: &IpNet) -> String {
+    let address = |place| at(addresses, place).to_string();
     let range = element("range").with("start", address(2)).with("end", address(254));
     let ip = element("ip").with("address", address(1)).with("netmask", "255.255.255.0");
     element("network")
@@ -178,13 +184,14 @@ mod tests {
             (route("0000A8C0", "0000FFFF"), "192.168.122.0/24"),
             ("nonsense\nmore of it".into(), "192.168.122.0/24"),
         ] {
-            assert_eq!(Subnet::free_of(&routes).to_string(), expected, "{routes}");
+            let taken: Vec<_> = ranges::four(&routes).into_iter().map(|taken| taken.range).collect();
+            assert_eq!(free_of(&taken).to_string(), expected, "{routes}");
         }
     }
 
     #[test]
     fn the_network_is_one_that_libvirt_takes() {
-        let text = xml(DEFAULT, Subnet(122));
+        let text = xml(DEFAULT, &free_of(&[]));
         super::super::domain::tests::validate(&text, "network");
         assert!(text.contains("<range start=\"192.168.122.2\" end=\"192.168.122.254\"/>"), "{text}");
     }
@@ -193,8 +200,8 @@ mod tests {
     fn a_network_is_made_or_started_and_one_that_is_up_is_left_alone() {
         let Some(connection) = Connection::for_tests() else { return };
         assert!(connection.network("lab").unwrap().is_none());
-        for found in [Found::Missing, Found::Up, Found::Down] {
-            start(&connection, "lab", found).unwrap();
+        for _ in 0..2 {
+            start(&connection, "lab", None).unwrap();
             assert!(connection.network("lab").unwrap().unwrap().is_active().unwrap());
         }
         assert!(connection.define_network("<network/>").is_err());

@@ -32,6 +32,9 @@ pub struct LibvirtRecord {
     /// How this computer's ports lead to another host, since the last start there.
     #[serde(default)]
     pub hops: Vec<Hop>,
+    /// The networks that its private networks are, or were about to be: those of ours go with their last machine.
+    #[serde(default)]
+    pub networks: Vec<String>,
 }
 
 impl Record for LibvirtRecord {

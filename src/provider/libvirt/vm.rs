@@ -2,6 +2,7 @@
 
 mod define;
 mod elsewhere;
+mod networks;
 mod save;
 
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use super::record::{self, LibvirtRecord};
 use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
 use super::uri::{self, Place};
-use super::{Error, address, console, log, network, snapshot};
+use super::{Error, address, bridge, console, log, network, snapshot};
 use crate::progress::Cx;
 use crate::store;
 
@@ -287,7 +288,7 @@ impl Vm for LibvirtVm {
         let mut record = self.record_for(plan)?;
         let made = if record.created { record.plan.disks.len() } else { 0 };
         if !record.created {
-            record.plan = plan.clone();
+            record.plan = bridge::settled(cx, plan, Some(&record.plan))?;
             self.write(&record)?;
         }
         if record.storage.is_some() {
@@ -321,14 +322,17 @@ impl Vm for LibvirtVm {
         }
         self.require_network(cx, &record, plan)?;
         self.require_own_disks(cx, &record)?;
+        let plan = &bridge::settled(cx, plan, Some(&record.plan))?;
+        let networks = self.networks(cx, &mut record, plan)?;
+        let wires = networks.wires(plan);
         log::begin(&self.files)?;
         let mut tries = 0;
         loop {
             let placed = Self::place(&mut record, plan, &plan.forwards)?;
-            self.define(cx, &placed, &mut record)?;
+            self.define(cx, &placed, &wires, &mut record)?;
             cx.check()?;
             if self.begin(cx, &mut record, "start the domain", tries)? {
-                return Ok(());
+                return self.settle_networks(cx, &mut record, networks);
             }
             tries += 1;
         }
@@ -420,6 +424,9 @@ impl Vm for LibvirtVm {
         define::refuse(cx, &record, &plan)?;
         self.require_disks(cx, &record, &plan)?;
         self.require_network(cx, &record, &plan)?;
+        for name in &record.networks {
+            network::require(cx, &self.daemon(cx, &record.uri)?, name)?;
+        }
         let mut tries = 0;
         loop {
             record.plan = Self::place(&mut record, &plan, forwards)?;
@@ -448,6 +455,11 @@ impl Vm for LibvirtVm {
         if let Some(mut record) = record {
             if record.defined {
                 self.undefine(cx, &mut record)?;
+            }
+            let released = self.release_all(cx, &record);
+            // A daemon that never had the machine need not answer for it to go.
+            if record.defined {
+                released?;
             }
             self.lead(cx, &record, false)?;
             self.destroy_volumes(cx, &record)?;

@@ -11,11 +11,13 @@ use crate::progress::Cx;
 
 /// An interface of this computer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Interface {
-    name: String,
-    up: bool,
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Whether it can be used.
+    pub up: bool,
     /// The network in which it has an address.
-    subnet: Option<Subnet>,
+    pub subnet: Option<Subnet>,
 }
 
 /// What comes of a network.
@@ -63,12 +65,16 @@ fn is_called(interface: &str, name: &str) -> bool {
 
 /// The public networks whose interface is the user's choice.
 pub fn open(cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-    let interfaces = listed(&Manage::find()?.query(cx, &argv::list("bridgedifs"))?);
-    let open = networks.iter().enumerate().filter_map(|(network, wanted)| match choose(wanted, &[], &interfaces) {
+    Ok(open_among(networks, &listed(&Manage::find()?.query(cx, &argv::list("bridgedifs"))?)))
+}
+
+/// The same, where the interfaces are known.
+pub fn open_among(networks: &[PublicNetwork], interfaces: &[Interface]) -> Vec<OpenBridge> {
+    let open = networks.iter().enumerate().filter_map(|(network, wanted)| match choose(wanted, &[], interfaces) {
         Choice::Open(among) if among.len() > 1 => Some(OpenBridge { network, among }),
         _ => None,
     });
-    Ok(open.collect())
+    open.collect()
 }
 
 /// The interface that is up and has addresses of a network.
@@ -81,18 +87,27 @@ pub fn collision(cx: &Cx, manage: &Manage, subnet: Subnet) -> Result<Option<Stri
 
 /// The plan with one interface for each public network, as it is recorded. `before` is the plan of the last start.
 pub fn settled(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, before: Option<&VmPlan>) -> Result<VmPlan, Error> {
-    let mut plan = plan.clone();
     if plan.devices.publics.is_empty() {
-        return Ok(plan);
+        return Ok(plan.clone());
     }
-    let interfaces = listed(&machine.manage.call(cx, &argv::list("bridgedifs"))?);
+    settled_among(cx, plan, before, &listed(&machine.manage.call(cx, &argv::list("bridgedifs"))?))
+}
+
+/// The same, where the interfaces are known.
+pub fn settled_among(
+    cx: &Cx,
+    plan: &VmPlan,
+    before: Option<&VmPlan>,
+    interfaces: &[Interface],
+) -> Result<VmPlan, Error> {
+    let mut plan = plan.clone();
     let had = |place: usize| {
         let network = before.and_then(|before| before.devices.publics.get(place));
         network.map(|network| network.bridge.as_slice()).unwrap_or_default()
     };
     let mut missing = Vec::new();
     for (place, network) in plan.devices.publics.iter_mut().enumerate() {
-        match choose(network, had(place), &interfaces) {
+        match choose(network, had(place), interfaces) {
             Choice::Taken { name, instead } => {
                 if instead {
                     let wanted = network.bridge.join("`, `");
@@ -102,7 +117,7 @@ pub fn settled(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, before: Option<&Vm
                 }
                 network.bridge = vec![name];
             }
-            Choice::Open(among) => missing.push(objection(network, &among, &interfaces)),
+            Choice::Open(among) => missing.push(objection(network, &among, interfaces)),
         }
     }
     if missing.is_empty() { Ok(plan) } else { Err(Error::Plan(missing)) }

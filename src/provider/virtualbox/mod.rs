@@ -14,7 +14,7 @@
 //! further cards, the name of a controller) is in `provider_options.virtualbox` for who needs it.
 
 mod argv;
-mod bridge;
+pub(super) mod bridge;
 mod card;
 mod console;
 mod fault;

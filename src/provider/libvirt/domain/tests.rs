@@ -2,7 +2,9 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::config::spec::{Accel, Firmware, LibvirtOptions, Protocol, QemuOptions, VirtualboxOptions};
+use crate::config::spec::{
+    Accel, Firmware, LibvirtOptions, NetworkCard, Protocol, PublicNetwork, QemuOptions, VirtualboxOptions,
+};
 use crate::provider::{Devices, PlannedDisk};
 
 fn plan() -> VmPlan {
@@ -39,6 +41,12 @@ fn text(engine: Engine, plan: &VmPlan, owner: Option<(u32, u32)>) -> String {
     let id = "00112233445546778899aabbccddeeff".parse().unwrap();
     let (name, flash, version) = ("shop-web-00112233", flash.as_ref(), 9_000_000);
     let (volumes, local, virtualization, files) = (None, true, Some("vmx"), &files);
+    let private = (0..plan.devices.networks.len()).map(|place| Wire::Network(format!("net{place}")));
+    let public = plan.devices.publics.iter().map(|network| match network.bridge[0].as_str() {
+        name if name.starts_with("br") => Wire::Bridge(name.into()),
+        name => Wire::Device(name.into()),
+    });
+    let wires: Vec<_> = private.chain(public).collect();
     let input = Input {
         arch: Arch::X86_64,
         engine,
@@ -53,6 +61,7 @@ fn text(engine: Engine, plan: &VmPlan, owner: Option<(u32, u32)>) -> String {
         volumes,
         local,
         agent: owner.is_some(),
+        wires: &wires,
     };
     let text = xml(&input).unwrap();
     validate(&text, "domain");
@@ -125,6 +134,7 @@ fn volumes_at_another_host_with_its_own_firmware() {
         volumes: Some(&storage),
         local: false,
         agent: true,
+        wires: &[],
     };
     let text = xml(&input).unwrap();
     validate(&text, "domain");
@@ -170,6 +180,7 @@ fn a_daemon_that_knows_no_maximum_gets_no_processor_model() {
         volumes: None,
         local: true,
         agent: false,
+        wires: &[],
     };
     assert!(!xml(&input).unwrap().contains("<cpu"));
     assert!(xml(&Input { version: 7_001_000, ..input }).unwrap().contains("<cpu mode=\"maximum\" check=\"none\"/>"));
@@ -195,6 +206,7 @@ fn a_path_without_letters_in_xml_is_refused() {
         volumes: None,
         local: true,
         agent: false,
+        wires: &[],
     };
     let error = xml(&input).unwrap_err().to_string();
     assert_eq!(error, "libvirt cannot be told the path /s/\\u{1}.img: it is not plain text");
@@ -246,6 +258,59 @@ fn a_network_of_libvirt_and_everything_else_that_may_be_asked_for() {
         ..LibvirtOptions::default()
     };
     snapbox::assert_data_eq!(text(Engine::Kvm, &plan, Some((1000, 100))), snapbox::file!["network.xml"]);
+}
+
+#[test]
+fn private_networks_are_cards_behind_the_one_with_the_way_out() {
+    let mut plan = plan();
+    let network = || serde_json::from_value(serde_json::json!({ "ip": "192.168.56.10" })).unwrap();
+    plan.devices.networks = vec![network(), network()];
+    for machine in ["q35", "pc"] {
+        plan.libvirt.machine = Some(machine.into());
+        let text = text(Engine::Tcg, &plan, None);
+        for line in [
+            "<mac address=\"52:54:01:dd:ee:ff\"/>",
+            "<source network=\"net0\"/>",
+            "<mac address=\"52:54:02:dd:ee:ff\"/>",
+            "<source network=\"net1\"/>",
+            "<address type=\"pci\" domain=\"0\" bus=\"0\" slot=\"0x12\"/>",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(text.contains(",addr=0x10,mac=52:54:00:dd:ee:ff"), "{text}");
+    }
+    plan.libvirt.network = Some("default".into());
+    let text = text(Engine::Tcg, &plan, None);
+    let at = |words: &str| text.find(words).unwrap();
+    assert!(at("network=\"default\"") < at("network=\"net0\"") && at("net0") < at("net1"), "{text}");
+    assert!(!text.contains("slot=") && text.contains("mac=52:54:ff:dd:ee:ff"), "{text}");
+}
+
+#[test]
+fn public_networks_are_cards_on_interfaces_and_bridges_of_the_host() {
+    let mut plan = plan();
+    let public = |bridge: &str, card: NetworkCard| PublicNetwork {
+        bridge: vec![bridge.into()],
+        card,
+        ..PublicNetwork::default()
+    };
+    let card = NetworkCard { mac: Some("02:00:00:00:00:07".into()), nic: Some(Nic::E1000), ..NetworkCard::default() };
+    plan.devices.publics = vec![public("eth0", NetworkCard::default()), public("br0", card)];
+    let text = text(Engine::Tcg, &plan, None);
+    let expected = "\
+    <interface type=\"direct\">
+      <mac address=\"52:54:41:dd:ee:ff\"/>
+      <source dev=\"eth0\" mode=\"bridge\"/>
+      <model type=\"virtio\"/>
+      <rom enabled=\"no\"/>
+      <address type=\"pci\" domain=\"0\" bus=\"0\" slot=\"0x11\"/>
+    </interface>
+    <interface type=\"bridge\">
+      <mac address=\"02:00:00:00:00:07\"/>
+      <source bridge=\"br0\"/>
+      <model type=\"e1000\"/>
+";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]

@@ -142,6 +142,13 @@ impl Domain {
         owned(library, unsafe { (library.virDomainGetXMLDesc)(self.raw.as_ptr(), XML_INACTIVE) })
     }
 
+    /// Its description: of one that is active as it is now.
+    pub fn xml(&self) -> Result<String, Complaint> {
+        let library = self.connection.library;
+        // SAFETY: the handle is open.
+        owned(library, unsafe { (library.virDomainGetXMLDesc)(self.raw.as_ptr(), 0) })
+    }
+
     /// Whether the host starts it when it boots.
     pub fn set_autostart(&self, on: bool) -> Result<(), Complaint> {
         // SAFETY: the handle is open.

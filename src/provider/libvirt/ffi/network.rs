@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_uint, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::{Complaint, Connection, Domain, RawInterface, RawNetwork, c_string, checked, free};
+use super::{Complaint, Connection, Domain, RawInterface, RawNetwork, c_string, checked, free, owned};
 
 /// Who knows a guest's addresses (`virDomainInterfaceAddressesSource`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,22 @@ impl Connection {
         }
     }
 
+    /// All networks there are.
+    pub fn networks(self: &Arc<Self>) -> Result<Vec<Network>, Complaint> {
+        let mut list: *mut *mut RawNetwork = ptr::null_mut();
+        // SAFETY: the handle is open, the list is written.
+        let count = unsafe { (self.library.virConnectListAllNetworks)(self.raw.as_ptr(), &raw mut list, 0) };
+        let count = usize::try_from(checked(self.library, count)?).unwrap_or_default();
+        // SAFETY: libvirt made a list of as many handles, each of which is ours from here on, as the list itself is.
+        let found = unsafe {
+            let handles = (0..count).filter_map(|index| NonNull::new(*list.add(index)));
+            let networks = handles.map(|raw| Network { connection: Arc::clone(self), raw }).collect();
+            free(list.cast::<c_void>());
+            networks
+        };
+        Ok(found)
+    }
+
     /// Defines a network.
     pub fn define_network(self: &Arc<Self>, xml: &str) -> Result<Network, Complaint> {
         let xml = c_string(xml)?;
@@ -80,6 +96,29 @@ impl Network {
         let library = self.connection.library;
         // SAFETY: the handle is open.
         checked(library, unsafe { (library.virNetworkCreate)(self.raw.as_ptr()) }).map(drop)
+    }
+
+    /// Its description; of one that is up as it is now.
+    pub fn xml(&self) -> Result<String, Complaint> {
+        let library = self.connection.library;
+        // SAFETY: the handle is open.
+        owned(library, unsafe { (library.virNetworkGetXMLDesc)(self.raw.as_ptr(), 0) })
+    }
+
+    /// Takes it down, and removes its definition.
+    pub fn remove(&self) -> Result<(), Complaint> {
+        let library = self.connection.library;
+        if self.is_active()? {
+            // SAFETY: the handle is open.
+            checked(library, unsafe { (library.virNetworkDestroy)(self.raw.as_ptr()) })?;
+        }
+        // SAFETY: the handle is open.
+        let persistent = checked(library, unsafe { (library.virNetworkIsPersistent)(self.raw.as_ptr()) })?;
+        if persistent == 1 {
+            // SAFETY: the handle is open.
+            checked(library, unsafe { (library.virNetworkUndefine)(self.raw.as_ptr()) })?;
+        }
+        Ok(())
     }
 
     /// Lets the daemon bring it up when the host boots.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::bridge::Wire;
 use super::super::demand;
 use super::super::domain::{self, Input};
 use super::super::ffi::{Complaint, Connection, Domain};
@@ -39,11 +40,18 @@ impl LibvirtVm {
             started: false,
             storage,
             hops: Vec::new(),
+            networks: Vec::new(),
         })
     }
 
     /// Defines the domain, with a word where somebody had changed it.
-    pub(super) fn define(&mut self, cx: &Cx, plan: &VmPlan, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
+    pub(super) fn define(
+        &mut self,
+        cx: &Cx,
+        plan: &VmPlan,
+        wires: &[Wire],
+        record: &mut LibvirtRecord,
+    ) -> Result<(), ProviderError> {
         let arch = Arch::host().ok_or(ProviderError::Architecture(std::env::consts::ARCH))?;
         let local = uri::place(&record.uri)? == Place::Here;
         let (engine, reason) =
@@ -80,6 +88,7 @@ impl LibvirtVm {
             volumes: record.storage.as_ref(),
             local,
             agent: !uri::is_any_session(&record.uri),
+            wires,
         })?;
         record.plan = plan.clone();
         record.defined = true;
