@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::{Error, Finding, HostReport, Level, VmPlan};
+use super::super::{Finding, HostReport, Level, VmPlan};
 use super::parse;
 use super::run::Manage;
 use crate::error::Explain;
