@@ -37,7 +37,9 @@ impl LibvirtVm {
                 transfer.get_or_insert_with(|| cx.transfer("save memory", Some(total))).update(done.min(total));
             }
         };
-        let stop = || drop(daemon.aside(&mut abort, Duration::ZERO, said(uuid.clone(), Domain::abort)));
+        let stop = || {
+            let _ = daemon.aside(&mut abort, Duration::ZERO, said(uuid.clone(), Domain::abort));
+        };
         let done = daemon.call_stoppable(cx, (COMMAND, "save the domain's memory"), saved, Domain::save, watch, stop);
         match done {
             // A save that somebody else had begun came to its end first.
