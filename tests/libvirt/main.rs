@@ -11,6 +11,7 @@ mod nat;
 mod options;
 mod remote;
 mod remote_boot;
+mod remote_package;
 mod remote_ssh;
 mod remote_tls;
 mod remote_world;
