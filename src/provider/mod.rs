@@ -207,6 +207,11 @@ pub trait Vm: Send {
         self.images()
     }
 
+    /// Whether it lives at another computer, so that nobody here can start anything on its disks but copies of them.
+    fn is_elsewhere(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// What the guest wrote to its serial console, across starts where the hypervisor goes on with a file.
     fn console_log(&self) -> PathBuf;
 

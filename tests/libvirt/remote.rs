@@ -100,7 +100,7 @@ fn a_pool_of_this_hosts_daemon_is_used_where_the_machine_file_names_it() {
     assert_eq!(copies(&test, "default"), (1, 1));
     assert!(test.vm.console_log().exists());
     let error = test.vm.images().unwrap_err();
-    assert_eq!(error.to_string(), "libvirt cannot read disks that lie in a storage pool");
+    assert_eq!(error.to_string(), "libvirt cannot show disks in a storage pool to other programs as they are");
     plan.libvirt.pool = Some("other".into());
     test.vm.kill().unwrap();
     test.up(&plan);

@@ -86,3 +86,33 @@ fn a_guest_boots_at_a_host_that_is_reached_by_ssh() {
     add_demo(&project, &demo);
     tour(&test, &project, "uri = \"qemu+ssh://root@other/system\"");
 }
+
+#[test]
+fn a_guest_at_another_host_becomes_a_box_whose_machines_are_others() {
+    let Some(demo) = demo_box() else { return };
+    let Some((test, sshd)) = remote() else { return };
+    let project = Project { root: test.root.path(), path: sshd.path() };
+    add_demo(&project, &demo);
+    let file = |name: &str| {
+        project.machine_file(&format!(
+            "box = \"{name}\"\nmemory = 512\nboot_timeout = 900\n[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n\
+             [provider_options.libvirt]\nuri = \"qemu+ssh://root@other/system\"\n"
+        ));
+    };
+    let marks = || project.ok(&["ssh", "-c", "cat /etc/machine-id; cat /home/vagrant/mark"]);
+    file("demo");
+    project.ok(&["up"]);
+    project.ok(&["ssh", "-c", "echo kept > /home/vagrant/mark && sync"]);
+    let before = marks();
+    let said = project.ok(&["package"]);
+    assert!(said.contains("is started on this computer, by QEMU") && said.contains("package.box is written"), "{said}");
+    project.ok(&["destroy", "--force"]);
+    project.ok(&["box", "add", "package.box", "--name", "me/far"]);
+    file("me/far");
+    project.ok(&["up"]);
+    let after = marks();
+    assert!(before.ends_with("kept\n") && after.ends_with("kept\n"), "{before} {after}");
+    assert_ne!(before, after, "it has a machine id of its own");
+    project.ok(&["destroy", "--force"]);
+    assert_eq!(test.daemon.volumes("default"), Vec::<String>::new());
+}

@@ -15,13 +15,17 @@ pub struct Project<'a> {
 }
 
 impl Project<'_> {
-    fn run(&self, args: &[&str]) -> (i32, String) {
+    pub fn command(&self, args: &[&str]) -> Command {
         let project = self.root.join("project");
         fs::create_dir_all(&project).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_vbox-rs"));
         command.env("PATH", &self.path).env("VBOX_RS_HOME", self.root.join("home")).env("VBOX_RS_ACCEL", "tcg");
         command.env("NO_COLOR", "1").env_remove("SSH_AUTH_SOCK").current_dir(project).args(args);
-        let output = command.output().unwrap();
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, String) {
+        let output = self.command(args).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         (output.status.code().unwrap_or(-1), said.into_owned())
     }
@@ -34,7 +38,7 @@ impl Project<'_> {
     }
 
     #[track_caller]
-    fn fails(&self, args: &[&str], words: &[&str]) {
+    pub fn fails(&self, args: &[&str], words: &[&str]) {
         let (code, said) = self.run(args);
         assert_ne!(code, 0, "{args:?}: {said}");
         assert!(words.iter().all(|word| said.contains(word)), "{words:?} in {said}");
@@ -46,7 +50,7 @@ impl Project<'_> {
     }
 
     /// A box whose disk is a boot sector that does nothing: what waits for its guest waits in vain.
-    fn add_empty_box(&self) {
+    pub fn add_empty_box(&self) {
         let mut disk = vec![0_u8; 1 << 20];
         disk[..4].copy_from_slice(&[0xfb, 0xf4, 0xeb, 0xfd]);
         disk[510..512].copy_from_slice(&[0x55, 0xaa]);
@@ -54,14 +58,24 @@ impl Project<'_> {
         self.ok(&["box", "add", self.root.join("empty.img").to_str().unwrap(), "--name", "empty"]);
     }
 
-    fn machine_dir(&self) -> PathBuf {
+    pub fn machine_dir(&self) -> PathBuf {
         let mut dirs = fs::read_dir(self.root.join("home/machines")).unwrap();
         dirs.next().unwrap().unwrap().path()
     }
 
     /// Whether the machine's tunnel stands.
-    fn has_tunnel(&self) -> bool {
+    pub fn has_tunnel(&self) -> bool {
         std::os::unix::net::UnixStream::connect(self.machine_dir().join("tunnel.sock")).is_ok()
+    }
+}
+
+impl Project<'_> {
+    /// Ends the machine's tunnel behind its back.
+    pub fn break_tunnel(&self) {
+        let socket = self.machine_dir().join("tunnel.sock");
+        let ended = Command::new("ssh").args(["-S", socket.to_str().unwrap(), "-O", "exit", "other"]).output().unwrap();
+        assert!(ended.status.success());
+        eventually("it ends", || !self.has_tunnel());
     }
 }
 
@@ -105,10 +119,7 @@ fn ports_of_a_machine_behind_ssh_are_ports_of_this_computer() {
     assert!(project.has_tunnel());
 
     // A tunnel that broke is there again for the next command that needs it, if its ports are free.
-    let socket = project.machine_dir().join("tunnel.sock");
-    let ended = Command::new("ssh").args(["-S", socket.to_str().unwrap(), "-O", "exit", "other"]).output().unwrap();
-    assert!(ended.status.success());
-    eventually("it ends", || !project.has_tunnel());
+    project.break_tunnel();
     let other = TcpListener::bind(("127.0.0.1", port)).unwrap();
     project.fails(&["ssh", "-c", "true"], &[&format!("port {port}/tcp of 127.0.0.1 is taken")]);
     drop(other);

@@ -29,6 +29,23 @@ fn home(fleet: &Fleet, id: MachineId) -> VmHome {
     VmHome { id: deputy, dir, runtime: fleet.dirs().runtime(deputy), shared: fleet.dirs().home().to_owned() }
 }
 
+/// Who starts the copy: the machine's own provider; QEMU itself where that has the machine at another computer, since the
+/// copy's disks are on this one.
+pub(super) fn starter(
+    cx: &Cx,
+    fleet: &Fleet,
+    record: &MachineRecord,
+    spec: &MachineSpec,
+) -> Result<ProviderKind, Failure> {
+    if !fleet.vm(record)?.is_elsewhere()? {
+        return Ok(record.provider);
+    }
+    cx.note("the machine is at another host: the copy that is cleaned is started on this computer, by QEMU");
+    // Before anything is downloaded for it.
+    backend(ProviderKind::Qemu)?.require(spec)?;
+    Ok(ProviderKind::Qemu)
+}
+
 /// Removes what a `package` that was killed left. The caller holds the machine's lock, so no `package` is at work.
 pub(in crate::machine) fn sweep(fleet: &Fleet, id: MachineId) -> Result<(), Failure> {
     let home = home(fleet, id);
@@ -48,10 +65,10 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    pub(super) fn new(fleet: &Fleet, record: &MachineRecord) -> Result<Self, Failure> {
+    pub(super) fn new(fleet: &Fleet, record: &MachineRecord, starter: ProviderKind) -> Result<Self, Failure> {
         let home = home(fleet, record.id);
         create_private(&home.dir)?;
-        Ok(Self { dir: home.dir.clone(), vm: backend(record.provider)?.open(home) })
+        Ok(Self { dir: home.dir.clone(), vm: backend(starter)?.open(home) })
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -72,9 +89,10 @@ impl Copy {
             name: format!("{} (package)", plan.name),
             disks: images.into_iter().map(overlay).collect(),
             tethered: true,
-            // A forward leads to it, whatever networks the machine is on; nobody starts it again, and nobody looks at it.
-            devices: Devices { networks: Vec::new(), ..plan.devices.clone() },
-            libvirt: LibvirtOptions { network: None, autostart: false, ..plan.libvirt.clone() },
+            // A forward leads to it, whatever networks the machine is on; it lies in files, whatever pool the machine has;
+            // nobody starts it again, and nobody looks at it.
+            devices: Devices { networks: Vec::new(), publics: Vec::new(), ..plan.devices.clone() },
+            libvirt: LibvirtOptions { network: None, pool: None, autostart: false, ..plan.libvirt.clone() },
             virtualbox: VirtualboxOptions { name: None, gui: false, customize: Vec::new(), ..plan.virtualbox.clone() },
             ..plan.clone()
         };

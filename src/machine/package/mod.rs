@@ -25,7 +25,7 @@ use crate::provider::{Image, VmState};
 
 pub(super) use copy::sweep;
 
-use copy::Copy;
+use copy::{Copy, starter};
 
 /// What `package` is asked for.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +114,8 @@ impl Work<'_> {
         let Self { cx, fleet, record, spec } = *self;
         let installed = Library::new(fleet.dirs()).resting_on(record.manifest.clone())?;
         let plan = plan::vm_plan(record, spec, &installed, None, backend(record.provider)?.disk_formats());
-        let mut copy = Copy::new(fleet, record)?;
+        let starter = if request.keep_identity { record.provider } else { starter(cx, fleet, record, spec)? };
+        let mut copy = Copy::new(fleet, record, starter)?;
         let images = fleet.vm(record)?.images_in(cx, copy.dir())?;
         let images = if request.keep_identity { images } else { copy.cleaned(cx, fleet, record, spec, &plan, images)? };
         // Whoever starts the machine by its disk's own boot loader wants a box that does.

@@ -1,5 +1,6 @@
 //! Why libvirt did not do what was asked.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::snapshot::PutOver;
@@ -121,6 +122,31 @@ pub enum Error {
         /// The command that shows what is in it.
         list: String,
     },
+    /// No room here for what lies in a storage pool.
+    #[error(
+        "the machine's disks at `{uri}` have {} MiB, and there are {} MiB left for them in {}",
+        needed.div_ceil(1 << 20), free >> 20, dir.display()
+    )]
+    NoRoom {
+        /// Where they are.
+        uri: String,
+        /// Bytes of them.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// Where.
+        dir: PathBuf,
+    },
+    /// A volume that is none of ours any more.
+    #[error("the volume `{volume}` of libvirt at `{uri}` is not what vbox-rs made: {why}")]
+    Stranger {
+        /// Its name.
+        volume: String,
+        /// Where.
+        uri: String,
+        /// What is different.
+        why: &'static str,
+    },
     /// No way to the guest's ports.
     #[error("this computer's ssh does not get to `{host}`: {message}")]
     Tunnel {
@@ -186,8 +212,8 @@ impl Explain for Error {
         match self {
             Self::Uri { .. } | Self::Private { .. } => Exit::MachineFile,
             Self::Silent { .. } | Self::Stalled { .. } => Exit::Timeout,
-            Self::PoolFull { .. } => Exit::Io,
-            Self::PutOver { .. } => Exit::MachineState,
+            Self::PoolFull { .. } | Self::NoRoom { .. } => Exit::Io,
+            Self::PutOver { .. } | Self::Stranger { .. } => Exit::MachineState,
             _ => Exit::Provider,
         }
     }
@@ -216,6 +242,10 @@ impl Explain for Error {
                     "virsh -c '{uri}' start {domain} && virsh -c '{uri}' {commit} brings both together, and the machine runs \
                      then"
                 ))
+            }
+            Self::NoRoom { dir, .. } => Some(format!("free some space on the file system of {}", dir.display())),
+            Self::Stranger { .. } => {
+                Some("another client of libvirt changed it, by a snapshot perhaps; undo that, and try again".into())
             }
             Self::Lost { .. } => Some("the same command goes on when the daemon is back".into()),
             Self::Silent { .. } => Some("`vbox-rs doctor` says what the daemon answers; restarting it may help".into()),

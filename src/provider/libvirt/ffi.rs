@@ -147,6 +147,7 @@ functions! {
     virStorageVolGetInfoFlags(*mut storage::RawVolume, *mut storage::RawVolumeInfo, c_uint) -> c_int;
     virStorageVolResize(*mut storage::RawVolume, c_ulonglong, c_uint) -> c_int;
     virStorageVolDelete(*mut storage::RawVolume, c_uint) -> c_int;
+    virStorageVolDownload(*mut storage::RawVolume, *mut RawStream, c_ulonglong, c_ulonglong, c_uint) -> c_int;
     virStorageVolUpload(*mut storage::RawVolume, *mut RawStream, c_ulonglong, c_ulonglong, c_uint) -> c_int;
     virConnectListAllDomains(*mut RawConnection, *mut *mut *mut RawDomain, c_uint) -> c_int;
     virDomainLookupByUUIDString(*mut RawConnection, *const c_char) -> *mut RawDomain;

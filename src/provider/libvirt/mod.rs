@@ -50,6 +50,7 @@ mod state;
 mod uri;
 mod vm;
 mod volume;
+mod volume_download;
 mod volume_store;
 mod volume_upload;
 mod xml;

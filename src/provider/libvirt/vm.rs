@@ -8,7 +8,7 @@ mod save;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -496,14 +496,28 @@ impl Vm for LibvirtVm {
 
     fn images(&self) -> Result<Vec<Image>, ProviderError> {
         if self.record()?.is_some_and(|record| record.storage.is_some()) {
-            let hint = "make the machine at a daemon of this host, without `pool`, to package it";
             return Err(ProviderError::Unable {
                 provider: "libvirt",
-                what: "read disks that lie in a storage pool",
-                hint,
+                what: "show disks in a storage pool to other programs as they are",
+                hint: "`vbox-rs package` copies them first",
             });
         }
         disk::images(&self.files)
+    }
+
+    fn images_in(&mut self, cx: &Cx, scratch: &Path) -> Result<Vec<Image>, ProviderError> {
+        let Some(record) = self.record()? else { return self.images() };
+        match &record.storage {
+            Some(storage) => self.download_disks(cx, &record, storage, scratch),
+            None => self.images(),
+        }
+    }
+
+    fn is_elsewhere(&self) -> Result<bool, ProviderError> {
+        Ok(match self.record()? {
+            Some(record) => uri::place(&record.uri)? != Place::Here,
+            None => false,
+        })
     }
 
     fn console_log(&self) -> PathBuf {

@@ -371,7 +371,8 @@ impl<'a> Volumes<'a> {
     }
 }
 
-fn pool(connection: &Arc<Connection>, name: &str) -> Result<Pool, Complaint> {
+/// The pool of this name, which must be there.
+pub fn pool(connection: &Arc<Connection>, name: &str) -> Result<Pool, Complaint> {
     connection.pool(name)?.ok_or_else(|| Complaint::of_ours(&format!("there is no storage pool `{name}`")))
 }
 

@@ -18,13 +18,13 @@ use crate::progress::Cx;
 use crate::store::{self, hex};
 
 /// What one message of libvirt's protocol surely takes: the limit of its oldest version is 262,120.
-const BLOCK: usize = 256_000;
+pub const BLOCK: usize = 256_000;
 
 /// How long no byte may arrive before the host counts as gone.
-const STALL: Duration = Duration::from_secs(60);
+pub const STALL: Duration = Duration::from_secs(60);
 
 /// How long what was stopped may take to end.
-const ENDING: Duration = Duration::from_secs(5);
+pub const ENDING: Duration = Duration::from_secs(5);
 
 /// A file that becomes a volume.
 pub struct Upload {

@@ -196,6 +196,14 @@ impl Volume {
         self.call(|lib, raw| unsafe { (lib.virStorageVolDelete)(raw, 0) })
     }
 
+    /// A stream of its first `length` bytes.
+    pub fn download(&self, length: u64) -> Result<Stream, Complaint> {
+        let stream = Stream::new(&self.connection)?;
+        // SAFETY: both handles are open.
+        self.call(|lib, raw| unsafe { (lib.virStorageVolDownload)(raw, stream.raw.as_ptr(), 0, length, 0) })?;
+        Ok(stream)
+    }
+
     /// A stream that writes its first `length` bytes.
     pub fn upload(&self, length: u64) -> Result<Stream, Complaint> {
         let stream = Stream::new(&self.connection)?;

@@ -1,6 +1,6 @@
 //! What a machine has elsewhere: its volumes, and the way to its ports.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::ffi::Domain;
@@ -9,13 +9,13 @@ use super::super::remote_tunnel::Tunnel;
 use super::super::uri::{self, Place};
 use super::super::volume::Storage;
 use super::super::volume_store::{Keep, Volumes};
-use super::super::{host, remote, remote_console};
+use super::super::{host, remote, remote_console, volume_download};
 use super::{LibvirtVm, QUESTION, START};
 use crate::progress::Cx;
 use crate::provider::qemu::argv::Arch;
 use crate::provider::qemu::files::Files;
 use crate::provider::qemu::{accel, disk};
-use crate::provider::{Error as ProviderError, Forward, VmPlan};
+use crate::provider::{Error as ProviderError, Forward, Image, VmPlan};
 use crate::trace;
 
 /// Between two attempts at a console.
@@ -121,6 +121,26 @@ impl LibvirtVm {
         match (opened, log) {
             (Ok(Some(stream)), Ok(log)) => drop(remote_console::keep(stream, log)),
             (opened, _) => trace::tell(|| format!("the console is not heard: {:?}", opened.err())),
+        }
+    }
+
+    /// Fetches the machine's disks from its storage pool.
+    pub(super) fn download_disks(
+        &mut self,
+        cx: &Cx,
+        record: &LibvirtRecord,
+        storage: &Storage,
+        scratch: &Path,
+    ) -> Result<Vec<Image>, ProviderError> {
+        let daemon = self.daemon(cx, &record.uri)?;
+        let images = volume_download::disks(cx, &daemon, self.home.id, storage, scratch)?;
+        // Nothing keeps others from starting it meanwhile.
+        match self.busy(cx, record)? {
+            Some(state) => {
+                let hint = "another client of libvirt started it: `vbox-rs halt`, and try again";
+                Err(ProviderError::State { action: "read the disks of", state, hint })
+            }
+            None => Ok(images),
         }
     }
 

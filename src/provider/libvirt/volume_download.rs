@@ -1,0 +1,205 @@
+//! Bytes out of volumes: the disks of a machine become files of this computer, for whoever packs them.
+//!
+//! Only what the machine itself wrote is fetched. What its disks rest on is in the library, whose file was uploaded; where
+//! that is there no more, the copy in the pool is fetched too.
+//!
+//! What comes is a stranger's: the other host could send anything. So a file has at most as many bytes as its volume said;
+//! and before any program opens it, its head must name what our overlays rest on, and no file beside that.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::super::qemu::disk::{self, Overlay};
+use super::super::{Error as ProviderError, Image};
+use super::Error;
+use super::daemon::Daemon;
+use super::ffi::{Complaint, Connection};
+use super::volume::{self, Storage, StoredImage};
+use super::volume_store::pool;
+use super::volume_upload::{BLOCK, ENDING, STALL};
+use crate::progress::Cx;
+use crate::store::{self, MachineId};
+
+/// How long a question may take.
+const QUESTION: Duration = Duration::from_secs(60);
+
+/// What stays free on the file system that is written to.
+const SLACK: u64 = 64 << 20;
+
+/// A disk, as it is before anything is fetched.
+struct Part {
+    /// The overlay.
+    name: String,
+    /// Bytes of its file.
+    length: u64,
+    /// Where what it rests on lies at its host.
+    below: String,
+    /// What it rests on here; `None` where that must be fetched.
+    base: Option<PathBuf>,
+    image: StoredImage,
+}
+
+/// Fetches the disks of a machine into `scratch`.
+pub fn disks(
+    cx: &Cx,
+    daemon: &Daemon,
+    id: MachineId,
+    storage: &Storage,
+    scratch: &Path,
+) -> Result<Vec<Image>, ProviderError> {
+    let parts = survey(cx, daemon, id, storage)?;
+    require_room(daemon, &parts, scratch)?;
+    let fetch = |name: &str, length, index: usize, what| {
+        let file = scratch.join(format!("{what}{index}"));
+        let whole = Fetch { pool: storage.pool.clone(), volume: name.to_owned(), file, length };
+        whole.run(cx, daemon)
+    };
+    let mut images = Vec::new();
+    for (index, part) in parts.into_iter().enumerate() {
+        let path = fetch(&part.name, part.length, index, "volume")?;
+        let overlay = check(daemon, &part, &path)?;
+        let base = match (part.base, &part.image.volume) {
+            (None, Some(copy)) => fetch(copy, part.image.length, index, "base")?,
+            (base, _) => base.unwrap_or_default(),
+        };
+        disk::rest_on(&path, &base, &part.image.format)?;
+        images.push(Image { path, format: "qcow2".into(), virtual_size: overlay.size });
+    }
+    Ok(images)
+}
+
+/// What there is to fetch.
+fn survey(cx: &Cx, daemon: &Daemon, id: MachineId, storage: &Storage) -> Result<Vec<Part>, ProviderError> {
+    let mut parts = Vec::new();
+    for (index, image) in storage.images.iter().enumerate() {
+        let name = volume::disk_name(id, index);
+        let copy = image.volume.clone().unwrap_or_default();
+        let (pool_name, wanted) = (storage.pool.clone(), [name.clone(), copy.clone()]);
+        let found = daemon.call(cx, QUESTION, "look at the machine's disks", move |connection| {
+            let pool = pool(connection, &pool_name)?;
+            let [Some(overlay), Some(copy)] = [pool.volume(&wanted[0])?, pool.volume(&wanted[1])?] else {
+                return Ok(None);
+            };
+            Ok(Some((overlay.sizes()?.1, copy.path()?)))
+        })?;
+        let missing =
+            || ProviderError::FileMissing { what: "the volume", path: PathBuf::from(&storage.pool).join(&name) };
+        let (length, below) = found.ok_or_else(missing)?;
+        let same = image.path.metadata().is_ok_and(|about| about.len() == image.length);
+        parts.push(Part { name, length, below, base: same.then(|| image.path.clone()), image: image.clone() });
+    }
+    Ok(parts)
+}
+
+/// Before the first byte comes.
+fn require_room(daemon: &Daemon, parts: &[Part], scratch: &Path) -> Result<(), ProviderError> {
+    let base = |part: &Part| if part.base.is_some() { 0 } else { part.image.length };
+    let needed = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.length).saturating_add(base(part)));
+    let about = rustix::fs::statvfs(scratch).map_err(|e| store::Error::io("read", scratch, e.into()))?;
+    let free = about.f_bavail.saturating_mul(about.f_frsize);
+    if needed.saturating_add(SLACK) > free {
+        return Err(Error::NoRoom { uri: daemon.uri().into(), needed, free, dir: scratch.into() }.into());
+    }
+    Ok(())
+}
+
+/// That it is what we once made; what its head says.
+fn check(daemon: &Daemon, part: &Part, path: &Path) -> Result<Overlay, ProviderError> {
+    let stranger = |why| Error::Stranger { volume: part.name.clone(), uri: daemon.uri().into(), why };
+    let overlay = match Overlay::read(path) {
+        Ok(Some(overlay)) => overlay,
+        Ok(None) | Err(ProviderError::DiskDamaged { .. }) => return Err(stranger("it is no qcow2 image").into()),
+        Err(error) => return Err(error),
+    };
+    if overlay.backing.as_deref() != Some(Path::new(&part.below)) {
+        return Err(stranger("it rests on something else than the box's image").into());
+    }
+    if disk::names_more(path)? {
+        return Err(stranger("it has its data in another file, or is marked as damaged").into());
+    }
+    Ok(overlay)
+}
+
+/// A volume that becomes a file.
+struct Fetch {
+    pool: String,
+    volume: String,
+    file: PathBuf,
+    length: u64,
+}
+
+impl Fetch {
+    fn run(self, cx: &Cx, daemon: &Daemon) -> Result<PathBuf, ProviderError> {
+        let Self { pool: pool_name, volume: name, file: path, length } = self;
+        let failed = |e| store::Error::io("write", &path, e);
+        store::remove_file(&path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        let (got, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, stop) = (Arc::clone(&got), Arc::clone(&stopped));
+        let work = move |connection: &Arc<Connection>| {
+            receive(connection, (&pool_name, &name), &mut file, length, &count, &stop)
+        };
+        let mut transfer = cx.transfer(format!("download from {}", daemon.uri()), Some(length));
+        let mut last = (0, Instant::now());
+        let watch = || {
+            let now = got.load(Ordering::Relaxed);
+            transfer.update(now);
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            last.1.elapsed() < STALL
+        };
+        let done = daemon.call_watched(cx, (ENDING, "hand out a disk of the machine"), work, watch, || {
+            stopped.store(true, Ordering::Relaxed);
+        });
+        // Whether it ended or not: the user waits for nothing.
+        cx.check()?;
+        done?.map_err(failed)?;
+        Ok(path)
+    }
+}
+
+/// Receives exactly `length` bytes. The inner failure is this computer's.
+fn receive(
+    connection: &Arc<Connection>,
+    (pool_name, name): (&str, &str),
+    file: &mut File,
+    length: u64,
+    count: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<io::Result<()>, Complaint> {
+    let gone = || Complaint::of_ours("the volume is gone");
+    let volume = pool(connection, pool_name)?.volume(name)?.ok_or_else(gone)?;
+    let stream = volume.download(length)?;
+    let mut block = vec![0; BLOCK];
+    let mut left = length;
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Complaint::of_ours("it was stopped"));
+        }
+        let got = stream.receive(&mut block)?;
+        if got == 0 && left == 0 {
+            break;
+        }
+        let bytes = got as u64;
+        if got == 0 || bytes > left {
+            let words = if got == 0 { "fewer" } else { "more" };
+            return Err(Complaint::of_ours(&format!("{words} bytes came than the volume has")));
+        }
+        if let Err(error) = file.write_all(&block[..got]) {
+            return Ok(Err(error));
+        }
+        left -= bytes;
+        count.fetch_add(bytes, Ordering::Relaxed);
+    }
+    stream.finish()?;
+    match volume.sizes()?.1 {
+        now if now == length => Ok(Ok(())),
+        _ => Err(Complaint::of_ours("it changed while it was read: another client of libvirt uses it")),
+    }
+}
