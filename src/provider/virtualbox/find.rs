@@ -38,8 +38,8 @@ pub fn find(host: &Host<'_>) -> Option<PathBuf> {
     own.into_iter().chain(foreign).find(|path| (host.runs)(path))
 }
 
-/// Whether it is a program of Windows that Linux runs (WSL): it knows the files of Linux by other paths than we do.
-pub fn is_foreign(system: &str, program: &Path) -> bool {
+/// Whether it is a program of Windows that Linux runs (WSL): it does not know the files of Linux.
+fn is_foreign(system: &str, program: &Path) -> bool {
     system != "windows" && program.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("exe"))
 }
 

@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+<<<<<<< ours
 use super::super::{Finding, HostReport, Level, VmPlan};
+=======
+use super::super::{Error, Finding, HostReport, Level};
+>>>>>>> theirs
 use super::parse;
 use super::run::Manage;
-use crate::error::Explain;
 use crate::progress::Cx;
 
 /// What speaks against VirtualBox's machines, as files of this host show it. Nothing is started.
@@ -92,7 +95,7 @@ pub fn probe() -> HostReport {
     let manage = match Manage::find() {
         Ok(manage) => manage,
         Err(error) => {
-            let fix = error.hint();
+            let fix = if let Error::Missing { fix, .. } = &error { fix.clone() } else { None };
             let text = format!("{error}: no machines on VirtualBox");
             report.findings.push(Finding { level: Level::Warning, text, fix });
             return report;

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use super::super::Error;
 use super::fault::Fault;
 use super::find::{self, Host};
-use super::machine::VIRTUALBOX;
 use crate::progress::Cx;
 use crate::{sys, trace};
 
@@ -67,13 +66,6 @@ impl Manage {
         let runs = |path: &Path| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
         let host = Host { system: env::consts::OS, wsl: in_wsl(), variable: &variable, runs: &runs };
         let program = find::find(&host).ok_or_else(missing)?;
-        if find::is_foreign(host.system, &program) {
-            return Err(Error::Unable {
-                provider: VIRTUALBOX,
-                what: "be used from inside of WSL: the one of Windows is there, which knows our files by no path",
-                hint: "use `provider = \"qemu\"`, or install VirtualBox for Linux here, or run the machines from Windows",
-            });
-        }
         Ok(Self { program })
     }
 

@@ -9,6 +9,9 @@ use std::path::Path;
 use super::argv;
 use super::parse::Info;
 
+/// More controllers than a machine can have.
+const CONTROLLERS: usize = 64;
+
 /// A port and a device on it.
 pub type Slot = (usize, usize);
 
@@ -26,9 +29,8 @@ pub struct Slots<'a> {
 impl<'a> Slots<'a> {
     /// Those of the machine that `info` tells of.
     pub fn of(info: &'a Info) -> Self {
-        let named = |index: &usize| info.get(&format!("storagecontrollername{index}"));
-        let index =
-            (0..).take_while(|index| named(index).is_some()).find(|index| named(index) == Some(argv::CONTROLLER));
+        let is_ours = |index: &usize| info.get(&format!("storagecontrollername{index}")) == Some(argv::CONTROLLER);
+        let index = (0..CONTROLLERS).find(is_ours);
         let told = |key: &str| index.and_then(|index| info.get(&format!("storagecontroller{key}{index}")));
         let number = |key: &str| told(key).and_then(|value| value.parse().ok()).unwrap_or(0);
         let ide = told("type").is_some_and(|chip| ["PIIX3", "PIIX4", "ICH6"].contains(&chip));
