@@ -13,11 +13,14 @@ mod calls;
 mod console;
 mod faults;
 mod guest;
+mod guest_networks;
 mod import;
 mod kill;
 mod life;
+mod live;
 mod machine;
 mod network;
+mod package;
 mod ruby;
 mod world;
 

@@ -25,7 +25,7 @@ pub const MARK: &str = "vbox-rs/machine";
 const VRAM: u32 = 16;
 
 /// What a rule of ours is called.
-const RULE: &str = "vbox-rs-";
+pub const RULE: &str = "vbox-rs-";
 
 /// Words of a command line.
 pub type Args = Vec<OsString>;
@@ -185,7 +185,7 @@ fn forwards(forwards: &[Forward], stale: &[Rule]) -> Args {
 }
 
 /// `name,protocol,host address,host port,guest address,guest port`.
-fn rule(forward: &Forward) -> String {
+pub fn rule(forward: &Forward) -> String {
     let Forward { protocol, host_ip, host, guest } = forward;
     format!("{RULE}{protocol}-{host},{protocol},{host_ip},{host},,{guest}")
 }

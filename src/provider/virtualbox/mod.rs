@@ -18,6 +18,7 @@ mod console;
 mod fault;
 mod files;
 mod find;
+mod forward;
 mod host;
 mod log;
 mod machine;
@@ -61,6 +62,10 @@ impl Provider for Virtualbox {
     }
 
     fn shares_folders(&self) -> bool {
+        true
+    }
+
+    fn changes_forwards(&self) -> bool {
         true
     }
 

@@ -13,7 +13,7 @@ use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, console, host, log, network, start};
+use super::{argv, console, forward, host, log, network, start};
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -372,6 +372,10 @@ impl Vm for VirtualboxVm {
             Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::Exists | Meaning::InUse) => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    fn change_forwards(&mut self, cx: &Cx, forwards: &[Forward]) -> Result<(), Error> {
+        forward::change(cx, &self.machine()?, forwards)
     }
 
     fn images(&self) -> Result<Vec<Image>, Error> {
