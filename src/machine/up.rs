@@ -7,7 +7,9 @@ use super::link::{self, Links, same_folder};
 use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
-use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, forwards, library, package, plan, stop};
+use super::{
+    Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, forwards, library, package, plan, stop,
+};
 use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::{Exit, Failure};

@@ -40,9 +40,7 @@ impl<'a> Imported<'a> {
         self.lab.manage(&["controlvm", Self::NAME, "poweroff"]);
         self.lab.eventually("it is off", || self.lab.machines("runningvms").is_empty());
         // Its process lets go of it a moment later.
-        self.lab.eventually("it is gone", || {
-            self.lab.try_manage(&["unregistervm", Self::NAME, "--delete"]).code == 0
-        });
+        self.lab.eventually("it is gone", || self.lab.try_manage(&["unregistervm", Self::NAME, "--delete"]).code == 0);
     }
 }
 

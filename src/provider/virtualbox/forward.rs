@@ -1,7 +1,7 @@
 //! Forwarded ports of a machine that runs. VirtualBox changes them at once and keeps them for later starts; that a port was
 //! taken it tells only its log.
 
-use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::super::{Error, Forward};
@@ -15,6 +15,9 @@ use crate::store::MachineId;
 
 /// How long the machine's process may take to do what VirtualBox has promised.
 const SETTLING: Duration = Duration::from_secs(2);
+
+/// How long after it said that it does it may say that it cannot.
+const REFUSAL: Duration = Duration::from_millis(100);
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(20);
@@ -39,17 +42,17 @@ pub fn change(cx: &Cx, machine: &Machine<'_>, wanted: &[Forward]) -> Result<(), 
 
 fn add(cx: &Cx, machine: &Machine<'_>, forward: &Forward) -> Result<(), Error> {
     let Forward { protocol, host_ip, host: port, .. } = *forward;
-    let refusals = || {
+    let told = || {
         let text = machine.files.log().map(|path| files::tail(&path, log::TAIL)).unwrap_or_default();
-        log::refused_forwards(&text).into_iter().filter(|refused| *refused == port).count()
+        let count = |ports: Vec<u16>| ports.into_iter().filter(|other| *other == port).count();
+        (count(log::added_forwards(&text)), count(log::refused_forwards(&text)))
     };
-    let before = refusals();
+    let (added, refused) = told();
     machine.manage.call(cx, &argv_add(machine.id, forward))?;
-    // Of a UDP port nothing is seen from outside but that it is not refused.
-    settled(cx, || {
-        refusals() > before || protocol == Protocol::Tcp && TcpStream::connect((host_ip, port)).is_ok()
-    })?;
-    if refusals() > before {
+    settled(cx, || told().0 > added)?;
+    // A refusal follows at once.
+    cx.sleep(REFUSAL)?;
+    if told().1 > refused {
         machine.manage.call(&cx.uninterrupted(), &forget(machine.id, &argv::rule(forward)))?;
         return Err(Error::PortTaken { protocol, host_ip, port });
     }
