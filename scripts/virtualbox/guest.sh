@@ -13,7 +13,7 @@ hash() { cat "$@" | sha256sum | cut -c1-16; }
 exec 9>"$dir/guest.lock"
 flock 9
 kernel=$dir/bzImage-$(hash "$here"/kernel.{sh,config})
-box=$dir/tiny-$(hash "$here"/{guest.sh,kernel.sh,kernel.config} "$here"/guest/*).box
+box=$dir/tiny-$(hash "$here"/{guest.sh,kernel.sh,kernel.config,echo.c} "$here"/guest/*).box
 [[ ! -s $box ]] || { echo "$box" && exit 0; }
 "$here/../setup.sh" guest >&2
 [[ -s $kernel ]] || "$here/kernel.sh" "$kernel" >&2
@@ -40,14 +40,18 @@ done
 printf '#!/bin/sh\nexec sh "$@"\n' >"$root/bin/bash"
 chmod 755 "$root/bin/bash"
 cp "$here"/guest/{power-button,sudo} "$root/bin/"
-cp "$here/guest/udhcpc" "$root/etc/udhcpc.sh"
+mkdir -p "$root/usr/share/udhcpc"
+# Where the client looks for it by itself.
+cp "$here/guest/udhcpc" "$root/usr/share/udhcpc/default.script"
 # Not into bin, where busybox has an applet of that name.
 cp "$here/guest/init" "$root/init"
 cp "$work/from/usr/sbin/dropbear" "$root/usr/sbin/"
+# Linked with the libraries that the server brings along.
+cc -O2 -Wall -o "$root/bin/udp-echo" "$here/echo.c"
 export LD_LIBRARY_PATH=$work/from/usr/lib/x86_64-linux-gnu
 ldd "$root/usr/sbin/dropbear" | grep -oE '/[^ ]+' | while read -r library; do cp -L "$library" "$root/lib/x86_64-linux-gnu/"; done
 ln -s ../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$root/lib64/ld-linux-x86-64.so.2"
-strip --strip-unneeded "$root"/lib/x86_64-linux-gnu/* "$root/usr/sbin/dropbear"
+strip --strip-unneeded "$root"/lib/x86_64-linux-gnu/* "$root/usr/sbin/dropbear" "$root/bin/udp-echo"
 "$work/from/usr/bin/dropbearkey" -t ecdsa -s 256 -f "$root/etc/dropbear/hostkey" >/dev/null 2>&1
 unset LD_LIBRARY_PATH
 # As in Vagrant's boxes: a user `vagrant`, whom Vagrant's published key lets in. RSA: an ed25519 signature costs seconds.

@@ -100,7 +100,8 @@ interfaces_text() {
 by_hand() {
   ip link set "$1" up
   case $2 in
-    dhcp) if has dhclient; then dhclient "$1"; elif has udhcpc; then udhcpc -q -n -i "$1" >/dev/null; fi;;
+    dhcp) if has dhclient; then dhclient "$1"; elif has udhcpc; then udhcpc -q -n -i "$1" >/dev/null
+      else echo "the guest has no client for DHCP (dhclient or udhcpc), and $1 has no fixed address" >&2; return 1; fi;;
     *) ip addr flush dev "$1" 2>/dev/null || :; ip addr add "$2" dev "$1";;
   esac
 }
@@ -186,8 +187,8 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
 
-        /// What changed the guest's network.
-        fn configure(&self, cards: &[Card]) -> Vec<String> {
+        /// Sets its cards up.
+        fn run(&self, cards: &[Card]) -> std::process::Output {
             let tools = self.path().join("tools");
             fs::create_dir_all(&tools).unwrap();
             for tool in ["sh", "cat", "cmp", "rm", "mv", "chmod", "sed", "grep", "tr", "mkdir"] {
@@ -199,7 +200,12 @@ mod tests {
             }
             let text = script(self.path().to_str().unwrap(), cards).replace("$PATH:/usr/sbin:/sbin", "$PATH");
             let path = format!("{}/bin:{}", self.path().display(), tools.display());
-            let ran = Command::new("/bin/sh").args(["-c", &text]).env("PATH", path).output().unwrap();
+            Command::new("/bin/sh").args(["-c", &text]).env("PATH", path).output().unwrap()
+        }
+
+        /// What changed the guest's network.
+        fn configure(&self, cards: &[Card]) -> Vec<String> {
+            let ran = self.run(cards);
             assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
             let calls = fs::read_to_string(self.path().join("calls")).unwrap_or_default();
             drop(fs::remove_file(self.path().join("calls")));
@@ -330,6 +336,16 @@ network:
                 guest.file(file)
             );
         }
+    }
+
+    #[test]
+    fn a_guest_that_cannot_ask_for_an_address_is_told() {
+        let guest = Guest::new(&[]);
+        let ran = guest.run(&cards());
+        assert!(!ran.status.success());
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(said.contains("no client for DHCP") && said.contains("eth2"), "{said}");
+        assert_eq!(guest.run(&cards()[..1]).status.code(), Some(0));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod access;
 mod error;
+mod forwards;
 mod host_command;
 mod library;
 mod link;

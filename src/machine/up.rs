@@ -7,7 +7,9 @@ use super::link::{self, Links, same_folder};
 use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
-use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, package, plan, stop};
+use super::{
+    Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, forwards, library, package, plan, stop,
+};
 use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::MachineSpec;
 use crate::error::{Exit, Failure};
@@ -259,12 +261,13 @@ impl<'a> Up<'a> {
         vm: &mut dyn Vm,
         outcome: &'static str,
     ) -> Result<UpReport, Failure> {
-        self.tell_changes(&record);
         vm.connect(self.cx)?;
         self.take_forwards(&mut record, vm)?;
+        let forwarded = forwards::follow(self.cx, self.fleet, &self.dir, &mut record, &self.spec, vm)?;
+        self.tell_changes(&record);
         let settle = Settle::new(self.fleet, &self.dir, &self.spec, self.options);
         if record.ready && record.intent.is_none() && !settle.has_work(&record) {
-            return Ok(self.report(&record, outcome, outcome != "already running"));
+            return Ok(self.report(&record, outcome, forwarded || outcome != "already running"));
         }
         self.refuse_missing(record.provisioned, !record.ready)?;
         let outcome = match outcome {

@@ -81,6 +81,11 @@ pub trait Provider: Send + Sync + Debug {
         false
     }
 
+    /// Whether forwards of a machine that runs can be changed, by [`Vm::change_forwards`].
+    fn changes_forwards(&self) -> bool {
+        false
+    }
+
     /// What of a plan this provider cannot do, all at once.
     fn check(&self, plan: &VmPlan) -> Vec<Finding>;
 
@@ -176,6 +181,13 @@ pub trait Vm: Send {
         let _ = (cx, name, folder);
         let hint = "use type \"rsync\"";
         Err(Error::Unable { provider: "this provider", what: "share folders of the host", hint })
+    }
+
+    /// Lets a machine that runs have these forwards, the one for SSH among them, and no others. Idempotent.
+    fn change_forwards(&mut self, cx: &Cx, forwards: &[Forward]) -> Result<(), Error> {
+        let _ = (cx, forwards);
+        let hint = "`vbox-rs reload` starts the machine with them";
+        Err(Error::Unable { provider: "this provider", what: "change forwarded ports of a machine that runs", hint })
     }
 
     /// The forwards of the last start as they really are, where they lie elsewhere than was asked for: at another host.

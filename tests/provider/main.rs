@@ -41,6 +41,7 @@ macro_rules! suite {
                     a_home_with_a_long_path_works
                     a_kernel_is_started_directly_where_the_provider_can
                     a_machine_lives_and_dies_in_order
+                    forwards_change_while_it_runs_where_the_provider_can
                     what_the_guest_says_is_heard_on_the_console_and_in_its_log
                 }
                 save {

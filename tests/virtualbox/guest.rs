@@ -1,61 +1,171 @@
 //! A guest that boots: busybox and dropbear on a kernel of their own (`scripts/virtualbox/guest.sh`). In VirtualBox's
 //! interpreter that takes most of a minute, so one machine does for everything.
 
+use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
 
+use crate::appliance::Imported;
+use crate::live::forwards;
 use crate::world::Lab;
 
-/// The box that `make test-virtualbox` built.
-fn tiny() -> Option<String> {
-    let tiny = std::env::var("VBOX_RS_TEST_VIRTUALBOX_GUEST").ok().filter(|path| !path.is_empty());
-    if tiny.is_none() {
+/// The beginning of every machine file here. The guest's disk is read-only: what is changed in it goes with a halt, a key
+/// of its own too.
+pub const TINY: &str = "box = \"tiny\"\nmemory = 128\ncpus = 1\nssh.insert_key = false\n";
+
+/// With the box that `make test-virtualbox` built, as `tiny`.
+pub fn with_tiny() -> Option<Lab> {
+    let Some(tiny) = std::env::var("VBOX_RS_TEST_VIRTUALBOX_GUEST").ok().filter(|path| !path.is_empty()) else {
         println!("skipped: VBOX_RS_TEST_VIRTUALBOX_GUEST names no box (`make test-virtualbox` builds one)");
-    }
-    tiny
+        return None;
+    };
+    let lab = Lab::new()?;
+    lab.run(&["box", "add", &tiny, "--name", "tiny"]).ok();
+    Some(lab)
+}
+
+/// What a command in the guest prints.
+#[track_caller]
+fn guest(lab: &Lab, line: &str) -> String {
+    lab.run(&["ssh", "-c", line]).ok().stdout
+}
+
+/// What the guest's web server answers at a port of the host.
+fn page(port: u16) -> String {
+    let mut page = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    page.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Whether the guest sends back what comes to a port of the host.
+fn echoes(port: u16) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    // Datagrams may be lost.
+    (0..6).any(|_| {
+        socket.send_to(b"anybody there?", ("127.0.0.1", port)).unwrap();
+        let mut answer = [0; 64];
+        socket.recv(&mut answer).is_ok_and(|length| &answer[..length] == b"anybody there?")
+    })
+}
+
+fn machine_file(lab: &Lab, ports: &[(&str, u16, u16)]) {
+    lab.world.machine_file(&format!(
+        "{TINY}hostname = \"tour\"\n{}\
+         [[synced_folder]]\nhost = \"my data\"\nguest = \"/srv/my data\"\ntype = \"virtualbox\"\ncreate = true\n\
+         [[synced_folder]]\nhost = \"site\"\nguest = \"/srv/site\"\ntype = \"rsync\"\ncreate = true\n\
+         [[provision]]\ntype = \"shell\"\ninline = \"echo provisioned; cp /vagrant/page /www/index.html\"\nrun = \"always\"\n",
+        forwards(ports)
+    ));
 }
 
 #[test]
 fn the_tour() {
-    let Some(tiny) = tiny() else { return };
-    let Some(lab) = Lab::new() else { return };
-    lab.run(&["box", "add", &tiny, "--name", "tiny"]).ok();
-    // A box that VirtualBox exported brings its hardware. Its disk is read-only: what is changed in it goes with a halt.
-    lab.world.machine_file(
-        "box = \"tiny\"\nmemory = 128\ncpus = 1\n[ssh]\ninsert_key = false\n[[forwarded_port]]\nguest = 80\nhost = 2286\n[[provision]]\ntype = \"shell\"\ninline = \
-         \"echo provisioned\"\n",
-    );
+    let Some(lab) = with_tiny() else { return };
+    let project = &lab.world.project;
+    fs::write(project.join("page"), "hello from the tour").unwrap();
+    machine_file(&lab, &[("tcp", 80, 2286), ("udp", 7, 2288)]);
+    lab.calls();
     lab.run(&["up"]).ok().says(&["provisioned"]);
     let calls = lab.calls();
     println!("up: {} calls\n  {}", calls.len(), calls.join("\n  "));
-    assert!(calls.len() <= 12, "{calls:#?}");
-    assert_eq!(lab.run(&["ssh", "-c", "echo $((6 * 7))"]).ok().stdout, "42\n");
+    // One more for each further folder that is shared.
+    assert!(calls.len() <= 13, "{calls:#?}");
+    assert_eq!(guest(&lab, "echo $((6 * 7)) $(hostname)"), "42 tour\n");
     assert_eq!(lab.calls(), [""; 0], "ssh needs no VBoxManage");
     lab.run(&["logs"]).ok().says(&["INIT: READY"]);
+    assert!(page(2286).ends_with("hello from the tour"));
+    assert!(echoes(2288));
 
-    let mut page = TcpStream::connect("127.0.0.1:2286").unwrap();
-    page.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    page.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("hello from a VirtualBox guest"), "{answer}");
-
-    // The project's folder is there, both ways and at once: the guest's kernel has vboxsf.
-    let project = &lab.world.project;
-    std::fs::write(project.join("from-host"), "hello guest").unwrap();
-    assert_eq!(lab.run(&["ssh", "-c", "cat /vagrant/from-host"]).ok().stdout, "hello guest");
-    lab.run(&["ssh", "-c", "echo hello host >/vagrant/from-guest"]).ok();
-    assert_eq!(std::fs::read_to_string(project.join("from-guest")).unwrap(), "hello host\n");
-    lab.run(&["rsync"]).ok();
-    assert!(project.join("from-guest").exists());
-
-    lab.run(&["ssh", "-c", "touch /tmp/before"]).ok();
-    lab.run(&["suspend"]).ok();
-    assert_eq!(lab.state(), "saved");
-    lab.run(&["resume"]).ok();
-    lab.run(&["ssh", "-c", "test -e /tmp/before && cat /vagrant/from-guest"]).ok();
+    folders(&lab);
+    live_forwards(&lab);
+    suspend_and_resume(&lab);
+    reload(&lab);
 
     lab.run(&["halt"]).ok().says(&[": halted"]);
     assert_eq!(lab.state(), "off");
+    lab.run(&["package", "--format", "virtualbox", "--no-reset", "--output", "packed.box"]).ok();
+    lab.destroy();
+    packed_again(&lab);
+}
+
+/// The project's folder is there, both ways and at once: the guest's kernel has vboxsf. Another one is copied.
+fn folders(lab: &Lab) {
+    let project = &lab.world.project;
+    for folder in ["", "my data"] {
+        let (here, there) = (project.join(folder), if folder.is_empty() { "/vagrant" } else { "/srv/my data" });
+        fs::write(here.join("from-höst"), "hello guest").unwrap();
+        assert_eq!(guest(lab, &format!("cat '{there}/from-höst'")), "hello guest");
+        guest(lab, &format!("mkdir '{there}/made' && echo hello host >'{there}/made/by guest'"));
+        assert_eq!(fs::read_to_string(here.join("made/by guest")).unwrap(), "hello host\n");
+        fs::remove_file(here.join("from-höst")).unwrap();
+        assert_eq!(guest(lab, &format!("ls '{there}' | grep -c höst || :")), "0\n");
+    }
+    assert_eq!(guest(lab, "grep -c vboxsf /proc/mounts"), "2\n");
+    fs::write(project.join("site/new"), "copied").unwrap();
+    lab.run(&["rsync"]).ok();
+    assert_eq!(guest(lab, "cat /srv/site/new"), "copied");
+    fs::remove_file(project.join("site/new")).unwrap();
+    lab.run(&["rsync"]).ok();
+    assert_eq!(guest(lab, "ls /srv/site"), "");
+    assert!(project.join("made").exists(), "what is shared is not copied over");
+    assert_eq!(guest(lab, "grep -c vboxsf /proc/mounts"), "2\n", "mounted once");
+}
+
+/// Without a new start.
+fn live_forwards(lab: &Lab) {
+    let process = lab.processes("VBoxHeadless");
+    machine_file(lab, &[("tcp", 80, 2287), ("udp", 7, 2289)]);
+    lab.run(&["up"]).ok();
+    assert_eq!(lab.processes("VBoxHeadless"), process);
+    TcpStream::connect("127.0.0.1:2286").unwrap_err();
+    assert!(page(2287).ends_with("hello from the tour"));
+    assert!(echoes(2289));
+}
+
+fn suspend_and_resume(lab: &Lab) {
+    let project = &lab.world.project;
+    guest(lab, "touch /tmp/before");
+    lab.run(&["suspend"]).ok();
+    assert_eq!(lab.state(), "saved");
+    fs::write(project.join("meanwhile"), "written while it slept").unwrap();
+    lab.run(&["resume"]).ok();
+    assert_eq!(guest(lab, "test -e /tmp/before && cat /vagrant/meanwhile"), "written while it slept");
+    guest(lab, "echo awake >'/srv/my data/awake'");
+    assert_eq!(fs::read_to_string(project.join("my data/awake")).unwrap(), "awake\n");
+    assert!(page(2287).ends_with("hello from the tour"));
+    assert!(echoes(2289));
+}
+
+fn reload(lab: &Lab) {
+    fs::write(lab.world.project.join("page"), "hello again").unwrap();
+    lab.run(&["reload"]).ok().says(&["provisioned"]);
+    assert_eq!(guest(lab, "test ! -e /tmp/before && cat /vagrant/meanwhile"), "written while it slept");
+    assert!(page(2287).ends_with("hello again"));
+    assert_eq!(guest(lab, "grep -c vboxsf /proc/mounts"), "2\n");
+}
+
+/// The box that was packed of this guest, by us and by VirtualBox's own import side by side.
+fn packed_again(lab: &Lab) {
+    let packed = lab.world.project.join("packed.box");
+    lab.run(&["box", "add", packed.to_str().unwrap(), "--name", "packed"]).ok();
+    let imported = Imported::start(lab, &packed);
+    // As the box says, but for what is not on its disk.
+    lab.world.machine_file("box = \"packed\"\nssh.insert_key = false\n");
+    lab.run(&["up"]).ok();
+    assert_eq!(guest(lab, "cat /www/index.html"), "hello from a VirtualBox guest\n");
     lab.run(&["destroy", "-f"]).ok();
+    for _ in 0..10 {
+        if imported.has_said("INIT: READY") {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(10));
+    }
+    assert!(imported.has_said("INIT: READY"));
+    assert_eq!([imported.told("memory"), imported.told("cpus")], ["128", "1"]);
+    imported.remove();
     lab.assert_nothing_left();
 }

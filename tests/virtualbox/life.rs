@@ -8,7 +8,7 @@ use crate::world::Lab;
 /// Prints a line on the first serial port, sleeps, and switches the machine off when its power button is pressed: what
 /// `acpipowerbutton` sets is bit 8 of the word at 0x4000 (PM1 status), and 0x3400 in the word at 0x4004 (PM1 control) is
 /// VirtualBox's S5.
-const HEEDFUL: &[u8] = &[
+pub const HEEDFUL: &[u8] = &[
     // xor ax,ax; mov ds,ax; cld
     0x31, 0xc0, 0x8e, 0xd8, 0xfc, //
     // The port's divisor is 1, a byte has 8 bits: out 0x3fb,0x83; out 0x3f8,1; out 0x3f9,0; out 0x3fb,3

@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a panic is how a test fails")]
 
+mod appliance;
 mod base;
 mod behind;
 mod bridged;
@@ -14,9 +15,11 @@ mod calls;
 mod console;
 mod faults;
 mod guest;
+mod guest_networks;
 mod import;
 mod kill;
 mod life;
+mod live;
 mod machine;
 mod network;
 mod package;

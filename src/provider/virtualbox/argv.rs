@@ -30,7 +30,7 @@ pub const PORTS: usize = 30;
 const VRAM: u32 = 16;
 
 /// What the names of our rules and networks begin with.
-const RULE: &str = "vbox-rs-";
+pub const RULE: &str = "vbox-rs-";
 
 /// Words of a command line.
 pub type Args = Vec<OsString>;

@@ -3,11 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-<<<<<<< ours
 use super::super::{Finding, HostReport, Level, VmPlan};
-=======
-use super::super::{Error, Finding, HostReport, Level};
->>>>>>> theirs
 use super::parse;
 use super::run::Manage;
 use crate::progress::Cx;

@@ -28,11 +28,7 @@ pub fn make(cx: &Cx, manage: &Manage, subnet: Subnet, there: &[&str], lock: &Pat
     let intent = lock.with_extension("json");
     let name = match unfinished(store::read_record(&intent)?, there) {
         Some(name) => name,
-<<<<<<< ours
         None => create(cx, manage, there, &intent)?,
-=======
-        None => create(cx, manage, subnet, there, &intent)?,
->>>>>>> theirs
     };
     if let Err(error) = manage.call(cx, &argv::address_interface(&name, subnet)) {
         // The first error matters.
@@ -53,24 +49,14 @@ pub fn end(lock: &Path) -> Result<(), Error> {
 /// The interface that an earlier try made, and gave no address.
 fn unfinished(making: Option<Making>, there: &[&str]) -> Option<String> {
     let before = making?.before;
-<<<<<<< ours
     let mut since = there.iter().filter(|name| !before.iter().any(|before| before == *name));
-=======
-    let mut since = there.iter().filter(|name| before.iter().all(|old| old != *name));
->>>>>>> theirs
     let first = since.next()?;
     // Which of several it is, nobody can tell.
     since.next().is_none().then(|| (*first).to_owned())
 }
 
-<<<<<<< ours
 fn create(cx: &Cx, manage: &Manage, there: &[&str], intent: &Path) -> Result<String, Error> {
     let before = there.iter().map(|name| (*name).to_owned()).collect();
-=======
-fn create(cx: &Cx, manage: &Manage, subnet: Subnet, there: &[&str], intent: &Path) -> Result<String, Error> {
-    cx.note(format!("making a host-only network {subnet} in VirtualBox; it stays for other machines"));
-    let before = there.iter().map(ToString::to_string).collect();
->>>>>>> theirs
     store::write_record(intent, &Making { before })?;
     let told = match manage.call(cx, &argv::make_interface()) {
         // VirtualBox says that it was not made; after any other error it may have been.

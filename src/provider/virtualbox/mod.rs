@@ -20,6 +20,7 @@ mod console;
 mod fault;
 mod files;
 mod find;
+mod forward;
 mod host;
 mod hostonly;
 mod log;
@@ -75,6 +76,10 @@ impl Provider for Virtualbox {
     }
 
     fn shares_folders(&self) -> bool {
+        true
+    }
+
+    fn changes_forwards(&self) -> bool {
         true
     }
 

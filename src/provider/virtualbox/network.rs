@@ -187,86 +187,12 @@ pub fn wires(cx: &Cx, machine: &Machine<'_>, networks: &[PrivateNetwork], lock: 
             let held = Lock::exclusive(cx, lock, "VirtualBox's host-only networks", "up", true)?;
             known = Some((HostOnly::ask(cx, &machine.manage)?, held));
         }
-<<<<<<< ours
         let Some((host_only, _)) = &mut known else { continue };
         wires.push(host_only.wire(cx, &machine.manage, Subnet::of(network), network.ip.is_none(), lock)?);
-=======
-        let Some((interfaces, _)) = &mut known else { continue };
-        let subnet = Subnet::of(network);
-        let found = interfaces.iter().find(|interface| interface.subnets.contains(&subnet));
-        let name = if let Some(interface) = found {
-            // Whatever was cut short, it came to this.
-            making::end(lock)?;
-            interface.name.clone()
-        } else {
-            let there: Vec<_> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
-            let name = making::make(cx, &machine.manage, subnet, &there, lock)?;
-            interfaces.push(Interface { name: name.clone(), subnets: vec![subnet] });
-            name
-        };
-        if network.ip.is_none() {
-            serve(cx, machine, &name, subnet)?;
-        }
-        wires.push(Wire::HostOnly(name));
->>>>>>> theirs
     }
     Ok(wires)
 }
 
-<<<<<<< ours
-=======
-/// A host-only interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Interface {
-    name: String,
-    subnets: Vec<Subnet>,
-}
-
-fn interfaces(cx: &Cx, machine: &Machine<'_>) -> Result<Vec<Interface>, Error> {
-    Ok(listed(&machine.manage.call(cx, &argv::list("hostonlyifs"))?))
-}
-
-/// What `list hostonlyifs` tells.
-fn listed(text: &str) -> Vec<Interface> {
-    let mut all = Vec::new();
-    for block in parse::blocks(text) {
-        let field = |name: &str| block.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let Some(name) = field("Name").filter(|name| !name.is_empty()) else { continue };
-        let subnet = |address: &str, prefix: Option<u8>| {
-            let address: IpAddr = field(address)?.parse().ok()?;
-            (!address.is_unspecified()).then_some(Subnet::around(address, prefix?))
-        };
-        let mask = field("NetworkMask").and_then(|mask| mask.parse::<Ipv4Addr>().ok());
-        let prefix = mask.and_then(|mask| u8::try_from(u32::from(mask).leading_ones()).ok());
-        let prefix6 = field("IPV6NetworkMaskPrefixLength").and_then(|prefix| prefix.parse().ok());
-        let subnets = [subnet("IPAddress", prefix), subnet("IPV6Address", prefix6)].into_iter().flatten().collect();
-        all.push(Interface { name: name.to_owned(), subnets });
-    }
-    all
-}
-
-/// Lets VirtualBox answer DHCP on an interface.
-fn serve(cx: &Cx, machine: &Machine<'_>, interface: &str, subnet: Subnet) -> Result<(), Error> {
-    let text = machine.manage.call(cx, &argv::list("dhcpservers"))?;
-    match server(&text, interface) {
-        Some(true) => Ok(()),
-        Some(false) => machine.manage.call(cx, &argv::switch_dhcp_on(interface)).map(drop),
-        None => machine.manage.call(cx, &argv::serve_dhcp(interface, subnet)).map(drop),
-    }
-}
-
-/// Whether an interface's server is switched on; `None` where there is none.
-fn server(text: &str, interface: &str) -> Option<bool> {
-    let network = argv::network_of(interface);
-    let is = |block: &[(String, String)], name: &str, value: &str| {
-        block.iter().any(|(key, other)| key == name && other == value)
-    };
-    let blocks = parse::blocks(text);
-    let block = blocks.iter().find(|block| is(block, "NetworkName", &network))?;
-    Some(is(block, "Enabled", "Yes"))
-}
-
->>>>>>> theirs
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

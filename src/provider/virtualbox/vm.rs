@@ -15,7 +15,7 @@ use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, bridge, card, console, host, log, network, start};
+use super::{argv, bridge, card, console, forward, host, log, network, start};
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -409,6 +409,10 @@ impl Vm for VirtualboxVm {
             Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::Exists | Meaning::InUse) => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    fn change_forwards(&mut self, cx: &Cx, forwards: &[Forward]) -> Result<(), Error> {
+        forward::change(cx, &self.machine()?, forwards)
     }
 
     fn images(&self) -> Result<Vec<Image>, Error> {

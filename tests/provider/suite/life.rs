@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::{Boot, Pause, VmState};
+use vbox_rs::provider::{Boot, Pause, VmPlan, VmState, provider};
 
 use crate::host::Host;
-use crate::world::TestVm;
+use crate::world::{TestVm, forward};
 
 pub fn a_machine_lives_and_dies_in_order(host: &dyn Host) {
     let mut test = TestVm::new(host);
@@ -97,4 +98,28 @@ pub fn a_home_with_a_long_path_works(host: &dyn Host) {
     test.up();
     assert_eq!(test.state(), VmState::Running);
     test.counts();
+}
+
+pub fn forwards_change_while_it_runs_where_the_provider_can(host: &dyn Host) {
+    let mut test = TestVm::new(host);
+    // Held until all are known, or two of them might be one.
+    let free = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let ports = free.each_ref().map(|port| port.local_addr().unwrap().port());
+    drop(free);
+    let plan = VmPlan { forwards: vec![forward(ports[0]), forward(ports[1])], ..test.plan() };
+    test.create(&plan);
+    test.start(&plan);
+    let others = [forward(ports[1]), forward(ports[2])];
+    let changed = test.vm.change_forwards(&Cx::silent(), &others);
+    if !provider(host.kind()).unwrap().changes_forwards() {
+        let error = changed.unwrap_err();
+        assert_eq!(error.exit(), Exit::Provider, "{error}");
+        return println!("skipped: with this provider it takes a new start");
+    }
+    changed.unwrap();
+    test.vm.change_forwards(&Cx::silent(), &others).unwrap();
+    for (port, leads) in [(ports[0], false), (ports[1], true), (ports[2], true)] {
+        assert_eq!(TcpStream::connect(("127.0.0.1", port)).is_ok(), leads, "{port} of {ports:?}");
+    }
+    assert_eq!(test.state(), VmState::Running);
 }

@@ -1,0 +1,106 @@
+//! Forwarded ports that the machine file changes while the machine runs.
+
+use std::net::{TcpListener, TcpStream, UdpSocket};
+
+use crate::world::Lab;
+
+const BOX: &str = "box = \"empty\"\nusable_port_range = [2480, 2489]\n";
+
+/// Lines for forwards: protocol, guest's port, host's port.
+pub fn forwards(all: &[(&str, u16, u16)]) -> String {
+    let line = |(protocol, guest, host): &(&str, u16, u16)| {
+        format!("[[forwarded_port]]\nprotocol = \"{protocol}\"\nguest = {guest}\nhost = {host}\n")
+    };
+    all.iter().map(line).collect()
+}
+
+fn wants(lab: &Lab, all: &[(&str, u16, u16)]) {
+    lab.machine_file(&format!("{BOX}{}", forwards(all)));
+}
+
+/// What the machine has beside the way to ssh, as VirtualBox tells it: `tcp,127.0.0.1,2283,,80`.
+fn rules(lab: &Lab) -> Vec<String> {
+    let all = lab.forwards(&lab.machine()).into_iter();
+    let mut all: Vec<_> = all.map(|rule| rule.split_once(',').unwrap().1.to_owned()).collect();
+    all.retain(|rule| !rule.ends_with(",22"));
+    all.sort();
+    all
+}
+
+#[test]
+fn forwarded_ports_change_while_the_machine_runs() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    wants(&lab, &[("tcp", 80, 2283), ("tcp", 81, 2284)]);
+    lab.up();
+    let process = lab.processes("VBoxHeadless");
+    // A port that is free by now leads elsewhere, one stays, one is new.
+    wants(&lab, &[("tcp", 82, 2283), ("udp", 53, 2290), ("tcp", 81, 2284)]);
+    let ran = lab.up();
+    assert!(!ran.stderr.contains("vbox-rs reload"), "{}", ran.stderr);
+    assert_eq!(lab.processes("VBoxHeadless"), process);
+    assert_eq!(rules(&lab), ["tcp,127.0.0.1,2283,,82", "tcp,127.0.0.1,2284,,81", "udp,127.0.0.1,2290,,53"]);
+    TcpStream::connect("127.0.0.1:2283").unwrap();
+    UdpSocket::bind("127.0.0.1:2290").unwrap_err();
+    lab.run(&["port"]).ok().says(&["82/tcp", "2283", "53/udp", "2290", "22/tcp"]);
+    // The next start has them too.
+    lab.run(&["halt", "-f"]).ok();
+    lab.up();
+    assert_eq!(rules(&lab).len(), 3);
+    wants(&lab, &[]);
+    lab.up();
+    assert_eq!(rules(&lab), [""; 0]);
+    drop(TcpListener::bind("127.0.0.1:2283").unwrap());
+    drop(UdpSocket::bind("127.0.0.1:2290").unwrap());
+    lab.destroy();
+}
+
+#[test]
+fn a_port_that_somebody_has_leaves_the_running_machine_with_the_others() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    wants(&lab, &[("tcp", 80, 2291)]);
+    lab.up();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    wants(&lab, &[("tcp", 80, 2291), ("tcp", 81, port)]);
+    lab.run(&["up"]).fails(14, &[&port.to_string()]);
+    assert_eq!(rules(&lab), ["tcp,127.0.0.1,2291,,80"]);
+    assert_eq!(lab.state(), "running");
+    drop(taken);
+    lab.up();
+    assert_eq!(rules(&lab).len(), 2);
+    TcpListener::bind(("127.0.0.1", port)).unwrap_err();
+    lab.destroy();
+}
+
+/// Between our letting go of a port and VirtualBox's taking it: VirtualBox says that all went well.
+#[test]
+fn a_port_that_is_taken_in_the_last_moment_is_told_and_its_rule_goes_again() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.up();
+    wants(&lab, &[("tcp", 80, 2292)]);
+    lab.behave(
+        "case \"$*\" in *' natpf1 vbox-rs-tcp-2292,'*) perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Listen => 1, \
+         LocalAddr => \"127.0.0.1:2292\", ReuseAddr => 1) or die; sleep 3' >/dev/null 2>&1 & sleep 1;; esac",
+    );
+    let ran = lab.run(&["up"]);
+    assert_eq!(ran.code, 14, "{}", ran.stderr);
+    assert!(ran.stderr.contains("port 2292/tcp of 127.0.0.1 is taken"), "{}", ran.stderr);
+    assert_eq!(rules(&lab), [""; 0]);
+    lab.behave("");
+    lab.eventually("the port is free again", || TcpListener::bind("127.0.0.1:2292").is_ok());
+    lab.up();
+    assert_eq!(rules(&lab).len(), 1);
+    lab.destroy();
+}
+
+#[test]
+fn rules_of_the_machine_files_own_calls_stay() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    let own = "[provider_options.virtualbox]\ncustomize = [[\"modifyvm\", \":id\", \"--natpf1\", \"own,tcp,127.0.0.1,2293,,90\"]]\n";
+    lab.machine_file(&format!("{BOX}{own}"));
+    lab.up();
+    lab.machine_file(&format!("{BOX}{}{own}", forwards(&[("tcp", 80, 2294)])));
+    lab.up();
+    assert_eq!(rules(&lab), ["tcp,127.0.0.1,2293,,90", "tcp,127.0.0.1,2294,,80"]);
+    lab.destroy();
+}
