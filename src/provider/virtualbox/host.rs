@@ -91,7 +91,7 @@ pub fn probe() -> HostReport {
     let manage = match Manage::find() {
         Ok(manage) => manage,
         Err(error) => {
-            let fix = if let Error::Missing { fix, .. } = &error { fix.clone() } else { None };
+            let fix = error.hint();
             let text = format!("{error}: no machines on VirtualBox");
             report.findings.push(Finding { level: Level::Warning, text, fix });
             return report;
