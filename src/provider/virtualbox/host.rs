@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::{Finding, HostReport, Level, VmPlan};
 use super::parse;
 use super::run::Manage;
+use crate::error::Explain;
 use crate::progress::Cx;
 
 /// What speaks against VirtualBox's machines, as files of this host show it. Nothing is started.
