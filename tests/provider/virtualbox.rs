@@ -33,7 +33,11 @@ impl Virtualbox {
 
     fn manage(&self, args: &[&str]) -> String {
         let mut command = Command::new(self.tool.join("VBoxManage"));
-        command.args(args).envs(self.surroundings().into_iter().flatten()).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+        command
+            .args(args)
+            .envs(self.surroundings().into_iter().flatten())
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null());
         let output = command.output().unwrap();
         assert!(output.status.success(), "VBoxManage {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()

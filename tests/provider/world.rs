@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use vbox_rs::config::spec::Protocol;
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::{Image, PlannedDisk, Vm, VmPlan, VmState};
+use vbox_rs::provider::{Forward, Image, PlannedDisk, Vm, VmPlan, VmState};
 use vbox_rs::store::{Dirs, MachineId};
 
 use crate::host::Host;
 use crate::vm;
-pub use crate::vm::{eventually, forward, free_port, names, open};
+pub use crate::vm::{eventually, free_port, names, open};
 
 /// A machine of its own directory that is destroyed at the end, also when the test fails.
 pub struct TestVm<'a> {
@@ -208,3 +209,7 @@ const COUNTER: [u8; 512] = {
     sector[511] = 0xaa;
     sector
 };
+
+pub fn forward(port: u16) -> Forward {
+    vm::forward(Protocol::Tcp, port)
+}

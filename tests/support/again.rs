@@ -6,6 +6,8 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::daemon::known_emulators;
+
 /// Runs the test `name` with what starts this program. It may be one that only other tests start.
 pub fn run(mut program: Command, name: &str) {
     program.args(["--exact", name, "--include-ignored", "--nocapture"]).stdout(Stdio::piped());
@@ -29,7 +31,11 @@ pub struct User(tempfile::TempDir);
 impl User {
     pub fn new() -> Self {
         let home = tempfile::Builder::new().prefix("lu").tempdir().unwrap();
-        chown(home.path(), Some(USER), Some(USER)).unwrap();
+        let shared = known_emulators("session-cache");
+        fs::create_dir_all(&shared).unwrap();
+        for folder in [home.path(), &shared] {
+            chown(folder, Some(USER), Some(USER)).unwrap();
+        }
         Self(home)
     }
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// A home of its own and a project folder; whatever runs in it ends with it.
 pub struct World {
     root: TempDir,
-    provider: String,
+    pub provider: String,
     pub project: PathBuf,
 }
 

@@ -4,7 +4,7 @@ use std::net::{TcpListener, UdpSocket};
 
 use vbox_rs::config::spec::Protocol;
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::{Error, VmState};
+use vbox_rs::provider::{Error, Forward, VmState};
 
 use crate::host::Host;
 use crate::world::{TestVm, forward, free_port};
@@ -28,7 +28,7 @@ pub fn forwards_of_both_protocols_are_there_and_a_taken_port_is_named(host: &dyn
     let others = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = others.local_addr().unwrap().port();
     let mut plan = test.plan();
-    plan.forwards = vec![forward(Protocol::Tcp, tcp), forward(Protocol::Udp, udp), forward(Protocol::Tcp, taken)];
+    plan.forwards = vec![forward(tcp), Forward { protocol: Protocol::Udp, ..forward(udp) }, forward(taken)];
     test.create(&plan);
     let error = test.vm.start(&Cx::silent(), &plan, &[]).unwrap_err();
     assert!(matches!(error, Error::PortTaken { port, .. } if port == taken), "{error:?}");

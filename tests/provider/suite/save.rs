@@ -3,7 +3,6 @@
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-use vbox_rs::config::spec::Protocol;
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::{Cancel, Cx, Silent};
 use vbox_rs::provider::VmState;
@@ -15,7 +14,7 @@ pub fn memory_is_saved_and_restored_with_other_forwards(host: &dyn Host) {
     let mut test = TestVm::new(host);
     let (first, second) = (free_port(), free_port());
     let mut plan = test.plan();
-    plan.forwards = vec![forward(Protocol::Tcp, first)];
+    plan.forwards = vec![forward(first)];
     test.create(&plan);
     test.start(&plan);
     test.vm.save(&Cx::silent()).unwrap();
@@ -26,7 +25,7 @@ pub fn memory_is_saved_and_restored_with_other_forwards(host: &dyn Host) {
     let error = test.vm.restore(&Cx::silent(), &plan.forwards, &[]).unwrap_err();
     assert_eq!(error.exit(), Exit::Port, "{error}");
     assert_eq!(test.state(), VmState::Saved, "it is kept");
-    test.vm.restore(&Cx::silent(), &[forward(Protocol::Tcp, second)], &[]).unwrap();
+    test.vm.restore(&Cx::silent(), &[forward(second)], &[]).unwrap();
     assert_eq!(test.state(), VmState::Running);
     TcpStream::connect(("127.0.0.1", second)).unwrap();
     drop(others);
