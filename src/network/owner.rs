@@ -43,8 +43,9 @@ const TABLE_LIMIT: u64 = 16 << 20;
 /// A process name is at most 15 bytes (`proc_pid_comm(5)`), some threads of the kernel have more.
 const NAME_LIMIT: u64 = 64;
 
-/// Which process has the port. Reads `/proc`, so it is asked only once a port is known to be taken.
-pub fn of_port(protocol: Protocol, port: u16) -> Owner {
+/// Which process has the port; whose machine that is, where `last` are the words of whoever reserved it last. Reads `/proc`,
+/// so it is asked only once a port is known to be taken.
+pub fn of_port(protocol: Protocol, port: u16, last: &str) -> Owner {
     let tables = match protocol {
         Protocol::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
         Protocol::Udp => ["/proc/net/udp", "/proc/net/udp6"],
@@ -54,7 +55,18 @@ pub fn of_port(protocol: Protocol, port: u16) -> Owner {
     // A connection may use the port too, but the one who listens is the one to name.
     sockets.sort_by_key(|s| !s.listening);
     let Some(first) = sockets.first() else { return Owner::Unknown };
-    process_with(first.inode).unwrap_or(Owner::User(first.uid))
+    match process_with(first.inode) {
+        Some(Owner::Process { pid, .. }) if is_of_machine(pid, last) => Owner::Machine(last.into()),
+        Some(owner) => owner,
+        None => Owner::User(first.uid),
+    }
+}
+
+/// Whether it is the process of the machine in these words ("machine `web` (a1b2c3d4)"): all hypervisors have the machine's
+/// id among their arguments. One that a service started has inherited no reservation.
+fn is_of_machine(pid: u32, words: &str) -> bool {
+    let id = words.strip_suffix(')').and_then(|words| words.rsplit_once(" (")).map_or("", |(_, id)| id);
+    id.len() >= 8 && read(Path::new(&format!("/proc/{pid}/cmdline")), TABLE_LIMIT).contains(id)
 }
 
 fn process_with(inode: u64) -> Option<Owner> {
@@ -94,8 +106,21 @@ mod tests {
         for (protocol, port) in
             [(Protocol::Tcp, tcp.local_addr().unwrap().port()), (Protocol::Udp, udp.local_addr().unwrap().port())]
         {
-            let owner = of_port(protocol, port);
+            let owner = of_port(protocol, port, "");
             assert!(matches!(&owner, Owner::Process { pid, name } if *pid == me && !name.is_empty()), "{owner:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_with_the_id_of_the_machine_that_had_the_port_last_is_that_machines() {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        // This program's name ends in a hash.
+        let program = std::env::args().next().unwrap();
+        let mine = format!("machine `web` ({})", &program[program.len() - 8..]);
+        assert_eq!(of_port(Protocol::Tcp, port, &mine), Owner::Machine(mine));
+        for others in ["machine `web` (a1b2c3d4)", "machine `web` ()", "another process"] {
+            assert!(matches!(of_port(Protocol::Tcp, port, others), Owner::Process { .. }), "{others}");
         }
     }
 

@@ -84,6 +84,7 @@ impl Ports<'_> {
     pub fn reserve(&self, protocol: Protocol, host_ip: IpAddr, port: u16, owner: &str) -> Result<Reservation, Error> {
         let path = self.path(protocol, port);
         let taken = |owner| Error::Taken { protocol, host_ip, port, owner };
+        let last = Lock::holder(&path).to_string();
         let Some(lock) = Lock::try_exclusive(&path, "up")? else {
             return Err(taken(Owner::Machine(Lock::holder(&path).to_string())));
         };
@@ -92,10 +93,18 @@ impl Ports<'_> {
                 sign(&lock, owner).map_err(|e| store::Error::io("write", &path, e))?;
                 Ok(Reservation { protocol, port, lock: Some(lock), guard: Mutex::new(Some(socket)) })
             }
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
+                let owner = owner::of_port(protocol, port, &last);
+                match &owner {
+                    // Whoever wants it next shall know, too. This is for a message only.
+                    Owner::Machine(words) => drop(sign(&lock, words)),
+                    _ => lock.remove()?,
+                }
+                Err(taken(owner))
+            }
             Err(source) => {
                 lock.remove()?;
                 Err(match source.kind() {
-                    io::ErrorKind::AddrInUse => taken(owner::of_port(protocol, port)),
                     io::ErrorKind::PermissionDenied => Error::Privileged { protocol, port },
                     io::ErrorKind::AddrNotAvailable => Error::NoAddress { host_ip },
                     _ => Error::Bind { protocol, host_ip, port, source },

@@ -1,4 +1,4 @@
-//! Real machines: each test boots a real Debian under QEMU and asserts what a user would see.
+//! Real machines: each test boots a real Debian under QEMU, some once more at libvirt, and asserts what a user would see.
 //!
 //! They find the demo box by `VBOX_RS_TEST_BOX`, which `make test` builds and sets; without it those that need it fail.
 
@@ -17,6 +17,31 @@ mod readme;
 mod ruby;
 mod several;
 mod world;
+
+mod on_libvirt {
+    crate::at_libvirt::at_libvirt! { run:
+        lifecycle {
+            the_tour
+        }
+    }
+}
+
+mod in_a_session {
+    crate::at_libvirt::at_libvirt! { run_in_session:
+        outside {
+            suspend_and_resume_keep_the_guest_as_it_was
+        }
+    }
+}
+
+#[path = "../support/again.rs"]
+mod again;
+
+#[path = "../support/at_libvirt.rs"]
+mod at_libvirt;
+
+#[path = "../support/libvirt.rs"]
+mod daemon;
 
 #[path = "../support/dice.rs"]
 mod dice;

@@ -38,7 +38,7 @@ fn prepared_library(demo: &Path) -> PathBuf {
     let marker = home.join("complete");
     if newer(&marker) < newer(demo) {
         drop(fs::remove_dir_all(&home));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vbox-rs"));
+        let mut command = Command::new(without_box::program());
         command.env("VBOX_RS_HOME", &home).args(["box", "add", "--name", "demo"]).arg(demo).stdin(Stdio::null());
         Ran::of(&command.output().unwrap()).ok();
         fs::write(marker, "").unwrap();

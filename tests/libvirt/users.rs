@@ -2,33 +2,16 @@
 
 use std::env;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::Path;
-use std::process::Command;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
 use vbox_rs::provider::VmState;
 use vbox_rs::store::MachineId;
 
+use crate::again::{self, USER, User};
 use crate::daemon::is_root;
-use crate::session::USER;
 use crate::world::{TestVm, names, open, plan};
-
-/// Runs the test `name` of this program as somebody else, with a home of its own in `home`.
-fn as_another(home: &Path, uri: &str, name: &str) -> String {
-    let program = home.join("tests");
-    fs::copy(env::current_exe().unwrap(), &program).unwrap();
-    let user = USER.to_string();
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]).arg(&program);
-    command.args(["--exact", name, "--ignored", "--nocapture"]).env("VBOX_RS_TEST_URI", uri);
-    command.env("HOME", home).env("TMPDIR", home).env("XDG_RUNTIME_DIR", home).current_dir(home);
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{name}: {said}");
-    said.into_owned()
-}
 
 #[test]
 fn two_users_share_a_daemon_and_whom_it_does_not_let_in_is_told() {
@@ -38,16 +21,19 @@ fn two_users_share_a_daemon_and_whom_it_does_not_let_in_is_told() {
     }
     let Some(mut test) = TestVm::new() else { return };
     test.up(&test.plan());
-    let home = tempfile::Builder::new().prefix("lu").tempdir().unwrap();
-    chown(home.path(), Some(USER), Some(USER)).unwrap();
-
     let uri = test.daemon.uri();
+    let user = User::new();
+    let as_another = |name| {
+        let mut program = user.program();
+        program.env("VBOX_RS_TEST_URI", &uri);
+        again::run(program, name);
+    };
     let socket = uri.split_once("socket=").unwrap().1.to_owned();
     // As `unix_sock_rw_perms = "0770"` of the daemon's configuration leaves it.
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o770)).unwrap();
-    as_another(home.path(), &uri, "users::child_is_not_let_in");
+    as_another("users::child_is_not_let_in");
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
-    as_another(home.path(), &uri, "users::child_has_a_machine_of_its_own");
+    as_another("users::child_has_a_machine_of_its_own");
     assert_eq!(test.state(), VmState::Running, "the other user's `destroy` was for the other user's machine");
 }
 

@@ -1,21 +1,21 @@
 //! A machine at a daemon of its own for each test.
 
 use std::fs;
-use std::net::TcpListener;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use vbox_rs::config::spec::{Accel, LibvirtOptions, Protocol, ProviderKind, QemuOptions, VirtualboxOptions};
+use vbox_rs::config::spec::{Accel, ProviderKind};
 use vbox_rs::progress::{Cancel, Cx, Event, Sink};
-use vbox_rs::provider::{Boot, Devices, Forward, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
+use vbox_rs::provider::{PlannedDisk, Vm, VmPlan, VmState};
 use vbox_rs::store::{Dirs, MachineId};
 
 use crate::daemon;
 pub use crate::daemon::{found, is_root};
 use crate::remote_world::Far;
+use crate::vm;
+pub use crate::vm::{eventually, forward, free_port, names};
 
 /// A daemon, and where it listens for other hosts.
 pub struct Daemon {
@@ -169,27 +169,16 @@ pub fn plan(root: &Path, uri: String) -> VmPlan {
     if !backing.exists() {
         fs::File::create(&backing).unwrap().set_len(1 << 20).unwrap();
     }
-    VmPlan {
-        name: "test & more/default".into(),
-        cpus: 1,
-        memory: 64,
-        disks: vec![PlannedDisk { backing, backing_format: "raw".into(), size: None, sha256: None }],
-        boot: Boot::Disk,
-        devices: Devices::default(),
-        seed: None,
-        seed_writable: false,
-        tethered: false,
-        forwards: Vec::new(),
-        qemu: QemuOptions::default(),
-        libvirt: LibvirtOptions { uri: Some(uri), accel: Accel::Tcg, ..LibvirtOptions::default() },
-        virtualbox: VirtualboxOptions::default(),
-    }
+    let disk = PlannedDisk { backing, backing_format: "raw".into(), size: None, sha256: None };
+    let mut plan = vm::plan("test & more/default", disk);
+    plan.memory = 64;
+    plan.libvirt.uri = Some(uri);
+    plan.libvirt.accel = Accel::Tcg;
+    plan
 }
 
 pub fn open(root: &Path, id: MachineId) -> Box<dyn Vm> {
-    let dirs = Dirs::below(root);
-    let home = VmHome { id, dir: dirs.machine(id), runtime: dirs.runtime(id), shared: dirs.home().to_owned() };
-    provider(ProviderKind::Libvirt).unwrap().open(home)
+    vm::open(ProviderKind::Libvirt, &Dirs::below(root), id)
 }
 
 impl Drop for TestVm {
@@ -206,27 +195,4 @@ impl Drop for TestVm {
             assert_eq!(self.daemon.virsh(&["list", "--all", "--name"]).unwrap().trim(), "");
         }
     }
-}
-
-pub fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    // What `store` was writing when it was killed goes with the directory, which is not the provider's.
-    names.filter(|name| !name.starts_with(".new-")).collect()
-}
-
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-pub fn forward(protocol: Protocol, host: u16) -> Forward {
-    Forward { protocol, host_ip: [127, 0, 0, 1].into(), host, guest: 22 }
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

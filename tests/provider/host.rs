@@ -1,6 +1,5 @@
 //! A provider as the suite meets it.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,6 +7,8 @@ use std::process::Command;
 use vbox_rs::config::spec::{Accel, ProviderKind};
 use vbox_rs::provider::{Image, PlannedDisk, Vm, VmPlan};
 use vbox_rs::store::MachineId;
+
+use crate::again;
 
 /// What a provider needs around it for one test (a daemon of its own, a home of its tool), which ends with the value, and
 /// what only it can tell.
@@ -27,9 +28,10 @@ pub trait Host {
         PlannedDisk { backing: raw, backing_format: "raw".into(), size: None, sha256: None }
     }
 
-    /// Variables by which the provider finds what `ready` made.
-    fn surroundings(&self) -> Vec<(&'static str, OsString)> {
-        Vec::new()
+    /// What starts this program in what `ready` made, where that takes a process of its own: one with threads cannot change
+    /// its variables or its user.
+    fn inside(&self) -> Option<Command> {
+        None
     }
 
     /// The files of a machine's disks, and what its guest sees of each.
@@ -49,6 +51,11 @@ pub trait Host {
         false
     }
 
+    /// At how many instants `vbox-rs` is killed.
+    fn kills(&self) -> u32 {
+        20
+    }
+
     /// What a daemon or a tool still knows of a machine that is destroyed.
     fn remembered(&self, _id: MachineId) -> Vec<String> {
         Vec::new()
@@ -64,15 +71,9 @@ pub fn with<H: Host>(name: &str, test: fn(&dyn Host)) {
         Ok(host) => host,
         Err(why) => return println!("skipped: {why}"),
     };
-    let surroundings = host.surroundings();
-    if surroundings.is_empty() {
-        return test(&host);
-    }
-    // A process with threads cannot change its own variables.
-    let (_, name) = name.split_once("::").unwrap();
-    let mut again = Command::new(std::env::current_exe().unwrap());
-    again.args(["--exact", name, "--nocapture"]).envs(surroundings).env(INSIDE, "1");
-    assert!(again.status().unwrap().success(), "it failed in its surroundings");
+    let Some(mut program) = host.inside() else { return test(&host) };
+    program.env(INSIDE, "1");
+    again::run(program, name.split_once("::").unwrap().1);
 }
 
 /// Needs nothing around it. Without QEMU its tests fail.

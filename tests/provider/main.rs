@@ -14,10 +14,14 @@ mod suite;
 mod virtualbox;
 mod world;
 
+#[path = "../support/again.rs"]
+mod again;
 #[path = "../support/libvirt.rs"]
 mod daemon;
 #[path = "../support/vboxes.rs"]
 mod vboxes;
+#[path = "../support/vm.rs"]
+mod vm;
 
 /// The whole suite against one provider, as tests of a module of its own.
 macro_rules! suite {
@@ -31,7 +35,7 @@ macro_rules! suite {
                 }
                 faults {
                     a_killed_process_is_seen_as_vanished_and_a_new_start_mends_it
-                    a_taken_port_has_an_error_of_its_own
+                    forwards_of_both_protocols_are_there_and_a_taken_port_is_named
                     what_is_destroyed_twice_is_gone_and_leaves_its_neighbour_alone
                 }
                 kill {
@@ -46,6 +50,7 @@ macro_rules! suite {
                 }
                 save {
                     a_home_with_blanks_and_commas_in_its_path_is_saved_to
+                    a_paused_machine_is_saved_and_what_is_saved_can_be_given_up
                     a_save_that_is_cancelled_leaves_a_running_machine
                     memory_is_saved_and_restored_with_other_forwards
                     the_guest_goes_on_where_it_was
@@ -70,3 +75,4 @@ macro_rules! tests {
 suite!(on_qemu, crate::host::Qemu);
 suite!(on_virtualbox, crate::virtualbox::Virtualbox);
 suite!(on_libvirt, crate::libvirt::Libvirt);
+suite!(in_a_session, crate::libvirt::Session);

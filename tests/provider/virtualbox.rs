@@ -9,6 +9,7 @@ use vbox_rs::config::spec::ProviderKind;
 use vbox_rs::provider::{Image, PlannedDisk, Vm, VmPlan};
 use vbox_rs::store::MachineId;
 
+use crate::again;
 use crate::host::{Host, INSIDE};
 use crate::vboxes;
 
@@ -19,9 +20,24 @@ pub struct Virtualbox {
 }
 
 impl Virtualbox {
+    /// Variables by which the tool finds what `ready` made.
+    fn surroundings(&self) -> Option<[(&'static str, OsString); 3]> {
+        let own = self.own.as_ref()?.path();
+        let socket = own.file_name().unwrap().to_owned();
+        Some([
+            ("VBOX_INSTALL_PATH", self.tool.clone().into()),
+            ("VBOX_USER_HOME", own.into()),
+            ("VBOX_IPC_SOCKETID", socket),
+        ])
+    }
+
     fn manage(&self, args: &[&str]) -> String {
         let mut command = Command::new(self.tool.join("VBoxManage"));
-        command.args(args).envs(self.surroundings()).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+        command
+            .args(args)
+            .envs(self.surroundings().into_iter().flatten())
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null());
         let output = command.output().unwrap();
         assert!(output.status.success(), "VBoxManage {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
@@ -57,14 +73,10 @@ impl Host for Virtualbox {
         PlannedDisk { backing: vdi, backing_format: "vdi".into(), size: None, sha256: None }
     }
 
-    fn surroundings(&self) -> Vec<(&'static str, OsString)> {
-        let Some(own) = &self.own else { return Vec::new() };
-        let socket = own.path().file_name().unwrap().to_owned();
-        vec![
-            ("VBOX_INSTALL_PATH", self.tool.clone().into()),
-            ("VBOX_USER_HOME", own.path().into()),
-            ("VBOX_IPC_SOCKETID", socket),
-        ]
+    fn inside(&self) -> Option<Command> {
+        let mut command = Command::new(again::program());
+        command.envs(self.surroundings()?);
+        Some(command)
     }
 
     /// The tool tells where they are: the provider itself would copy them.

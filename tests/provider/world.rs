@@ -1,17 +1,18 @@
 //! A machine of its own for each test.
 
 use std::fs;
-use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use vbox_rs::config::spec::{LibvirtOptions, Protocol, ProviderKind, QemuOptions, VirtualboxOptions};
+use vbox_rs::config::spec::Protocol;
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::{Boot, Devices, Forward, Image, PlannedDisk, Vm, VmHome, VmPlan, VmState, provider};
+use vbox_rs::provider::{Forward, Image, PlannedDisk, Vm, VmPlan, VmState};
 use vbox_rs::store::{Dirs, MachineId};
 
 use crate::host::Host;
+use crate::vm;
+pub use crate::vm::{eventually, free_port, names, open};
 
 /// A machine of its own directory that is destroyed at the end, also when the test fails.
 pub struct TestVm<'a> {
@@ -52,21 +53,7 @@ impl<'a> TestVm<'a> {
     }
 
     pub fn plan(&self) -> VmPlan {
-        let mut plan = VmPlan {
-            name: "test,x/default".into(),
-            cpus: 1,
-            memory: 32,
-            disks: vec![self.image.clone()],
-            boot: Boot::Disk,
-            devices: Devices::default(),
-            seed: None,
-            seed_writable: false,
-            tethered: false,
-            forwards: Vec::new(),
-            qemu: QemuOptions::default(),
-            libvirt: LibvirtOptions::default(),
-            virtualbox: VirtualboxOptions::default(),
-        };
+        let mut plan = vm::plan("test,x/default", self.image.clone());
         self.host.adjust(&mut plan);
         plan
     }
@@ -223,30 +210,6 @@ const COUNTER: [u8; 512] = {
     sector
 };
 
-pub fn open(kind: ProviderKind, dirs: &Dirs, id: MachineId) -> Box<dyn Vm> {
-    let home = VmHome { id, dir: dirs.machine(id), runtime: dirs.runtime(id), shared: dirs.home().to_owned() };
-    provider(kind).unwrap().open(home)
-}
-
-pub fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    // What `store` was writing when it was killed goes with the directory, which is not the provider's.
-    names.filter(|name| !name.starts_with(".new-")).collect()
-}
-
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 pub fn forward(port: u16) -> Forward {
-    Forward { protocol: Protocol::Tcp, host_ip: IpAddr::from([127, 0, 0, 1]), host: port, guest: 22 }
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    vm::forward(Protocol::Tcp, port)
 }

@@ -31,6 +31,19 @@ pub fn found(program: &str) -> Option<PathBuf> {
     dirs.map(|dir| dir.join(program)).find(|file| file.exists())
 }
 
+/// Where daemons keep what they found out about each emulator, which takes them seconds.
+pub fn known_emulators(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// The one on which daemons are kept (and their machines are not): each core counts as another processor, on which they look
+/// at the emulators once more.
+fn first_core() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim();
+    allowed.split([',', '-']).next().unwrap().into()
+}
+
 impl Daemon {
     /// `Err` says why there is none to start.
     pub fn start(dir: &Path) -> Result<Self, String> {
@@ -77,8 +90,7 @@ impl Daemon {
         let conf = self.dir.join("libvirtd.conf");
         let libvirtd = found("libvirtd").unwrap();
         let mut command = if is_root() {
-            // What a daemon finds out about each emulator takes it seconds.
-            let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libvirt-cache");
+            let cache = known_emulators("libvirt-cache");
             fs::create_dir_all(&cache).unwrap();
             let prefix = self.listening.iter().flat_map(|listening| listening.prefix.iter().map(String::as_str));
             let mut words = prefix.chain(["unshare"]);
@@ -87,18 +99,20 @@ impl Daemon {
             // Its state is below /var and /run, whoever starts it: other directories in a namespace of its own.
             let script = "for d in /run/libvirt:run /etc/libvirt:etc /var/lib/libvirt:lib \
                           /var/log/libvirt:log; do mkdir -p ${d%:*}; mount --bind \"$1/${d#*:}\" ${d%:*} || exit 9; done; \
+                          taskset -cp \"$CORE\" $$ >/dev/null; \
                           mount --bind \"$4\" /var/cache/libvirt || exit 9; \
                           [ ! -d \"$1/pools/small\" ] || mount -t tmpfs -o size=4m none \"$1/pools/small\"; \
                           ln -sf \"$1/sock/libvirt-sock\" /run/libvirt/libvirt-sock; \
                           if [ -f \"$1/virtlogd.conf\" ]; then virtlogd -f \"$1/virtlogd.conf\" -p \"$1/logd.pid\" & fi; \
                           exec \"$2\" -f \"$3\" -p \"$1/pid\" $5";
             command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]);
-            command.arg(&self.dir).arg(libvirtd).arg(conf).arg(cache);
+            command.arg(&self.dir).arg(libvirtd).arg(conf).arg(cache).env("CORE", first_core());
             command.args(self.listening.as_ref().map(|_| "--listen"));
             command
         } else {
-            let mut command = Command::new(libvirtd);
-            command.arg("-f").arg(conf).arg("-p").arg(self.dir.join("pid"));
+            self.share_emulators();
+            let mut command = Command::new("taskset");
+            command.args(["-c", &first_core()]).arg(libvirtd).arg("-f").arg(conf).arg("-p").arg(self.dir.join("pid"));
             command.env("XDG_RUNTIME_DIR", self.dir.join("run")).env("XDG_CONFIG_HOME", self.dir.join("etc"));
             command.env("XDG_CACHE_HOME", self.dir.join("cache")).env("XDG_DATA_HOME", self.dir.join("lib"));
             command
@@ -116,6 +130,16 @@ impl Daemon {
             std::thread::sleep(Duration::from_millis(50));
         }
         false
+    }
+
+    /// For the daemon of a session: where this user may write there.
+    fn share_emulators(&self) {
+        let (shared, own) = (known_emulators("session-cache"), self.dir.join("cache/libvirt/qemu/capabilities"));
+        drop(fs::create_dir(&shared));
+        if !own.exists() && rustix::fs::access(&shared, rustix::fs::Access::WRITE_OK).is_ok() {
+            fs::create_dir_all(own.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(shared, own).unwrap();
+        }
     }
 
     /// Kills it, as a crash would.

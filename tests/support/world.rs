@@ -1,7 +1,8 @@
 //! A user's world for a test: a home, projects, and the program itself.
 //!
 //! `VBOX_RS_TEST_PROVIDER` names the provider whose machines it is about, `qemu` where it is not set. What that one's tools
-//! need (a daemon, a home of theirs) is in the environment, which the program inherits.
+//! need (a daemon, a home of theirs) is in the environment, which the program inherits. `VBOX_RS_TEST_PROGRAM` names a copy of
+//! the program, for users who may not look where it was built.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 /// A home of its own and a project folder; whatever runs in it ends with it.
 pub struct World {
     root: TempDir,
-    provider: String,
+    pub provider: String,
     pub project: PathBuf,
 }
 
@@ -66,6 +67,11 @@ impl Ran {
     }
 }
 
+/// `vbox-rs`.
+pub fn program() -> PathBuf {
+    std::env::var_os("VBOX_RS_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_vbox-rs").into()).into()
+}
+
 impl World {
     /// Without any box.
     pub fn empty() -> Self {
@@ -109,7 +115,7 @@ impl World {
     }
 
     pub fn command_in(&self, folder: &Path, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vbox-rs"));
+        let mut command = Command::new(program());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("VBOX_RS_")) {
             command.env_remove(name);
         }

@@ -1,9 +1,10 @@
 //! What goes wrong around a machine, and how it is told.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 
+use vbox_rs::config::spec::Protocol;
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::{Error, VmState};
+use vbox_rs::provider::{Error, Forward, VmState};
 
 use crate::host::Host;
 use crate::world::{TestVm, forward, free_port};
@@ -21,19 +22,24 @@ pub fn a_killed_process_is_seen_as_vanished_and_a_new_start_mends_it(host: &dyn 
     assert_eq!(test.state(), VmState::Running);
 }
 
-pub fn a_taken_port_has_an_error_of_its_own(host: &dyn Host) {
+pub fn forwards_of_both_protocols_are_there_and_a_taken_port_is_named(host: &dyn Host) {
     let mut test = TestVm::new(host);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let (tcp, udp) = (free_port(), free_port());
+    let others = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = others.local_addr().unwrap().port();
     let mut plan = test.plan();
-    plan.forwards = vec![forward(free_port()), forward(port)];
+    plan.forwards = vec![forward(tcp), Forward { protocol: Protocol::Udp, ..forward(udp) }, forward(taken)];
     test.create(&plan);
     let error = test.vm.start(&Cx::silent(), &plan, &[]).unwrap_err();
-    assert!(matches!(error, Error::PortTaken { port: found, .. } if found == port), "{error:?}");
+    assert!(matches!(error, Error::PortTaken { port, .. } if port == taken), "{error:?}");
     assert_eq!(test.state(), VmState::Off);
-    drop(listener);
+    drop(others);
     test.start(&plan);
     assert_eq!(test.state(), VmState::Running);
+    for port in [tcp, taken] {
+        assert!(TcpListener::bind(("127.0.0.1", port)).is_err(), "the hypervisor listens at {port}/tcp");
+    }
+    assert!(UdpSocket::bind(("127.0.0.1", udp)).is_err(), "the hypervisor listens at {udp}/udp");
 }
 
 pub fn what_is_destroyed_twice_is_gone_and_leaves_its_neighbour_alone(host: &dyn Host) {

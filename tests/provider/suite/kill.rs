@@ -13,8 +13,6 @@ use vbox_rs::store::Dirs;
 use crate::host::Host;
 use crate::world::{TestVm, open};
 
-const ROUNDS: u32 = 20;
-
 fn cycle(vm: &mut dyn Vm, plan: &VmPlan) {
     vm.create(&Cx::silent(), plan).unwrap();
     vm.start(&Cx::silent(), plan, &[]).unwrap();
@@ -46,10 +44,11 @@ pub fn after_kill_9_at_any_instant_the_same_command_or_destroy_goes_on(host: &dy
     let began = Instant::now();
     cycle(undisturbed.vm.as_mut(), &plan);
     let whole = began.elapsed();
-    for round in 0..ROUNDS {
+    let rounds = host.kills();
+    for round in 0..rounds {
         let mut test = TestVm::new(host);
         // A process needs some milliseconds until it is a victim.
-        killed_after(&test, host.kind(), Duration::from_millis(3) + whole * round / ROUNDS);
+        killed_after(&test, host.kind(), Duration::from_millis(3) + whole * round / rounds);
         let plan = test.plan();
         let found = test.settled();
         match &found {

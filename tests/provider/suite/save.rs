@@ -1,6 +1,6 @@
 //! Memory on disk and back.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
 use vbox_rs::error::{Exit, Explain};
@@ -12,23 +12,45 @@ use crate::world::{TestVm, forward, free_port};
 
 pub fn memory_is_saved_and_restored_with_other_forwards(host: &dyn Host) {
     let mut test = TestVm::new(host);
-    test.up();
+    let (first, second) = (free_port(), free_port());
+    let mut plan = test.plan();
+    plan.forwards = vec![forward(first)];
+    test.create(&plan);
+    test.start(&plan);
     test.vm.save(&Cx::silent()).unwrap();
     assert_eq!(test.state(), VmState::Saved);
     assert_eq!(test.processes(), [0; 0]);
-    let plan = test.plan();
     assert_eq!(test.vm.start(&Cx::silent(), &plan, &[]).unwrap_err().exit(), Exit::MachineState);
-    let port = free_port();
-    test.vm.restore(&Cx::silent(), &[forward(port)], &[]).unwrap();
+    let others = TcpListener::bind(("127.0.0.1", first)).unwrap();
+    let error = test.vm.restore(&Cx::silent(), &plan.forwards, &[]).unwrap_err();
+    assert_eq!(error.exit(), Exit::Port, "{error}");
+    assert_eq!(test.state(), VmState::Saved, "it is kept");
+    test.vm.restore(&Cx::silent(), &[forward(second)], &[]).unwrap();
     assert_eq!(test.state(), VmState::Running);
-    TcpStream::connect(("127.0.0.1", port)).unwrap();
+    TcpStream::connect(("127.0.0.1", second)).unwrap();
+    drop(others);
     assert_eq!(test.vm.restore(&Cx::silent(), &[], &[]).unwrap_err().exit(), Exit::MachineState);
-    // And once more, from a paused machine, to be thrown away.
+}
+
+pub fn a_paused_machine_is_saved_and_what_is_saved_can_be_given_up(host: &dyn Host) {
+    let mut test = TestVm::new(host);
+    test.up();
     test.vm.pause().unwrap();
     test.vm.save(&Cx::silent()).unwrap();
     assert_eq!(test.state(), VmState::Saved);
-    test.vm.discard_saved().unwrap();
-    assert_eq!(test.state(), VmState::Off);
+    test.vm.restore(&Cx::silent(), &[], &[]).unwrap();
+    assert_eq!(test.state(), VmState::Running, "whoever resumes it wants it to run");
+    test.vm.save(&Cx::silent()).unwrap();
+    for _ in 0..2 {
+        test.vm.discard_saved().unwrap();
+        assert_eq!(test.state(), VmState::Off);
+    }
+    let plan = test.plan();
+    test.start(&plan);
+    test.vm.save(&Cx::silent()).unwrap();
+    test.vm.destroy(&Cx::silent()).unwrap();
+    assert_eq!(test.state(), VmState::Absent);
+    test.assert_gone(test.id);
 }
 
 pub fn the_guest_goes_on_where_it_was(host: &dyn Host) {
