@@ -64,7 +64,7 @@ impl Known {
             let address: IpAddr = ip.attribute("address")?.parse().ok()?;
             match (ip.attribute("prefix"), ip.attribute("netmask")) {
                 (Some(prefix), _) => IpNet::new(address, prefix.parse().ok()?).ok(),
-                (None, Some(mask)) => IpNet::with_netmask(address, mask.parse().ok()?).ok(),
+                (None, Some(netmask)) => IpNet::with_netmask(address, netmask.parse().ok()?).ok(),
                 (None, None) => IpNet::new(address, usual_length(address)).ok(),
             }
         });
