@@ -94,10 +94,13 @@ impl Provider for Libvirt {
         let options = &spec.provider_options.libvirt;
         let Some(name) = &options.network else { return Ok(Vec::new()) };
         let uri = uri::choose(options.uri.as_deref())?;
-        if uri::place(&uri)? != uri::Place::Here {
+        let place = uri::place(&uri)?;
+        let session = place != uri::Place::Here && uri::names_session(&uri);
+        if session || matches!(place, uri::Place::Port { .. }) {
             return Ok(Vec::new());
         }
-        Ok(network::change(cx, &uri, name)?.into_iter().collect())
+        let change = network::change(cx, &uri, name)?.into_iter();
+        Ok(change.map(|change| at(place.name(), change)).collect())
     }
 
     fn apply(&self, cx: &Cx, change: &HostChange) -> Result<(), ProviderError> {
@@ -107,6 +110,12 @@ impl Provider for Libvirt {
     fn open(&self, home: VmHome) -> Box<dyn Vm> {
         Box::new(vm::LibvirtVm::new(home))
     }
+}
+
+/// A change with the name of the host that it is made at, where that is another one.
+fn at(host: Option<&str>, change: HostChange) -> HostChange {
+    let what = host.map_or_else(|| change.what.clone(), |host| format!("at {host}: {}", change.what));
+    HostChange { what, ..change }
 }
 
 /// The plan as provider `qemu` would be told it: what both have in common is judged and made by the same code.

@@ -32,6 +32,10 @@ pub struct LibvirtRecord {
     /// How this computer's ports lead to another host, since the last start there.
     #[serde(default)]
     pub hops: Vec<Hop>,
+    /// The port of this computer that leads to the guest's ssh server, where the guest has an address of its own on a
+    /// network of another host.
+    #[serde(default)]
+    pub way: Option<u16>,
 }
 
 impl Record for LibvirtRecord {

@@ -230,7 +230,8 @@ pub fn is_session(uri: &str) -> bool {
     names_session(uri) && !rustix::process::geteuid().is_root()
 }
 
-fn names_session(uri: &str) -> bool {
+/// Whether it is the daemon of somebody's session.
+pub fn names_session(uri: &str) -> bool {
     uri.split('?').next().is_some_and(|uri| uri.ends_with("/session"))
 }
 

@@ -3,7 +3,7 @@
 mod define;
 mod elsewhere;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -332,6 +332,10 @@ impl Vm for LibvirtVm {
         let find = move |domain: &Domain| address::find(domain, &mac);
         let found = self.ask(&Cx::silent(), &record, (QUESTION, "say where the guest is"), find)?;
         Ok(Some(found.unwrap_or_default()))
+    }
+
+    fn reach(&mut self, cx: &Cx, address: IpAddr, port: u16) -> Result<SocketAddr, ProviderError> {
+        self.way_to(cx, SocketAddr::new(address, port))
     }
 
     fn kill(&mut self) -> Result<(), ProviderError> {

@@ -36,6 +36,7 @@ impl LibvirtVm {
                 started: false,
                 storage,
                 hops: Vec::new(),
+                way: None,
             });
         };
         if let Some(uri) = plan.libvirt.uri.as_ref().filter(|uri| **uri != old.uri) {
