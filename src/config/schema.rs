@@ -456,8 +456,8 @@ pub struct Libvirt {
     pub graphics: Option<Graphics>,
     /// Whether the daemon starts the machine when the host boots. Default: false.
     pub autostart: Option<bool>,
-    /// The network of libvirt (`virsh net-list`) from which the machine gets an address of its own, at `qemu:///system`.
-    /// Default: none; QEMU's network for users, which needs no rights, with forwarded ports.
+    /// The network of libvirt (`virsh net-list`) from which the machine gets an address of its own, at `qemu:///system` or
+    /// `qemu+ssh://host/system`. Default: none; QEMU's network for users, which needs no rights, with forwarded ports.
     pub network: Option<String>,
     /// Whether the guest may have virtual machines of its own. Default: as the processor has it.
     pub nested: Option<bool>,

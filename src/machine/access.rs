@@ -1,7 +1,9 @@
 //! Getting into a machine: logging in, the OpenSSH client's configuration, uploads, console and logs.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -36,6 +38,9 @@ const ADDRESS_EVERY: Duration = Duration::from_millis(100);
 /// How long an address may take to answer before it is asked again whether there is a better one. A guest on a network of
 /// this host answers within a millisecond, or not at all.
 const ADDRESS_PATIENCE: Duration = Duration::from_millis(90);
+
+/// When another host's kernel, which asks three times, a second apart, knows that nobody has an address.
+const NOBODY_THERE: Range<Duration> = Duration::from_millis(2500)..Duration::from_secs(4);
 
 /// What our own sessions need to log in.
 pub(super) fn login(fleet: &Fleet, record: &MachineRecord) -> Result<Login, Failure> {
@@ -89,7 +94,7 @@ pub(super) fn seed_pending(record: &MachineRecord) -> bool {
 fn endpoint(record: &MachineRecord, vm: &mut dyn Vm) -> Result<Endpoint, Failure> {
     if let Some(addresses) = vm.addresses()? {
         let first = addresses.first().ok_or_else(|| Error::NoAddress { name: record.name.clone() })?;
-        return Ok(at(record, *first));
+        return Ok(at(record, vm.reach(&Cx::silent(), *first, record.ssh.guest_port)?));
     }
     let ssh = record.forwards.first();
     let address = ssh.map(|forward| forward.host_ip).filter(|ip| !ip.is_unspecified());
@@ -106,8 +111,8 @@ pub(super) fn addresses_yet(vm: &mut dyn Vm) -> Result<Option<Vec<IpAddr>>, Fail
     }
 }
 
-fn at(record: &MachineRecord, address: IpAddr) -> Endpoint {
-    Endpoint { host: address.to_string(), port: record.ssh.guest_port, user: record.user.clone() }
+fn at(record: &MachineRecord, address: SocketAddr) -> Endpoint {
+    Endpoint { host: address.ip().to_string(), port: address.port(), user: record.user.clone() }
 }
 
 /// Waits until the guest has an address of its own that answers; one that nobody answers at may be of a former start. When
@@ -129,13 +134,18 @@ fn await_address(
             return Err(explain(fleet, record, "address", ended, outlook.vm));
         }
         let found = addresses_yet(outlook.vm)?.unwrap_or_default();
-        if let Some(address) = found.iter().find(|address| answers(SocketAddr::new(**address, record.ssh.guest_port))) {
-            return Ok(at(record, *address));
+        for address in &found {
+            let reached = outlook.vm.reach(cx, *address, record.ssh.guest_port)?;
+            let itself = reached.ip() == *address;
+            let answered = if itself { answers(reached) } else { answers_behind(cx, reached)? };
+            if answered {
+                return Ok(at(record, reached));
+            }
         }
         if began.elapsed() >= time {
             let none = || Error::NoAddress { name: record.name.clone() };
             let first = found.first().ok_or_else(|| Error::boot("address", none(), tail(&outlook.vm.console_log())))?;
-            return Ok(at(record, *first));
+            return Ok(at(record, outlook.vm.reach(cx, *first, record.ssh.guest_port)?));
         }
         cx.sleep(ADDRESS_EVERY)?;
     }
@@ -147,6 +157,23 @@ fn answers(address: SocketAddr) -> bool {
         Ok(_) => true,
         Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
     }
+}
+
+/// The same where something of ours leads there, and takes every connection itself. It hangs up at once where nobody
+/// listens yet, and late where nobody is; a server that took the connection may think for long before it speaks, and must
+/// not get another one each time we look.
+fn answers_behind(cx: &Cx, address: SocketAddr) -> Result<bool, Failure> {
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, ADDRESS_PATIENCE) else { return Ok(false) };
+    let began = Instant::now();
+    while stream.set_read_timeout(Some(ADDRESS_PATIENCE)).is_ok() && began.elapsed() < NOBODY_THERE.end {
+        cx.check()?;
+        match stream.read(&mut [0]) {
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Ok(1) => return Ok(true),
+            _ => return Ok(began.elapsed() < NOBODY_THERE.start),
+        }
+    }
+    Ok(true)
 }
 
 /// Waits until the guest lets us in, for at most `time`; notices at once when the machine's process ends. Two steps:

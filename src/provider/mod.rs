@@ -9,7 +9,7 @@ mod qemu;
 mod virtualbox;
 
 use std::fmt::Debug;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -146,6 +146,12 @@ pub trait Vm: Send {
     /// before the guest has one. `None` where forwards lead to its ssh server, as usual.
     fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, Error> {
         Ok(None)
+    }
+
+    /// Where this computer reaches a port at one of those addresses: there, unless something of ours leads to it.
+    fn reach(&mut self, cx: &Cx, address: IpAddr, port: u16) -> Result<SocketAddr, Error> {
+        let _ = cx;
+        Ok(SocketAddr::new(address, port))
     }
 
     /// Whether the guest has surely not brought any network card up since it was started, so that nothing in it can

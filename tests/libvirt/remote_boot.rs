@@ -1,11 +1,14 @@
 //! Real guests at another host: up to ssh, and back.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::remote_ssh::{Project, remote};
 use crate::remote_tls::World;
-use crate::world::TestVm;
+use crate::world::{TestVm, found, free_port};
 
 /// The demo box; `make test` builds it and says where it is.
 fn demo_box() -> Option<PathBuf> {
@@ -85,6 +88,83 @@ fn a_guest_boots_at_a_host_that_is_reached_by_ssh() {
     let project = Project { root: test.root.path(), path: sshd.path() };
     add_demo(&project, &demo);
     tour(&test, &project, "uri = \"qemu+ssh://root@other/system\"");
+}
+
+/// The network of another host, which goes when the test does.
+struct Network<'a>(&'a TestVm);
+
+impl Drop for Network<'_> {
+    fn drop(&mut self) {
+        self.0.daemon.virsh(&["net-destroy", "default"]);
+    }
+}
+
+/// Waits until an ssh server speaks at a port of this computer.
+fn await_banner(port: u16, when: &str) {
+    for _ in 0..60 {
+        let mut text = [0; 8];
+        let read = TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            stream.read_exact(&mut text)
+        });
+        // It may have enough of those that came before it was up.
+        if read.is_ok() && &text == b"SSH-2.0-" {
+            return;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    panic!("the forward does not lead into the guest {when}");
+}
+
+#[test]
+fn a_guest_on_a_network_of_another_host_is_reached_through_ssh() {
+    let Some(demo) = demo_box() else { return };
+    let Some((test, sshd)) = remote() else { return };
+    for program in ["dnsmasq", "iptables"] {
+        if found(program).is_none() {
+            println!("skipped: it takes {program}");
+            return;
+        }
+    }
+    let project = Project { root: test.root.path(), path: sshd.path() };
+    add_demo(&project, &demo);
+    let port = free_port();
+    project.machine_file(&format!(
+        "box = \"demo\"\nmemory = 512\nboot_timeout = 900\n[[forwarded_port]]\nguest = 22\nhost = {port}\n[[synced_folder]]\nguest = \
+         \"/vagrant\"\ndisabled = true\n[provider_options.libvirt]\nuri = \"qemu+ssh://root@other/system\"\nnetwork = \
+         \"default\"\n"
+    ));
+    let words = "libvirt's network `default` does not exist at `qemu+ssh://other/system`";
+    project.fails(&["up"], &[words, "up --yes", "net-define"]);
+    let _network = Network(&test);
+    let said = project.ok(&["up", "--yes"]);
+    assert!(said.contains("agreed to: at other: make and start libvirt's network `default`"), "{said}");
+
+    let status = || -> serde_json::Value { serde_json::from_str(&project.ok(&["status", "--json"])).unwrap() };
+    let address = status()["machines"][0]["address"].as_str().unwrap().to_owned();
+    assert!(address.starts_with("192.168."), "{address}");
+    let own = project.ok(&["ssh", "-c", "ip -4 -o addr"]);
+    assert!(own.contains(&address) && own.contains("10.0.2.15/24"), "{own}");
+    let config = project.ok(&["ssh-config"]);
+    assert!(config.contains("HostName 127.0.0.1"), "{config}");
+    await_banner(port, "after its start");
+
+    // As after a night: the way to the guest comes back with the tunnel, at the same port.
+    project.break_tunnel();
+    assert_eq!(project.ok(&["ssh", "-c", "echo back"]), "back\n");
+    assert_eq!(project.ok(&["ssh-config"]), config);
+    await_banner(port, "through another tunnel");
+
+    project.ok(&["suspend"]);
+    project.ok(&["resume"]);
+    assert_eq!(project.ok(&["ssh", "-c", "echo awake"]), "awake\n");
+    assert_eq!(status()["machines"][0]["address"], address.as_str());
+    await_banner(port, "after a resume");
+    project.ok(&["halt"]);
+    assert!(!project.has_tunnel());
+    assert_eq!(status()["machines"][0]["address"], serde_json::Value::Null);
+    project.ok(&["destroy", "--force"]);
+    assert_eq!(test.daemon.volumes("default"), Vec::<String>::new());
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::fs;
 use super::super::qemu::accel::Engine;
 use super::super::qemu::host;
 use super::super::{Finding, Level};
-use super::{host as libvirt_host, uri};
+use super::host as libvirt_host;
+use super::uri::{self, Place};
 use crate::config::spec::LibvirtOptions;
 
 /// The processor's flag for virtual machines of its own, as the kernel names it; under emulation QEMU's.
@@ -24,24 +25,31 @@ fn flag(cpuinfo: &str) -> Option<&'static str> {
 /// What cannot be had here, or is not as one might think.
 pub fn objections(options: &LibvirtOptions) -> Vec<Finding> {
     let uri = uri::choose(options.uri.as_deref()).ok();
+    let place = uri.as_deref().and_then(|uri| uri::place(uri).ok()).unwrap_or(Place::Here);
     let mut found: Vec<_> = uri.as_deref().and_then(|uri| autostart(options, uri)).into_iter().collect();
     let mut bad = |text: String, fix: String| found.push(Finding { level: Level::Bad, text, fix: Some(fix) });
     if let Some(name) = &options.network
-        && uri.as_deref().is_some_and(uri::is_session)
+        && uri.as_deref().is_some_and(uri::is_any_session)
     {
         bad(
             format!("a session has no way to libvirt's network `{name}`, which belongs to the host's daemon"),
-            "set `uri = \"qemu:///system\"`, or leave `network` out: forwarded ports work without".into(),
+            "set `uri` to one that ends with `/system`, or leave `network` out: forwarded ports work without".into(),
         );
     }
-    if !is_here(uri.as_deref()) {
-        if let Some(name) = &options.network {
+    match (&place, &options.network) {
+        (Place::Here, _) => {}
+        (Place::Port { host, .. }, Some(name)) => {
             bad(
-                format!("a guest on the network `{name}` of another host has no address that is reached from here"),
-                "leave `network` out: forwarded ports lead there".into(),
+                format!(
+                    "nothing leads from here to a guest on the network `{name}` of {host}: libvirt's own port does not"
+                ),
+                format!(
+                    "set `uri` to `qemu+ssh://{host}/system`; or leave `network` out, and the ports of `forward_address` do"
+                ),
             );
+            return found;
         }
-        return found;
+        _ => return found,
     }
     if options.tpm && host::find("swtpm").is_none() {
         bad("`tpm` takes the program `swtpm`".into(), "install the package `swtpm`, or leave `tpm` out".into());
@@ -67,11 +75,6 @@ fn autostart(options: &LibvirtOptions, uri: &str) -> Option<Finding> {
             .into(),
         fix: Some("set `uri = \"qemu:///system\"`".into()),
     })
-}
-
-/// Whether the daemon is on this host.
-fn is_here(uri: Option<&str>) -> bool {
-    uri.is_none_or(|uri| uri::place(uri).is_ok_and(|place| place == uri::Place::Here))
 }
 
 fn module_without_nesting(read: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
@@ -114,8 +117,16 @@ mod tests {
     }
 
     #[test]
-    fn only_a_daemon_on_this_host_is_judged_by_it() {
-        assert!(is_here(None) && is_here(Some("qemu:///system")) && is_here(Some("qemu+unix:///system?socket=/x")));
-        assert!(!is_here(Some("qemu+ssh://me@far/system")));
+    fn a_network_is_had_where_something_leads_to_it() {
+        let said = |uri: &str| {
+            let (uri, network) = (Some(uri.to_owned()), Some("lan".to_owned()));
+            // What this host lacks says nothing of another one.
+            let found = objections(&LibvirtOptions { uri, network, tpm: false, ..LibvirtOptions::default() });
+            found.into_iter().map(|finding| finding.text).collect::<Vec<_>>()
+        };
+        assert!(said("qemu+ssh://me@far/system").is_empty() && said("qemu+unix:///system?socket=/x").is_empty());
+        let nothing = "nothing leads from here to a guest on the network `lan` of far: libvirt's own port does not";
+        assert_eq!(said("qemu+tls://far/system"), [nothing]);
+        assert!(said("qemu+ssh://root@far/session")[0].starts_with("a session has no way to libvirt's network `lan`"));
     }
 }

@@ -113,17 +113,25 @@ impl Provider for Libvirt {
     }
 
     fn host_changes(&self, cx: &Cx, spec: &MachineSpec) -> Result<Vec<HostChange>, ProviderError> {
-        let Some(uri) = uri_here(spec)? else { return Ok(Vec::new()) };
-        let named = &spec.provider_options.libvirt.network;
-        let change = named.as_ref().map(|name| network::change(cx, &uri, name)).transpose()?.flatten();
-        let mut changes = private::changes(cx, &uri, &spec.private_networks)?;
-        changes.retain(|other| change.as_ref().is_none_or(|change| change.name != other.name));
-        Ok(change.into_iter().chain(changes).collect())
+        let uri = uri::choose(spec.provider_options.libvirt.uri.as_deref())?;
+        let place = uri::place(&uri)?;
+        let mut changes = Vec::new();
+        if let Some(name) = network_of(spec, &uri, &place) {
+            changes.extend(network::change(cx, &uri, name)?.map(|change| at(place.name(), change)));
+        }
+        if place == uri::Place::Here {
+            let mut private = private::changes(cx, &uri, &spec.private_networks)?;
+            private.retain(|other| changes.iter().all(|change: &HostChange| change.name != other.name));
+            changes.extend(private);
+        }
+        Ok(changes)
     }
 
     fn require_host(&self, cx: &Cx, spec: &MachineSpec) -> Result<(), ProviderError> {
-        let Some(uri) = uri_here(spec)? else { return Ok(()) };
-        let (named, private) = (&spec.provider_options.libvirt.network, &spec.private_networks);
+        let uri = uri::choose(spec.provider_options.libvirt.uri.as_deref())?;
+        let place = uri::place(&uri)?;
+        let named = network_of(spec, &uri, &place);
+        let private = if place == uri::Place::Here { spec.private_networks.as_slice() } else { &[] };
         if named.is_none() && private.is_empty() {
             return Ok(());
         }
@@ -143,10 +151,17 @@ impl Provider for Libvirt {
     }
 }
 
-/// The daemon that a machine file means, where it is one of this host.
-fn uri_here(spec: &MachineSpec) -> Result<Option<String>, ProviderError> {
-    let uri = uri::choose(spec.provider_options.libvirt.uri.as_deref())?;
-    Ok((uri::place(&uri)? == uri::Place::Here).then_some(uri))
+/// The network that a machine file names, where its daemon may have it and something leads there.
+fn network_of<'s>(spec: &'s MachineSpec, uri: &str, place: &uri::Place) -> Option<&'s str> {
+    let session = *place != uri::Place::Here && uri::names_session(uri);
+    let reached = !session && !matches!(place, uri::Place::Port { .. });
+    spec.provider_options.libvirt.network.as_deref().filter(|_| reached)
+}
+
+/// A change with the name of the host that it is made at, where that is another one.
+fn at(host: Option<&str>, change: HostChange) -> HostChange {
+    let what = host.map_or_else(|| change.what.clone(), |host| format!("at {host}: {}", change.what));
+    HostChange { what, ..change }
 }
 
 /// The plan as provider `qemu` would be told it: what both have in common is judged and made by the same code.

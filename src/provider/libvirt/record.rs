@@ -35,6 +35,10 @@ pub struct LibvirtRecord {
     /// The networks that its private networks are, or were about to be: those of ours go with their last machine.
     #[serde(default)]
     pub networks: Vec<String>,
+    /// The port of this computer that leads to the guest's ssh server, where the guest has an address of its own on a
+    /// network of another host.
+    #[serde(default)]
+    pub way: Option<u16>,
 }
 
 impl Record for LibvirtRecord {

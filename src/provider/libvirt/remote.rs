@@ -6,10 +6,13 @@
 //! host nothing is open to the network. `ProxyJump` would have been less (no process to look after), but only for the ssh
 //! client: a forwarded port would not be one. UDP does not go through ssh, so such a port is told to lie at the other host.
 //!
+//! A guest with an address of its own on a network of that host is reached by the same `ssh`: once the address is known, a
+//! port of this computer that nobody has to know leads to the guest's ssh server there. Its forwards are those above.
+//!
 //! A host that is reached by TCP or TLS offers nothing to go through. There the ports are opened at an address of that host,
 //! for all of its network, and only when the machine file names it (`forward_address`); else the machine is refused.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,11 +52,34 @@ pub fn hops(place: &Place, address: Option<IpAddr>, forwards: &[Forward]) -> Res
         };
         let mut host = here.host;
         while free && (host == here.host || hops.iter().any(|hop| hop.there.host == host)) {
-            host = PORTS.start + u16::try_from(random()? % u32::from(PORTS.end - PORTS.start)).unwrap_or_default();
+            host = made_up()?;
         }
         hops.push(Hop { here: here.clone(), there: Forward { host_ip, host, ..here.clone() }, free });
     }
     Ok(hops)
+}
+
+/// A port of this computer for the way to the guest's ssh server: the former one where nobody else took it meanwhile, so
+/// that what was told by `ssh-config` stays true.
+pub fn way(former: Option<u16>, hops: &[Hop]) -> Result<u16, ProviderError> {
+    let is_free = |port: u16| {
+        hops.iter().all(|hop| hop.here.host != port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+    };
+    if let Some(port) = former.filter(|port| is_free(*port)) {
+        return Ok(port);
+    }
+    let mut port = made_up()?;
+    for _ in 0..PORT_TRIES {
+        if is_free(port) {
+            break;
+        }
+        port = made_up()?;
+    }
+    Ok(port)
+}
+
+fn made_up() -> Result<u16, ProviderError> {
+    Ok(PORTS.start + u16::try_from(random()? % u32::from(PORTS.end - PORTS.start)).unwrap_or_default())
 }
 
 /// Whether another number helps: the one that is taken was made up.
@@ -139,6 +165,19 @@ mod tests {
         let port = there("qemu+tcp://h/system", Some([192, 0, 2, 1].into()));
         assert!(port.iter().all(|(address, _)| address == "192.0.2.1"));
         assert!(PORTS.contains(&port[0].1) && port[1].1 == 8080, "the machine file's number counts");
+    }
+
+    #[test]
+    fn the_way_to_a_guest_keeps_its_port_until_somebody_takes_it() {
+        let port = way(None, &[]).unwrap();
+        assert!(PORTS.contains(&port));
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = taken.local_addr().unwrap().port();
+        assert_ne!(way(Some(theirs), &[]).unwrap(), theirs);
+        drop(taken);
+        let place = uri::place("qemu+ssh://h/system").unwrap();
+        let hops = hops(&place, None, &[forward(Protocol::Tcp, port, 80)]).unwrap();
+        assert_ne!(way(Some(port), &hops).unwrap(), port, "the machine file wants it for something else");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -37,8 +37,31 @@ const TICK: Duration = Duration::from_millis(20);
 /// As much of ssh's complaint as we read.
 const COMPLAINT: u64 = 8 << 10;
 
+/// Where in the machine's directory stands to which address of a guest the tunnel leads; gone with the tunnel.
+const LED: &str = "tunnel.way";
+
 /// The socket's name in the machine's directory, from which ssh is started: a path may be too long for a socket.
 const SOCKET: &str = "tunnel.sock";
+
+/// A way to a port at the guest's own address, which nobody knows before the guest runs: it comes to a tunnel that stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The port of this computer's 127.0.0.1.
+    pub here: u16,
+    /// Where it ends, as the other host sees it.
+    pub to: SocketAddr,
+}
+
+impl Way {
+    fn rule(self) -> OsString {
+        format!("127.0.0.1:{}:{}", self.here, self.to).into()
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (here, to) = text.trim().split_once(' ')?;
+        Some(Self { here: here.parse().ok()?, to: to.parse().ok()? })
+    }
+}
 
 /// The tunnel of one machine.
 pub struct Tunnel<'a> {
@@ -57,10 +80,43 @@ impl<'a> Tunnel<'a> {
         socket::connect(&self.dir.join(SOCKET)).is_ok()
     }
 
+    /// Sees to it that there is a way to a port of the guest; whoever asks may be one of several commands that do. The way
+    /// is noted once it is there, so what a command that was killed had begun is not: then it is asked for again, which
+    /// changes nothing, or is in the way of another, which a new tunnel has not.
+    pub fn lead_to(&self, cx: &Cx, hops: &[Hop], way: Way) -> Result<(), ProviderError> {
+        let noted = self.dir.join(LED);
+        if self.is_open() {
+            let led = store::read_bounded(&noted, 100)?.and_then(|text| Way::parse(&String::from_utf8_lossy(&text)));
+            if led == Some(way) {
+                return Ok(());
+            }
+            if let Some(led) = led {
+                self.tell(cx, &["-O".into(), "cancel".into(), "-L".into(), led.rule()])?;
+                store::remove_file(&noted)?;
+            }
+            if !self.tell(cx, &["-O".into(), "forward".into(), "-L".into(), way.rule()])? {
+                self.open(cx, hops, Some(way))?;
+            }
+        } else {
+            self.open(cx, hops, Some(way))?;
+        }
+        Ok(store::write_atomic(&noted, format!("{} {}\n", way.here, way.to).as_bytes(), 0o600)?)
+    }
+
+    /// Says something to the tunnel's ssh; whether it did so.
+    fn tell(&self, cx: &Cx, words: &[OsString]) -> Result<bool, ProviderError> {
+        let socket = ["-o", "ControlPath=tunnel.sock"].map(OsString::from);
+        let mut command = self.command(&[&socket, words, &["--".into()]].concat())?;
+        command.stderr(Stdio::null());
+        trace::command(&command);
+        let mut child = command.spawn().map_err(|source| ProviderError::Run { program: "ssh".to_owned(), source })?;
+        Ok(wait(cx, &mut child, CLOSE)?.unwrap_or_default())
+    }
+
     /// Leads this computer's ports to the other host's; a former tunnel is ended first.
-    pub fn open(&self, cx: &Cx, hops: &[Hop]) -> Result<(), ProviderError> {
+    pub fn open(&self, cx: &Cx, hops: &[Hop], way: Option<Way>) -> Result<(), ProviderError> {
         self.close(cx)?;
-        let mut command = self.command(&options(self.host, hops))?;
+        let mut command = self.command(&options(self.host, hops, way))?;
         let complaint = self.dir.join("tunnel.log");
         let log = File::create(&complaint).map_err(|e| store::Error::io("write", &complaint, e))?;
         command.stderr(log);
@@ -74,26 +130,21 @@ impl<'a> Tunnel<'a> {
         store::remove_file(&complaint)?;
         match opened? {
             Some(true) if self.is_open() => Ok(()),
-            Some(_) => Err(self.failed(&said, hops)),
-            None => Err(self.failed(&format!("it did not answer within {} s", OPEN.as_secs()), hops)),
+            Some(_) => Err(self.failed(&said, hops, way)),
+            None => Err(self.failed(&format!("it did not answer within {} s", OPEN.as_secs()), hops, None)),
         }
     }
 
     /// Ends it. Fine where there is none.
     pub fn close(&self, cx: &Cx) -> Result<(), ProviderError> {
         let path = self.dir.join(SOCKET);
+        store::remove_file(&self.dir.join(LED))?;
         if !self.is_open() {
             return Ok(store::remove_file(&path)?);
         }
-        let exit = ["-o", "ControlPath=tunnel.sock", "-O", "exit", "--"].map(OsString::from);
-        let mut command = self.command(&exit)?;
-        command.stderr(Stdio::null());
-        trace::command(&command);
-        let program = || "ssh".to_owned();
-        let mut child = command.spawn().map_err(|source| ProviderError::Run { program: program(), source })?;
         // Asked for by whoever ends a machine: what is half done helps nobody.
         let cx = &cx.uninterrupted();
-        wait(cx, &mut child, CLOSE)?;
+        self.tell(cx, &["-O".into(), "exit".into()])?;
         let began = Instant::now();
         while self.is_open() {
             if began.elapsed() > CLOSE {
@@ -116,7 +167,11 @@ impl<'a> Tunnel<'a> {
         Ok(command)
     }
 
-    fn failed(&self, said: &str, hops: &[Hop]) -> ProviderError {
+    fn failed(&self, said: &str, hops: &[Hop], way: Option<Way>) -> ProviderError {
+        if let Some(way) = way.filter(|way| taken_ports(said).contains(&way.here)) {
+            let host_ip = Ipv4Addr::LOCALHOST.into();
+            return ProviderError::PortTaken { protocol: Protocol::Tcp, host_ip, port: way.here };
+        }
         if let Some(hop) = taken(said, hops) {
             let here = &hop.here;
             return ProviderError::PortTaken { protocol: here.protocol, host_ip: here.host_ip, port: here.host };
@@ -132,7 +187,7 @@ impl<'a> Tunnel<'a> {
 }
 
 /// Arguments up to the host: a master without a command, which has all its ports or ends.
-fn options(host: &SshHost, hops: &[Hop]) -> Vec<OsString> {
+fn options(host: &SshHost, hops: &[Hop], way: Option<Way>) -> Vec<OsString> {
     let mut all: Vec<OsString> = ["-f", "-N", "-T", "-M"].map(OsString::from).into();
     let mut set = |option: &str| all.extend(["-o".into(), OsString::from(option)]);
     for option in [
@@ -168,6 +223,9 @@ fn options(host: &SshHost, hops: &[Hop]) -> Vec<OsString> {
         let [here, there] = [&hop.here, &hop.there].map(|end| SocketAddr::new(end.host_ip, end.host));
         all.extend(["-L".into(), format!("{here}:{there}").into()]);
     }
+    if let Some(way) = way {
+        all.extend(["-L".into(), way.rule()]);
+    }
     all.push("--".into());
     all
 }
@@ -198,14 +256,18 @@ fn read(path: &PathBuf) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The port that ssh could not listen on: `bind [127.0.0.1]:2200: Address already in use`.
-fn taken<'h>(said: &str, hops: &'h [Hop]) -> Option<&'h Hop> {
+/// The ports that ssh could not listen on: `bind [127.0.0.1]:2200: Address already in use`.
+fn taken_ports(said: &str) -> Vec<u16> {
     let lines = said.lines().filter(|line| line.contains("cannot listen to port") || line.starts_with("bind ["));
-    let mut ports = lines.filter_map(|line| {
+    let ports = lines.filter_map(|line| {
         let words = line.trim_end_matches(": Address already in use").rsplit([':', ' ']);
         words.into_iter().find_map(|word| word.trim().parse::<u16>().ok())
     });
-    ports.find_map(|port| hops.iter().find(|hop| hop.here.host == port))
+    ports.collect()
+}
+
+fn taken<'h>(said: &str, hops: &'h [Hop]) -> Option<&'h Hop> {
+    taken_ports(said).into_iter().find_map(|port| hops.iter().find(|hop| hop.here.host == port))
 }
 
 #[cfg(test)]
@@ -229,7 +291,7 @@ mod tests {
     }
 
     fn words(uri: &str, hops: &[Hop]) -> String {
-        let all = options(&host(uri), hops);
+        let all = options(&host(uri), hops, None);
         all.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     }
 
@@ -246,6 +308,27 @@ mod tests {
     }
 
     #[test]
+    fn a_way_to_a_guest_is_another_forward_and_is_read_again() {
+        let way = Way { here: 23_456, to: "192.168.122.5:22".parse().unwrap() };
+        let words = options(&host("qemu+ssh://h/system"), &[], Some(way));
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        assert!(words.ends_with(&["-L".into(), "127.0.0.1:23456:192.168.122.5:22".into(), "--".into()]), "{words:?}");
+        let six = Way { to: "[fd00::5]:22".parse().unwrap(), ..way };
+        assert_eq!(six.rule(), "127.0.0.1:23456:[fd00::5]:22");
+        assert_eq!(Way::parse("23456 [fd00::5]:22\n"), Some(six));
+        for text in ["", "23456", "x [fd00::5]:22", "23456 h:22", "23456 -oProxyCommand=x"] {
+            assert_eq!(Way::parse(text), None, "{text}");
+        }
+        let host = host("qemu+ssh://h/system");
+        let error = Tunnel::new(Path::new("/m"), &host).failed(
+            "bind [127.0.0.1]:23456: Address already in use",
+            &[],
+            Some(way),
+        );
+        assert_eq!(error.to_string(), "port 23456/tcp of 127.0.0.1 is taken");
+    }
+
+    #[test]
     fn a_port_of_this_computer_that_is_taken_is_told_as_such() {
         let (hops, host) = (hops(Protocol::Tcp, 2200), host("qemu+ssh://me@h/system"));
         let tunnel = Tunnel::new(Path::new("/m"), &host);
@@ -254,11 +337,11 @@ mod tests {
              2200\r\nCould not request local forwarding.\r\n",
             "channel_setup_fwd_listener_tcpip: cannot listen to port: 2200",
         ] {
-            assert_eq!(tunnel.failed(said, &hops).to_string(), "port 2200/tcp of 127.0.0.1 is taken");
+            assert_eq!(tunnel.failed(said, &hops, None).to_string(), "port 2200/tcp of 127.0.0.1 is taken");
         }
-        let error = tunnel.failed("me@h: Permission denied (publickey).\r\n", &hops).to_string();
+        let error = tunnel.failed("me@h: Permission denied (publickey).\r\n", &hops, None).to_string();
         assert_eq!(error, "this computer's ssh does not get to `h`: h: Permission denied (publickey).");
-        let error = tunnel.failed("", &hops).to_string();
+        let error = tunnel.failed("", &hops, None).to_string();
         assert_eq!(error, "this computer's ssh does not get to `h`: it ended without a word");
     }
 

@@ -253,7 +253,8 @@ pub fn is_any_session(uri: &str) -> bool {
     if place(uri).is_ok_and(|place| place == Place::Here) { is_session(uri) } else { names_session(uri) }
 }
 
-fn names_session(uri: &str) -> bool {
+/// Whether it asks for a session's daemon.
+pub fn names_session(uri: &str) -> bool {
     uri.split('?').next().is_some_and(|uri| uri.ends_with("/session"))
 }
 

@@ -5,7 +5,7 @@ mod elsewhere;
 mod networks;
 mod save;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -375,6 +375,10 @@ impl Vm for LibvirtVm {
         let ask = said(uuid, |domain| domain.interfaces(Source::Agent));
         let word = daemon.aside(&mut self.agent, address::AGENT, ask).flatten().unwrap_or_default();
         Ok(Some(address::with_word(&word, known, &mac)))
+    }
+
+    fn reach(&mut self, cx: &Cx, address: IpAddr, port: u16) -> Result<SocketAddr, ProviderError> {
+        self.way_to(cx, SocketAddr::new(address, port))
     }
 
     fn kill(&mut self) -> Result<(), ProviderError> {

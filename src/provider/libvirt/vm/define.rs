@@ -41,6 +41,7 @@ impl LibvirtVm {
             storage,
             hops: Vec::new(),
             networks: Vec::new(),
+            way: None,
         })
     }
 

@@ -1,11 +1,12 @@
 //! What a machine has elsewhere: its volumes, and the way to its ports.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::ffi::Domain;
 use super::super::record::{self, LibvirtRecord};
-use super::super::remote_tunnel::Tunnel;
+use super::super::remote_tunnel::{Tunnel, Way};
 use super::super::uri::{self, Place};
 use super::super::volume::Storage;
 use super::super::volume_store::{Keep, Volumes};
@@ -90,6 +91,10 @@ impl LibvirtVm {
         forwards: &[Forward],
     ) -> Result<VmPlan, ProviderError> {
         record.hops = remote::hops(&uri::place(&record.uri)?, plan.libvirt.forward_address, forwards)?;
+        record.way = match uri::place(&record.uri)? {
+            Place::Ssh(_) if plan.libvirt.network.is_some() => Some(remote::way(record.way, &record.hops)?),
+            _ => None,
+        };
         let forwards = record.hops.iter().map(|hop| hop.there.clone()).collect();
         let plan = VmPlan { forwards, ..plan.clone() };
         Ok(if record.storage.is_some() { remote::on_volumes(&plan) } else { plan })
@@ -99,7 +104,15 @@ impl LibvirtVm {
     pub(super) fn lead(&self, cx: &Cx, record: &LibvirtRecord, open: bool) -> Result<(), ProviderError> {
         let Place::Ssh(host) = uri::place(&record.uri)? else { return Ok(()) };
         let tunnel = Tunnel::new(&self.home.dir, &host);
-        if open { tunnel.open(cx, &record.hops) } else { tunnel.close(cx) }
+        if open { tunnel.open(cx, &record.hops, None) } else { tunnel.close(cx) }
+    }
+
+    /// Where this computer reaches what the guest has at an address of its own.
+    pub(super) fn way_to(&self, cx: &Cx, there: SocketAddr) -> Result<SocketAddr, ProviderError> {
+        let Some(record) = self.record()? else { return Ok(there) };
+        let (Place::Ssh(host), Some(here)) = (uri::place(&record.uri)?, record.way) else { return Ok(there) };
+        Tunnel::new(&self.home.dir, &host).lead_to(cx, &record.hops, Way { here, to: there })?;
+        Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), here))
     }
 
     /// Hears the console of a machine whose log lies at another host, so that a failure can show its end. That is worth no
