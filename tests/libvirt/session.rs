@@ -28,6 +28,7 @@ fn an_ordinary_user_and_a_session_will_do() {
         "life::a_domain_lives_and_dies_in_order",
         "life::the_firmware_is_heard_on_the_console_and_in_its_log",
         "save::a_saved_domain_goes_on_with_other_forwards",
+        "uefi::variables_go_with_a_machine_that_is_saved_or_has_snapshots",
         "behind::a_daemon_that_does_not_let_the_user_in_is_told_with_what_helps",
     ] {
         let user = USER.to_string();
