@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 
 use crate::daemon::{Daemon, found, is_root};
-use crate::silent::{Ran, World};
+use crate::silent::{Ran, SILENT, World};
 use crate::world::eventually;
 
 /// A machine on which nothing answers, at a daemon of its own.
@@ -87,7 +87,7 @@ fn a_daemon_at_the_socket_of_the_modular_ones_is_found_without_being_named() {
         return println!("skipped: it takes root, and nsenter");
     }
     let Some((world, daemon)) = silent("") else { return };
-    world.fall_silent("[provider_options.libvirt]\naccel = \"tcg\"\n");
+    world.machine_file(&format!("{SILENT}[provider_options.libvirt]\naccel = \"tcg\"\n"));
     let sockets = daemon.dir.join("run");
     fs::rename(sockets.join("libvirt-sock"), sockets.join("virtqemud-sock")).unwrap();
     let namespace = format!("--mount=/proc/{}/ns/mnt", daemon.child.as_ref().unwrap().id());

@@ -10,7 +10,7 @@ use crate::guest::World;
 use crate::nat::apart;
 use crate::world::free_port;
 
-/// A service that sends each datagram back, whenever the guest runs.
+/// A service that sends each datagram back, whenever the guest runs; and a guest that boots however busy this computer is.
 const ECHO: &str = r#"
 [[provision]]
 type = "shell"
@@ -23,6 +23,8 @@ END
 printf '[Service]\nExecStart=/usr/bin/perl /usr/local/bin/echo.pl\n[Install]\nWantedBy=multi-user.target\n' \
     >/etc/systemd/system/echo.service
 systemctl enable --now echo.service
+mkdir -p /etc/systemd/system.conf.d
+printf '[Manager]\nDefaultTimeoutStartSec=20min\n' >/etc/systemd/system.conf.d/patience.conf
 '''
 "#;
 
@@ -39,6 +41,7 @@ impl Ports {
         let patience = 60;
         assert!((0..patience).any(|_| self.speaks() || rest()), "TCP does not come through {when}");
         assert!((0..patience).any(|number| self.echoes(number) || rest()), "UDP does not come through {when}");
+        println!("both come through {when}");
     }
 
     fn speaks(&self) -> bool {

@@ -2,12 +2,15 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use vbox_rs::config::spec::{Firmware, ProviderKind};
 use vbox_rs::provider::{VmPlan, VmState, provider};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, found};
 use crate::guest::World;
 use crate::world::{TestVm, names};
 
@@ -54,6 +57,61 @@ fn variables_that_were_lost_are_made_anew() {
     test.vm.start(&test.cx(), &plan, &[]).unwrap();
     assert_eq!(test.state(), VmState::Running);
     assert!(nvram.exists());
+}
+
+/// A disk with nothing but what firmware looks for on one that it does not know: a boot loader that says by what it was
+/// started. `None`, and why, where there is nothing to make it of.
+fn disk_for_firmware(folder: &Path) -> Option<Vec<u8>> {
+    if found("grub-mkimage").is_none() || !Path::new("/usr/lib/grub/x86_64-efi").exists() {
+        println!("skipped: it takes grub-mkimage, and GRUB for UEFI (grub-efi-amd64-bin)");
+        return None;
+    }
+    let (script, program) = (folder.join("grub.cfg"), folder.join("grub.efi"));
+    fs::write(&script, "echo \"started by $grub_platform\"\nsleep 1000000\n").unwrap();
+    let mut command = Command::new("grub-mkimage");
+    command.args(["-O", "x86_64-efi", "-p", "/", "-c"]).arg(script).arg("-o").arg(&program).args(["echo", "sleep"]);
+    assert!(command.status().unwrap().success());
+    let mut disk = Cursor::new(vec![0; 8 << 20]);
+    fatfs::format_volume(&mut disk, fatfs::FormatVolumeOptions::new()).unwrap();
+    {
+        let system = fatfs::FileSystem::new(&mut disk, fatfs::FsOptions::new()).unwrap();
+        let boot = system.root_dir().create_dir("EFI").unwrap().create_dir("BOOT").unwrap();
+        boot.create_file("BOOTX64.EFI").unwrap().write_all(&fs::read(program).unwrap()).unwrap();
+    }
+    Some(disk.into_inner())
+}
+
+#[test]
+fn what_the_firmware_finds_on_the_disk_is_started_and_remembered() {
+    let Some((mut test, mut plan)) = firmware() else { return };
+    let Some(disk) = disk_for_firmware(test.root.path()) else { return };
+    fs::write(&plan.disks[0].backing, disk).unwrap();
+    plan.memory = 128;
+    let (log, nvram) = (test.vm.console_log(), test.dir().join("nvram.fd"));
+    let says = |times: usize| {
+        let said = || fs::read_to_string(&log).is_ok_and(|text| text.matches("started by efi").count() == times);
+        let waited = (0..300).any(|_| said() || sleep_a_second());
+        assert!(waited, "{}", fs::read_to_string(&log).unwrap_or_default());
+    };
+    // In the letters that firmware writes.
+    let name: Vec<u8> = "BootOrder".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let remembers = || fs::read(&nvram).unwrap().windows(name.len()).any(|bytes| bytes == name);
+    test.up(&plan);
+    assert!(!remembers(), "its variables are a new copy");
+    says(1);
+    test.vm.kill().unwrap();
+    assert!(remembers());
+    test.vm.start(&test.cx(), &plan, &[]).unwrap();
+    says(2);
+    test.vm.save(&test.cx()).unwrap();
+    test.vm.restore(&test.cx(), &[], &[]).unwrap();
+    assert_eq!(test.state(), VmState::Running);
+    assert!(remembers());
+}
+
+fn sleep_a_second() -> bool {
+    std::thread::sleep(Duration::from_secs(1));
+    false
 }
 
 /// The cloud image that `make test` built: our one box that starts by UEFI.
