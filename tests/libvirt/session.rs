@@ -29,6 +29,7 @@ fn an_ordinary_user_and_a_session_will_do() {
         "life::the_firmware_is_heard_on_the_console_and_in_its_log",
         "save::a_saved_domain_goes_on_with_other_forwards",
         "behind::a_daemon_that_does_not_let_the_user_in_is_told_with_what_helps",
+        "networks::a_session_has_none_and_says_so",
     ] {
         let user = USER.to_string();
         let mut command = Command::new("setpriv");

@@ -167,6 +167,43 @@ fn a_start_that_fails_is_told_with_virtualboxs_own_words() {
     lab.destroy();
 }
 
+/// The package for windows is another one than that of VirtualBox itself.
+#[test]
+fn a_window_without_its_program_is_told_with_what_to_install() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.machine_file("box = \"empty\"\n[provider_options.virtualbox]\ngui = true\n");
+    let ran = lab.run(&["up"]);
+    if ran.code == 10 {
+        println!("skipped: this host can show machines in a window");
+    } else {
+        ran.fails(8, &["`VBoxManage startvm` failed", "virtualbox-qt"]);
+        assert_eq!(lab.state(), "off");
+        lab.machine_file("box = \"empty\"\n");
+        lab.up();
+    }
+    lab.destroy();
+}
+
+/// VirtualBox 7.0.0 shows no forwards of a machine that has several.
+#[test]
+fn forwards_that_virtualbox_hides_are_replaced() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.machine_file("box = \"empty\"\n[[forwarded_port]]\nguest = 80\nhost = 2286\n");
+    lab.behave("case \"$1\" in showvminfo) \"$REAL\" \"$@\" | grep -v ^Forwarding; exit ;; esac");
+    lab.up();
+    lab.run(&["halt", "-f"]).ok();
+    lab.machine_file("box = \"empty\"\n[[forwarded_port]]\nguest = 81\nhost = 2286\n");
+    lab.up();
+    let rules = lab.forwards(&lab.machine());
+    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert!(rules.iter().any(|rule| rule.ends_with("tcp,127.0.0.1,2286,,81")), "{rules:?}");
+    lab.run(&["suspend"]).ok();
+    lab.run(&["resume"]).fails(10, &[]);
+    assert_eq!(lab.forwards(&lab.machine()).len(), 2);
+    lab.behave("");
+    lab.destroy();
+}
+
 /// Output without end, and output that is no text.
 #[test]
 fn nonsense_from_vboxmanage_is_refused() {

@@ -64,7 +64,7 @@ impl Known {
             let address: IpAddr = ip.attribute("address")?.parse().ok()?;
             match (ip.attribute("prefix"), ip.attribute("netmask")) {
                 (Some(prefix), _) => IpNet::new(address, prefix.parse().ok()?).ok(),
-                (None, Some(mask)) => IpNet::with_netmask(address, mask.parse().ok()?).ok(),
+                (None, Some(netmask)) => IpNet::with_netmask(address, netmask.parse().ok()?).ok(),
                 (None, None) => IpNet::new(address, usual_length(address)).ok(),
             }
         });
@@ -240,6 +240,12 @@ pub fn objections(plan: &VmPlan) -> Vec<Finding> {
         let mut others = cards[..index].iter().filter_map(|other| other.mac.as_ref()).chain(first);
         if let Some(mac) = card.mac.as_ref().filter(|mac| others.any(|other| other == *mac)) {
             object(format!("two cards have the hardware address {mac}"), "leave `mac` of one of them out");
+        }
+        if let Some(place) = card.adapter.filter(|place| usize::from(*place) > MOST + 1) {
+            object(format!("libvirt's machines have no network card {place}"), "leave `adapter` out");
+        }
+        if let Some(place) = card.adapter.filter(|_| cards[..index].iter().any(|other| other.adapter == card.adapter)) {
+            object(format!("two networks want to be card {place}"), "leave `adapter` of one of them out");
         }
     }
     let lacking = uri::choose(plan.libvirt.uri.as_deref()).ok().and_then(|uri| lacking(&uri));

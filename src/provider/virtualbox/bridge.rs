@@ -3,6 +3,7 @@
 
 use super::super::{Error, Finding, Level, OpenBridge, VmPlan};
 use super::machine::Machine;
+use super::network::Subnet;
 use super::run::Manage;
 use super::{argv, parse};
 use crate::config::spec::PublicNetwork;
@@ -11,10 +12,17 @@ use crate::progress::Cx;
 /// An interface of this computer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Whether it can be used.
-    pub up: bool,
+    name: String,
+    up: bool,
+    /// The network in which it has an address.
+    subnet: Option<Subnet>,
+}
+
+impl Interface {
+    /// One whose addresses nobody asks for.
+    pub fn new(name: String, up: bool) -> Self {
+        Self { name, up, subnet: None }
+    }
 }
 
 /// What comes of a network.
@@ -32,7 +40,8 @@ fn listed(text: &str) -> Vec<Interface> {
     for block in parse::blocks(text) {
         let field = |name: &str| block.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         if let Some(name) = field("Name").filter(|name| !name.is_empty()) {
-            all.push(Interface { name: name.to_owned(), up: field("Status") == Some("Up") });
+            let subnet = Subnet::told(field("IPAddress"), field("NetworkMask"));
+            all.push(Interface { name: name.to_owned(), up: field("Status") == Some("Up"), subnet });
         }
     }
     all
@@ -71,6 +80,14 @@ pub fn open_among(networks: &[PublicNetwork], interfaces: &[Interface]) -> Vec<O
         _ => None,
     });
     open.collect()
+}
+
+/// The interface that is up and has addresses of a network.
+pub fn collision(cx: &Cx, manage: &Manage, subnet: Subnet) -> Result<Option<String>, Error> {
+    let interfaces = listed(&manage.query(cx, &argv::list("bridgedifs"))?).into_iter();
+    let mut there =
+        interfaces.filter(|interface| interface.up && interface.subnet.is_some_and(|it| it.overlaps(subnet)));
+    Ok(there.next().map(|interface| interface.name))
 }
 
 /// The plan with one interface for each public network, as it is recorded. `before` is the plan of the last start.
@@ -142,7 +159,7 @@ mod tests {
     }
 
     fn interface(name: &str, up: bool) -> Interface {
-        Interface { name: name.into(), up }
+        Interface::new(name.into(), up)
     }
 
     fn taken(name: &str, instead: bool) -> Choice {
@@ -151,7 +168,11 @@ mod tests {
 
     #[test]
     fn interfaces_are_read_as_virtualbox_tells_them() {
-        assert_eq!(listed(INTERFACES), [interface("eth0", true)]);
+        let subnet = Subnet::parse("192.0.2.0/24");
+        assert_eq!(listed(INTERFACES), [Interface { subnet, ..interface("eth0", true) }]);
+        let warned =
+            format!("WARNING: The character device /dev/vboxdrv does not exist.\n\t Please.\n\n\t No.\n{INTERFACES}");
+        assert_eq!(listed(&warned).len(), 1, "what the wrapper of distributions says first is no interface");
         let macs = "Name:            en0: Wi-Fi (Wireless)\nStatus:          Up\n\nName:            bridge0\nStatus:          \
                     Down\n";
         assert_eq!(listed(macs), [interface("en0: Wi-Fi (Wireless)", true), interface("bridge0", false)]);

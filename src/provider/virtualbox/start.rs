@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::super::{Error, Finding, Forward, Level, VmPlan};
-use super::argv;
+use super::argv::{self, Args};
 use super::card;
+use super::fault::Meaning;
 use super::files::{self, Files};
 use super::machine::Machine;
 use super::network;
-use super::parse::Info;
+use super::parse::{self, Info, Rule};
 use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
 use crate::progress::Cx;
 
@@ -135,6 +136,25 @@ pub fn customize(
         }
     }
     Ok(())
+}
+
+/// Changes a machine by what `call` makes of the rules for forwards that it has. VirtualBox 7.0.0 shows none where there are
+/// several, and then complains of those that it has: they are the ones of the last start, `had`.
+pub fn set(
+    cx: &Cx,
+    machine: &Machine<'_>,
+    info: &Info,
+    had: &[Forward],
+    call: impl Fn(&[Rule]) -> Args,
+) -> Result<(), Error> {
+    let shown = info.rules();
+    match machine.manage.call(cx, &call(&shown)) {
+        Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::Exists && shown.is_empty() && !had.is_empty() => {
+            let hidden: Vec<_> = had.iter().filter_map(|forward| parse::rule(&argv::rule(forward))).collect();
+            machine.manage.call(cx, &call(&hidden)).map(drop)
+        }
+        answer => answer.map(drop),
+    }
 }
 
 /// The machine is gone from VirtualBox.
