@@ -180,7 +180,7 @@ pub struct PrivateNetwork {
     /// Length of the network's prefix: 24 is what others write as 255.255.255.0.
     #[schemars(range(min = 1, max = 128))]
     pub prefix: Option<u8>,
-    /// A network of that name between machines alone, without the host.
+    /// VirtualBox: a network of that name between machines alone, without the host. libvirt: its network of that name.
     pub name: Option<String>,
     /// Hardware address of the machine's card. Default: one of its own.
     pub mac: Option<String>,

@@ -11,7 +11,7 @@ use vbox_rs::error::{Exit, Explain};
 use vbox_rs::provider::{Provider, VmPlan, provider};
 use vbox_rs::store::MachineId;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, is_root};
 use crate::guest::World;
 use crate::nat::{apart, spec};
 use crate::world::{TestVm, eventually, open};
@@ -274,6 +274,23 @@ fn child_public_network() {
         !cards.into_iter().any(|card| card.starts_with("macvtap") || card.starts_with("vnet")),
         "all cards are gone"
     );
+}
+
+#[test]
+fn a_session_has_none_and_says_so() {
+    if is_root() {
+        println!("skipped: root has no session of its own");
+        return;
+    }
+    let Some(mut test) = TestVm::new() else { return };
+    let wanted = spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{STATIC}", test.daemon.uri()));
+    let why = libvirt().lacks_networks(&wanted).unwrap();
+    assert!(why.contains("at a session of libvirt") && why.contains("qemu:///system"), "{why}");
+    assert_eq!(libvirt().host_changes(&test.cx(), &wanted).unwrap(), []);
+    let (plan, cx) = (plan(&test, STATIC), test.cx());
+    test.vm.create(&cx, &plan).unwrap();
+    let error = test.vm.start(&cx, &plan, &[]).unwrap_err();
+    assert!(error.to_string().contains("there are no private and public networks at a session"), "{error}");
 }
 
 fn without_box() -> bool {

@@ -77,7 +77,7 @@ fn card(root: &Path, name: String, way_out: Option<&str>) -> Option<Card> {
 /// Those that may be meant: whatever a machine file names, and what leads out.
 fn interfaces(cards: &[Card], named: &[&str]) -> Vec<Interface> {
     let may = |card: &&Card| card.carries_others && (card.leads_out || named.contains(&card.name.as_str()));
-    cards.iter().filter(may).map(|card| Interface { name: card.name.clone(), up: card.up, subnet: None }).collect()
+    cards.iter().filter(may).map(|card| Interface::new(card.name.clone(), card.up)).collect()
 }
 
 fn of_host(networks: &[PublicNetwork], before: &[PublicNetwork]) -> Vec<Interface> {
@@ -102,7 +102,7 @@ pub fn settled(cx: &Cx, plan: &VmPlan, before: Option<&VmPlan>) -> Result<VmPlan
 
 /// What the cards of a settled plan's public networks hang on.
 pub fn wires(plan: &VmPlan) -> Vec<Wire> {
-    let names = plan.devices.publics.iter().flat_map(|network| network.bridge.first());
+    let names = plan.devices.publics.iter().filter_map(|network| network.bridge.first());
     names.map(|name| wire(Path::new(CARDS), name)).collect()
 }
 
@@ -136,8 +136,9 @@ mod tests {
     }
 
     fn up(root: &Path, way_out: Option<&str>, named: &[&str]) -> Vec<String> {
-        let all = interfaces(&cards(root, way_out), named);
-        all.into_iter().filter(|interface| interface.up).map(|interface| interface.name).collect()
+        let network = PublicNetwork::default();
+        let among = bridge::open_among(&[network], &interfaces(&cards(root, way_out), named));
+        among.into_iter().flat_map(|open| open.among).collect()
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use super::super::virtualbox::card;
 use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, further_mac, own_mac, public_mac};
 use super::Error;
 use super::bridge::Wire;
 use super::fragment::{self, Place};
 use super::volume::{Storage, disk_name, seed_name};
 use super::xml::{Element, element, escape, is_plain};
-use crate::config::spec::{CpuMode, DiskBus, Firmware, Graphics};
+use crate::config::spec::{CpuMode, DiskBus, Firmware, Graphics, NetworkCard};
 use crate::provider::qemu::accel::Engine;
 use crate::provider::qemu::argv::{self, Arch};
 use crate::provider::qemu::files::Files;
@@ -28,7 +29,7 @@ const NETWORK: &str = "user,id=vbox0";
 const APART: &str = ",restrict=on,ipv6=off";
 
 /// Where our network card is plugged in.
-const SLOT: usize = 0x10;
+const SLOT: u8 = 0x10;
 
 /// All that a description depends on.
 #[derive(Clone, Copy, Debug)]
@@ -237,32 +238,34 @@ fn interface(kind: &str, source: Element, mac: String, nic: Nic) -> Element {
         .child(element("rom").with("enabled", "no"))
 }
 
-/// The cards of private and public networks.
+/// The cards of private and public networks, in the order of their places.
 fn further_cards(input: &Input<'_>) -> Vec<Element> {
     let devices = &input.plan.devices;
     let private = devices.networks.iter().enumerate().map(|(i, network)| (&network.card, further_mac(input.id, i)));
     let public = devices.publics.iter().enumerate().map(|(i, network)| (&network.card, public_mac(input.id, i)));
-    let cards = private.chain(public).zip(input.wires).enumerate();
-    cards
-        .map(|(place, ((card, usual), wire))| {
-            let (kind, source) = match wire {
-                Wire::Network(name) => ("network", element("source").with("network", name.as_str())),
-                Wire::Bridge(name) => ("bridge", element("source").with("bridge", name.as_str())),
-                Wire::Device(name) => ("direct", element("source").with("dev", name.as_str()).with("mode", "bridge")),
-            };
-            let mac = card.mac.clone().unwrap_or(usual);
-            behind(input, place, interface(kind, source, mac, card.nic.unwrap_or(devices.nic)))
-        })
-        .collect()
+    let (cards, macs): (Vec<_>, Vec<_>) = private.chain(public).unzip();
+    let places = card::places(&cards);
+    let mut all: Vec<_> = cards.into_iter().zip(macs).zip(input.wires).zip(places).collect();
+    all.sort_by_key(|(_, place)| *place);
+    let element = |(((card, usual), wire), place): (((&NetworkCard, String), &Wire), u8)| {
+        let (kind, source) = match wire {
+            Wire::Network(name) => ("network", element("source").with("network", name.as_str())),
+            Wire::Bridge(name) => ("bridge", element("source").with("bridge", name.as_str())),
+            Wire::Device(name) => ("direct", element("source").with("dev", name.as_str()).with("mode", "bridge")),
+        };
+        let mac = card.mac.clone().unwrap_or(usual);
+        behind(input, place, interface(kind, source, mac, card.nic.unwrap_or(devices.nic)))
+    };
+    all.into_iter().map(element).collect()
 }
 
-/// Beside QEMU's network for users a card is plugged in behind that one's: guests take the first that they find for the one
-/// with the way out. Else libvirt's order says the same.
-fn behind(input: &Input<'_>, place: usize, card: Element) -> Element {
+/// Beside QEMU's network for users a card is plugged in behind that one's, which is the first: guests take the first that
+/// they find for the one with the way out. Else libvirt's order says the same.
+fn behind(input: &Input<'_>, place: u8, card: Element) -> Element {
     if input.plan.libvirt.network.is_some() {
         return card;
     }
-    let slot = format!("{:#04x}", SLOT + 1 + place);
+    let slot = format!("{:#04x}", SLOT - 1 + place);
     card.child(element("address").with("type", "pci").with("domain", "0").with("bus", "0").with("slot", slot))
 }
 

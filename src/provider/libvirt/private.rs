@@ -241,6 +241,12 @@ pub fn objections(plan: &VmPlan) -> Vec<Finding> {
         if let Some(mac) = card.mac.as_ref().filter(|mac| others.any(|other| other == *mac)) {
             object(format!("two cards have the hardware address {mac}"), "leave `mac` of one of them out");
         }
+        if let Some(place) = card.adapter.filter(|place| usize::from(*place) > MOST + 1) {
+            object(format!("libvirt's machines have no network card {place}"), "leave `adapter` out");
+        }
+        if let Some(place) = card.adapter.filter(|_| cards[..index].iter().any(|other| other.adapter == card.adapter)) {
+            object(format!("two networks want to be card {place}"), "leave `adapter` of one of them out");
+        }
     }
     let lacking = uri::choose(plan.libvirt.uri.as_deref()).ok().and_then(|uri| lacking(&uri));
     if let Some(why) = lacking.filter(|_| !cards.is_empty()) {

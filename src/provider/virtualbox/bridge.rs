@@ -12,12 +12,17 @@ use crate::progress::Cx;
 /// An interface of this computer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Whether it can be used.
-    pub up: bool,
+    name: String,
+    up: bool,
     /// The network in which it has an address.
-    pub subnet: Option<Subnet>,
+    subnet: Option<Subnet>,
+}
+
+impl Interface {
+    /// One whose addresses nobody asks for.
+    pub fn new(name: String, up: bool) -> Self {
+        Self { name, up, subnet: None }
+    }
 }
 
 /// What comes of a network.
@@ -154,7 +159,7 @@ mod tests {
     }
 
     fn interface(name: &str, up: bool) -> Interface {
-        Interface { name: name.into(), up, subnet: None }
+        Interface::new(name.into(), up)
     }
 
     fn taken(name: &str, instead: bool) -> Choice {

@@ -56,8 +56,9 @@ pub fn cards(id: MachineId, plan: &VmPlan, wires: Vec<Wire>) -> Vec<Card> {
         .collect()
 }
 
-/// Their places: those that name one have it, the others the next that is free.
-fn places(cards: &[&NetworkCard]) -> Vec<u8> {
+/// Their places among a machine's cards, of which the first is 1: those that name one have it, the others the next that is
+/// free.
+pub fn places(cards: &[&NetworkCard]) -> Vec<u8> {
     let mut free = (2..=u8::MAX).filter(|place| cards.iter().all(|card| card.adapter != Some(*place)));
     cards.iter().map(|card| card.adapter.or_else(|| free.next()).unwrap_or(u8::MAX)).collect()
 }

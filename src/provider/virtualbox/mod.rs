@@ -15,7 +15,7 @@
 
 mod argv;
 pub(super) mod bridge;
-mod card;
+pub(super) mod card;
 mod console;
 mod fault;
 mod files;

@@ -2,12 +2,10 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::config::spec::{
-    Accel, Firmware, LibvirtOptions, NetworkCard, Protocol, PublicNetwork, QemuOptions, VirtualboxOptions,
-};
+use crate::config::spec::{Accel, Firmware, LibvirtOptions, Protocol, PublicNetwork, QemuOptions, VirtualboxOptions};
 use crate::provider::{Devices, PlannedDisk};
 
-fn plan() -> VmPlan {
+pub(in super::super) fn plan() -> VmPlan {
     let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None, sha256: None };
     VmPlan {
         name: "shop & <co>/web".into(),
@@ -295,11 +293,12 @@ fn public_networks_are_cards_on_interfaces_and_bridges_of_the_host() {
         ..PublicNetwork::default()
     };
     let card = NetworkCard { mac: Some("02:00:00:00:00:07".into()), nic: Some(Nic::E1000), ..NetworkCard::default() };
-    plan.devices.publics = vec![public("eth0", NetworkCard::default()), public("br0", card)];
+    let first = NetworkCard { adapter: Some(2), ..NetworkCard::default() };
+    plan.devices.publics = vec![public("br0", card), public("eth0", first)];
     let text = text(Engine::Tcg, &plan, None);
     let expected = "\
     <interface type=\"direct\">
-      <mac address=\"52:54:41:dd:ee:ff\"/>
+      <mac address=\"52:54:42:dd:ee:ff\"/>
       <source dev=\"eth0\" mode=\"bridge\"/>
       <model type=\"virtio\"/>
       <rom enabled=\"no\"/>

@@ -191,3 +191,25 @@ fn where_there_are_none_is_told() {
     assert!(told.is_none_or(|why| why.contains("qemu:///system")));
     assert!(lacking("qemu+ssh://far/system").is_some());
 }
+
+#[test]
+fn cards_that_cannot_be_are_told_all_at_once() {
+    let told = |text: &str| {
+        let file = format!("box = 'x'\n[provider_options.libvirt]\nuri = 'qemu:///system'\n{text}");
+        let file = crate::config::parse(&file, "/p/Vagrantfile".as_ref(), "/p".as_ref()).unwrap().0.machines[0].clone();
+        let mut plan = super::super::domain::tests::plan();
+        plan.libvirt = file.provider_options.libvirt;
+        plan.devices.networks = file.private_networks;
+        plan.devices.publics = file.public_networks;
+        objections(&plan).into_iter().map(|finding| finding.text).collect::<Vec<_>>()
+    };
+    let card = |text: &str| format!("[[private_network]]\n{text}\n");
+    assert!(told(&(card("adapter = 8") + &card("mac = '02:00:00:00:00:01'") + "[[public_network]]\n")).is_empty());
+    assert_eq!(
+        told(&(card("adapter = 3") + &card("adapter = 9") + "[[public_network]]\nadapter = 3\n")),
+        ["libvirt's machines have no network card 9", "two networks want to be card 3"]
+    );
+    let mac = "mac = '02:00:00:00:00:01'";
+    assert_eq!(told(&(card(mac) + &card(mac))), ["two cards have the hardware address 02:00:00:00:00:01"]);
+    assert_eq!(told(&card("").repeat(8)), ["libvirt has no room for 8 networks"]);
+}
