@@ -27,6 +27,11 @@ enum Choice {
     Open(Vec<String>),
 }
 
+/// The interfaces of this computer, with the patience of who goes on from them.
+fn ask(cx: &Cx, manage: &Manage) -> Result<Vec<Interface>, Error> {
+    Ok(listed(&manage.call(cx, &argv::list("bridgedifs"))?))
+}
+
 /// What `list bridgedifs` tells.
 fn listed(text: &str) -> Vec<Interface> {
     let mut all = Vec::new();
@@ -63,7 +68,7 @@ fn is_called(interface: &str, name: &str) -> bool {
 
 /// The public networks whose interface is the user's choice.
 pub fn open(cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-    let interfaces = listed(&Manage::find()?.query(cx, &argv::list("bridgedifs"))?);
+    let interfaces = ask(cx, &Manage::find()?)?;
     let open = networks.iter().enumerate().filter_map(|(network, wanted)| match choose(wanted, &[], &interfaces) {
         Choice::Open(among) if among.len() > 1 => Some(OpenBridge { network, among }),
         _ => None,
@@ -73,7 +78,7 @@ pub fn open(cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Erro
 
 /// The interface that is up and has addresses of a network.
 pub fn collision(cx: &Cx, manage: &Manage, subnet: Subnet) -> Result<Option<String>, Error> {
-    let interfaces = listed(&manage.query(cx, &argv::list("bridgedifs"))?).into_iter();
+    let interfaces = ask(cx, manage)?.into_iter();
     let mut there =
         interfaces.filter(|interface| interface.up && interface.subnet.is_some_and(|it| it.overlaps(subnet)));
     Ok(there.next().map(|interface| interface.name))
@@ -85,7 +90,7 @@ pub fn settled(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, before: Option<&Vm
     if plan.devices.publics.is_empty() {
         return Ok(plan);
     }
-    let interfaces = listed(&machine.manage.query(cx, &argv::list("bridgedifs"))?);
+    let interfaces = ask(cx, &machine.manage)?;
     let had = |place: usize| {
         let network = before.and_then(|before| before.devices.publics.get(place));
         network.map(|network| network.bridge.as_slice()).unwrap_or_default()
