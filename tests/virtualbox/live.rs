@@ -79,8 +79,8 @@ fn a_port_that_is_taken_in_the_last_moment_is_told_and_its_rule_goes_again() {
     lab.up();
     wants(&lab, &[("tcp", 80, 2292)]);
     lab.behave(
-        "case \"$*\" in *' natpf1 vbox-rs-tcp-2292,'*) perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Listen => 1, \
-         LocalAddr => \"127.0.0.1:2292\", ReuseAddr => 1) or die; sleep 3' >/dev/null 2>&1 & sleep 1;; esac",
+        "case \"$*\" in *' natpf1 vbox-rs-tcp-2292,'*) perl -MIO::Socket::INET -e 'my $taken = IO::Socket::INET->new(Listen => 1, \
+         LocalAddr => \"127.0.0.1:2292\", ReuseAddr => 1) or die; sleep 4' >/dev/null 2>&1 & sleep 1;; esac",
     );
     let ran = lab.run(&["up"]);
     assert_eq!(ran.code, 14, "{}", ran.stderr);
