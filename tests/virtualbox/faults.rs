@@ -112,6 +112,22 @@ fn ended(lab: &Lab, args: &[&str]) -> Ran {
     ran
 }
 
+/// The same of who ends one, whose process may be gone by then.
+#[test]
+fn a_halt_waits_for_a_query_that_stalls() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.up();
+    // It has ended when it is asked for.
+    lab.behave(
+        "case \"$*\" in *poweroff) \"$REAL\" \"$@\"; sleep 2; touch \"$CALLS.off\"; exit ;; showvminfo*) [ ! -e \
+         \"$CALLS.off\" ] || sleep 8 ;; esac",
+    );
+    lab.run(&["halt", "-f"]).ok().says(&["stopped by force"]);
+    lab.behave("");
+    assert_eq!(lab.state(), "off");
+    lab.destroy();
+}
+
 /// Some calls stall for ten seconds and go on: too long for who only looks, not for who starts a machine.
 #[test]
 fn a_start_waits_for_a_query_that_stalls() {

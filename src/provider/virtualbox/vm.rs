@@ -93,6 +93,8 @@ impl VirtualboxVm {
     /// Pulls the plug, and waits until nothing of it is left.
     fn end(&mut self, cx: &Cx) -> Result<(), Error> {
         let id = self.home.id;
+        // Who is seen now need not be asked for afterwards.
+        self.process();
         match self.machine()?.manage.brief_call(cx, &argv::control(id, "poweroff")).map(drop) {
             Err(Error::Virtualbox(fault))
                 if matches!(fault.meaning, Meaning::NotRunning | Meaning::NotFound | Meaning::State) => {}
@@ -325,7 +327,10 @@ impl Vm for VirtualboxVm {
             let fresh = self.asked.filter(|(at, _)| at.elapsed() < ASK_EVERY);
             let runs = match fresh {
                 Some((_, runs)) => runs,
-                None => self.state()?.has_process(),
+                None => match self.awaited_state(cx) {
+                    Err(Error::Interrupted(_)) => return Ok(false),
+                    state => state?.has_process(),
+                },
             };
             if fresh.is_none() {
                 self.asked = Some((Instant::now(), runs));
