@@ -156,7 +156,7 @@ fn networks_of_ours_go_with_their_last_domain_and_those_of_others_stay() {
             "<domain type='test'><name>d</name><uuid>00112233-4455-4677-8899-aabbccddeeff</uuid><memory>1024</memory>\
              <os><type>hvm</type></os><devices>{card}</devices></domain>"
         );
-        connection.define(&text).map(drop).unwrap();
+        connection.define(&text, false).map(drop).unwrap();
     };
     domain("<interface type='network'><source network='ours'/></interface>");
 
