@@ -149,12 +149,11 @@ fn fault(host: &str, port: u16, ca: &Path) -> Option<String> {
     // It shall be seen whole: nothing is sent to it.
     context.set_verify(SslVerifyMode::NONE);
     let mut ssl = Ssl::new(&context.build()).ok()?;
-    match host.parse::<IpAddr>() {
-        Ok(address) => ssl.param_mut().set_ip(address).ok()?,
-        Err(_) => {
-            ssl.set_hostname(host).ok()?;
-            ssl.param_mut().set_host(host).ok()?;
-        }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        ssl.param_mut().set_ip(address).ok()?;
+    } else {
+        ssl.set_hostname(host).ok()?;
+        ssl.param_mut().set_host(host).ok()?;
     }
     let address = (host, port).to_socket_addrs().ok()?.next()?;
     let stream = TcpStream::connect_timeout(&address, LOOK).ok()?;
@@ -185,7 +184,7 @@ fn told(host: &str, ca: &Path, ssl: &SslRef) -> Option<String> {
 
 /// Whom a certificate is for: a stranger's words.
 fn names(certificate: &X509Ref) -> String {
-    let clean = |name: String| name.chars().filter(|c| c.is_ascii_graphic()).take(100).collect::<String>();
+    let clean = |name: String| name.chars().filter(char::is_ascii_graphic).take(100).collect::<String>();
     let mut names = Vec::new();
     for name in certificate.subject_alt_names().iter().flatten() {
         let address = name.ipaddress().and_then(|bytes| match bytes.len() {
