@@ -150,7 +150,7 @@ fn fault(host: &str, port: u16, ca: &Path) -> Option<String> {
     context.set_verify(SslVerifyMode::NONE);
     let mut ssl = Ssl::new(&context.build()).ok()?;
     if let Ok(address) = host.parse::<IpAddr>() {
-        ssl.param_mut().set_ip(address).ok()?
+        ssl.param_mut().set_ip(address).ok()?;
     } else {
         ssl.set_hostname(host).ok()?;
         ssl.param_mut().set_host(host).ok()?;

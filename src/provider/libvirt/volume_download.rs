@@ -7,7 +7,7 @@
 //! and before any program opens it, its head must name what our overlays rest on, and no file beside that.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +30,12 @@ const QUESTION: Duration = Duration::from_secs(60);
 
 /// What stays free on the file system that is written to.
 const SLACK: u64 = 64 << 20;
+
+/// Where version 3 says what a reader must know.
+const FEATURES: std::ops::Range<usize> = 72..80;
+
+/// Of that: not closed in order, another compression, smaller pieces. Not: damaged, data in another file.
+const HARMLESS: u64 = 1 | 1 << 3 | 1 << 4;
 
 /// A disk, as it is before anything is fetched.
 struct Part {
@@ -119,10 +125,26 @@ fn check(daemon: &Daemon, part: &Part, path: &Path) -> Result<Overlay, ProviderE
     if overlay.backing.as_deref() != Some(Path::new(&part.below)) {
         return Err(stranger("it rests on something else than the box's image").into());
     }
-    if disk::names_more(path)? {
+    if names_more(path)? {
         return Err(stranger("it has its data in another file, or is marked as damaged").into());
     }
     Ok(overlay)
+}
+
+/// Whether the head of a qcow2 file says that opening it takes more than what it rests on, or that it is damaged.
+fn names_more(path: &Path) -> Result<bool, ProviderError> {
+    let failed = |e| store::Error::io("read", path, e);
+    let mut head = [0; FEATURES.end];
+    let mut file = File::open(path).map_err(failed)?;
+    // What ends before them is of version 2, which has no features.
+    let whole = file.read_exact(&mut head).is_ok();
+    let version = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+    let features = head[FEATURES].iter().fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
+    Ok(match version {
+        2 => false,
+        3 => !whole || features & !HARMLESS != 0,
+        _ => true,
+    })
 }
 
 /// A volume that becomes a file.
@@ -201,5 +223,32 @@ fn receive(
     match volume.sizes()?.1 {
         now if now == length => Ok(Ok(())),
         _ => Err(Complaint::of_ours("it changed while it was read: another client of libvirt uses it")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(version: u32, features: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; FEATURES.start];
+        bytes[..4].copy_from_slice(b"QFI\xfb");
+        bytes[4..8].copy_from_slice(&version.to_be_bytes());
+        bytes.extend_from_slice(features);
+        bytes
+    }
+
+    #[test]
+    fn what_has_its_data_elsewhere_is_seen_by_its_head() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("disk");
+        for (version, features, expected) in
+            [(2_u32, 4_u64, false), (3, 0, false), (3, 1 | 8 | 16, false), (3, 2, true), (3, 4, true), (4, 0, true)]
+        {
+            std::fs::write(&path, head(version, &features.to_be_bytes())).unwrap();
+            assert_eq!(names_more(&path).unwrap(), expected, "{version} {features}");
+        }
+        std::fs::write(&path, head(3, &[])).unwrap();
+        assert!(names_more(&path).unwrap());
     }
 }

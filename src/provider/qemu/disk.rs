@@ -20,12 +20,6 @@ use crate::trace;
 /// The fields of version 2 (`docs/interop/qcow2.txt`), which later versions begin with too.
 const HEADER: usize = 72;
 
-/// Where version 3 says what a reader must know.
-const FEATURES: std::ops::Range<usize> = HEADER..HEADER + 8;
-
-/// Of that: not closed in order, another compression, smaller pieces. Not: damaged, data in another file.
-const HARMLESS: u64 = 1 | 1 << 3 | 1 << 4;
-
 /// A longer path is not one of ours; the format allows 1023.
 const NAME_LIMIT: u64 = 4096;
 
@@ -71,23 +65,8 @@ fn long(bytes: &[u8; HEADER], at: usize) -> u64 {
     u64::from(word(bytes, at)) << 32 | u64::from(word(bytes, at + 4))
 }
 
-/// Whether the head of a qcow2 file says that opening it takes more than what it rests on, or that it is damaged.
-pub fn names_more(path: &Path) -> Result<bool, Error> {
-    let failed = |e| store::Error::io("read", path, e);
-    let mut head = [0; FEATURES.end];
-    let mut file = File::open(path).map_err(failed)?;
-    // What ends before them is of version 2, which has no features.
-    let whole = file.read_exact(&mut head).is_ok();
-    let version = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-    let features = head[FEATURES].iter().fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
-    Ok(match version {
-        2 => false,
-        3 => !whole || features & !HARMLESS != 0,
-        _ => true,
-    })
-}
-
 /// Lets an overlay rest on another file with the same content as what it rests on now; neither is opened.
+#[cfg(feature = "libvirt")]
 pub fn rest_on(path: &Path, backing: &Path, format: &str) -> Result<(), Error> {
     let words: [&OsStr; 9] = [
         "rebase".as_ref(),
@@ -277,25 +256,6 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-    }
-
-    #[test]
-    fn what_has_its_data_elsewhere_is_seen_by_its_head() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("disk");
-        for (version, features, expected) in
-            [(2_u32, 4_u64, false), (3, 0, false), (3, 1 | 8 | 16, false), (3, 2, true), (3, 4, true), (4, 0, true)]
-        {
-            let mut bytes = header(1 << 30, "");
-            bytes[4..8].copy_from_slice(&version.to_be_bytes());
-            bytes.extend_from_slice(&features.to_be_bytes());
-            fs::write(&path, bytes).unwrap();
-            assert_eq!(names_more(&path).unwrap(), expected, "{version} {features}");
-        }
-        let mut cut = header(1 << 30, "");
-        cut[7] = 3;
-        fs::write(&path, cut).unwrap();
-        assert!(names_more(&path).unwrap());
     }
 
     #[test]
