@@ -26,10 +26,11 @@ mod world;
 #[path = "../support/libvirt.rs"]
 mod daemon;
 
-#[path = "../machines/world.rs"]
-#[expect(dead_code, reason = "a part of it is for tests of any provider")]
+#[path = "../support/silent.rs"]
 mod silent;
 
 #[path = "../e2e/world.rs"]
 #[expect(dead_code, clippy::expect_used, reason = "a part of it is for tests of any provider")]
 mod guest;
+
+use guest::World;
