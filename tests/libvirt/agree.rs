@@ -5,8 +5,8 @@ use std::process::Stdio;
 use rexpect::session::PtySession;
 
 use crate::daemon::Daemon;
+use crate::guest::World;
 use crate::nat::apart;
-use crate::silent::World;
 
 #[test]
 fn resume_and_reload_ask_for_a_network_as_up_does_and_end_nothing_before_it_is_there() {

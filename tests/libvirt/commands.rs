@@ -4,7 +4,8 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 
 use crate::daemon::{Daemon, found, is_root};
-use crate::silent::{Ran, SILENT, World};
+use crate::guest::{Ran, World};
+use crate::silent::SILENT;
 use crate::world::eventually;
 
 /// A machine on which nothing answers, at a daemon of its own.

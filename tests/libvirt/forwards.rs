@@ -81,7 +81,7 @@ fn reboot(world: &World) {
     assert!((0..600).any(|_| is_another() || rest()), "it never came up again");
 }
 
-/// `options`: more lines of `[provider_options.libvirt]`; `made`: how the network that they name is made.
+/// `options`: more lines of `[provider_options.libvirt]`.
 fn come_back(world: &World, options: &str) {
     world.add_demo();
     let mut daemon = Daemon::start(&world.folder("d")).unwrap();

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
 use crate::daemon::Daemon;
-use crate::silent::World;
+use crate::guest::World;
 use crate::world::{TestVm, names};
 
 const CONF: &str = "max_size = 2048\nmax_backups = 3\n";
@@ -73,11 +73,11 @@ fn logs_are_whole_and_followed_through_all_that_was_put_aside() {
         daemon.uri()
     ));
     world.run(&["up"]).fails(10, &[]);
-    let mut follower = world.command(&["logs", "-f"]).spawn().unwrap();
-    let lines = BufReader::new(follower.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut process = world.command(&["logs", "-f"]).spawn().unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
     let followed: Vec<String> = lines.take(4 * A_FILE).collect();
-    follower.kill().unwrap();
-    follower.wait().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
     let followed = counted(followed.iter().map(String::as_str));
     assert!(followed.len() > 3 * A_FILE, "{}", followed.len());
 

@@ -35,8 +35,7 @@ mod again;
 #[path = "../support/libvirt.rs"]
 mod daemon;
 
-#[path = "../machines/world.rs"]
-#[expect(dead_code, reason = "a part of it is for tests of any provider")]
+#[path = "../support/silent.rs"]
 mod silent;
 
 #[path = "../support/vm.rs"]
@@ -45,3 +44,5 @@ mod vm;
 #[path = "../e2e/world.rs"]
 #[expect(dead_code, clippy::expect_used, reason = "a part of it is for tests of any provider")]
 mod guest;
+
+use guest::World;

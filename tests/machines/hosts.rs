@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::mounts::Mount;
-use crate::world::{Ran, SILENT, World};
+use crate::world::silent::SILENT;
+use crate::world::{Ran, World};
 
 /// Runs a command where `/dev` has no `kvm`, or (`paravirtual`) one that opens, on a processor that shows no
 /// virtualisation. `None`, and a printed reason, where a test may not do that.

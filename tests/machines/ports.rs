@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::net::TcpListener;
 
-use crate::world::{Ran, SILENT, World};
+use crate::world::silent::SILENT;
+use crate::world::{Ran, World};
 
 #[test]
 fn a_port_in_use_is_refused_and_the_process_that_has_it_is_named() {

@@ -5,7 +5,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::world::{SILENT, World};
+use crate::world::World;
+use crate::world::silent::SILENT;
 
 /// Changes the machine's record as a command that is killed leaves it.
 fn edit(world: &World, id: &str, key: &str, value: Value) {

@@ -518,7 +518,7 @@ mod tests {
             ("/var/run/libvirt/virtlogd-sock", Some("virtlogd")),
             ("/run/user/1000/libvirt/virtnetworkd-sock", Some("virtnetworkd")),
             ("/var/run/libvirt/libvirt-sock", None),
-            ("/tmp/virt x/virtd; rm -rf-sock", None),
+            ("/run/virt x/virtd; rm -rf-sock", None),
         ] {
             let complaint = said(&format!("Failed to connect socket to '{path}': No such file or directory"));
             assert_eq!(complaint.missing_daemon(), name, "{path}");
