@@ -101,6 +101,8 @@ fn a_host_without_interfaces_is_told() {
 fn on_a_terminal_the_user_chooses_once() {
     let Some(lab) = with_file("[[public_network]]") else { return };
     pretend(&lab, INTERFACES);
+    // An `up` without one came to nothing.
+    lab.run(&["up"]).fails(3, &["on a terminal `vbox-rs up` asks"]);
     let mut command = lab.command(&["up"]);
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
     command.env("TERM", "xterm").env_remove("CI");

@@ -204,6 +204,30 @@ fn forwards_that_virtualbox_hides_are_replaced() {
     lab.destroy();
 }
 
+/// VirtualBox starts a machine whose port was taken in the last moment, and tells only its log.
+#[test]
+fn a_start_that_is_tried_again_with_another_port_keeps_what_the_file_asked_for() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.machine_file(
+        "box = \"empty\"\n[[forwarded_port]]\nguest = 80\nhost = 2296\nauto_correct = true\n[provider_options.virtualbox]\n\
+         customize = [[\"modifyvm\", \":id\", \"--vram\", \"20\"]]\n",
+    );
+    lab.calls();
+    lab.behave(
+        "case \"$1\" in startvm) [ -e \"$CALLS.raced\" ] || { touch \"$CALLS.raced\"; perl -MIO::Socket::INET -e \
+         'IO::Socket::INET->new(Listen => 1, LocalAddr => \"127.0.0.1:2296\", ReuseAddr => 1) or die; sleep 20' >/dev/null 2>&1 & \
+         sleep 1; } ;; esac",
+    );
+    lab.up();
+    let calls = lab.calls();
+    assert_eq!(calls.iter().filter(|call| call.starts_with("startvm")).count(), 2, "{calls:?}");
+    let machine = lab.machine();
+    assert_eq!(lab.info(&machine, "vram").as_deref(), Some("20"));
+    assert!(lab.forwards(&machine).iter().any(|rule| rule.ends_with(",80") && !rule.contains(",2296,")));
+    lab.behave("");
+    lab.destroy();
+}
+
 /// Output without end, and output that is no text.
 #[test]
 fn nonsense_from_vboxmanage_is_refused() {

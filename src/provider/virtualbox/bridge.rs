@@ -34,6 +34,11 @@ enum Choice {
     Open(Vec<String>),
 }
 
+/// The interfaces of this computer, with the patience of who goes on from them.
+fn ask(cx: &Cx, manage: &Manage) -> Result<Vec<Interface>, Error> {
+    Ok(listed(&manage.call(cx, &argv::list("bridgedifs"))?))
+}
+
 /// What `list bridgedifs` tells.
 fn listed(text: &str) -> Vec<Interface> {
     let mut all = Vec::new();
@@ -70,7 +75,7 @@ fn is_called(interface: &str, name: &str) -> bool {
 
 /// The public networks whose interface is the user's choice.
 pub fn open(cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-    Ok(open_among(networks, &listed(&Manage::find()?.query(cx, &argv::list("bridgedifs"))?)))
+    Ok(open_among(networks, &ask(cx, &Manage::find()?)?))
 }
 
 /// The same, where the interfaces are known.
@@ -84,7 +89,7 @@ pub fn open_among(networks: &[PublicNetwork], interfaces: &[Interface]) -> Vec<O
 
 /// The interface that is up and has addresses of a network.
 pub fn collision(cx: &Cx, manage: &Manage, subnet: Subnet) -> Result<Option<String>, Error> {
-    let interfaces = listed(&manage.query(cx, &argv::list("bridgedifs"))?).into_iter();
+    let interfaces = ask(cx, manage)?.into_iter();
     let mut there =
         interfaces.filter(|interface| interface.up && interface.subnet.is_some_and(|it| it.overlaps(subnet)));
     Ok(there.next().map(|interface| interface.name))
@@ -95,7 +100,7 @@ pub fn settled(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, before: Option<&Vm
     if plan.devices.publics.is_empty() {
         return Ok(plan.clone());
     }
-    settled_among(cx, plan, before, &listed(&machine.manage.query(cx, &argv::list("bridgedifs"))?))
+    settled_among(cx, plan, before, &ask(cx, &machine.manage)?)
 }
 
 /// The same, where the interfaces are known.

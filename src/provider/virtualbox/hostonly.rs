@@ -55,7 +55,7 @@ impl HostOnly {
     pub fn ask(cx: &Cx, manage: &Manage) -> Result<Self, Error> {
         let [first, second] = Kind::all(std::env::consts::OS);
         let list = |kind: Kind| {
-            let text = manage.query(cx, &argv::list(kind.word()))?;
+            let text = manage.call(cx, &argv::list(kind.word()))?;
             Ok(Self { kind, known: listed(kind, &text) })
         };
         match list(first) {
@@ -180,7 +180,7 @@ fn make_network(cx: &Cx, manage: &Manage, subnet: Subnet) -> Result<String, Erro
 
 /// Lets VirtualBox answer DHCP on an interface.
 fn serve(cx: &Cx, manage: &Manage, interface: &str, subnet: Subnet) -> Result<(), Error> {
-    let text = manage.query(cx, &argv::list("dhcpservers"))?;
+    let text = manage.call(cx, &argv::list("dhcpservers"))?;
     match server(&text, interface) {
         Some(true) => Ok(()),
         Some(false) => manage.call(cx, &argv::switch_dhcp_on(interface)).map(drop),

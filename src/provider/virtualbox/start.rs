@@ -8,7 +8,6 @@ use std::path::Path;
 use super::super::{Error, Finding, Forward, Level, VmPlan};
 use super::argv::{self, Args};
 use super::card;
-use super::fault::Meaning;
 use super::files::{self, Files};
 use super::machine::Machine;
 use super::network;
@@ -139,7 +138,7 @@ pub fn customize(
 }
 
 /// Changes a machine by what `call` makes of the rules for forwards that it has. VirtualBox 7.0.0 shows none where there are
-/// several, and then complains of those that it has: they are the ones of the last start, `had`.
+/// several: they are the ones of the last start, `had`.
 pub fn set(
     cx: &Cx,
     machine: &Machine<'_>,
@@ -148,13 +147,15 @@ pub fn set(
     call: impl Fn(&[Rule]) -> Args,
 ) -> Result<(), Error> {
     let shown = info.rules();
-    match machine.manage.call(cx, &call(&shown)) {
-        Err(Error::Virtualbox(fault)) if fault.meaning == Meaning::Exists && shown.is_empty() && !had.is_empty() => {
-            let hidden: Vec<_> = had.iter().filter_map(|forward| parse::rule(&argv::rule(forward))).collect();
-            machine.manage.call(cx, &call(&hidden)).map(drop)
+    if shown.is_empty() && !had.is_empty() {
+        let hidden: Vec<_> = had.iter().filter_map(|forward| parse::rule(&argv::rule(forward))).collect();
+        match machine.manage.call(cx, &call(&hidden)) {
+            // It has none: that start came to nothing.
+            Err(Error::Virtualbox(_)) => {}
+            answer => return answer.map(drop),
         }
-        answer => answer.map(drop),
     }
+    machine.manage.call(cx, &call(&shown)).map(drop)
 }
 
 /// The machine is gone from VirtualBox.

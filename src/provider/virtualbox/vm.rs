@@ -252,6 +252,10 @@ impl Vm for VirtualboxVm {
         let cards = argv::cards(&card::cards(id, plan, wires), &info);
         let name = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name));
         start::set(cx, &machine, &info, &had, |stale| {
+            if prepared {
+                // The file's own calls were made, and would not be again.
+                return argv::forwards_only(id, &plan.forwards, stale);
+            }
             let settings = argv::settings(id, plan, &console, stale);
             settings.into_iter().chain(cards.clone()).chain(name.map(argv::rename).unwrap_or_default()).collect()
         })?;
