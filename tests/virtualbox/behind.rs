@@ -97,6 +97,27 @@ fn a_disk_whose_file_is_gone_is_told_and_leaves_nothing_in_the_registry() {
     lab.destroy();
 }
 
+/// VirtualBox calls it saved all the same.
+#[test]
+fn a_saved_state_whose_file_is_gone_is_told_and_can_be_given_up() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.up();
+    let folder = settings_file(&lab).parent().unwrap().join("Snapshots");
+    lab.run(&["suspend"]).ok();
+    for file in
+        fs::read_dir(&folder).unwrap().flatten().filter(|file| file.path().extension().is_some_and(|e| e == "sav"))
+    {
+        fs::remove_file(file.path()).unwrap();
+    }
+    let ran = lab.run(&["resume"]);
+    assert!([7, 8].contains(&ran.code), "{}: {}", ran.code, ran.stderr);
+    assert!(ran.stderr.contains("vbox-rs halt"), "{}", ran.stderr);
+    lab.run(&["halt", "-f"]).ok();
+    lab.up();
+    assert_eq!(lab.state(), "running");
+    lab.destroy();
+}
+
 /// VirtualBox keeps what it knows of media in a file of its own.
 #[test]
 fn a_machine_whose_folder_was_removed_leaves_nothing_in_the_registry() {

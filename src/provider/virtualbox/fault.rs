@@ -45,6 +45,18 @@ pub enum Meaning {
     Inaccessible,
     /// The disk is full.
     Full,
+    /// The host has too little memory.
+    NoMemory,
+    /// A file of VirtualBox's or of the machine's cannot be read or written by this user.
+    Denied,
+    /// A disk is no disk any more.
+    Damaged,
+    /// The program that shows or runs such machines is not installed.
+    NoProgram,
+    /// VirtualBox's own files are not as it wants them.
+    Installation,
+    /// It takes VirtualBox's Extension Pack.
+    NoPack,
     /// The kernel driver is not there.
     NoDriver,
     /// An interface of the host could not be made or used: it, or the network drivers, are not there.
@@ -65,6 +77,15 @@ pub enum Meaning {
 const SIGNS: &[(&str, Meaning)] = &[
     ("VERR_DISK_FULL", Meaning::Full),
     ("No space left on device", Meaning::Full),
+    ("VERR_NO_MEMORY", Meaning::NoMemory),
+    ("VERR_NO_LOW_MEMORY", Meaning::NoMemory),
+    ("VERR_NO_PAGE_MEMORY", Meaning::NoMemory),
+    ("VERR_NO_PHYS_MEMORY", Meaning::NoMemory),
+    ("Extension Pack'", Meaning::NoPack),
+    ("extension pack is installed", Meaning::NoPack),
+    ("REGDB_E_CLASSNOTREG", Meaning::Installation),
+    ("NS_ERROR_FACTORY_NOT_REGISTERED", Meaning::Installation),
+    ("VERR_SUPLIB_", Meaning::Installation),
     ("VERR_VM_DRIVER_NOT_INSTALLED", Meaning::NoDriver),
     ("VERR_VM_DRIVER_LOAD_ERROR", Meaning::NoDriver),
     ("VERR_VM_DRIVER_OPEN_ERROR", Meaning::NoDriver),
@@ -85,6 +106,11 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("VERR_VMX_MSR_", Meaning::NoVirtualization),
     ("VERR_NEM_NOT_AVAILABLE", Meaning::NoVirtualization),
     ("terminated unexpectedly during startup", Meaning::Ended),
+    // Seen where the file of a saved state is gone.
+    ("was closed before any attempt to power it on", Meaning::Ended),
+    ("Could not launch", Meaning::NoProgram),
+    ("Could not get the storage format", Meaning::Damaged),
+    ("VERR_VD_", Meaning::Damaged),
     ("is not currently running", Meaning::NotRunning),
     ("is already locked", Meaning::Locked),
     ("while it is locked", Meaning::Locked),
@@ -119,6 +145,14 @@ const SIGNS: &[(&str, Meaning)] = &[
     ("VBOX_E_OBJECT_NOT_FOUND", Meaning::NotFound),
     ("VBOX_E_OBJECT_IN_USE", Meaning::InUse),
     ("VBOX_E_INVALID_VM_STATE", Meaning::State),
+    ("VBOX_E_INVALID_SESSION_STATE", Meaning::Locked),
+    ("VBOX_E_INVALID_OBJECT_STATE", Meaning::State),
+    ("VBOX_E_XML_ERROR", Meaning::Inaccessible),
+    ("VBOX_E_NOT_SUPPORTED", Meaning::Unknown),
+    ("VERR_ACCESS_DENIED", Meaning::Denied),
+    ("VERR_PERMISSION_DENIED", Meaning::Denied),
+    ("VERR_WRITE_PROTECT", Meaning::Denied),
+    ("E_ACCESSDENIED", Meaning::Denied),
     ("VERR_FILE_NOT_FOUND", Meaning::NotFound),
     ("VERR_PATH_NOT_FOUND", Meaning::NotFound),
 ];
@@ -172,9 +206,9 @@ impl Fault {
 impl Explain for Fault {
     fn exit(&self) -> Exit {
         match self.meaning {
-            Meaning::Full => Exit::Io,
+            Meaning::Full | Meaning::Denied => Exit::Io,
             Meaning::Locked => Exit::Locked,
-            Meaning::NotRunning | Meaning::State | Meaning::Inaccessible => Exit::MachineState,
+            Meaning::NotRunning | Meaning::State | Meaning::Inaccessible | Meaning::Damaged => Exit::MachineState,
             _ => Exit::Provider,
         }
     }
@@ -211,8 +245,25 @@ impl Explain for Fault {
                  closemedium disk FILE` makes VirtualBox forget it"
             }
             Meaning::Inaccessible => "`VBoxManage showvminfo` tells more; `vbox-rs destroy` removes the machine",
+            Meaning::NoMemory => "set `memory` lower, or end other machines and programs",
+            Meaning::Denied => {
+                "look whose the file is: VirtualBox run by another user, or by sudo, leaves files that this one cannot \
+                 change"
+            }
+            Meaning::Damaged => "put the disk back from a copy, or `vbox-rs destroy` the machine",
+            Meaning::NoProgram => {
+                "VirtualBox's program for that is not installed: a window (`gui = true`) takes the package virtualbox-qt of \
+                 most distributions"
+            }
+            Meaning::Installation => "VirtualBox's own files are damaged, or not root's: install it anew",
+            Meaning::NoPack => {
+                "install the Extension Pack of this version (`VBoxManage extpack install FILE`), or leave what takes it out \
+                 of `customize`"
+            }
             Meaning::Full => "free some space on the file system of the machine",
-            Meaning::Ended => "`vbox-rs logs --hypervisor` and `vbox-rs doctor` may tell why",
+            Meaning::Ended => {
+                "`vbox-rs logs --hypervisor` and `vbox-rs doctor` may tell why; `vbox-rs halt --force` gives a saved state up"
+            }
             Meaning::NotRunning => "start it with `vbox-rs up`",
             Meaning::Unknown => {
                 "this VirtualBox may be too old, or too new, for it; `vbox-rs doctor` shows its version"
@@ -229,7 +280,7 @@ fn named_code(line: &str) -> Option<(String, u32)> {
     while let Some(at) = rest.find("(0x") {
         let name = rest[..at].trim_end().rsplit(char::is_whitespace).next().unwrap_or_default();
         let number = rest[at + 3..].split(')').next().and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let known = ["VBOX_E_", "NS_ERROR_", "E_"].iter().any(|family| name.starts_with(family));
+        let known = ["VBOX_E_", "NS_ERROR_", "REGDB_E_", "E_"].iter().any(|family| name.starts_with(family));
         if let (true, Some(number)) = (known, number) {
             return Some((name.to_owned(), number));
         }
@@ -298,7 +349,7 @@ Exists | VBOX_E_FILE_ERROR | Machine settings file '/lab/vms/b3/b3.vbox' already
 Other | NS_ERROR_INVALID_ARG | Linked clone can only be created from a snapshot
 NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a snapshot named 'nope'
 InUse | VBOX_E_OBJECT_IN_USE | Machine delete failed; Cannot close medium '/lab/vms/b2/b1-disk001.vmdk' because it has 1 child media
-Other | VBOX_E_INVALID_OBJECT_STATE | Snapshot 's1' of the machine 'b3' cannot be deleted, because it is the current snapshot and has one child snapshot
+State | VBOX_E_INVALID_OBJECT_STATE | Snapshot 's1' of the machine 'b3' cannot be deleted, because it is the current snapshot and has one child snapshot
 NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a registered machine named 'b2'
 NoInterface | NS_ERROR_FAILURE | Failed to create the host-only adapter; VBoxNetAdpCtl: Error while adding new interface: failed to open /dev/vboxnetctl: No such file or directory
 Unknown |  | Unknown subcommand "hostonlynets".
@@ -322,6 +373,14 @@ NotRunning |  | Machine 'r1' is not currently running.
 NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a registered machine named 'nosuchvm'
 NotFound | VBOX_E_OBJECT_NOT_FOUND | Could not find a snapshot named 'nope'
 Ended | NS_ERROR_FAILURE | The virtual machine 'b1' has terminated unexpectedly during startup with exit code 1 (0x1)
+NoProgram | VBOX_E_IPRT_ERROR | Could not launch the VM process for the machine 'r1' (VERR_FILE_NOT_FOUND)
+NoDriver | NS_ERROR_FAILURE | Cannot attach to 'HostInterfaceNetworking-eth0' in driverless mode (VERR_SUP_DRIVERLESS)
+Ended | NS_ERROR_FAILURE | The VM session was closed before any attempt to power it on
+Damaged | NS_ERROR_FAILURE | VDI: invalid pre-header in '/lab/d.vdi' (VERR_VD_VDI_INVALID_HEADER).; VD: error VERR_VD_VDI_INVALID_HEADER opening image file '/lab/d.vdi' (VERR_VD_VDI_INVALID_HEADER).; Failed to open image '/lab/d.vdi' in read-write mode (VERR_VD_VDI_INVALID_HEADER).; AHCI: Failed to attach drive to Port0 (VERR_VD_VDI_INVALID_HEADER)
+Damaged | VBOX_E_IPRT_ERROR | Could not get the storage format of the medium '/lab/garbage.vdi' (VERR_NOT_SUPPORTED); Invalid UUID or filename "/lab/garbage.vdi"
+Denied | NS_ERROR_FAILURE | Could not create a directory '/sys/kernel/b' to save the settings file (VERR_ACCESS_DENIED)
+Other |  | Invalid type 'hostonlynet' specfied for NIC 4
+InUse | VBOX_E_OBJECT_IN_USE | Medium '/lab/d.vdi' cannot be closed because it is still attached to 1 virtual machines
 
 "#]]
         );
@@ -338,6 +397,44 @@ Ended | NS_ERROR_FAILURE | The virtual machine 'b1' has terminated unexpectedly 
         );
         assert!(fault.hint().unwrap().contains("modprobe vboxdrv"));
         assert_eq!(fault.exit(), Exit::Provider);
+    }
+
+    /// What takes other hosts, in the words of VirtualBox's users: each family of codes has its errors, and each its hint.
+    #[test]
+    fn what_other_hosts_meet_is_understood_by_its_code() {
+        for (said, meaning, exit, hint) in [
+            (
+                "VT-x is being used by another hypervisor (VERR_VMX_IN_VMX_ROOT_MODE)",
+                Meaning::Occupied,
+                8,
+                "enable_virt",
+            ),
+            ("AMD-V is disabled in the BIOS (VERR_SVM_DISABLED)", Meaning::NoVirtualization, 8, "firmware"),
+            (
+                "The VM process could not load the driver (VERR_VM_DRIVER_NOT_INSTALLED)",
+                Meaning::NoDriver,
+                8,
+                "modprobe",
+            ),
+            ("Failed to attach the network LUN (VERR_INTNET_FLT_IF_NOT_FOUND)", Meaning::NoInterface, 8, "vboxnetflt"),
+            ("Out of memory condition (VERR_NO_LOW_MEMORY)", Meaning::NoMemory, 8, "`memory` lower"),
+            (
+                "install the 'Oracle VM VirtualBox Extension Pack' (VERR_NOT_FOUND)",
+                Meaning::NoPack,
+                8,
+                "extpack install",
+            ),
+            ("Could not write (VERR_DISK_FULL)", Meaning::Full, 16, "space"),
+            ("Nothing to tell; code VBOX_E_INVALID_SESSION_STATE (0x80bb000b)", Meaning::Locked, 9, "close the"),
+            ("Nothing to tell; code VBOX_E_XML_ERROR (0x80bb000a)", Meaning::Inaccessible, 7, "showvminfo"),
+            ("Nothing to tell; code E_ACCESSDENIED (0x80070005)", Meaning::Denied, 16, "sudo"),
+            ("Class not registered; code REGDB_E_CLASSNOTREG (0x80040154)", Meaning::Installation, 8, "anew"),
+            ("code NS_ERROR_CALL_FAILED (0x800706be)", Meaning::Service, 8, "VBoxSVC"),
+        ] {
+            let fault = Fault::read("startvm", &format!("VBoxManage: error: {said}\n")).unwrap();
+            assert_eq!((fault.meaning, fault.exit().code()), (meaning, exit), "{said}");
+            assert!(fault.hint().unwrap().contains(hint), "{said}: {:?}", fault.hint());
+        }
     }
 
     #[test]
