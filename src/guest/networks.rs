@@ -100,7 +100,7 @@ interfaces_text() {
 by_hand() {
   ip link set "$1" up
   case $2 in
-    dhcp*) if has dhclient; then dhclient "$1"; elif has udhcpc; then udhcpc -q -n -i "$1" >/dev/null; fi;;
+    dhcp) if has dhclient; then dhclient "$1"; elif has udhcpc; then udhcpc -q -n -i "$1" >/dev/null; fi;;
     *) ip addr flush dev "$1" 2>/dev/null || :; ip addr add "$2" dev "$1";;
   esac
 }
@@ -139,7 +139,7 @@ elif has ifup && [ -f "$root/etc/network/interfaces" ]; then
     each again "$@"
   fi
 else
-  unless_set() { set_up "$1" "$2" || by_hand "$1" "$2"; }
+  unless_set() { set_up "$1" "$2" || by_hand "$1" "${2%-route}"; }
   each unless_set "$@"
 fi
 "#;

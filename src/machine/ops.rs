@@ -94,7 +94,8 @@ pub fn bridge_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOpt
         let networks = plan::publics(kind, &spec);
         let is_made = || {
             let id = Fleet::current_id(target);
-            id.is_some_and(|id| MachineDir::new(fleet.dirs(), id).read().is_ok_and(|record| record.is_some()))
+            let record = id.and_then(|id| MachineDir::new(fleet.dirs(), id).read().ok().flatten());
+            record.is_some_and(|record| record.intent != Some(Intent::Create))
         };
         if networks.is_empty() || is_made() {
             continue;

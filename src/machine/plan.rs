@@ -369,4 +369,32 @@ mod tests {
         assert_eq!(user(&spec("[ssh]\nusername = \"me\"\n"), &manifest), "me");
         assert_eq!(seed_flavour(&manifest), Some(Flavour::Old));
     }
+
+    #[test]
+    fn guests_are_told_of_cards_that_do_not_set_themselves_up() {
+        let mut record = record(&Hardware::default());
+        let spec = spec(
+            "[[private_network]]\nip = '10.1.1.2'\n[[private_network]]\nauto_config = false\n[[private_network]]\n\
+             mac = '08:00:27:00:00:01'\n[[public_network]]\nuse_dhcp_assigned_default_route = true\n[[public_network]]\n\
+             ip = '10.2.2.2'\nprefix = 16\n",
+        );
+        assert!(cards(&record, &spec).is_empty(), "QEMU has none");
+        record.provider = ProviderKind::Virtualbox;
+        let told: Vec<_> = cards(&record, &spec)
+            .into_iter()
+            .map(|card| {
+                let address = card.address.map_or("dhcp".to_owned(), |(ip, prefix)| format!("{ip}/{prefix}"));
+                format!("{} {address} {}", card.mac, card.default_route)
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "52:54:01:dd:ee:ff 10.1.1.2/24 false",
+                "08:00:27:00:00:01 dhcp false",
+                "52:54:41:dd:ee:ff dhcp true",
+                "52:54:42:dd:ee:ff 10.2.2.2/16 false",
+            ]
+        );
+    }
 }

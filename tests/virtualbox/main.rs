@@ -9,6 +9,7 @@
 
 mod base;
 mod behind;
+mod bridged;
 mod calls;
 mod console;
 mod faults;

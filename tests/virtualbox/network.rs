@@ -98,6 +98,16 @@ fn a_host_only_interface_is_made_where_there_is_none_with_a_server_for_dhcp() {
 }
 
 #[test]
+fn a_network_that_this_computer_is_in_itself_is_refused() {
+    let Some(lab) = with_network("ip = \"192.168.57.20\"") else { return };
+    let own = "Name:            eth7\\nIPAddress:       192.168.56.4\\nNetworkMask:     255.255.248.0\\nStatus:          Up\\n";
+    lab.behave(&format!("case \"$*\" in 'list hostonlyifs') exit;; 'list bridgedifs') printf '{own}'; exit;; esac"));
+    lab.run(&["up"]).fails(3, &["192.168.57.0/24 has addresses of this computer's interface `eth7`"]);
+    assert_eq!(of_networks(&lab), ["list hostonlyifs"]);
+    lab.destroy();
+}
+
+#[test]
 fn an_interface_that_cannot_get_its_address_is_taken_away_again() {
     let Some(lab) = with_network("ip = \"192.168.57.20\"") else { return };
     let made = "Interface '\"'\"'vboxnet4'\"'\"' was successfully created";

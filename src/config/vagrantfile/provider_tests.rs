@@ -4,7 +4,7 @@ use std::fs;
 
 use super::tests::{read, wrong};
 use crate::config;
-use crate::config::spec::ProviderKind;
+use crate::config::spec::{Nic, ProviderKind};
 
 #[test]
 fn each_provider_has_its_own_blocks_and_overrides() {
@@ -55,4 +55,35 @@ fn disks_and_what_else_is_not_there_are_listed() {
         assert!(warnings.iter().any(|warning| warning == wanted), "{wanted}: {warnings:?}");
     }
     assert!(wrong("config.vm.disk :disk, primary: true, size: 'big'").contains("`size` cannot be `big`"));
+}
+
+#[test]
+fn networks_say_what_their_cards_are_and_come_in_the_order_of_the_file() {
+    let file = |calls: &str| {
+        let text = format!("Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  {calls}\nend\n");
+        let (mut project, warnings) = read(&text).unwrap();
+        (project.machines.remove(0), warnings)
+    };
+    let (machine, warnings) = file(
+        "config.vm.network :public_network, bridge: ['en0', 'eth0'], ip: '10.0.0.9', netmask: '255.255.0.0', auto_config: false\n\
+         config.vm.network :private_network, ip: '10.1.1.2', mac: '0800270A0B0C', nic_type: 'Am79C973'\n\
+         config.vm.network :public_network, adapter: 2, mac: 'auto', use_dhcp_assigned_default_route: true",
+    );
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let (private, public) = (&machine.private_networks[0], &machine.public_networks);
+    assert_eq!((private.card.mac.as_deref(), private.card.nic), (Some("08:00:27:0a:0b:0c"), Some(Nic::Pcnet)));
+    assert_eq!((public[0].bridge.join(" ").as_str(), public[0].prefix), ("en0 eth0", Some(16)));
+    assert!(!public[0].card.auto_config && public[1].card.auto_config && private.card.auto_config);
+    assert!(!public[0].use_dhcp_assigned_default_route && public[1].use_dhcp_assigned_default_route);
+    let places = [&public[0].card, &private.card, &public[1].card].map(|card| card.adapter);
+    assert_eq!(places, [Some(3), Some(4), Some(2)]);
+
+    let (machine, warnings) = file(
+        "config.vm.network :private_network, ip: '10.1.1.2', adapter: 1, nic_type: 'x y'\n\
+         config.vm.network :public_network, mac: nil",
+    );
+    let places = [machine.private_networks[0].card.adapter, machine.public_networks[0].card.adapter];
+    assert_eq!(places, [None, None], "that is the order anyway");
+    assert_eq!(warnings, ["`adapter: 1` is left out", "`nic_type` x y is left out"]);
+    assert!(wrong("config.vm.network :private_network, mac: '1234'").contains("`mac` cannot be `1234`"));
 }

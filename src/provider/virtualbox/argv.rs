@@ -227,7 +227,7 @@ fn forwards(forwards: &[Forward], stale: &[Rule]) -> Args {
 }
 
 /// `name,protocol,host address,host port,guest address,guest port`.
-fn rule(forward: &Forward) -> String {
+pub fn rule(forward: &Forward) -> String {
     let Forward { protocol, host_ip, host, guest } = forward;
     format!("{RULE}{protocol}-{host},{protocol},{host_ip},{host},,{guest}")
 }

@@ -3,6 +3,7 @@
 
 use super::super::{Error, Finding, Level, OpenBridge, VmPlan};
 use super::machine::Machine;
+use super::network::Subnet;
 use super::run::Manage;
 use super::{argv, parse};
 use crate::config::spec::PublicNetwork;
@@ -13,6 +14,8 @@ use crate::progress::Cx;
 struct Interface {
     name: String,
     up: bool,
+    /// The network in which it has an address.
+    subnet: Option<Subnet>,
 }
 
 /// What comes of a network.
@@ -24,13 +27,19 @@ enum Choice {
     Open(Vec<String>),
 }
 
+/// The interfaces of this computer, with the patience of who goes on from them.
+fn ask(cx: &Cx, manage: &Manage) -> Result<Vec<Interface>, Error> {
+    Ok(listed(&manage.call(cx, &argv::list("bridgedifs"))?))
+}
+
 /// What `list bridgedifs` tells.
 fn listed(text: &str) -> Vec<Interface> {
     let mut all = Vec::new();
     for block in parse::blocks(text) {
         let field = |name: &str| block.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         if let Some(name) = field("Name").filter(|name| !name.is_empty()) {
-            all.push(Interface { name: name.to_owned(), up: field("Status") == Some("Up") });
+            let subnet = Subnet::told(field("IPAddress"), field("NetworkMask"));
+            all.push(Interface { name: name.to_owned(), up: field("Status") == Some("Up"), subnet });
         }
     }
     all
@@ -59,12 +68,20 @@ fn is_called(interface: &str, name: &str) -> bool {
 
 /// The public networks whose interface is the user's choice.
 pub fn open(cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-    let interfaces = listed(&Manage::find()?.query(cx, &argv::list("bridgedifs"))?);
+    let interfaces = ask(cx, &Manage::find()?)?;
     let open = networks.iter().enumerate().filter_map(|(network, wanted)| match choose(wanted, &[], &interfaces) {
         Choice::Open(among) if among.len() > 1 => Some(OpenBridge { network, among }),
         _ => None,
     });
     Ok(open.collect())
+}
+
+/// The interface that is up and has addresses of a network.
+pub fn collision(cx: &Cx, manage: &Manage, subnet: Subnet) -> Result<Option<String>, Error> {
+    let interfaces = ask(cx, manage)?.into_iter();
+    let mut there =
+        interfaces.filter(|interface| interface.up && interface.subnet.is_some_and(|it| it.overlaps(subnet)));
+    Ok(there.next().map(|interface| interface.name))
 }
 
 /// The plan with one interface for each public network, as it is recorded. `before` is the plan of the last start.
@@ -73,7 +90,7 @@ pub fn settled(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, before: Option<&Vm
     if plan.devices.publics.is_empty() {
         return Ok(plan);
     }
-    let interfaces = listed(&machine.manage.query(cx, &argv::list("bridgedifs"))?);
+    let interfaces = ask(cx, &machine.manage)?;
     let had = |place: usize| {
         let network = before.and_then(|before| before.devices.publics.get(place));
         network.map(|network| network.bridge.as_slice()).unwrap_or_default()
@@ -127,7 +144,7 @@ mod tests {
     }
 
     fn interface(name: &str, up: bool) -> Interface {
-        Interface { name: name.into(), up }
+        Interface { name: name.into(), up, subnet: None }
     }
 
     fn taken(name: &str, instead: bool) -> Choice {
@@ -136,7 +153,11 @@ mod tests {
 
     #[test]
     fn interfaces_are_read_as_virtualbox_tells_them() {
-        assert_eq!(listed(INTERFACES), [interface("eth0", true)]);
+        let subnet = Subnet::parse("192.0.2.0/24");
+        assert_eq!(listed(INTERFACES), [Interface { subnet, ..interface("eth0", true) }]);
+        let warned =
+            format!("WARNING: The character device /dev/vboxdrv does not exist.\n\t Please.\n\n\t No.\n{INTERFACES}");
+        assert_eq!(listed(&warned).len(), 1, "what the wrapper of distributions says first is no interface");
         let macs = "Name:            en0: Wi-Fi (Wireless)\nStatus:          Up\n\nName:            bridge0\nStatus:          \
                     Down\n";
         assert_eq!(listed(macs), [interface("en0: Wi-Fi (Wireless)", true), interface("bridge0", false)]);

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::{Error, Finding, HostReport, Level, VmPlan};
 use super::parse;
 use super::run::Manage;
+use crate::error::Explain;
 use crate::progress::Cx;
 
 /// What speaks against VirtualBox's machines, as files of this host show it. Nothing is started.
@@ -117,6 +118,10 @@ pub fn probe() -> HostReport {
                 report.findings.push(bad(format!("VirtualBox's service does not work: {error}"), None));
             }
         }
+    }
+    if let Err(error) = manage.require_native() {
+        report.usable = false;
+        report.findings.push(bad(error.to_string(), error.hint()));
     }
     let facts = Facts::gather();
     let obstacles = facts.obstacles();

@@ -3,14 +3,14 @@
 //! One that has the network's address is used, else one is made; they belong to the host, are shared by machines of ours and
 //! others, and stay when machines go.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv6Addr;
 
 use super::super::{Error, Finding, Level};
 use super::card::Wire;
 use super::fault::Meaning;
 use super::network::Subnet;
 use super::run::Manage;
-use super::{argv, parse};
+use super::{argv, bridge, parse};
 use crate::progress::Cx;
 
 /// Which of the two ways.
@@ -55,7 +55,7 @@ impl HostOnly {
     pub fn ask(cx: &Cx, manage: &Manage) -> Result<Self, Error> {
         let [first, second] = Kind::all(std::env::consts::OS);
         let list = |kind: Kind| {
-            let text = manage.query(cx, &argv::list(kind.word()))?;
+            let text = manage.call(cx, &argv::list(kind.word()))?;
             Ok(Self { kind, known: listed(kind, &text) })
         };
         match list(first) {
@@ -67,13 +67,12 @@ impl HostOnly {
     /// What a card in a network hangs on; made where there is none. `dhcp`: the guest wants its address by DHCP.
     pub fn wire(&mut self, cx: &Cx, manage: &Manage, subnet: Subnet, dhcp: bool) -> Result<Wire, Error> {
         let found = self.known.iter().find(|known| known.subnets.contains(&subnet)).cloned();
-        let known = match found {
-            Some(known) => known,
-            None => {
-                let made = self.make(cx, manage, subnet)?;
-                self.known.push(made.clone());
-                made
-            }
+        let known = if let Some(known) = found {
+            known
+        } else {
+            let made = self.make(cx, manage, subnet)?;
+            self.known.push(made.clone());
+            made
         };
         let name = known.name;
         match self.kind {
@@ -94,6 +93,11 @@ impl HostOnly {
     }
 
     fn make(&self, cx: &Cx, manage: &Manage, subnet: Subnet) -> Result<Known, Error> {
+        if let Some(interface) = bridge::collision(cx, manage, subnet)? {
+            let text = format!("the private network {subnet} has addresses of this computer's interface `{interface}`");
+            let fix = Some("set `ip` to an address of another network".into());
+            return Err(Error::Plan(vec![Finding { level: Level::Bad, text, fix }]));
+        }
         cx.note(format!("making a host-only network {subnet} in VirtualBox; it stays for other machines"));
         let name = match self.kind {
             Kind::Interfaces => make_interface(cx, manage, subnet)?,
@@ -120,16 +124,15 @@ fn listed(kind: Kind, text: &str) -> Vec<Known> {
 fn known(kind: Kind, fields: &[(String, String)]) -> Option<Known> {
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let name = field("Name").filter(|name| !name.is_empty())?.to_owned();
-    let subnet = |address: &str, prefix: Option<u8>| {
-        let address: IpAddr = field(address)?.parse().ok()?;
-        (!address.is_unspecified()).then_some(Subnet::around(address, prefix?))
+    let subnet = |address: &str| Subnet::told(field(address), field("NetworkMask"));
+    let six = || {
+        let address: Ipv6Addr = field("IPV6Address")?.parse().ok()?;
+        let prefix = field("IPV6NetworkMaskPrefixLength")?.parse().ok().filter(|prefix| *prefix <= 128)?;
+        (!address.is_unspecified()).then_some(Subnet::around(address.into(), prefix))
     };
-    let mask = field("NetworkMask").and_then(|mask| mask.parse::<Ipv4Addr>().ok());
-    let prefix = mask.and_then(|mask| u8::try_from(u32::from(mask).leading_ones()).ok());
-    let prefix6 = field("IPV6NetworkMaskPrefixLength").and_then(|prefix| prefix.parse().ok());
     let subnets = match kind {
-        Kind::Interfaces => [subnet("IPAddress", prefix), subnet("IPV6Address", prefix6)],
-        Kind::Networks => [subnet("LowerIP", prefix), None],
+        Kind::Interfaces => [subnet("IPAddress"), six()],
+        Kind::Networks => [subnet("LowerIP"), None],
     };
     let subnets = subnets.into_iter().flatten().collect();
     Some(Known { name, subnets, enabled: field("State") != Some("Disabled") })
@@ -177,7 +180,7 @@ fn make_network(cx: &Cx, manage: &Manage, subnet: Subnet) -> Result<String, Erro
 
 /// Lets VirtualBox answer DHCP on an interface.
 fn serve(cx: &Cx, manage: &Manage, interface: &str, subnet: Subnet) -> Result<(), Error> {
-    let text = manage.query(cx, &argv::list("dhcpservers"))?;
+    let text = manage.call(cx, &argv::list("dhcpservers"))?;
     match server(&text, interface) {
         Some(true) => Ok(()),
         Some(false) => manage.call(cx, &argv::switch_dhcp_on(interface)).map(drop),

@@ -52,7 +52,7 @@ impl Provider for Virtualbox {
     }
 
     fn require(&self, _: &MachineSpec) -> Result<(), Error> {
-        run::Manage::find().map(drop)
+        run::Manage::find()?.require_native().map(drop)
     }
 
     fn disk_formats(&self) -> &'static [&'static str] {

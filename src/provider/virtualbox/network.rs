@@ -41,6 +41,19 @@ impl Subnet {
         Self { address, prefix }
     }
 
+    /// The network of an address and a mask, as VirtualBox tells them of an interface; none where it has no address.
+    pub fn told(address: Option<&str>, mask: Option<&str>) -> Option<Self> {
+        let address: Ipv4Addr = address?.parse().ok()?;
+        let mask: Ipv4Addr = mask?.parse().ok()?;
+        let prefix = u8::try_from(u32::from(mask).leading_ones()).ok()?;
+        (!address.is_unspecified()).then_some(Self::around(address.into(), prefix))
+    }
+
+    /// Whether two networks have addresses in common.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
+    }
+
     /// Where a host-only network lies.
     fn of(network: &PrivateNetwork) -> Self {
         network.ip.map_or(DHCP, |ip| Self::around(ip, network.length(ip)))
@@ -243,6 +256,20 @@ mod tests {
         assert_eq!(Subnet::of(&network("")), Subnet::parse("192.168.56.0/24").unwrap());
         let narrow = PrivateNetwork { prefix: Some(28), ..network("192.168.57.20") };
         assert_eq!(Subnet::of(&narrow).to_string(), "192.168.57.16/28");
+    }
+
+    #[test]
+    fn networks_that_share_addresses_overlap() {
+        let parse = |text: &str| Subnet::parse(text).unwrap();
+        let told = Subnet::told(Some("192.168.57.4"), Some("255.255.255.0"));
+        assert_eq!(told, Some(parse("192.168.57.0/24")));
+        assert_eq!(Subnet::told(Some("0.0.0.0"), Some("0.0.0.0")), None);
+        assert!(
+            parse("10.0.0.0/8").overlaps(parse("10.9.8.0/24")) && parse("10.9.8.0/24").overlaps(parse("10.0.0.0/8"))
+        );
+        assert!(
+            !parse("10.9.8.0/24").overlaps(parse("10.9.9.0/24")) && !parse("10.0.0.0/8").overlaps(parse("fd00::/8"))
+        );
     }
 
     #[test]

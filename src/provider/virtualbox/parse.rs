@@ -49,7 +49,7 @@ impl Info {
 }
 
 /// `name,tcp,127.0.0.1,2200,,22`. The name is the user's and may hold commas.
-fn rule(value: &str) -> Option<Rule> {
+pub fn rule(value: &str) -> Option<Rule> {
     let mut parts = value.rsplitn(6, ',');
     let host = parts.by_ref().nth(2)?.parse().ok()?;
     Some(Rule { name: parts.nth(2)?.into(), host })

@@ -66,6 +66,15 @@ impl Manage {
         Ok(Self { program })
     }
 
+    /// One of Windows, seen from the Linux inside of it, would look for our files on its own drives.
+    pub fn require_native(self) -> Result<Self, Error> {
+        if cfg!(windows) || self.program.extension().is_none_or(|extension| extension != "exe") {
+            return Ok(self);
+        }
+        let hint = "use `provider = \"qemu\"`, or run vbox-rs on a Linux that has VirtualBox itself";
+        Err(Error::Unable { provider: "VirtualBox for Windows", what: "read the files of a Linux inside of WSL", hint })
+    }
+
     /// Where it lies.
     pub fn program(&self) -> &Path {
         &self.program
@@ -268,6 +277,16 @@ mod tests {
 
     fn args(words: &[&str]) -> Vec<OsString> {
         words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn one_of_windows_is_refused_and_said_to_be_one() {
+        let (_dir, manage) = fake("exit 0");
+        let of_windows = Manage { program: "/mnt/c/Program Files/Oracle/VirtualBox/VBoxManage.exe".into() };
+        let error = of_windows.require_native().unwrap_err();
+        assert_eq!(error.to_string(), "VirtualBox for Windows cannot read the files of a Linux inside of WSL");
+        assert!(error.hint().unwrap().contains("qemu"));
+        assert!(manage.require_native().is_ok());
     }
 
     #[test]

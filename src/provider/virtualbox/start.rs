@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::super::{Error, Finding, Forward, Level, VmPlan};
-use super::argv;
+use super::argv::{self, Args};
 use super::card;
 use super::files::{self, Files};
 use super::machine::Machine;
 use super::network;
-use super::parse::Info;
+use super::parse::{self, Info, Rule};
 use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
 use crate::progress::Cx;
 
@@ -135,6 +135,27 @@ pub fn customize(
         }
     }
     Ok(())
+}
+
+/// Changes a machine by what `call` makes of the rules for forwards that it has. VirtualBox 7.0.0 shows none where there are
+/// several: they are the ones of the last start, `had`.
+pub fn set(
+    cx: &Cx,
+    machine: &Machine<'_>,
+    info: &Info,
+    had: &[Forward],
+    call: impl Fn(&[Rule]) -> Args,
+) -> Result<(), Error> {
+    let shown = info.rules();
+    if shown.is_empty() && !had.is_empty() {
+        let hidden: Vec<_> = had.iter().filter_map(|forward| parse::rule(&argv::rule(forward))).collect();
+        match machine.manage.call(cx, &call(&hidden)) {
+            // It has none: that start came to nothing.
+            Err(Error::Virtualbox(_)) => {}
+            answer => return answer.map(drop),
+        }
+    }
+    machine.manage.call(cx, &call(&shown)).map(drop)
 }
 
 /// The machine is gone from VirtualBox.

@@ -245,15 +245,20 @@ impl Vm for VirtualboxVm {
         }
         let machine = self.machine()?;
         let plan = &bridge::settled(cx, &machine, plan, Some(&record.plan))?;
+        let had = record.plan.forwards.clone();
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
         let mut wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         wires.extend(plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned()).map(Wire::Bridged));
-        let mut settings = argv::settings(id, plan, &console, &info.rules());
-        settings.extend(argv::cards(&card::cards(id, plan, wires), &info));
-        if let Some(name) = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name)) {
-            settings.extend(argv::rename(name));
-        }
-        machine.manage.call(cx, &settings)?;
+        let cards = argv::cards(&card::cards(id, plan, wires), &info);
+        let name = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name));
+        start::set(cx, &machine, &info, &had, |stale| {
+            if prepared {
+                // The file's own calls were made, and would not be again.
+                return argv::forwards_only(id, &plan.forwards, stale);
+            }
+            let settings = argv::settings(id, plan, &console, stale);
+            settings.into_iter().chain(cards.clone()).chain(name.map(argv::rename).unwrap_or_default()).collect()
+        })?;
         machine.attach_disks(cx, plan, &info)?;
         machine.attach_seed(cx, plan, Some(&info))?;
         if !prepared {
@@ -336,12 +341,12 @@ impl Vm for VirtualboxVm {
             let hint = "start it with `vbox-rs up`";
             return Err(Error::State { action: "resume", state: "not suspended", hint });
         }
+        let had = record.plan.forwards.clone();
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-        let rules = info.rules();
         // `modifyvm` without a change is an error.
-        if !(forwards.is_empty() && rules.is_empty()) {
-            machine.manage.call(cx, &argv::forwards_only(id, forwards, &rules))?;
+        if !(forwards.is_empty() && info.rules().is_empty()) {
+            start::set(cx, &machine, &info, &had, |stale| argv::forwards_only(id, forwards, stale))?;
         }
         let lent = console::is_lent(&info);
         self.launch(cx, forwards, plan.virtualbox.gui, true)?;
