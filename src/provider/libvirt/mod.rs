@@ -17,6 +17,9 @@
 //! and are there whenever it is. Where the machine file names a network of libvirt, the machine has an address of its own
 //! there (`network`), and whoever wants in asks for it each time (`address`).
 //!
+//! **Networks.** At the host's daemon each private network is a card on a network of libvirt, which is made and goes as
+//! `private` tells; each public network one on an interface or bridge of the host (`bridge`).
+//!
 //! **Waiting.** Who waits for a machine's end hears of it from the daemon (`ffi::Watch`), and looks for himself once a second:
 //! three questions then, where looking every 50 ms was sixty. libvirt's client takes a thread of ours for that.
 //!

@@ -46,7 +46,8 @@ fn listed(text: &str) -> Vec<Interface> {
         let field = |name: &str| block.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         if let Some(name) = field("Name").filter(|name| !name.is_empty()) {
             let subnet = Subnet::told(field("IPAddress"), field("NetworkMask"));
-            all.push(Interface { name: name.to_owned(), up: field("Status") == Some("Up"), subnet });
+            let interface = Interface::new(name.to_owned(), field("Status") == Some("Up"));
+            all.push(Interface { subnet, ..interface });
         }
     }
     all

@@ -10,6 +10,7 @@ use super::{COMMAND, LibvirtVm};
 use crate::progress::Cx;
 use crate::provider::{Error as ProviderError, VmPlan};
 use crate::store::Lock;
+use crate::trace;
 
 /// The networks of a start, which nobody takes away meanwhile.
 pub(super) struct Networks {
@@ -51,7 +52,8 @@ impl LibvirtVm {
         Ok(Networks { names, held })
     }
 
-    /// Lets go of those that the machine had before and has no more.
+    /// Lets go of those that the machine had before and has no more. What stays of them goes with the machine: it runs, and
+    /// that is what was asked for.
     pub(super) fn settle_networks(
         &mut self,
         cx: &Cx,
@@ -64,7 +66,10 @@ impl LibvirtVm {
         if gone.is_empty() {
             return Ok(());
         }
-        self.release(cx, &record.uri, &gone)?;
+        if let Err(error) = self.release(cx, &record.uri, &gone) {
+            trace::tell(|| format!("networks {gone:?} are kept: {error}"));
+            return Ok(());
+        }
         record.networks.retain(|name| names.contains(name));
         self.write(record)
     }
