@@ -454,7 +454,8 @@ pub struct Libvirt {
     pub direct_boot: Option<bool>,
     /// A screen for virt-manager. Default: none.
     pub graphics: Option<Graphics>,
-    /// Whether the daemon starts the machine when the host boots. Default: false.
+    /// Whether the daemon starts the machine when the host boots; that of a session does when somebody first asks it.
+    /// Default: false.
     pub autostart: Option<bool>,
     /// The network of libvirt (`virsh net-list`) from which the machine gets an address of its own, at `qemu:///system` or
     /// `qemu+ssh://host/system`. Default: none; QEMU's network for users, which needs no rights, with forwarded ports.

@@ -90,7 +90,6 @@ fn machines_share_a_copy_and_the_last_one_takes_it_along() {
 #[test]
 fn a_pool_of_this_hosts_daemon_is_used_where_the_machine_file_names_it() {
     let Some(mut test) = TestVm::remote() else { return };
-    let _cx = test.cx();
     let mut plan = test.plan();
     plan.libvirt.pool = Some("default".into());
     plan.forwards = vec![forward(Protocol::Tcp, free_port())];

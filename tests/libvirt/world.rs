@@ -196,3 +196,14 @@ impl Drop for TestVm {
         }
     }
 }
+
+/// The emulator of the domain with this id.
+pub fn emulator(uuid: &str) -> i32 {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is = |pid: &i32| {
+        let words = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words);
+        words.contains("qemu-system") && words.contains(uuid)
+    };
+    processes.into_iter().find(is).unwrap()
+}

@@ -108,7 +108,7 @@ pub struct LibvirtOptions {
     pub direct_boot: bool,
     /// A screen for virt-manager.
     pub graphics: Graphics,
-    /// Whether the daemon starts the machine when the host boots.
+    /// Whether the daemon starts the machine when the host boots; that of a session does when somebody first asks it.
     pub autostart: bool,
     /// The network of libvirt from which the machine gets an address of its own; QEMU's network for users where left out.
     pub network: Option<String>,

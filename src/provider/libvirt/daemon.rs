@@ -1,8 +1,8 @@
 //! Talking to a daemon that may be slow, gone, or stuck: every call has an end, and the user can always stop waiting.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::super::Error as ProviderError;
@@ -41,6 +41,13 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// What stands behind `connection`.
+    #[cfg(test)]
+    pub fn for_tests(connection: Arc<Connection>) -> Self {
+        let uri = "test:///default";
+        Self { uri: uri.into(), whole: uri.into(), place: Place::Here, connection }
+    }
+
     /// Connects.
     pub fn connect(cx: &Cx, uri: &str) -> Result<Self, ProviderError> {
         Self::connect_within(cx, uri, CONNECT)
@@ -119,30 +126,28 @@ impl Daemon {
     }
 
     /// As `call`, for what takes as long as it takes and can be undone: `stop` is called once when the user cancels, and
-    /// what the work then comes to within `limit` counts. `watch` is called now and then.
+    /// what the work then comes to within `limit` counts. `watch` is called now and then, and may give it up.
     pub fn call_stoppable(
         &self,
         cx: &Cx,
         about: (Duration, &'static str),
         domain: Domain,
         work: impl FnOnce(&Domain) -> Result<(), Complaint> + Send + 'static,
-        mut watch: impl FnMut(),
+        mut watch: impl FnMut() -> Result<(), Error>,
         stop: impl FnOnce(),
     ) -> Result<(), ProviderError> {
-        let watch = || {
-            watch();
-            true
-        };
+        let watch = || watch().map(|()| true);
         self.call_watched(cx, about, move |_| work(&domain), watch, stop)
     }
 
-    /// The same for any work, which is also stopped as soon as `watch` says that nothing is to be expected of it.
+    /// The same for any work, which is also stopped as soon as `watch` says that nothing is to be expected of it, and not
+    /// waited for any more when `watch` fails.
     pub fn call_watched<T: Send + 'static>(
         &self,
         cx: &Cx,
         (limit, action): (Duration, &'static str),
         work: impl FnOnce(&Arc<Connection>) -> Result<T, Complaint> + Send + 'static,
-        mut watch: impl FnMut() -> bool,
+        mut watch: impl FnMut() -> Result<bool, Error>,
         stop: impl FnOnce(),
     ) -> Result<T, ProviderError> {
         let connection = Arc::clone(&self.connection);
@@ -160,7 +165,8 @@ impl Daemon {
                     return Err(failure(&self.uri, action, limit, Late::Thread(None)));
                 }
             }
-            if (cx.check().is_err() || !watch())
+            let goes_on = watch()?;
+            if (cx.check().is_err() || !goes_on)
                 && let Some(stop) = stop.take()
             {
                 stop();
@@ -170,17 +176,6 @@ impl Daemon {
                 return Err(failure(&self.uri, action, limit, Late::TimedOut));
             }
         }
-    }
-
-    /// Asks by the way: see [`Aside`].
-    pub fn aside<T: Send + 'static>(
-        &self,
-        aside: &mut Aside<T>,
-        patience: Duration,
-        work: impl FnOnce(&Arc<Connection>) -> T + Send + 'static,
-    ) -> Option<T> {
-        let connection = Arc::clone(&self.connection);
-        aside.ask(patience, move || work(&connection))
     }
 
     fn failed(&self, action: &'static str, complaint: &Complaint) -> Error {
@@ -197,26 +192,99 @@ impl Daemon {
 
 /// A question whose answer may never come: it is waited for once, and heard later if it comes then. Until then nobody asks
 /// again: the daemon answers only a few questions of a client at a time.
+///
+/// It has a connection of its own. Where several threads wait at one, libvirt before 10.3 may write into the stack of one that
+/// has ended (CVE-2024-4418).
 #[derive(Debug)]
-pub struct Aside<T>(Option<Receiver<T>>);
+pub struct Aside<T> {
+    connection: Arc<Mutex<Option<Arc<Connection>>>>,
+    answer: Option<Receiver<Option<T>>>,
+}
+
+/// Nobody has answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotYet;
 
 impl<T> Default for Aside<T> {
     fn default() -> Self {
-        Self(None)
+        Self { connection: Arc::default(), answer: None }
     }
 }
 
 impl<T: Send + 'static> Aside<T> {
-    fn ask(&mut self, patience: Duration, question: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let (answer, patience) = match self.0.take() {
+    /// What is said within `patience`, or was said since it was last asked: nothing where the daemon or `work` has nothing
+    /// to say.
+    pub fn ask(
+        &mut self,
+        uri: &str,
+        patience: Duration,
+        work: impl FnOnce(&Arc<Connection>) -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, NotYet> {
+        let (connection, uri) = (Arc::clone(&self.connection), uri::opened(uri));
+        self.hear(patience, move || {
+            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            if !connection.as_ref().is_some_and(|connection| connection.is_alive()) {
+                *connection = Some(Arc::new(Connection::open(&uri).ok()?));
+            }
+            work(connection.as_ref()?)
+        })
+    }
+
+    fn hear(
+        &mut self,
+        patience: Duration,
+        question: impl FnOnce() -> Option<T> + Send + 'static,
+    ) -> Result<Option<T>, NotYet> {
+        let (answer, patience) = match self.answer.take() {
             Some(answer) => (answer, Duration::ZERO),
-            None => (begin(question).ok()?, patience),
+            None => (begin(question).map_err(|_| NotYet)?, patience),
         };
-        let said = answer.recv_timeout(patience);
-        if matches!(said, Err(RecvTimeoutError::Timeout)) {
-            self.0 = Some(answer);
+        match answer.recv_timeout(patience) {
+            Ok(said) => Ok(said),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                self.answer = Some(answer);
+                Err(NotYet)
+            }
         }
-        said.ok()
+    }
+}
+
+/// How long a daemon may say nothing of what it does before it is asked whether it is there.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// How long it may take to answer that.
+const PULSE: Duration = Duration::from_secs(20);
+
+/// Whether a daemon is still there that does something without an end: an emulator that is slow makes it silent about that,
+/// but a new client it lets in.
+#[derive(Debug)]
+pub struct Pulse {
+    uri: String,
+    heard: Instant,
+    asked: Option<(Instant, Aside<()>)>,
+}
+
+impl Pulse {
+    /// Of the daemon at `uri`, which was heard just now.
+    pub fn new(uri: &str) -> Self {
+        Self { uri: uri.into(), heard: Instant::now(), asked: None }
+    }
+
+    /// Looks after it. `heard`: it has just answered something.
+    pub fn feel(&mut self, heard: bool) -> Result<(), Error> {
+        if heard || self.heard.elapsed() < QUIET {
+            self.heard = if heard { Instant::now() } else { self.heard };
+            return Ok(());
+        }
+        let (since, question) = self.asked.get_or_insert_with(|| (Instant::now(), Aside::default()));
+        if question.ask(&self.uri, Duration::ZERO, |_| Some(())).is_ok() {
+            // One that refuses has ended, and whoever waits for the work hears of that.
+            (self.heard, self.asked) = (Instant::now(), None);
+        } else if since.elapsed() > PULSE {
+            return Err(Error::Silent { uri: uri::shown(&self.uri), action: "answer", limit: PULSE });
+        }
+        Ok(())
     }
 }
 
@@ -310,17 +378,17 @@ mod tests {
     fn a_question_without_an_answer_is_waited_for_once_and_not_asked_again() {
         let mut aside = Aside::default();
         let (tell, told) = mpsc::channel::<u8>();
-        assert_eq!(aside.ask(Duration::from_millis(1), move || told.recv().unwrap_or_default()), None);
+        assert_eq!(aside.hear(Duration::from_millis(1), move || told.recv().ok()), Err(NotYet));
         let (again, asked) = mpsc::channel();
-        let second = move || again.send(()).map_or(0, |()| 9);
-        assert_eq!(aside.ask(Duration::from_secs(60), second), None);
+        let second = move || again.send(()).ok().map(|()| 9);
+        assert_eq!(aside.hear(Duration::from_secs(60), second), Err(NotYet));
         assert!(asked.recv().is_err(), "it is not asked again");
         tell.send(7).unwrap();
-        let mut said = None;
-        while said.is_none() {
-            said = aside.ask(Duration::from_secs(60), || 8);
+        let mut said = Err(NotYet);
+        while said.is_err() {
+            said = aside.hear(Duration::from_secs(60), || None);
         }
-        assert_eq!(said, Some(7), "what was asked first is heard");
-        assert_eq!(aside.ask(Duration::from_secs(60), || 8), Some(8));
+        assert_eq!(said, Ok(Some(7)), "what was asked first is heard");
+        assert_eq!(aside.hear(Duration::from_secs(60), || None), Ok(None));
     }
 }

@@ -32,9 +32,6 @@ const AUTH: [c_int; 3] = [45, 79, 80];
 const INVALID_SCHEMA: c_int = 92;
 /// `VIR_DOMAIN_DEFINE_VALIDATE`.
 const DEFINE_VALIDATE: c_uint = 1;
-/// How often the daemon is asked whether it is there, in seconds, and how often in vain before the connection counts as
-/// broken: half a minute, which a busy host is never silent for. The daemon answers these beside all that it does.
-const KEEP_ALIVE: (c_int, c_uint) = (5, 5);
 /// `VIR_FROM_RPC`: what libvirt's client itself says of the connection to the daemon.
 const FROM_RPC: c_int = 7;
 
@@ -112,7 +109,6 @@ functions! {
     virConnectOpen(*const c_char) -> *mut RawConnection;
     virConnectClose(*mut RawConnection) -> c_int;
     virConnectIsAlive(*mut RawConnection) -> c_int;
-    virConnectSetKeepAlive(*mut RawConnection, c_int, c_uint) -> c_int;
     virConnectGetLibVersion(*mut RawConnection, *mut c_ulong) -> c_int;
     virConnectGetVersion(*mut RawConnection, *mut c_ulong) -> c_int;
     virConnectGetCapabilities(*mut RawConnection) -> *mut c_char;
@@ -348,16 +344,10 @@ impl Connection {
     pub fn open(uri: &str) -> Result<Self, Complaint> {
         let library = library().map_err(|why| Complaint::of_ours(&why))?;
         let uri = c_string(uri)?;
-        let loops = event::run_loop(library);
+        event::run_loop(library);
         // SAFETY: the name is a string with an end.
         let raw = unsafe { (library.virConnectOpen)(uri.as_ptr()) };
-        let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(library))?;
-        if loops {
-            let (every, times) = KEEP_ALIVE;
-            // SAFETY: the handle is open, and somebody runs the loop. A daemon that knows nothing of it goes without.
-            unsafe { (library.virConnectSetKeepAlive)(raw.as_ptr(), every, times) };
-        }
-        Ok(Self { library, raw })
+        Ok(Self { library, raw: NonNull::new(raw).ok_or_else(|| Complaint::last(library))? })
     }
 
     /// A connection to libvirt's hypervisor for tests, which has no daemon; `None`, and why, where there is no libvirt.

@@ -112,12 +112,24 @@ fn bound(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The elements that are not in a `description` which they were added to.
+/// Elements and attributes that are not in a `description` which they were added to.
 pub fn missing(fragments: &[String], description: &str) -> Vec<String> {
-    let Ok(document) = roxmltree::Document::parse(description) else { return Vec::new() };
-    let has = |name: &str| document.descendants().any(|node| node.tag_name().name() == name);
-    let names = fragments.iter().filter_map(|text| name(text).ok()).filter(|(_, place)| *place != Place::CommandLine);
-    names.filter(|(name, _)| !has(name)).map(|(name, _)| format!("<{name}>")).collect()
+    let Ok(whole) = roxmltree::Document::parse(description) else { return Vec::new() };
+    let mut missing = Vec::new();
+    for text in fragments.iter().filter(|text| name(text).is_ok_and(|(_, place)| place != Place::CommandLine)) {
+        let Ok(document) = roxmltree::Document::parse(text) else { continue };
+        for node in document.descendants().filter(roxmltree::Node::is_element) {
+            let name = node.tag_name().name();
+            let there: Vec<_> = whole.descendants().filter(|there| there.tag_name().name() == name).collect();
+            if there.is_empty() {
+                missing.push(format!("<{name}>"));
+                continue;
+            }
+            let lost = node.attributes().filter(|own| !there.iter().any(|there| there.has_attribute(own.name())));
+            missing.extend(lost.map(|own| format!("`{}` of <{name}>", own.name())));
+        }
+    }
+    missing
 }
 
 /// What speaks against them, and that they are there.
@@ -222,8 +234,10 @@ mod tests {
 
     #[test]
     fn what_was_left_out_of_a_description_is_named() {
-        let all = texts(&["<whatdog/>", "<watchdog/>", "<qemu:commandline/>", "<nonsense"]);
-        assert_eq!(missing(&all, "<domain><devices><watchdog/></devices></domain>"), ["<whatdog>"]);
+        let all =
+            texts(&["<whatdog/>", "<watchdog model='m' acton='x'><b/></watchdog>", "<qemu:commandline/>", "<nonsense"]);
+        let description = "<domain><devices><watchdog model='other' action='reset'/></devices></domain>";
+        assert_eq!(missing(&all, description), ["<whatdog>", "`acton` of <watchdog>", "<b>"]);
         assert!(missing(&all, "<").is_empty());
     }
 

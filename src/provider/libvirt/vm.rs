@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::super::qemu::files::Files;
 use super::super::qemu::{disk, state as qemu_state};
 use super::super::{Error as ProviderError, Forward, Image, Vm, VmHome, VmPlan, VmState, own_mac};
-use super::daemon::{Aside, Daemon};
+use super::daemon::{Aside, Daemon, Pulse};
 use super::ffi::{Complaint, Connection, Domain, Interface, Source, Watch};
 use super::record::{self, LibvirtRecord};
 use super::remote_tunnel::Tunnel;
@@ -50,7 +50,7 @@ pub struct LibvirtVm {
     /// What the daemon tells of the domain, while somebody waits for its end; and when we last looked for ourselves.
     watch: Option<(Watch, Instant)>,
     /// What the agent in the guest was asked.
-    agent: Aside<Option<Vec<Interface>>>,
+    agent: Aside<Vec<Interface>>,
 }
 
 impl LibvirtVm {
@@ -371,9 +371,8 @@ impl Vm for LibvirtVm {
         if known.len() == 1 {
             return Ok(Some(known));
         }
-        let (daemon, uuid) = (self.daemon(&cx, &record.uri)?, self.home.id.uuid());
-        let ask = said(uuid, |domain| domain.interfaces(Source::Agent));
-        let word = daemon.aside(&mut self.agent, address::AGENT, ask).flatten().unwrap_or_default();
+        let ask = said(self.home.id.uuid(), |domain| domain.interfaces(Source::Agent));
+        let word = self.agent.ask(&record.uri, address::AGENT, ask).ok().flatten().unwrap_or_default();
         Ok(Some(address::with_word(&word, known, &mac)))
     }
 
@@ -550,3 +549,6 @@ impl Vm for LibvirtVm {
         Ok(console::socket(stream).map_err(failed)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

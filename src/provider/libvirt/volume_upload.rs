@@ -87,7 +87,7 @@ pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), P
             last = (now, Instant::now());
         }
         stalled.set(last.1.elapsed() >= STALL);
-        !stalled.get()
+        Ok(!stalled.get())
     };
     let done = daemon.call_watched(cx, (ENDING, "take an upload"), work, watch, || {
         stopped.store(true, Ordering::Relaxed);

@@ -5,6 +5,7 @@ use super::*;
 use crate::config::spec::{Accel, Firmware, LibvirtOptions, Protocol, PublicNetwork, QemuOptions, VirtualboxOptions};
 use crate::provider::{Devices, PlannedDisk};
 
+/// A machine that boots from its disk.
 pub(in super::super) fn plan() -> VmPlan {
     let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None, sha256: None };
     VmPlan {

@@ -178,13 +178,13 @@ impl LibvirtVm {
 fn defined(connection: &Arc<Connection>, xml: &str, added: &[String]) -> Result<Domain, Complaint> {
     match connection.define(xml, !added.is_empty()) {
         Err(complaint) if complaint.is_unknown_xml() => {
-            // A schema says where it stopped; libvirt itself why, where it has something against it, or else what it left out.
-            let unknown = fragment::missing(added, &connection.define(xml, false)?.definition()?);
-            let words = complaint.message;
-            Err(Complaint::of_ours(&match unknown.as_slice() {
-                [] => format!("its schema does not know all of `xml`: {words}"),
-                unknown => format!("it does not know {} of `xml`", unknown.join(", ")),
-            }))
+            // The schema does not say what is wrong, and refuses some elements only because others are in between. What
+            // libvirt leaves out is not in what it makes of the whole.
+            let domain = connection.define(xml, false)?;
+            match fragment::missing(added, &domain.definition()?).as_slice() {
+                [] => Ok(domain),
+                unknown => Err(Complaint::of_ours(&format!("it does not know {} of `xml`", unknown.join(", ")))),
+            }
         }
         defined => defined,
     }

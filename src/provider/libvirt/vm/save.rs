@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::Error;
-use super::super::daemon::Aside;
+use super::super::daemon::{Aside, Pulse};
 use super::super::ffi::{Complaint, Connection, Domain};
 use super::super::record::LibvirtRecord;
 use super::super::state::{self, Seen};
@@ -28,17 +28,20 @@ impl LibvirtVm {
         let uuid = self.home.id.uuid();
         let find = move |connection: &Arc<Connection>| connection.domain(&uuid);
         let saved = daemon.call(cx, QUESTION, "find the domain", find)?.ok_or_else(not_running)?;
-        // A daemon that went silent says nothing to these either, and the user may still want to stop.
         let (mut transfer, mut progress, mut abort) = (None, Aside::default(), Aside::default());
-        let uuid = self.home.id.uuid();
+        let (uuid, uri) = (self.home.id.uuid(), record.uri.as_str());
+        let mut pulse = Pulse::new(&record.uri);
         let watch = || {
-            let ask = said(uuid.clone(), Domain::progress);
-            if let Some(Some((done, total @ 1..))) = daemon.aside(&mut progress, Duration::ZERO, ask) {
+            let heard = progress.ask(uri, Duration::ZERO, said(uuid.clone(), Domain::progress));
+            if let Ok(Some((done, total @ 1..))) = heard {
                 transfer.get_or_insert_with(|| cx.transfer("save memory", Some(total))).update(done.min(total));
             }
+            pulse.feel(heard.is_ok())
         };
+        // Who went silent says nothing to this either, and the user need not wait for it.
         let stop = || {
-            let _ = daemon.aside(&mut abort, Duration::ZERO, said(uuid.clone(), Domain::abort));
+            // Its end is told by that of the save.
+            let _ = abort.ask(uri, Duration::ZERO, said(uuid.clone(), Domain::abort));
         };
         let done = daemon.call_stoppable(cx, (COMMAND, "save the domain's memory"), saved, Domain::save, watch, stop);
         match done {
