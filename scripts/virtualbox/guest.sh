@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the box of a tiny guest for the tests of the VirtualBox provider, and prints where it lies: busybox and dropbear on a
 # kernel of our own, which reach ssh in VirtualBox's interpreter in about 40 seconds. Does nothing when it is there.
-# DIR is what setup.sh filled. It takes about five minutes, nearly all of them for the kernel, which is kept apart.
+# DIR is what setup.sh filled. Nearly all of its minutes are for the kernel, which is kept apart.
 # Usage: scripts/virtualbox/guest.sh DIR
 set -euo pipefail
 
@@ -40,9 +40,9 @@ done
 printf '#!/bin/sh\nexec sh "$@"\n' >"$root/bin/bash"
 chmod 755 "$root/bin/bash"
 cp "$here"/guest/{power-button,sudo} "$root/bin/"
-mkdir -p "$root/usr/share/udhcpc"
-# Where the client looks for it by itself.
-cp "$here/guest/udhcpc" "$root/usr/share/udhcpc/default.script"
+mkdir -p "$root/etc/udhcpc"
+# Where Debian's client looks for it by itself.
+cp "$here/guest/udhcpc" "$root/etc/udhcpc/default.script"
 # Not into bin, where busybox has an applet of that name.
 cp "$here/guest/init" "$root/init"
 cp "$work/from/usr/sbin/dropbear" "$root/usr/sbin/"

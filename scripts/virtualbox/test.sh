@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests of the VirtualBox provider, also those with a guest that has to boot (its kernel is built once: five minutes).
+# All tests of the VirtualBox provider, also those with a guest that has to boot (its kernel is built once, in minutes).
 # Arguments are nextest's.
 set -euo pipefail
 

@@ -10,7 +10,7 @@ use crate::config::spec::{ForwardedPort, MachineSpec};
 use crate::error::Failure;
 use crate::network::{Ports, Wishes, plan_forwards};
 use crate::progress::Cx;
-use crate::provider::{Forward, Vm};
+use crate::provider::{Forward, Provider, Vm};
 
 /// The name by which a line of the machine file replaces our own forward for SSH.
 const SSH: &str = "ssh";
@@ -29,9 +29,13 @@ pub(super) fn follow(
 ) -> Result<bool, Failure> {
     let now = json!(spec.forwarded_ports);
     let before = record.started_with.get(plan::FORWARDS).filter(|before| **before != now);
+<<<<<<< ours
     let Some(before) =
         before.filter(|_| backend(record.provider).is_ok_and(super::super::provider::Provider::changes_forwards))
     else {
+=======
+    let Some(before) = before.filter(|_| backend(record.provider).is_ok_and(Provider::changes_forwards)) else {
+>>>>>>> theirs
         return Ok(false);
     };
     let Ok(before) = serde_json::from_value::<Vec<ForwardedPort>>(before.clone()) else { return Ok(false) };
