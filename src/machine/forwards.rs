@@ -29,13 +29,7 @@ pub(super) fn follow(
 ) -> Result<bool, Failure> {
     let now = json!(spec.forwarded_ports);
     let before = record.started_with.get(plan::FORWARDS).filter(|before| **before != now);
-<<<<<<< ours
-    let Some(before) =
-        before.filter(|_| backend(record.provider).is_ok_and(super::super::provider::Provider::changes_forwards))
-    else {
-=======
     let Some(before) = before.filter(|_| backend(record.provider).is_ok_and(Provider::changes_forwards)) else {
->>>>>>> theirs
         return Ok(false);
     };
     let Ok(before) = serde_json::from_value::<Vec<ForwardedPort>>(before.clone()) else { return Ok(false) };

@@ -6,7 +6,7 @@ fn what_the_daemon_tells_is_looked_at_before_the_next_look_is_due() {
     let Some(connection) = Connection::for_tests() else { return };
     // The one domain of libvirt's hypervisor for tests.
     let id: crate::store::MachineId = "6695eb01f6a4830479aa97f2502e193f".parse().unwrap();
-    let mut vm = LibvirtVm::new(VmHome { id, dir: "/m".into(), runtime: "/r".into() });
+    let mut vm = LibvirtVm::new(VmHome { id, dir: "/m".into(), runtime: "/r".into(), shared: "/s".into() });
     vm.daemon = Some(Daemon::for_tests(Arc::clone(&connection)));
     let record = LibvirtRecord {
         uri: "test:///default".into(),
@@ -18,6 +18,8 @@ fn what_the_daemon_tells_is_looked_at_before_the_next_look_is_due() {
         started: true,
         storage: None,
         hops: Vec::new(),
+        networks: Vec::new(),
+        way: None,
     };
     let cx = Cx::silent();
     assert!(vm.may_have_changed(&cx, &record), "nobody has looked yet");
