@@ -37,7 +37,7 @@ fn remains() -> Vec<String> {
     for process in fs::read_dir("/proc").unwrap().flatten() {
         let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
         if name.trim() == "dnsmasq" && fs::read_link(process.path().join("ns/net")).is_ok_and(|there| there == here) {
-            found.push(format!("dnsmasq {:?}", process.file_name()));
+            found.push(format!("dnsmasq {}", process.path().display()));
         }
     }
     found
@@ -56,20 +56,20 @@ impl Drop for Swept {
     }
 }
 
-/// A small machine with these networks; the text is a machine file's.
-fn plan(test: &TestVm, text: &str) -> VmPlan {
+/// A small machine with these networks; the lines are of a machine file.
+fn plan(test: &TestVm, lines: &str) -> VmPlan {
     let mut plan = test.plan();
-    plan.devices.networks = private(test, text);
+    plan.devices.networks = private(test, lines);
     plan
 }
 
-fn private(test: &TestVm, text: &str) -> Vec<PrivateNetwork> {
-    spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{text}", test.daemon.uri())).private_networks
+fn private(test: &TestVm, lines: &str) -> Vec<PrivateNetwork> {
+    spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{lines}", test.daemon.uri())).private_networks
 }
 
 /// Makes what this machine file needs, as a user who agrees.
-fn agree(test: &TestVm, text: &str) -> Vec<String> {
-    let spec = spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{text}", test.daemon.uri()));
+fn agree(test: &TestVm, lines: &str) -> Vec<String> {
+    let spec = spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{lines}", test.daemon.uri()));
     let changes = libvirt().host_changes(&test.cx(), &spec).unwrap();
     for change in &changes {
         libvirt().apply(&test.cx(), change).unwrap();
@@ -188,18 +188,18 @@ fn child_addresses_that_the_host_has() {
     ip("addr add 10.44.0.1/16 dev uplink7");
     ip("link set uplink7 up");
     let cx = test.cx();
-    for (text, why, fix) in [
+    for (lines, why, fix) in [
         ("ip = \"10.44.3.5\"", "the host's interface uplink7 has 10.44.0.0/16 already", "for instance 192.168.56.10"),
         ("ip = \"192.168.56.1\"", "192.168.56.1 is the host's own address in it", "for instance 192.168.56.10"),
         ("ip = \"192.168.56.255\"", "192.168.56.255 is no address of a computer in it", "use another `ip`"),
     ] {
-        let text = format!("[[private_network]]\n{text}\n");
-        let plan = plan(&test, &text);
+        let lines = format!("[[private_network]]\n{lines}\n");
+        let plan = plan(&test, &lines);
         test.vm.create(&cx, &plan).unwrap();
         let error = test.vm.start(&cx, &plan, &[]).unwrap_err();
         assert!(error.to_string().contains(why) && error.hint().unwrap().contains(fix), "{error:?}");
         assert_eq!(error.exit(), Exit::MachineFile);
-        let wanted = spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{text}", test.daemon.uri()));
+        let wanted = spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{lines}", test.daemon.uri()));
         assert!(libvirt().host_changes(&cx, &wanted).is_err(), "nothing to agree to");
     }
     assert_eq!(networks(&test.daemon), [""; 0]);
@@ -215,9 +215,9 @@ fn two_commands_that_make_the_same_network_at_once_both_have_it() {
 fn child_two_commands_at_once() {
     let Some(test) = TestVm::new() else { return };
     let _swept = Swept(test.daemon.uri());
-    let text =
+    let lines =
         "[[private_network]]\nip = \"192.168.56.10\"\n[[private_network]]\nip = \"fd00:7::10\"\n[[private_network]]\n";
-    let wanted = spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{text}", test.daemon.uri()));
+    let wanted = spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{lines}", test.daemon.uri()));
     let changes = libvirt().host_changes(&test.cx(), &wanted).unwrap();
     assert_eq!(changes.len(), 3);
     std::thread::scope(|scope| {
@@ -234,9 +234,9 @@ fn child_two_commands_at_once() {
     assert_eq!(networks(&test.daemon), ["vbox-rs-192.168.56.0-24", "vbox-rs-dhcp", "vbox-rs-fd00.7..-64"]);
     // As a command that was killed between its two steps leaves one: made, and not up.
     test.daemon.virsh(&["net-destroy", "vbox-rs-dhcp"]).unwrap();
-    assert_eq!(agree(&test, text), ["start libvirt's network `vbox-rs-dhcp`, now and whenever the host boots"]);
+    assert_eq!(agree(&test, lines), ["start libvirt's network `vbox-rs-dhcp`, now and whenever the host boots"]);
     let mut test = test;
-    let (plan, cx) = (plan(&test, text), test.cx());
+    let (plan, cx) = (plan(&test, lines), test.cx());
     test.up(&plan);
     test.vm.destroy(&cx).unwrap();
     assert_eq!((networks(&test.daemon), remains()), (Vec::new(), Vec::new()));
@@ -254,10 +254,10 @@ fn child_public_network() {
     let _swept = Swept(test.daemon.uri());
     let cx = test.cx();
     let wanted = |test: &TestVm, bridge: &str| {
-        let text =
+        let lines =
             format!("[provider_options.libvirt]\nuri = \"{}\"\n[[public_network]]\n{bridge}\n", test.daemon.uri());
         let mut plan = test.plan();
-        plan.devices.publics = spec(&text).public_networks;
+        plan.devices.publics = spec(&lines).public_networks;
         plan
     };
     let error = test.vm.create(&cx, &wanted(&test, "")).unwrap_err();
@@ -329,13 +329,13 @@ fn machines_of_one_file_reach_each_other() {
 /// Whether the ssh server at an address speaks to this computer.
 fn speaks(address: &str) -> bool {
     use std::io::Read;
-    let mut text = [0; 8];
+    let mut lines = [0; 8];
     let address = (address.parse::<IpAddr>().unwrap(), 22).into();
     let read = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(2)).and_then(|mut stream| {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.read_exact(&mut text)
+        stream.read_exact(&mut lines)
     });
-    read.is_ok() && &text == b"SSH-2.0-"
+    read.is_ok() && &lines == b"SSH-2.0-"
 }
 
 #[test]
