@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::super::qemu::files::Files;
 use super::super::qemu::{disk, state as qemu_state};
 use super::super::{Error as ProviderError, Forward, Image, Vm, VmHome, VmPlan, VmState, own_mac};
-use super::daemon::{Aside, Daemon, Pulse};
+use super::daemon::{Aside, Daemon};
 use super::ffi::{Complaint, Connection, Domain, Interface, Source, Watch};
 use super::record::{self, LibvirtRecord};
 use super::remote_tunnel::Tunnel;

@@ -174,7 +174,7 @@ impl Fetch {
             if now != last.0 {
                 last = (now, Instant::now());
             }
-            last.1.elapsed() < STALL
+            Ok(last.1.elapsed() < STALL)
         };
         let done = daemon.call_watched(cx, (ENDING, "hand out a disk of the machine"), work, watch, || {
             stopped.store(true, Ordering::Relaxed);

@@ -277,27 +277,20 @@ impl Vm for VirtualboxVm {
                 cx.warn(format!("{warning}; `vbox-rs doctor` says what to do"));
             }
         }
-        if prepared {
-            // What `customize` set stays.
-            let plan = VmPlan { devices: record.plan.devices.clone(), ..plan.clone() };
-            let had = record.plan.forwards.clone();
-            record::write(&self.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-            self.machine()?.change_rules(cx, &plan.forwards, &had, &info)?;
-            return self.launch_and_customize(cx, &plan, &info);
-        }
         let machine = self.machine()?;
         let plan = &bridge::settled(cx, &machine, plan, Some(&record.plan))?;
         let had = record.plan.forwards.clone();
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        if prepared {
+            // What `customize` set stays.
+            machine.change_rules(cx, &plan.forwards, &had, &info)?;
+            return self.launch_and_customize(cx, plan, &info);
+        }
         let mut wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         wires.extend(plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned()).map(Wire::Bridged));
         let cards = argv::cards(&card::cards(id, plan, wires), &info);
         let name = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name));
         start::set(cx, &machine, &info, &had, |stale| {
-            if prepared {
-                // The file's own calls were made, and would not be again.
-                return argv::forwards_only(id, &plan.forwards, stale);
-            }
             let settings = argv::settings(id, plan, &console, stale);
             settings.into_iter().chain(cards.clone()).chain(name.map(argv::rename).unwrap_or_default()).collect()
         })?;
