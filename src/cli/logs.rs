@@ -91,8 +91,13 @@ impl Logs {
             }
             readers.push((path, reader, last));
         }
+        // A log that is put aside may be cut in the middle of a line.
+        let mut partial = Vec::new();
         for (path, reader, last) in readers.into_iter().rev() {
-            print(app, path, reader, (self.follow && last).then_some(parts))?;
+            print(app, path, reader, &mut partial, (self.follow && last).then_some(parts))?;
+        }
+        if !partial.is_empty() {
+            print_line(app, &partial)?;
         }
         unreadable.map_or(Ok(()), |error| Err(error.into()))
     }
@@ -102,14 +107,18 @@ impl Logs {
 type Parts<'a> = &'a dyn Fn() -> Result<Vec<PathBuf>, Failure>;
 
 /// Prints the rest of a file, and goes on with what comes where `follow` says which files there are.
-fn print(app: &App, path: &Path, mut reader: BufReader<File>, follow: Option<Parts<'_>>) -> Result<(), Failure> {
-    let mut partial = Vec::new();
+/// `partial` is the line that has no end yet.
+fn print(
+    app: &App,
+    path: &Path,
+    mut reader: BufReader<File>,
+    partial: &mut Vec<u8>,
+    follow: Option<Parts<'_>>,
+) -> Result<(), Failure> {
     loop {
-        let more = read_part(&mut reader, &mut partial).map_err(|e| failed(path, e))?;
-        let complete = partial.ends_with(b"\n") || partial.len() as u64 >= LINE_LIMIT;
-        if complete || !more && follow.is_none() && !partial.is_empty() {
-            let line = String::from_utf8_lossy(&partial);
-            app.ui.print(&format!("{}\n", app.ui.neutral(&line)))?;
+        let more = read_part(&mut reader, partial).map_err(|e| failed(path, e))?;
+        if partial.ends_with(b"\n") || partial.len() as u64 >= LINE_LIMIT {
+            print_line(app, partial)?;
             partial.clear();
         } else if !more && let Some(parts) = follow {
             let next = || parts().unwrap_or_else(|_| vec![path.to_owned()]);
@@ -120,6 +129,11 @@ fn print(app: &App, path: &Path, mut reader: BufReader<File>, follow: Option<Par
             return Ok(());
         }
     }
+}
+
+fn print_line(app: &App, line: &[u8]) -> Result<(), Failure> {
+    let line = String::from_utf8_lossy(line);
+    Ok(app.ui.print(&format!("{}\n", app.ui.neutral(&line)))?)
 }
 
 fn failed(path: &Path, source: io::Error) -> Error {

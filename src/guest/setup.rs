@@ -12,12 +12,24 @@ use crate::progress::Cx;
 
 /// Runs a line that must succeed.
 pub(super) fn step(session: &mut Session, cx: &Cx, what: &'static str, line: String) -> Result<Output, Error> {
-    let output = session.output_of(cx, super::GuestCommand { line, ..super::GuestCommand::default() })?;
+    judged(what, session.output_of(cx, super::GuestCommand { line, ..super::GuestCommand::default() })?)
+}
+
+fn judged(what: &'static str, output: Output) -> Result<Output, Error> {
     if output.status == 0 {
         return Ok(output);
     }
     let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
     Err(Error::Step { step: what, status: output.status, output: clean(said, 4, 400) })
+}
+
+/// Runs a script as root that is too long for a command: some ssh servers (dropbear) end the connection over one of 9,000 bytes.
+pub(super) fn long_step(session: &mut Session, cx: &Cx, what: &'static str, script: &str) -> Result<Output, Error> {
+    // Read as one command, so that nothing it runs eats the rest of it.
+    let text = format!("{{\n{script}\n}} </dev/null\n");
+    let mut text = text.as_bytes();
+    let command = super::GuestCommand { line: as_root("exec sh -s"), stdin: Some(&mut text), pty: false };
+    judged(what, session.output_of(cx, command)?)
 }
 
 /// Sets the host name, for now and for later boots, and makes it resolve.

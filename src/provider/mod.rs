@@ -1,6 +1,8 @@
 //! Hypervisor backends behind two small traits. Providers know nothing of machine files, of where boxes come from, or of
 //! SSH. To add one: a folder here, and one arm in [`provider`].
 
+mod bridge;
+mod card;
 mod error;
 #[cfg(feature = "libvirt")]
 mod libvirt;
@@ -24,6 +26,7 @@ use crate::config::spec::{
 use crate::progress::Cx;
 use crate::store::MachineId;
 
+pub use card::{FORWARD_ADDRESS, card_places, forward_mac, further_mac, own_mac, public_mac};
 pub use error::Error;
 
 /// The provider of a kind, where this program has one.
@@ -425,33 +428,6 @@ pub struct OpenBridge {
     /// The interfaces there are.
     pub among: Vec<String>,
 }
-
-/// Hardware address of the card for a private network, by its place among them.
-pub fn further_mac(id: MachineId, place: usize) -> String {
-    let b = id.bytes();
-    format!("52:54:{:02x}:{:02x}:{:02x}:{:02x}", place + 1, b[13], b[14], b[15])
-}
-
-/// Hardware address of the card for a public network, by its place among them.
-pub fn public_mac(id: MachineId, place: usize) -> String {
-    further_mac(id, place + 0x40)
-}
-
-/// A locally administered address in QEMU's range, from the id: it stays over restarts and differs between machines.
-pub fn own_mac(id: MachineId) -> String {
-    let b = id.bytes();
-    format!("52:54:00:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
-}
-
-/// The address of the card over which forwards come where the first one has an address of its own: none of
-/// [`further_mac`]'s.
-pub fn forward_mac(id: MachineId) -> String {
-    let b = id.bytes();
-    format!("52:54:ff:{:02x}:{:02x}:{:02x}", b[13], b[14], b[15])
-}
-
-/// What that card's guest end must be called: QEMU's network for users leads forwards there.
-pub const FORWARD_ADDRESS: &str = "10.0.2.15/24";
 
 /// Something on this computer that a machine needs changed, and that nobody does unasked.
 #[derive(Clone, Debug, PartialEq, Eq)]

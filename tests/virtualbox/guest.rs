@@ -52,13 +52,9 @@ fn echoes(port: u16) -> bool {
     })
 }
 
-/// Unless the guest may reach this computer's own addresses, VirtualBox 7 drops its answers to datagrams from there.
-const REACHABLE: &str =
-    "[provider_options.virtualbox]\ncustomize = [[\"modifyvm\", \":id\", \"--nat-localhostreachable1\", \"on\"]]\n";
-
 fn machine_file(lab: &Lab, ports: &[(&str, u16, u16)]) {
     lab.world.machine_file(&format!(
-        "{TINY}hostname = \"tour\"\n{REACHABLE}{}\
+        "{TINY}hostname = \"tour\"\n{}\
          [[synced_folder]]\nhost = \"my data\"\nguest = \"/srv/my data\"\ntype = \"virtualbox\"\ncreate = true\n\
          [[synced_folder]]\nhost = \"site\"\nguest = \"/srv/site\"\ntype = \"rsync\"\ncreate = true\n\
          [[provision]]\ntype = \"shell\"\ninline = \"echo provisioned; cp /vagrant/page /www/index.html\"\nrun = \"always\"\n",

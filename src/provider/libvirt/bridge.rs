@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::super::virtualbox::bridge::{self, Interface};
+use super::super::bridge::{self, Interface};
 use super::super::{Error as ProviderError, OpenBridge, VmPlan};
 use super::ranges;
 use crate::config::spec::PublicNetwork;
@@ -77,7 +77,7 @@ fn card(root: &Path, name: String, way_out: Option<&str>) -> Option<Card> {
 /// Those that may be meant: whatever a machine file names, and what leads out.
 fn interfaces(cards: &[Card], named: &[&str]) -> Vec<Interface> {
     let may = |card: &&Card| card.carries_others && (card.leads_out || named.contains(&card.name.as_str()));
-    cards.iter().filter(may).map(|card| Interface::new(card.name.clone(), card.up)).collect()
+    cards.iter().filter(may).map(|card| Interface { name: card.name.clone(), up: card.up }).collect()
 }
 
 fn of_host(networks: &[PublicNetwork], before: &[PublicNetwork]) -> Vec<Interface> {
@@ -87,7 +87,7 @@ fn of_host(networks: &[PublicNetwork], before: &[PublicNetwork]) -> Vec<Interfac
 
 /// The public networks whose interface is the user's choice.
 pub fn open(networks: &[PublicNetwork]) -> Vec<OpenBridge> {
-    if networks.is_empty() { Vec::new() } else { bridge::open_among(networks, &of_host(networks, &[])) }
+    if networks.is_empty() { Vec::new() } else { bridge::open(networks, &of_host(networks, &[])) }
 }
 
 /// The plan with one interface for each public network, as it is recorded. `before` is the plan of the last start.
@@ -97,7 +97,7 @@ pub fn settled(cx: &Cx, plan: &VmPlan, before: Option<&VmPlan>) -> Result<VmPlan
         return Ok(plan.clone());
     }
     let had = before.map(|before| before.devices.publics.as_slice()).unwrap_or_default();
-    bridge::settled_among(cx, plan, before, &of_host(networks, had))
+    bridge::settled(cx, plan, before, &of_host(networks, had))
 }
 
 /// What the cards of a settled plan's public networks hang on.
@@ -137,7 +137,7 @@ mod tests {
 
     fn up(root: &Path, way_out: Option<&str>, named: &[&str]) -> Vec<String> {
         let network = PublicNetwork::default();
-        let among = bridge::open_among(&[network], &interfaces(&cards(root, way_out), named));
+        let among = bridge::open(&[network], &interfaces(&cards(root, way_out), named));
         among.into_iter().flat_map(|open| open.among).collect()
     }
 

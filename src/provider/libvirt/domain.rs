@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::super::virtualbox::card;
-use super::super::{Boot, Error as ProviderError, Forward, Nic, VmPlan, forward_mac, further_mac, own_mac, public_mac};
+use super::super::{
+    Boot, Error as ProviderError, Forward, Nic, VmPlan, card_places, forward_mac, further_mac, own_mac, public_mac,
+};
 use super::Error;
 use super::bridge::Wire;
 use super::fragment::{self, Place};
@@ -244,7 +245,7 @@ fn further_cards(input: &Input<'_>) -> Vec<Element> {
     let private = devices.networks.iter().enumerate().map(|(i, network)| (&network.card, further_mac(input.id, i)));
     let public = devices.publics.iter().enumerate().map(|(i, network)| (&network.card, public_mac(input.id, i)));
     let (cards, macs): (Vec<_>, Vec<_>) = private.chain(public).unzip();
-    let places = card::places(&cards);
+    let places = card_places(&cards);
     let mut all: Vec<_> = cards.into_iter().zip(macs).zip(input.wires).zip(places).collect();
     all.sort_by_key(|(_, place)| *place);
     let element = |(((card, usual), wire), place): (((&NetworkCard, String), &Wire), u8)| {

@@ -20,6 +20,7 @@ use super::remote::Hop;
 use super::uri::SshHost;
 use crate::config::spec::Protocol;
 use crate::progress::Cx;
+use crate::store::Lock;
 use crate::{store, sys, trace};
 
 /// How long a host may take until its ssh server lets us in.
@@ -63,6 +64,9 @@ impl Way {
     }
 }
 
+/// Held while the tunnel is made or ended.
+const LOCK: &str = "tunnel.lock";
+
 /// The tunnel of one machine.
 pub struct Tunnel<'a> {
     dir: &'a Path,
@@ -85,8 +89,15 @@ impl<'a> Tunnel<'a> {
     /// changes nothing, or is in the way of another, which a new tunnel has not.
     pub fn lead_to(&self, cx: &Cx, hops: &[Hop], way: Way) -> Result<(), ProviderError> {
         let noted = self.dir.join(LED);
+        let leads = || -> Result<Option<Way>, store::Error> {
+            Ok(store::read_bounded(&noted, 100)?.and_then(|text| Way::parse(&String::from_utf8_lossy(&text))))
+        };
+        if self.is_open() && leads()? == Some(way) {
+            return Ok(());
+        }
+        let _held = self.hold(cx)?;
         if self.is_open() {
-            let led = store::read_bounded(&noted, 100)?.and_then(|text| Way::parse(&String::from_utf8_lossy(&text)));
+            let led = leads()?;
             if led == Some(way) {
                 return Ok(());
             }
@@ -95,10 +106,10 @@ impl<'a> Tunnel<'a> {
                 store::remove_file(&noted)?;
             }
             if !self.tell(cx, &["-O".into(), "forward".into(), "-L".into(), way.rule()])? {
-                self.open(cx, hops, Some(way))?;
+                self.begin(cx, hops, Some(way))?;
             }
         } else {
-            self.open(cx, hops, Some(way))?;
+            self.begin(cx, hops, Some(way))?;
         }
         Ok(store::write_atomic(&noted, format!("{} {}\n", way.here, way.to).as_bytes(), 0o600)?)
     }
@@ -114,8 +125,27 @@ impl<'a> Tunnel<'a> {
     }
 
     /// Leads this computer's ports to the other host's; a former tunnel is ended first.
-    pub fn open(&self, cx: &Cx, hops: &[Hop], way: Option<Way>) -> Result<(), ProviderError> {
-        self.close(cx)?;
+    pub fn open(&self, cx: &Cx, hops: &[Hop]) -> Result<(), ProviderError> {
+        let _held = self.hold(cx)?;
+        self.begin(cx, hops, None)
+    }
+
+    /// The same where none stands.
+    pub fn keep_open(&self, cx: &Cx, hops: &[Hop]) -> Result<(), ProviderError> {
+        if self.is_open() {
+            return Ok(());
+        }
+        let _held = self.hold(cx)?;
+        if self.is_open() { Ok(()) } else { self.begin(cx, hops, None) }
+    }
+
+    /// Commands that only log in hold no lock of the machine's: of several that find no tunnel, one makes it.
+    fn hold(&self, cx: &Cx) -> Result<Lock, store::Error> {
+        Lock::exclusive(cx, &self.dir.join(LOCK), "the way to the machine", "ssh", true)
+    }
+
+    fn begin(&self, cx: &Cx, hops: &[Hop], way: Option<Way>) -> Result<(), ProviderError> {
+        self.end(cx)?;
         let mut command = self.command(&options(self.host, hops, way))?;
         let complaint = self.dir.join("tunnel.log");
         let log = File::create(&complaint).map_err(|e| store::Error::io("write", &complaint, e))?;
@@ -137,6 +167,12 @@ impl<'a> Tunnel<'a> {
 
     /// Ends it. Fine where there is none.
     pub fn close(&self, cx: &Cx) -> Result<(), ProviderError> {
+        let held = self.hold(&cx.uninterrupted())?;
+        self.end(cx)?;
+        Ok(held.remove()?)
+    }
+
+    fn end(&self, cx: &Cx) -> Result<(), ProviderError> {
         let path = self.dir.join(SOCKET);
         store::remove_file(&self.dir.join(LED))?;
         if !self.is_open() {

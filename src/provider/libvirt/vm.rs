@@ -67,6 +67,14 @@ impl LibvirtVm {
         Ok(record::write(&self.home.dir, record)?)
     }
 
+    /// The same before an end, which a disk that is full must not stop: that it ended is seen without its record.
+    fn note(&self, record: &LibvirtRecord) -> Result<(), ProviderError> {
+        match record::write(&self.home.dir, record) {
+            Err(store::Error::Io { .. }) => Ok(()),
+            written => Ok(written?),
+        }
+    }
+
     /// The daemon at `uri`, connected to anew where the last connection broke.
     fn daemon(&mut self, cx: &Cx, uri: &str) -> Result<Daemon, ProviderError> {
         if let Some(daemon) = self.daemon.as_ref().filter(|daemon| daemon.is_alive()) {
@@ -233,7 +241,7 @@ impl LibvirtVm {
     fn undefine(&mut self, cx: &Cx, record: &mut LibvirtRecord) -> Result<(), ProviderError> {
         self.end(cx, record)?;
         if record.definition.take().is_some() {
-            self.write(record)?;
+            self.note(record)?;
         }
         let undefine = |domain: &Domain| if domain.is_persistent()? { domain.undefine() } else { Ok(()) };
         self.ask(cx, record, (COMMAND, "undefine the domain"), undefine).map(drop)
@@ -244,7 +252,7 @@ impl LibvirtVm {
         let active = self.look_within(cx, record, COMMAND)?.is_some_and(Seen::is_active);
         let started = std::mem::take(&mut record.started);
         if started {
-            self.write(record)?;
+            self.note(record)?;
         }
         let ended = if active { self.pull_plug(cx, record) } else { Ok(()) };
         // Where the daemon went away it may have done it.
@@ -490,7 +498,7 @@ impl Vm for LibvirtVm {
     fn connect(&mut self, cx: &Cx) -> Result<(), ProviderError> {
         let Some(record) = self.record()? else { return Ok(()) };
         let Place::Ssh(host) = uri::place(&record.uri)? else { return Ok(()) };
-        if Tunnel::new(&self.home.dir, &host).is_open() { Ok(()) } else { self.lead(cx, &record, true) }
+        Tunnel::new(&self.home.dir, &host).keep_open(cx, &record.hops)
     }
 
     fn disconnect(&mut self, cx: &Cx) -> Result<(), ProviderError> {

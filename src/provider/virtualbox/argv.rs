@@ -8,7 +8,7 @@ use std::path::Path;
 use super::card::{self, Card, Wire};
 use super::network::Subnet;
 use super::parse::{Info, Rule};
-use crate::config::spec::{DiskBus, Firmware, GraphicsController, Nic};
+use crate::config::spec::{DiskBus, Firmware, GraphicsController, Nic, Protocol};
 use crate::provider::{Forward, VmPlan, own_mac};
 use crate::store::MachineId;
 
@@ -93,6 +93,14 @@ pub fn settings(id: MachineId, plan: &VmPlan, console: &Path, stale: &[Rule]) ->
     args.extend(words(&["--uart1", "0x3F8", "4", "--uartmode1", "file"]));
     args.push(console.into());
     args
+}
+
+/// What answers to datagrams take: VirtualBox 7 drops those to this computer's own addresses otherwise. Older versions do not
+/// know the option, and do not tell of it.
+pub fn datagrams(plan: &VmPlan, info: &Info) -> Args {
+    let any = plan.forwards.iter().any(|forward| forward.protocol == Protocol::Udp);
+    let dropped = any && info.get("localhostReachable") == Some("0");
+    if dropped { words(&["--nat-localhostreachable1", "on"]) } else { Args::new() }
 }
 
 /// The cards after the first, and those of an earlier start that there are no more.

@@ -1,7 +1,7 @@
-//! Public networks: which interface of this computer each bridges to. As in Vagrant, the first of those that the machine
-//! file names and that is there, else the only one there is; otherwise its user chooses, once for each machine.
+//! Interfaces of this computer that cards may be bridged to, as VirtualBox lists them.
 
-use super::super::{Error, Finding, Level, OpenBridge, VmPlan};
+use super::super::bridge::{self, Interface};
+use super::super::{Error, OpenBridge, VmPlan};
 use super::machine::Machine;
 use super::network::Subnet;
 use super::run::Manage;
@@ -9,91 +9,38 @@ use super::{argv, parse};
 use crate::config::spec::PublicNetwork;
 use crate::progress::Cx;
 
-/// An interface of this computer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    name: String,
-    up: bool,
-    /// The network in which it has an address.
-    subnet: Option<Subnet>,
-}
-
-impl Interface {
-    /// One whose addresses nobody asks for.
-    pub fn new(name: String, up: bool) -> Self {
-        Self { name, up, subnet: None }
-    }
-}
-
-/// What comes of a network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Choice {
-    /// This interface; `instead` of those that are named.
-    Taken { name: String, instead: bool },
-    /// The user's to make, among these.
-    Open(Vec<String>),
-}
-
-/// The interfaces of this computer, with the patience of who goes on from them.
-fn ask(cx: &Cx, manage: &Manage) -> Result<Vec<Interface>, Error> {
+/// What `list bridgedifs` tells, with the patience of who goes on from it.
+fn ask(cx: &Cx, manage: &Manage) -> Result<Vec<(Interface, Option<Subnet>)>, Error> {
     Ok(listed(&manage.call(cx, &argv::list("bridgedifs"))?))
 }
 
-/// What `list bridgedifs` tells.
-fn listed(text: &str) -> Vec<Interface> {
+/// Each interface with the network in which it has an address.
+fn listed(text: &str) -> Vec<(Interface, Option<Subnet>)> {
     let mut all = Vec::new();
     for block in parse::blocks(text) {
         let field = |name: &str| block.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         if let Some(name) = field("Name").filter(|name| !name.is_empty()) {
-            let subnet = Subnet::told(field("IPAddress"), field("NetworkMask"));
-            let interface = Interface::new(name.to_owned(), field("Status") == Some("Up"));
-            all.push(Interface { subnet, ..interface });
+            let interface = Interface { name: name.to_owned(), up: field("Status") == Some("Up") };
+            all.push((interface, Subnet::told(field("IPAddress"), field("NetworkMask"))));
         }
     }
     all
 }
 
-/// The interface of a network. `before` is the one that its machine had so far.
-fn choose(network: &PublicNetwork, before: &[String], interfaces: &[Interface]) -> Choice {
-    let up: Vec<&str> =
-        interfaces.iter().filter(|interface| interface.up).map(|interface| interface.name.as_str()).collect();
-    let find = |names: &[String]| names.iter().find_map(|name| up.iter().find(|other| is_called(other, name)));
-    let taken = |name: &str, instead| Choice::Taken { name: name.to_owned(), instead };
-    match (find(&network.bridge), find(before), up.as_slice()) {
-        (Some(name), _, _) => taken(name, false),
-        (None, Some(name), _) | (None, None, [name]) => taken(name, !network.bridge.is_empty()),
-        (None, None, all) => Choice::Open(all.iter().map(|name| (*name).to_owned()).collect()),
-    }
-}
-
-/// Interfaces of macOS and Windows have a description behind their name (`en0: Wi-Fi (AirPort)`), which differs from version
-/// to version.
-fn is_called(interface: &str, name: &str) -> bool {
-    let same = |interface: &str| interface.eq_ignore_ascii_case(name);
-    let short = |text: &str| text.split_once(": ").map_or(text, |(short, _)| short).to_ascii_lowercase();
-    same(interface) || (interface.contains(": ") && short(interface) == short(name))
+fn interfaces(cx: &Cx, manage: &Manage) -> Result<Vec<Interface>, Error> {
+    Ok(ask(cx, manage)?.into_iter().map(|(interface, _)| interface).collect())
 }
 
 /// The public networks whose interface is the user's choice.
 pub fn open(cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-    Ok(open_among(networks, &ask(cx, &Manage::find()?)?))
-}
-
-/// The same, where the interfaces are known.
-pub fn open_among(networks: &[PublicNetwork], interfaces: &[Interface]) -> Vec<OpenBridge> {
-    let open = networks.iter().enumerate().filter_map(|(network, wanted)| match choose(wanted, &[], interfaces) {
-        Choice::Open(among) if among.len() > 1 => Some(OpenBridge { network, among }),
-        _ => None,
-    });
-    open.collect()
+    Ok(bridge::open(networks, &interfaces(cx, &Manage::find()?)?))
 }
 
 /// The interface that is up and has addresses of a network.
 pub fn collision(cx: &Cx, manage: &Manage, subnet: Subnet) -> Result<Option<String>, Error> {
-    let interfaces = ask(cx, manage)?.into_iter();
-    let mut there =
-        interfaces.filter(|interface| interface.up && interface.subnet.is_some_and(|it| it.overlaps(subnet)));
-    Ok(there.next().map(|interface| interface.name))
+    let overlaps = |its: Option<Subnet>| its.is_some_and(|its| its.overlaps(subnet));
+    let there = ask(cx, manage)?.into_iter().find(|(interface, its)| interface.up && overlaps(*its));
+    Ok(there.map(|(interface, _)| interface.name))
 }
 
 /// The plan with one interface for each public network, as it is recorded. `before` is the plan of the last start.
@@ -101,55 +48,7 @@ pub fn settled(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, before: Option<&Vm
     if plan.devices.publics.is_empty() {
         return Ok(plan.clone());
     }
-    settled_among(cx, plan, before, &ask(cx, &machine.manage)?)
-}
-
-/// The same, where the interfaces are known.
-pub fn settled_among(
-    cx: &Cx,
-    plan: &VmPlan,
-    before: Option<&VmPlan>,
-    interfaces: &[Interface],
-) -> Result<VmPlan, Error> {
-    let mut plan = plan.clone();
-    let had = |place: usize| {
-        let network = before.and_then(|before| before.devices.publics.get(place));
-        network.map(|network| network.bridge.as_slice()).unwrap_or_default()
-    };
-    let mut missing = Vec::new();
-    for (place, network) in plan.devices.publics.iter_mut().enumerate() {
-        match choose(network, had(place), interfaces) {
-            Choice::Taken { name, instead } => {
-                if instead {
-                    let wanted = network.bridge.join("`, `");
-                    cx.note(format!(
-                        "no interface `{wanted}` is up on this computer; the public network is on `{name}`"
-                    ));
-                }
-                network.bridge = vec![name];
-            }
-            Choice::Open(among) => missing.push(objection(network, &among, interfaces)),
-        }
-    }
-    if missing.is_empty() { Ok(plan) } else { Err(Error::Plan(missing)) }
-}
-
-/// Why a network has no interface, and what to write.
-fn objection(network: &PublicNetwork, among: &[String], interfaces: &[Interface]) -> Finding {
-    let quoted = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let wanted: Vec<_> = network.bridge.iter().map(String::as_str).collect();
-    let named = if wanted.is_empty() { String::new() } else { format!("no interface {} is up; ", quoted(&wanted)) };
-    let Some(first) = among.first() else {
-        let down: Vec<_> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
-        let down = if down.is_empty() { String::new() } else { format!(" (down: {})", quoted(&down)) };
-        let text = format!("this computer has no interface for a public network that is up{down}");
-        let fix = "bring one up, or leave `public_network` out".to_owned();
-        return Finding { level: Level::Bad, text, fix: Some(fix) };
-    };
-    let among: Vec<_> = among.iter().map(String::as_str).collect();
-    let text = format!("{named}the public network may be on any of these interfaces: {}", quoted(&among));
-    let fix = format!("name one of them in the machine file: `bridge = \"{first}\"`; on a terminal `vbox-rs up` asks");
-    Finding { level: Level::Bad, text, fix: Some(fix) }
+    bridge::settled(cx, plan, before, &interfaces(cx, &machine.manage)?)
 }
 
 #[cfg(test)]
@@ -160,82 +59,29 @@ mod tests {
 
     const INTERFACES: &str = include_str!("recorded/list-bridgedifs.txt");
 
-    fn network(names: &[&str]) -> PublicNetwork {
-        PublicNetwork { bridge: names.iter().map(|name| (*name).to_owned()).collect(), ..PublicNetwork::default() }
-    }
-
     fn interface(name: &str, up: bool) -> Interface {
-        Interface::new(name.into(), up)
-    }
-
-    fn taken(name: &str, instead: bool) -> Choice {
-        Choice::Taken { name: name.into(), instead }
+        Interface { name: name.into(), up }
     }
 
     #[test]
     fn interfaces_are_read_as_virtualbox_tells_them() {
-        let subnet = Subnet::parse("192.0.2.0/24");
-        assert_eq!(listed(INTERFACES), [Interface { subnet, ..interface("eth0", true) }]);
+        assert_eq!(listed(INTERFACES), [(interface("eth0", true), Subnet::parse("192.0.2.0/24"))]);
         let warned =
             format!("WARNING: The character device /dev/vboxdrv does not exist.\n\t Please.\n\n\t No.\n{INTERFACES}");
         assert_eq!(listed(&warned).len(), 1, "what the wrapper of distributions says first is no interface");
         let macs = "Name:            en0: Wi-Fi (Wireless)\nStatus:          Up\n\nName:            bridge0\nStatus:          \
                     Down\n";
-        assert_eq!(listed(macs), [interface("en0: Wi-Fi (Wireless)", true), interface("bridge0", false)]);
+        let found = listed(macs);
+        assert_eq!(found, [(interface("en0: Wi-Fi (Wireless)", true), None), (interface("bridge0", false), None)]);
         assert!(listed("").is_empty());
-    }
-
-    #[test]
-    fn the_first_that_is_named_and_up_is_taken_else_the_only_one() {
-        let all = [interface("eth0", true), interface("WLAN0", true), interface("eth1", false)];
-        let one = &all[..1];
-        assert_eq!(choose(&network(&["nope", "wlan0", "eth0"]), &[], &all), taken("WLAN0", false));
-        assert_eq!(choose(&network(&[]), &[], one), taken("eth0", false));
-        assert_eq!(choose(&network(&["eth1"]), &[], one), taken("eth0", true));
-        let open = Choice::Open(vec!["eth0".into(), "WLAN0".into()]);
-        assert_eq!(choose(&network(&[]), &[], &all), open);
-        assert_eq!(choose(&network(&["eth1"]), &[], &all), open, "it is down");
-        assert_eq!(choose(&network(&[]), &[], &[]), Choice::Open(Vec::new()));
-    }
-
-    #[test]
-    fn what_was_chosen_once_stays_until_the_file_names_another() {
-        let all = [interface("eth0", true), interface("wlan0", true)];
-        let before = ["wlan0".to_owned()];
-        assert_eq!(choose(&network(&[]), &before, &all), taken("wlan0", false));
-        assert_eq!(choose(&network(&["eth0"]), &before, &all), taken("eth0", false));
-        assert!(matches!(choose(&network(&[]), &["gone".to_owned()], &all), Choice::Open(_)));
-    }
-
-    #[test]
-    fn a_description_behind_the_name_may_be_another_one() {
-        for name in ["en0", "en0: Wi-Fi (AirPort)", "EN0: Wi-Fi (Wireless)"] {
-            assert!(is_called("en0: Wi-Fi (Wireless)", name), "{name}");
-        }
-        assert!(!is_called("en0: Wi-Fi (Wireless)", "en1: Wi-Fi (Wireless)") && !is_called("eth0", "eth01"));
-    }
-
-    #[test]
-    fn who_cannot_be_asked_is_told_what_there_is_and_what_to_write() {
-        let all = [interface("eth0", true), interface("wlan0", true)];
-        let names = ["eth0".to_owned(), "wlan0".to_owned()];
-        let told = objection(&network(&["br0"]), &names, &all);
-        assert_eq!(
-            told.text,
-            "no interface `br0` is up; the public network may be on any of these interfaces: `eth0`, `wlan0`"
-        );
-        assert!(told.fix.unwrap().contains("`bridge = \"eth0\"`"));
-        let none = objection(&network(&[]), &[], &[interface("eth0", false)]);
-        assert_eq!(none.text, "this computer has no interface for a public network that is up (down: `eth0`)");
     }
 
     proptest! {
         #[test]
         fn any_answer_is_read_without_harm(text in "\\PC*|(Name: |Status: |Up|[\n a-z:0-9]){0,40}", name in "\\PC{0,9}") {
-            let interfaces = listed(&text);
-            if let Choice::Open(among) = choose(&network(&[&name]), &[], &interfaces) {
-                objection(&network(&[&name]), &among, &interfaces);
-            }
+            let interfaces: Vec<_> = listed(&text).into_iter().map(|(interface, _)| interface).collect();
+            let network = PublicNetwork { bridge: vec![name], ..PublicNetwork::default() };
+            bridge::open(std::slice::from_ref(&network), &interfaces);
         }
     }
 }

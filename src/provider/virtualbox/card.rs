@@ -1,6 +1,6 @@
 //! Cards besides the first, which is on VirtualBox's NAT: one for each network of a plan.
 
-use super::super::{Finding, Level, VmPlan, further_mac, public_mac};
+use super::super::{Finding, Level, VmPlan, card_places, further_mac, public_mac};
 use crate::config::spec::{NetworkCard, Nic};
 use crate::store::MachineId;
 
@@ -49,18 +49,11 @@ fn wishes(id: MachineId, plan: &VmPlan) -> Vec<(&NetworkCard, String)> {
 /// The cards of a plan whose networks hang on `wires`, private ones first.
 pub fn cards(id: MachineId, plan: &VmPlan, wires: Vec<Wire>) -> Vec<Card> {
     let wishes = wishes(id, plan);
-    let places = places(&wishes.iter().map(|(card, _)| *card).collect::<Vec<_>>());
+    let places = card_places(&wishes.iter().map(|(card, _)| *card).collect::<Vec<_>>());
     let cards = wishes.into_iter().zip(places).zip(wires);
     cards
         .map(|(((card, mac), place), wire)| Card { place, wire, mac, nic: card.nic.unwrap_or(plan.devices.nic) })
         .collect()
-}
-
-/// Their places among a machine's cards, of which the first is 1: those that name one have it, the others the next that is
-/// free.
-pub fn places(cards: &[&NetworkCard]) -> Vec<u8> {
-    let mut free = (2..=u8::MAX).filter(|place| cards.iter().all(|card| card.adapter != Some(*place)));
-    cards.iter().map(|card| card.adapter.or_else(|| free.next()).unwrap_or(u8::MAX)).collect()
 }
 
 /// What of a plan's cards cannot be.

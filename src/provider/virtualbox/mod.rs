@@ -14,8 +14,8 @@
 //! further cards, the name of a controller) is in `provider_options.virtualbox` for who needs it.
 
 mod argv;
-pub(super) mod bridge;
-pub(super) mod card;
+mod bridge;
+mod card;
 mod console;
 mod fault;
 mod files;

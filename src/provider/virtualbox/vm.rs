@@ -289,6 +289,7 @@ impl Vm for VirtualboxVm {
         let mut wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         wires.extend(plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned()).map(Wire::Bridged));
         let cards = argv::cards(&card::cards(id, plan, wires), &info);
+        let cards = [cards, argv::datagrams(plan, &info)].concat();
         let name = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name));
         start::set(cx, &machine, &info, &had, |stale| {
             let settings = argv::settings(id, plan, &console, stale);

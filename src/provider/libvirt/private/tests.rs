@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::super::domain::tests::validate;
 use super::*;
+use crate::config::spec::{NetworkCard, PublicNetwork};
 
 fn wanted(ip: &str, name: &str) -> PrivateNetwork {
     let (ip, prefix) = ip.split_once('/').map_or((ip, None), |(ip, prefix)| (ip, prefix.parse::<u8>().ok()));
@@ -194,22 +195,23 @@ fn where_there_are_none_is_told() {
 
 #[test]
 fn cards_that_cannot_be_are_told_all_at_once() {
-    let told = |text: &str| {
-        let file = format!("box = 'x'\n[provider_options.libvirt]\nuri = 'qemu:///system'\n{text}");
-        let file = crate::config::parse(&file, "/p/Vagrantfile".as_ref(), "/p".as_ref()).unwrap().0.machines[0].clone();
+    let told = |private: &[&NetworkCard], public: &[&NetworkCard]| {
         let mut plan = super::super::domain::tests::plan();
-        plan.libvirt = file.provider_options.libvirt;
-        plan.devices.networks = file.private_networks;
-        plan.devices.publics = file.public_networks;
+        plan.libvirt.uri = Some("qemu:///system".into());
+        let networks = private.iter().map(|card| PrivateNetwork { card: (*card).clone(), ..PrivateNetwork::default() });
+        plan.devices.networks = networks.collect();
+        let networks = public.iter().map(|card| PublicNetwork { card: (*card).clone(), ..PublicNetwork::default() });
+        plan.devices.publics = networks.collect();
         objections(&plan).into_iter().map(|finding| finding.text).collect::<Vec<_>>()
     };
-    let card = |text: &str| format!("[[private_network]]\n{text}\n");
-    assert!(told(&(card("adapter = 8") + &card("mac = '02:00:00:00:00:01'") + "[[public_network]]\n")).is_empty());
+    let any = &NetworkCard::default();
+    let at = |place| NetworkCard { adapter: Some(place), ..NetworkCard::default() };
+    let called = &NetworkCard { mac: Some("02:00:00:00:00:01".into()), ..NetworkCard::default() };
+    assert!(told(&[&at(8), called], &[any]).is_empty());
     assert_eq!(
-        told(&(card("adapter = 3") + &card("adapter = 9") + "[[public_network]]\nadapter = 3\n")),
+        told(&[&at(3), &at(9)], &[&at(3)]),
         ["libvirt's machines have no network card 9", "two networks want to be card 3"]
     );
-    let mac = "mac = '02:00:00:00:00:01'";
-    assert_eq!(told(&(card(mac) + &card(mac))), ["two cards have the hardware address 02:00:00:00:00:01"]);
-    assert_eq!(told(&card("").repeat(8)), ["libvirt has no room for 8 networks"]);
+    assert_eq!(told(&[called, called], &[]), ["two cards have the hardware address 02:00:00:00:00:01"]);
+    assert_eq!(told(&[any; 8], &[]), ["libvirt has no room for 8 networks"]);
 }

@@ -104,7 +104,7 @@ impl LibvirtVm {
     pub(super) fn lead(&self, cx: &Cx, record: &LibvirtRecord, open: bool) -> Result<(), ProviderError> {
         let Place::Ssh(host) = uri::place(&record.uri)? else { return Ok(()) };
         let tunnel = Tunnel::new(&self.home.dir, &host);
-        if open { tunnel.open(cx, &record.hops, None) } else { tunnel.close(cx) }
+        if open { tunnel.open(cx, &record.hops) } else { tunnel.close(cx) }
     }
 
     /// Where this computer reaches what the guest has at an address of its own.

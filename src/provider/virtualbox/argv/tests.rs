@@ -319,3 +319,14 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff --name :id x
 "]]
     );
 }
+
+#[test]
+fn answers_to_datagrams_are_let_through_where_virtualbox_would_drop_them() {
+    let dropping = Info::parse(include_str!("../recorded/showvminfo.txt"));
+    let mut plan = plan();
+    plan.forwards.retain(|forward| forward.protocol == Protocol::Tcp);
+    assert!(datagrams(&plan, &dropping).is_empty());
+    plan.forwards.push(Forward { protocol: Protocol::Udp, host_ip: [127, 0, 0, 1].into(), host: 5300, guest: 53 });
+    assert_eq!(text(&datagrams(&plan, &dropping)), "--nat-localhostreachable1 on\n");
+    assert!(datagrams(&plan, &Info::parse("name=\"older\"\n")).is_empty());
+}
