@@ -10,7 +10,7 @@ use super::bridge::Wire;
 use super::fragment::{self, Place};
 use super::volume::{Storage, disk_name, seed_name};
 use super::xml::{Element, element, escape, is_plain};
-use crate::config::spec::{CpuMode, DiskBus, Firmware, Graphics, NetworkCard};
+use crate::config::spec::{CpuMode, DiskBus, Firmware, Graphics, NetworkCard, Protocol};
 use crate::provider::qemu::accel::Engine;
 use crate::provider::qemu::argv::{self, Arch};
 use crate::provider::qemu::files::Files;
@@ -26,8 +26,12 @@ const MAXIMUM_SINCE: u64 = 7_001_000;
 /// How our network begins among QEMU's arguments.
 const NETWORK: &str = "user,id=vbox0";
 
-/// What keeps it apart where it is there for forwards alone: no way out, no router and no name server for the guest.
-const APART: &str = ",restrict=on,ipv6=off";
+/// How it goes on where it is there for forwards alone.
+const APART: &str = ",ipv6=off";
+
+/// What keeps it apart then: no way out, no router and no name server for the guest. It also drops what the guest answers to
+/// datagrams (libslirp's `udp_input`), so where some are forwarded, it cannot be.
+const CLOSED: &str = ",restrict=on";
 
 /// Where our network card is plugged in.
 const SLOT: u8 = 0x10;
@@ -347,8 +351,10 @@ fn user_network(input: &Input<'_>) -> Vec<String> {
 
 fn netdev(apart: bool, forwards: &[Forward]) -> String {
     let rules = forwards.iter().map(|forward| format!(",hostfwd={}", argv::rule(forward)));
+    let datagrams = forwards.iter().any(|forward| forward.protocol == Protocol::Udp);
+    let closed = (apart && !datagrams).then(|| CLOSED.to_owned());
     let apart = apart.then(|| APART.to_owned());
-    std::iter::once(NETWORK.to_owned()).chain(apart).chain(rules).collect()
+    std::iter::once(NETWORK.to_owned()).chain(apart).chain(closed).chain(rules).collect()
 }
 
 /// What libvirt hands on to QEMU as it is: our network, and whatever the user has for it.

@@ -4,7 +4,8 @@
 //! writes there, lost whenever the filter is loaded anew. So such a machine has a second card on QEMU's network for users,
 //! cut off from everything (`restrict`), over which nothing comes but the forwards: TCP stays TCP, UDP stays UDP, and they
 //! live and die with the machine, as without a network of libvirt. Its DHCP server names no router, so a guest that asks it
-//! keeps its way out. A guest that asks for no address there gets it from us after each start.
+//! keeps its way out; with forwarded UDP ports, whose answers would be cut off too, it is a way out like the first. A guest that
+//! asks for no address there gets it from us after each start.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -234,12 +234,10 @@ fn the_order_of_devices_is_no_change() {
 
 #[test]
 fn forwards_beside_a_network_stay_apart_from_it() {
-    let ours = "<qemu:arg value='user,id=vbox0,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:2200-:22'/>";
-    let new = [forward(Protocol::Udp, 53, 53)];
-    assert_eq!(
-        with_forwards(ours, &new).unwrap(),
-        "<qemu:arg value='user,id=vbox0,restrict=on,ipv6=off,hostfwd=udp:127.0.0.1:53-:53'/>"
-    );
+    let tcp = "<qemu:arg value='user,id=vbox0,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:2200-:22'/>";
+    let udp = "<qemu:arg value='user,id=vbox0,ipv6=off,hostfwd=udp:127.0.0.1:53-:53'/>";
+    assert_eq!(with_forwards(tcp, &[forward(Protocol::Udp, 53, 53)]).unwrap(), udp);
+    assert_eq!(with_forwards(udp, &[forward(Protocol::Tcp, 2200, 22)]).unwrap(), tcp);
 }
 
 #[test]
