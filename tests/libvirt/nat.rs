@@ -104,7 +104,7 @@ fn a_guest_is_reached_at_its_own_address_and_its_forwards_come_back() {
 }
 
 /// Waits until the guest's ssh server speaks through a forward.
-fn await_banner(port: u16, when: &str) {
+pub fn await_banner(port: u16, when: &str) {
     for _ in 0..60 {
         let mut text = [0; 8];
         let read = TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {

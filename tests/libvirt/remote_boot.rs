@@ -1,11 +1,9 @@
 //! Real guests at another host: up to ssh, and back.
 
 use std::fs;
-use std::io::Read;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use crate::nat::await_banner;
 use crate::remote_ssh::{Project, remote};
 use crate::remote_tls::World;
 use crate::world::{TestVm, found, free_port};
@@ -97,23 +95,6 @@ impl Drop for Network<'_> {
     fn drop(&mut self) {
         self.0.daemon.virsh(&["net-destroy", "default"]);
     }
-}
-
-/// Waits until an ssh server speaks at a port of this computer.
-fn await_banner(port: u16, when: &str) {
-    for _ in 0..60 {
-        let mut text = [0; 8];
-        let read = TcpStream::connect(("127.0.0.1", port)).and_then(|mut stream| {
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            stream.read_exact(&mut text)
-        });
-        // It may have enough of those that came before it was up.
-        if read.is_ok() && &text == b"SSH-2.0-" {
-            return;
-        }
-        std::thread::sleep(Duration::from_secs(1));
-    }
-    panic!("the forward does not lead into the guest {when}");
 }
 
 #[test]

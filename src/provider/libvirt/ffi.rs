@@ -306,6 +306,22 @@ fn checked(library: &Functions, status: c_int) -> Result<c_int, Complaint> {
     if status < 0 { Err(Complaint::last(library)) } else { Ok(status) }
 }
 
+/// What libvirt lists as handles, by a call that writes the list and tells its length.
+fn handles<R, T>(
+    library: &Functions,
+    list: impl FnOnce(*mut *mut *mut R) -> c_int,
+    own: impl Fn(NonNull<R>) -> T,
+) -> Result<Vec<T>, Complaint> {
+    let mut raw: *mut *mut R = ptr::null_mut();
+    let count = usize::try_from(checked(library, list(&raw mut raw))?).unwrap_or_default();
+    // SAFETY: libvirt made a list of as many handles, each of which is ours from here on, as the list itself is.
+    unsafe {
+        let all = (0..count).filter_map(|index| NonNull::new(*raw.add(index))).map(own).collect();
+        free(raw.cast::<c_void>());
+        Ok(all)
+    }
+}
+
 /// What of a host is listed by name.
 #[derive(Clone, Copy, Debug)]
 pub enum Listed {
@@ -413,18 +429,9 @@ impl Connection {
 
     /// All domains there are.
     pub fn domains(self: &Arc<Self>) -> Result<Vec<Domain>, Complaint> {
-        let mut list: *mut *mut RawDomain = ptr::null_mut();
         // SAFETY: the handle is open, the list is written.
-        let count = unsafe { (self.library.virConnectListAllDomains)(self.raw.as_ptr(), &raw mut list, 0) };
-        let count = usize::try_from(checked(self.library, count)?).unwrap_or_default();
-        // SAFETY: libvirt made a list of as many handles, each of which is ours from here on, as the list itself is.
-        let found = unsafe {
-            let handles = (0..count).filter_map(|index| NonNull::new(*list.add(index)));
-            let domains = handles.map(|raw| Domain { connection: Arc::clone(self), raw }).collect();
-            free(list.cast::<c_void>());
-            domains
-        };
-        Ok(found)
+        let list = |list| unsafe { (self.library.virConnectListAllDomains)(self.raw.as_ptr(), list, 0) };
+        handles(self.library, list, |raw| Domain { connection: Arc::clone(self), raw })
     }
 
     /// Defines a domain, or defines it anew. What libvirt does not know it leaves out; `strict`: it is refused, in the words

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_uint, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::{Complaint, Connection, Domain, RawInterface, RawNetwork, c_string, checked, free, owned};
+use super::{Complaint, Connection, Domain, RawInterface, RawNetwork, c_string, checked, free, handles, owned};
 
 /// Who knows a guest's addresses (`virDomainInterfaceAddressesSource`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,18 +56,9 @@ impl Connection {
 
     /// All networks there are.
     pub fn networks(self: &Arc<Self>) -> Result<Vec<Network>, Complaint> {
-        let mut list: *mut *mut RawNetwork = ptr::null_mut();
         // SAFETY: the handle is open, the list is written.
-        let count = unsafe { (self.library.virConnectListAllNetworks)(self.raw.as_ptr(), &raw mut list, 0) };
-        let count = usize::try_from(checked(self.library, count)?).unwrap_or_default();
-        // SAFETY: libvirt made a list of as many handles, each of which is ours from here on, as the list itself is.
-        let found = unsafe {
-            let handles = (0..count).filter_map(|index| NonNull::new(*list.add(index)));
-            let networks = handles.map(|raw| Network { connection: Arc::clone(self), raw }).collect();
-            free(list.cast::<c_void>());
-            networks
-        };
-        Ok(found)
+        let list = |list| unsafe { (self.library.virConnectListAllNetworks)(self.raw.as_ptr(), list, 0) };
+        handles(self.library, list, |raw| Network { connection: Arc::clone(self), raw })
     }
 
     /// Defines a network.

@@ -1,10 +1,10 @@
 //! Pools and volumes.
 
-use std::ffi::{CStr, c_int, c_uint, c_ulonglong, c_void};
-use std::ptr::{self, NonNull};
+use std::ffi::{CStr, c_int, c_uint, c_ulonglong};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{Complaint, Connection, Functions, Stream, c_string, checked, free, owned};
+use super::{Complaint, Connection, Functions, Stream, c_string, checked, handles, owned};
 
 #[repr(C)]
 pub(super) struct RawPool([u8; 0]);
@@ -97,18 +97,9 @@ impl Pool {
 
     /// All volumes in it, as of its last refresh and what was done through libvirt since.
     pub fn volumes(&self) -> Result<Vec<Volume>, Complaint> {
-        let mut list: *mut *mut RawVolume = ptr::null_mut();
         // SAFETY: the handle is open, the list is written.
-        let count = unsafe { (self.library().virStoragePoolListAllVolumes)(self.raw.as_ptr(), &raw mut list, 0) };
-        let count = usize::try_from(checked(self.library(), count)?).unwrap_or_default();
-        // SAFETY: libvirt made a list of as many handles, each of which is ours from here on, as the list itself is.
-        let found = unsafe {
-            let handles = (0..count).filter_map(|index| NonNull::new(*list.add(index)));
-            let volumes = handles.map(|raw| Volume { connection: Arc::clone(&self.connection), raw }).collect();
-            free(list.cast::<c_void>());
-            volumes
-        };
-        Ok(found)
+        let list = |list| unsafe { (self.library().virStoragePoolListAllVolumes)(self.raw.as_ptr(), list, 0) };
+        handles(self.library(), list, |raw| Volume { connection: Arc::clone(&self.connection), raw })
     }
 
     /// The volume of this name; `None` when there is none.
