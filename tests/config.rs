@@ -84,6 +84,7 @@ fn the_schema_and_the_reader_know_the_same_keys() {
     let sections = [
         ("the file", "zzzzzz = 1"),
         ("one of machines", "[machines.a]\nzzzzzz = 1"),
+        ("extra_disk", "[[extra_disk]]\nzzzzzz = 1"),
         ("forwarded_port", "[[forwarded_port]]\nzzzzzz = 1"),
         ("private_network", "[[private_network]]\nzzzzzz = 1"),
         ("public_network", "[[public_network]]\nzzzzzz = 1"),

@@ -142,6 +142,7 @@ fn of_layer(layer: Layer) -> BoxFile {
     refuse(!layer.public_networks.is_empty(), "a public network", network);
     refuse(layer.hostname.is_some(), "`vm.hostname`", "the machine file names the machine");
     refuse(layer.disk.is_some(), "the size of its disk", "its image has one");
+    refuse(!layer.extra_disks.is_empty(), "an extra disk", "a box brings its disks itself");
     let settings = BoxSettings {
         boot_timeout: layer.boot_timeout,
         graceful_halt_timeout: layer.graceful_halt_timeout,

@@ -141,6 +141,11 @@ pub fn machine_name(text: &str) -> Result<(), &'static str> {
     }
 }
 
+/// The name of an extra disk: part of messages and of hypervisors' command lines.
+pub fn disk_name(text: &str) -> Result<String, Complaint> {
+    machine_name(text).map(|()| text.to_owned()).map_err(Complaint::from)
+}
+
 /// The place of a synced folder in the guest: absolute, below the root, tidy.
 pub fn guest_folder(text: &str) -> Result<String, Complaint> {
     if !text.starts_with('/') {

@@ -11,7 +11,8 @@ use toml::Spanned;
 use super::read::{Complaint, Table};
 use super::sections::{self, Folder, UnnamedProvisioner};
 use super::spec::{
-    Accel, CpuMode, DiskBus, Firmware, ForwardedPort, Graphics, Nic, PrivateNetwork, ProviderKind, PublicNetwork,
+    Accel, CpuMode, DiskBus, ExtraDisk, Firmware, ForwardedPort, Graphics, Nic, PrivateNetwork, ProviderKind,
+    PublicNetwork,
 };
 use super::trigger::{self, WrittenTrigger};
 use super::virtualbox::VirtualboxLayer;
@@ -32,6 +33,7 @@ pub struct Layer {
     pub cpus: Option<u32>,
     pub memory: Option<u64>,
     pub disk: Option<u64>,
+    pub extra_disks: Vec<ExtraDisk>,
     pub firmware: Option<Firmware>,
     pub disk_bus: Option<DiskBus>,
     pub nic: Option<Nic>,
@@ -167,6 +169,7 @@ pub fn read(table: &mut Table<'_, '_>, paths: &Paths<'_>) -> Layer {
         cpus: plain(table.integer("cpus", 1..=1024)),
         memory: size(table, "memory", 16),
         disk: size(table, "disk", 1024).map(|mib| mib * size::MIB),
+        extra_disks: sections::extra_disks(table),
         firmware: plain(table.choice("firmware", sections::FIRMWARES)),
         disk_bus: plain(table.choice("disk_bus", sections::DISK_BUSES)),
         nic: plain(table.choice("nic", sections::NICS)),
@@ -209,7 +212,7 @@ fn each<'r, 'i, T>(table: &mut Table<'r, 'i>, key: &'static str, read: impl Fn(T
 }
 
 /// A size in MiB: a number, or a number with a unit. A bare number below `small` was surely meant as GiB.
-fn size(table: &mut Table<'_, '_>, key: &'static str, small: u64) -> Option<u64> {
+pub fn size(table: &mut Table<'_, '_>, key: &'static str, small: u64) -> Option<u64> {
     use toml::de::DeValue;
     let value = table.value(key)?;
     let parsed = match value.get_ref() {

@@ -1,6 +1,7 @@
 //! Levels laid over each other: the top level and what a machine says make one [`MachineSpec`].
 //!
-//! Lists append to the inherited ones, everything else overrides; a synced folder replaces the one at the same place.
+//! Lists append to the inherited ones, everything else overrides; a synced folder replaces the one at the same place, an
+//! extra disk the one with the same name.
 
 use std::ops::Range;
 use std::path::Path;
@@ -11,8 +12,8 @@ use super::layer::{Layer, LibvirtLayer, ProviderLayers, QemuLayer, SshLayer};
 use super::read::Reader;
 use super::sections::{Folder, UnnamedProvisioner};
 use super::spec::{
-    ForwardedPort, LibvirtOptions, MachineSpec, ProviderKind, ProviderOptions, Provisioner, QemuOptions, SshSpec,
-    SyncedFolder,
+    ExtraDisk, ForwardedPort, LibvirtOptions, MachineSpec, ProviderKind, ProviderOptions, Provisioner, QemuOptions,
+    SshSpec, SyncedFolder,
 };
 use super::trigger;
 
@@ -54,6 +55,7 @@ impl Layer {
             cpus: above.cpus.or(below.cpus),
             memory: above.memory.or(below.memory),
             disk: above.disk.or(below.disk),
+            extra_disks: ExtraDisk::laid_over(below.extra_disks, above.extra_disks),
             firmware: above.firmware.or(below.firmware),
             disk_bus: above.disk_bus.or(below.disk_bus),
             nic: above.nic.or(below.nic),
@@ -208,6 +210,7 @@ fn spec_of(machine: &Machine, layer: &Layer, root: &Path, reader: &Reader) -> Ma
         cpus: layer.cpus,
         memory: layer.memory,
         disk: layer.disk,
+        extra_disks: layer.extra_disks.clone(),
         firmware: layer.firmware,
         disk_bus: layer.disk_bus,
         nic: layer.nic,

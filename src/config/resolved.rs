@@ -33,6 +33,11 @@ pub(super) fn file_keys(machine: &MachineSpec) -> Map<String, Value> {
     if let Some(disk) = machine.disk {
         keys.insert("disk".into(), size::show(disk / size::MIB).into());
     }
+    if let Some(Value::Array(disks)) = keys.get_mut("extra_disk") {
+        for (shown, disk) in disks.iter_mut().zip(&machine.extra_disks) {
+            shown["size"] = size::show(disk.size / size::MIB).into();
+        }
+    }
     if let Some(Value::Array(provisioners)) = keys.get_mut("provision") {
         provisioners.iter_mut().for_each(environment);
     }

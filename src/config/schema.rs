@@ -104,6 +104,9 @@ pub struct MachineKeys {
     /// Size of the first disk: MiB as a number, or a string with a unit such as `20 GiB`. It grows disk, partition and
     /// file system; it cannot shrink them. Default: the box's own size.
     pub disk: Option<Size>,
+    /// Disks beside those of the box.
+    #[serde(default)]
+    pub extra_disk: Vec<ExtraDisk>,
     /// What starts the boot loader. Default: the box's, else `bios` on x86 and `uefi` elsewhere.
     pub firmware: Option<Firmware>,
     /// What the disks hang on. Default: the box's, else virtio.
@@ -151,6 +154,17 @@ pub struct MachineKeys {
     pub ssh: Option<Ssh>,
     /// What only one hypervisor knows.
     pub provider_options: Option<ProviderOptions>,
+}
+
+/// A disk beside those of the box, empty at first: the guest makes a file system on it. It stays until `destroy`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtraDisk {
+    /// Its name: letters, digits, `-`, `_` and `.`. The guest finds a name of up to 20 characters by it
+    /// (`/dev/disk/by-id/virtio-NAME`; not with VirtualBox). The same name as an inherited disk's replaces that disk.
+    pub name: String,
+    /// Its size: MiB as a number, or a string with a unit such as `20 GiB`. It can grow, not shrink.
+    pub size: Size,
 }
 
 /// A port of the guest that is reachable on the host.

@@ -7,11 +7,12 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::check;
-use super::layer::{LibvirtLayer, Paths, ProviderLayers, QemuLayer, SshLayer, plain};
+use super::layer::{LibvirtLayer, Paths, ProviderLayers, QemuLayer, SshLayer, plain, size};
 use super::read::{Complaint, Table};
+use super::size::MIB;
 use super::spec::{
-    Accel, CpuMode, DiskBus, Firmware, FolderType, ForwardedPort, Graphics, NetworkCard, Nic, PrivateNetwork, Protocol,
-    ProvisionerKind, PublicNetwork, RunPolicy, Script, ShellProvisioner, SyncedFolder,
+    Accel, CpuMode, DiskBus, ExtraDisk, Firmware, FolderType, ForwardedPort, Graphics, NetworkCard, Nic,
+    PrivateNetwork, Protocol, ProvisionerKind, PublicNetwork, RunPolicy, Script, ShellProvisioner, SyncedFolder,
 };
 use super::virtualbox;
 
@@ -70,6 +71,27 @@ pub fn forwarded_port(mut table: Table<'_, '_>) -> Option<Spanned<ForwardedPort>
         id: plain(id),
     };
     Some(Spanned::new(span, port))
+}
+
+/// All `[[extra_disk]]` of one level.
+pub fn extra_disks(table: &mut Table<'_, '_>) -> Vec<ExtraDisk> {
+    let mut disks: Vec<ExtraDisk> = Vec::new();
+    for mut table in table.tables("extra_disk") {
+        let name = table.parsed("name", check::disk_name);
+        let size = size(&mut table, "size", 64);
+        table.require("name", "what it is called, for instance `name = \"data\"`");
+        table.require("size", "how large it is, for instance `size = \"20 GiB\"`");
+        if let Some(name) = name.as_ref().filter(|name| disks.iter().any(|other| other.name == *name.get_ref())) {
+            table.refuse("name", name.span(), "another extra disk has this name");
+        } else if disks.len() == ExtraDisk::MOST {
+            let text = format!("a machine has at most {} extra disks", ExtraDisk::MOST);
+            table.reader().error(text).at(table.span(), "").push();
+        } else if let (Some(name), Some(mib)) = (name, size) {
+            disks.push(ExtraDisk { name: name.into_inner(), size: mib * MIB });
+        }
+        table.finish();
+    }
+    disks
 }
 
 pub fn private_network(mut table: Table<'_, '_>) -> PrivateNetwork {

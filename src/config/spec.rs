@@ -3,6 +3,7 @@
 //! The readers of TOML (`layer.rs`) and of Ruby (`vagrantfile`) fill it; nobody else makes one. It serialises to what `vbox-rs config
 //! --json` prints, with the keys of the machine file.
 
+mod disk;
 mod options;
 mod trigger;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+pub use disk::ExtraDisk;
 pub use options::{
     Accel, CpuMode, Customization, CustomizeEvent, Graphics, GraphicsController, LibvirtOptions, ProviderOptions,
     QemuOptions, VirtualboxOptions,
@@ -60,6 +62,9 @@ pub struct MachineSpec {
     pub memory: Option<u64>,
     /// Size of the first disk in bytes; the image's own where left out.
     pub disk: Option<u64>,
+    /// Disks beside those of the box.
+    #[serde(rename = "extra_disk")]
+    pub extra_disks: Vec<ExtraDisk>,
     /// What starts the boot loader; the box's, else what its architecture has, where left out.
     pub firmware: Option<Firmware>,
     /// What the disks hang on; the box's, else virtio, where left out.

@@ -451,7 +451,7 @@ fn the_resolved_file_reads_back_as_the_same_project() {
         "box = 'a'",
         "box = 'a'\nmemory = 1500\ndisk = '20 GiB'\npost_up_message = \"a\\\"b\\n\\u001b\"\n[[synced_folder]]\nguest = '/vagrant'\ndisabled = true\n\
          [[synced_folder]]\nhost = 'a'\nguest = '/b'\nargs = []\nexclude = ['x']\n[[forwarded_port]]\nguest = 1\nhost_ip = '::1'\n\
-         [[private_network]]\nip = '10.0.0.1'\nprefix = 24\n[[private_network]]\nmac = '52:54:00:00:00:01'\nnic = 'e1000'\nadapter = 4\n\
+         [[extra_disk]]\nname = 'data'\nsize = 1500\n[[private_network]]\nip = '10.0.0.1'\nprefix = 24\n[[private_network]]\nmac = '52:54:00:00:00:01'\nnic = 'e1000'\nadapter = 4\n\
          auto_config = false\n[[public_network]]\nbridge = 'br0'\n[[public_network]]\nbridge = ['en0: Wi-Fi', 'eth0']\n\
          ip = '10.0.0.2'\nprefix = 16\nuse_dhcp_assigned_default_route = true\n\
          [[provision]]\ntype = 'shell'\ninline = 'a'\nenv = { B = '1', A = '2' }\n[[provision]]\ntype = 'file'\nsource = '~/a'\ndestination = 'b'\n\
@@ -474,6 +474,38 @@ fn pieces() -> impl Strategy<Value = String> {
         "\\PC",
     ];
     prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+#[test]
+fn extra_disks_are_inherited_and_replaced_by_name() {
+    let text = "box = 'a'\n[[extra_disk]]\nname = 'data'\nsize = '1 GiB'\n[[extra_disk]]\nname = 'logs'\nsize = 512\n\
+                [machines.web]\n[[machines.web.extra_disk]]\nname = 'data'\nsize = '2 GiB'\n[machines.db]\n";
+    let project = project(text);
+    let disks = |name: &str| {
+        let disks = project.machine(name).unwrap().extra_disks.iter();
+        disks.map(|disk| format!("{} {}", disk.name, disk.size >> 20)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (disks("web"), disks("db")),
+        (vec!["data 2048".into(), "logs 512".into()], vec!["data 1024".into(), "logs 512".into()])
+    );
+}
+
+#[test]
+fn what_is_no_extra_disk_is_told() {
+    let disk = |keys: &str| told(&format!("box = 'a'\n[[extra_disk]]\n{keys}"));
+    assert_eq!(disk("size = '1 GiB'"), ["2: [[extra_disk]] needs `name`"]);
+    assert_eq!(disk("name = 'data'"), ["2: [[extra_disk]] needs `size`"]);
+    for name in ["", "a b", "-a", "a,b", "a/b", "ü"] {
+        assert_eq!(disk(&format!("name = '{name}'\nsize = '1 GiB'")), ["3: bad value of `name`"], "{name}");
+    }
+    for size in ["'0'", "'1 PB'", "-1"] {
+        assert_eq!(disk(&format!("name = 'a'\nsize = {size}")), ["4: bad value of `size`"], "{size}");
+    }
+    let twice = "name = 'a'\nsize = 1024\n[[extra_disk]]\nname = 'a'\nsize = 2048";
+    assert_eq!(disk(twice), ["6: bad value of `name`"]);
+    let many: String = (0..13).map(|i| format!("[[extra_disk]]\nname = 'd{i}'\nsize = 1024\n")).collect();
+    assert_eq!(told(&format!("box = 'a'\n{many}")), ["38: a machine has at most 12 extra disks"]);
 }
 
 #[test]

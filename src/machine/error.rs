@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::size;
 use crate::config::spec::ProviderKind;
 use crate::error::{Exit, Explain, Failure};
 use crate::provider::Pause;
@@ -126,6 +127,22 @@ pub enum Error {
     MissingFiles {
         /// What and where, each.
         missing: Vec<String>,
+    },
+    /// The machine file makes an extra disk smaller than it is.
+    #[error(
+        "extra_disk `{disk}` of machine `{name}` has {} and cannot shrink to {}",
+        size::show(from / size::MIB),
+        size::show(to / size::MIB)
+    )]
+    ExtraDiskShrinks {
+        /// The machine's name.
+        name: String,
+        /// The disk's.
+        disk: String,
+        /// Bytes that it has.
+        from: u64,
+        /// Bytes that the file wants.
+        to: u64,
     },
     /// The guest did not take what was uploaded.
     #[error("cannot write {to} in the guest: {said}")]
@@ -263,6 +280,7 @@ impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::NoProject | Self::NoSpec { .. } | Self::NoBox { .. } | Self::MissingFiles { .. } => Exit::MachineFile,
+            Self::ExtraDiskShrinks { .. } => Exit::MachineState,
             Self::Pattern { .. } | Self::WhichOne { .. } => Exit::Usage,
             Self::NoProvider(_) | Self::Unsupported { .. } | Self::Died { .. } => Exit::Provider,
             Self::BoxMissing { .. } | Self::BoxGone { .. } => Exit::BoxNotFound,
@@ -311,6 +329,10 @@ impl Explain for Error {
             Self::MissingFiles { .. } => {
                 "nothing was started; relative paths start at the machine file's directory, and `vbox-rs validate` shows the lines".into()
             }
+            Self::ExtraDiskShrinks { from, .. } => format!(
+                "write `size = \"{}\"` or more; a smaller one takes another name, or a new machine",
+                size::show(from / size::MIB)
+            ),
             Self::NotUploaded { .. } => {
                 "the login user writes it: upload it to /tmp, then `vbox-rs exec -- sudo mv …`".into()
             }

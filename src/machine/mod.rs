@@ -5,6 +5,7 @@
 
 mod access;
 mod error;
+mod extra_disks;
 mod forwards;
 mod host_command;
 mod library;

@@ -7,7 +7,7 @@ use super::settle;
 use super::status::backend;
 use super::stop::halt_locked;
 use super::up::{go_on, up_one, wanted};
-use super::{BridgeChoice, Error, Fleet, Target, UpOptions, UpReport, access, describe, plan, trigger};
+use super::{BridgeChoice, Error, Fleet, Target, UpOptions, UpReport, access, describe, extra_disks, plan, trigger};
 use crate::config::spec::{Action, ProviderKind};
 use crate::error::{Exit, Failure};
 use crate::progress::Cx;
@@ -165,6 +165,7 @@ fn reload_one(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &Up
     let (lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
     let spec = &plan::of_machine(spec, &record);
     plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned), true)?;
+    extra_disks::wanted(&record, spec)?;
     backend(record.provider)?.require_host(cx, spec)?;
     if record.intent == Some(Intent::Destroy) {
         // Half of a machine: `up` ends what `destroy` began, and makes a new one.

@@ -16,7 +16,7 @@ use crate::config::spec::{
 use crate::guest::networks::Card;
 use crate::guest::seed::Flavour;
 use crate::progress::Cx;
-use crate::provider::{Boot, Devices, Finding, Level, PlannedDisk, VmPlan, further_mac, own_mac, public_mac};
+use crate::provider::{Backing, Boot, Devices, Finding, Level, PlannedDisk, VmPlan, further_mac, own_mac, public_mac};
 
 /// Memory in MiB where neither machine file nor box says: enough for a server distribution with a compiler.
 const DEFAULT_MEMORY: u64 = 1024;
@@ -144,7 +144,6 @@ pub(super) fn vm_plan(
     formats: &[&str],
 ) -> VmPlan {
     let project = record.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let disks = installed.images(formats).into_iter().zip(&installed.manifest.disks).enumerate();
     let devices = devices(record, spec);
     // The kernel that a box brings starts without firmware: whoever wants UEFI wants the disk's boot loader.
     let options = &spec.provider_options;
@@ -155,15 +154,7 @@ pub(super) fn vm_plan(
         name: format!("{project}/{}", record.name),
         cpus,
         memory,
-        disks: disks
-            .map(|(i, ((backing, backing_format), stored))| PlannedDisk {
-                // Another format is another file.
-                sha256: (backing_format == stored.format).then(|| stored.sha256.clone()),
-                backing,
-                backing_format,
-                size: spec.disk.filter(|_| i == 0),
-            })
-            .collect(),
+        disks: disks(record, spec, installed, formats),
         boot: boot.map_or(Boot::Disk, |boot| Boot::Kernel {
             kernel: boot.kernel,
             initrd: boot.initrd,
@@ -180,6 +171,18 @@ pub(super) fn vm_plan(
     }
 }
 
+/// The box's disks, then the extra ones.
+fn disks(record: &MachineRecord, spec: &MachineSpec, installed: &Installed, formats: &[&str]) -> Vec<PlannedDisk> {
+    let boxes = installed.images(formats).into_iter().zip(&installed.manifest.disks).enumerate();
+    let boxes = boxes.map(|(i, ((path, format), stored))| PlannedDisk {
+        // Another format is another file.
+        backing: Some(Backing { sha256: (format == stored.format).then(|| stored.sha256.clone()), path, format }),
+        size: spec.disk.filter(|_| i == 0),
+        name: None,
+    });
+    boxes.chain(record.extra_disks.iter().map(|disk| PlannedDisk::empty(&disk.name, disk.size))).collect()
+}
+
 /// VirtualBox's options; a box that was made for it names its guest in VirtualBox's words.
 fn virtualbox(record: &MachineRecord, spec: &MachineSpec) -> VirtualboxOptions {
     let own = spec.provider_options.virtualbox.clone();
@@ -189,12 +192,16 @@ fn virtualbox(record: &MachineRecord, spec: &MachineSpec) -> VirtualboxOptions {
 /// The key of forwarded ports; a restore applies them too.
 pub(super) const FORWARDS: &str = "forwarded_port";
 
+/// The key of extra disks; the machine has them for good.
+const EXTRA_DISKS: &str = "extra_disk";
+
 /// What of a machine file only a start applies, by its keys.
 pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
     let wishes = [
         ("cpus", json!(spec.cpus)),
         ("memory", json!(spec.memory)),
         ("disk", json!(spec.disk)),
+        (EXTRA_DISKS, json!(spec.extra_disks)),
         ("firmware", json!(spec.firmware)),
         ("disk_bus", json!(spec.disk_bus)),
         ("nic", json!(spec.nic)),
@@ -277,13 +284,13 @@ pub(super) fn refuse_findings(cx: &Cx, kind: ProviderKind, plan: &VmPlan) -> Res
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
     use crate::config::spec::{DiskBus, Nic};
 
-    fn spec(text: &str) -> MachineSpec {
+    pub(in crate::machine) fn spec(text: &str) -> MachineSpec {
         let text = format!("box = \"x\"\n{text}");
         crate::config::parse(&text, Path::new("/p/Vagrantfile"), Path::new("/p")).unwrap().0.machines[0].clone()
     }
@@ -302,7 +309,7 @@ mod tests {
         assert!(changes(&spec("memory = 1"), &BTreeMap::new()).is_empty(), "a record of an older version says nothing");
     }
 
-    fn record(hardware: &Hardware) -> MachineRecord {
+    pub(in crate::machine) fn record(hardware: &Hardware) -> MachineRecord {
         let manifest = json!({
             "name": "x", "version": "0", "provider": "qemu", "architecture": null, "disks": [], "boot": null,
             "seed": false, "user": "ubuntu", "source": "x", "source_id": "x", "checksum": null, "added_at": 0,

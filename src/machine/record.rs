@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Step;
 use crate::boxes::Manifest;
-use crate::config::spec::{ProviderKind, SshSpec};
+use crate::config::spec::{ExtraDisk, ProviderKind, SshSpec};
 use crate::provider::Forward;
 use crate::store::{self, Dirs, Lock, MachineId, Record};
 
@@ -54,6 +54,9 @@ pub struct MachineRecord {
     pub seed_taken: bool,
     /// Size in bytes up to which partition and file system of the first disk were grown.
     pub grown_to: Option<u64>,
+    /// The disks beside the box's, in the order of attachment: all that the machine file ever had for it.
+    #[serde(default)]
+    pub extra_disks: Vec<ExtraDisk>,
     /// Host ports of the last start, the ssh port first.
     pub forwards: Vec<Forward>,
     /// How to log in, as the machine file said at the last `up`.

@@ -8,7 +8,8 @@ use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
 use super::{
-    Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, forwards, library, package, plan, stop,
+    Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, extra_disks, forwards, library, package, plan,
+    stop,
 };
 use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::MachineSpec;
@@ -159,6 +160,7 @@ impl<'a> Up<'a> {
             hostname: None,
             seed_taken: false,
             grown_to: None,
+            extra_disks: Vec::new(),
             forwards: Vec::new(),
             ssh: self.spec.ssh.clone(),
             graceful_halt_timeout: self.spec.graceful_halt_timeout,
@@ -366,6 +368,8 @@ impl<'a> Up<'a> {
                 },
             )?;
         }
+        extra_disks::tell_kept(self.cx, record, &self.spec);
+        record.extra_disks = extra_disks::wanted(record, &self.spec)?;
         let seed = flavour.map(|_| self.dir.seed());
         let formats = backend(record.provider)?.disk_formats();
         let mut plan = plan::vm_plan(record, &self.spec, installed, seed, formats);
@@ -376,6 +380,7 @@ impl<'a> Up<'a> {
         }
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;
+        self.dir.write(record)?;
         Ok(plan)
     }
 

@@ -359,7 +359,7 @@ pub struct VmPlan {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory: u64,
-    /// The box's disks, in the order of attachment; the first is the system's.
+    /// Its disks, in the order of attachment; the first is the system's. Those with a backing file, the box's, come first.
     pub disks: Vec<PlannedDisk>,
     /// How it boots.
     pub boot: Boot,
@@ -386,18 +386,65 @@ pub struct VmPlan {
     pub virtualbox: VirtualboxOptions,
 }
 
-/// A disk: an overlay on a box's image.
+impl VmPlan {
+    /// How many of its disks are the box's.
+    pub fn box_disks(&self) -> usize {
+        self.disks.iter().take_while(|disk| disk.backing.is_some()).count()
+    }
+
+    /// The place of a disk on its bus: the seed's is the one after the box's disks, so that a disk more moves nothing.
+    pub fn place(&self, index: usize) -> usize {
+        index + usize::from(self.seed.is_some() && index >= self.box_disks())
+    }
+}
+
+/// A disk: an overlay on a box's image, or an empty one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlannedDisk {
-    /// The image in the library.
-    pub backing: PathBuf,
-    /// Its format, as `qemu-img` calls it.
-    pub backing_format: String,
-    /// Virtual size in bytes; the image's own where `None`.
+    /// What it rests on; empty at first where `None`.
+    #[serde(flatten)]
+    pub backing: Option<Backing>,
+    /// Virtual size in bytes; the backing file's own where `None`.
     pub size: Option<u64>,
-    /// SHA-256 of the image's file, where it is known.
+    /// Its name in the machine file, where it has one.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// The image in the library that a disk rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Backing {
+    /// Its file.
+    #[serde(rename = "backing")]
+    pub path: PathBuf,
+    /// Its format, as `qemu-img` calls it.
+    #[serde(rename = "backing_format")]
+    pub format: String,
+    /// SHA-256 of the file, where it is known.
     #[serde(default)]
     pub sha256: Option<String>,
+}
+
+/// Characters of the longest serial number that guests are told of a disk of any kind (virtio specification 1.2, 5.2.6:
+/// 20 bytes; ATA: 20 characters).
+const SERIAL: usize = 20;
+
+impl PlannedDisk {
+    /// An overlay on the image at `path`, of its size.
+    pub fn overlay(path: PathBuf, format: impl Into<String>) -> Self {
+        let backing = Backing { path, format: format.into(), sha256: None };
+        Self { backing: Some(backing), size: None, name: None }
+    }
+
+    /// An empty disk of `size` bytes.
+    pub fn empty(name: &str, size: u64) -> Self {
+        Self { backing: None, size: Some(size), name: Some(name.into()) }
+    }
+
+    /// The serial number by which the guest finds it.
+    pub fn serial(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| name.len() <= SERIAL)
+    }
 }
 
 /// Hardware that images depend on.

@@ -154,7 +154,7 @@ fn an_image_whose_digest_is_known_is_read_only_to_be_uploaded_and_must_be_what_i
     let copy = test.daemon.volumes("default").into_iter().find(|name| ends(name, "raw")).unwrap();
     let digest = copy.strip_prefix("vbox-rs-sha256-").unwrap().split('-').next().unwrap().to_owned();
     let mut second = open(test.root.path(), MachineId::random().unwrap());
-    plan.disks[0].sha256 = Some(digest);
+    plan.disks[0].backing.as_mut().unwrap().sha256 = Some(digest);
     let (result, read) = create(second.as_mut(), &plan);
     result.unwrap();
     assert!(!read);
@@ -162,7 +162,7 @@ fn an_image_whose_digest_is_known_is_read_only_to_be_uploaded_and_must_be_what_i
     second.destroy(&test.cx()).unwrap();
     test.vm.destroy(&test.cx()).unwrap();
 
-    plan.disks[0].sha256 = Some("ab".repeat(32));
+    plan.disks[0].backing.as_mut().unwrap().sha256 = Some("ab".repeat(32));
     let (result, read) = create(second.as_mut(), &plan);
     let error = result.unwrap_err().to_string();
     assert!(error.ends_with("is damaged: its content is not what it was when it was added") && !read, "{error}");

@@ -13,7 +13,7 @@ use vbox_rs::progress::{Cancel, Cx, Event, Sink};
 use vbox_rs::provider::{Image, VmPlan};
 
 use crate::remote_ssh::{Project, remote};
-use crate::world::{TestVm, forward, free_port};
+use crate::world::{TestVm, base, forward, free_port};
 
 /// Bytes of the image that disks rest on.
 const IMAGE: usize = 3 << 20;
@@ -75,10 +75,10 @@ fn the_disks_of_a_machine_in_a_pool_are_fetched_and_rest_on_the_library() {
     assert_eq!(images.len(), 1);
     assert_whole(&images[0], &scratch, 1);
     let info = Command::new("qemu-img").args(["info", images[0].path.to_str().unwrap()]).output().unwrap();
-    let here = format!("backing file: {}", plan.disks[0].backing.display());
+    let here = format!("backing file: {}", base(&plan).display());
     assert!(String::from_utf8_lossy(&info.stdout).contains(&here), "{info:?}");
     // The same again, and where the library has the image no more.
-    fs::write(&plan.disks[0].backing, "another one").unwrap();
+    fs::write(base(&plan), "another one").unwrap();
     let images = test.vm.images_in(&cx, &scratch).unwrap();
     assert_whole(&images[0], &scratch, 1);
     assert_eq!(test.heard.warnings(), Vec::<String>::new());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use vbox_rs::provider::VmPlan;
 
 use crate::daemon::Listening;
-use crate::world::{Daemon, TestVm, eventually, found, free_port, is_root};
+use crate::world::{Daemon, TestVm, base, eventually, found, free_port, is_root};
 
 /// A host of its own, as the network sees it: a namespace that a cable leads to. Where none can be made, this host.
 pub struct Far {
@@ -101,7 +101,7 @@ impl TestVm {
     /// The image that the plan's disk rests on, made anew: of so many bytes, which are no zeros.
     pub fn image_of(&self, bytes: usize) {
         let pattern: Vec<u8> = (0..bytes).map(|at| u8::try_from(at % 251).unwrap() | 1).collect();
-        fs::write(self.plan().disks[0].backing.as_path(), pattern).unwrap();
+        fs::write(base(&self.plan()), pattern).unwrap();
     }
 }
 

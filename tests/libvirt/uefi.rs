@@ -12,7 +12,7 @@ use vbox_rs::provider::{VmPlan, VmState, provider};
 
 use crate::daemon::{Daemon, found};
 use crate::guest::World;
-use crate::world::{TestVm, names};
+use crate::world::{TestVm, base, names};
 
 /// A test's machine with such firmware, and why there is none where that is so.
 fn firmware() -> Option<(TestVm, VmPlan)> {
@@ -85,7 +85,7 @@ fn disk_for_firmware(folder: &Path) -> Option<Vec<u8>> {
 fn what_the_firmware_finds_on_the_disk_is_started_and_remembered() {
     let Some((mut test, mut plan)) = firmware() else { return };
     let Some(disk) = disk_for_firmware(test.root.path()) else { return };
-    fs::write(&plan.disks[0].backing, disk).unwrap();
+    fs::write(base(&plan), disk).unwrap();
     plan.memory = 128;
     let (log, nvram) = (test.vm.console_log(), test.dir().join("nvram.fd"));
     let says = |times: usize| {

@@ -169,12 +169,17 @@ pub fn plan(root: &Path, uri: String) -> VmPlan {
     if !backing.exists() {
         fs::File::create(&backing).unwrap().set_len(1 << 20).unwrap();
     }
-    let disk = PlannedDisk { backing, backing_format: "raw".into(), size: None, sha256: None };
+    let disk = PlannedDisk::overlay(backing, "raw");
     let mut plan = vm::plan("test & more/default", disk);
     plan.memory = 64;
     plan.libvirt.uri = Some(uri);
     plan.libvirt.accel = Accel::Tcg;
     plan
+}
+
+/// The image that the first disk of a plan rests on.
+pub fn base(plan: &VmPlan) -> &Path {
+    &plan.disks[0].backing.as_ref().unwrap().path
 }
 
 pub fn open(root: &Path, id: MachineId) -> Box<dyn Vm> {

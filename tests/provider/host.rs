@@ -25,7 +25,7 @@ pub trait Host {
 
     /// What a machine's disk rests on: this raw image, or a file made of it in a format that the provider takes.
     fn backing(&self, raw: PathBuf) -> PlannedDisk {
-        PlannedDisk { backing: raw, backing_format: "raw".into(), size: None, sha256: None }
+        PlannedDisk::overlay(raw, "raw")
     }
 
     /// What starts this program in what `ready` made, where that takes a process of its own: one with threads cannot change

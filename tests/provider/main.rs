@@ -29,7 +29,9 @@ macro_rules! suite {
         mod $module {
             tests! { $host:
                 disks {
+                    a_new_machine_has_its_empty_disks_from_the_start
                     disks_grow_while_the_machine_is_off_and_never_shrink
+                    empty_disks_are_added_and_grow_with_what_is_on_them
                     lost_disks_and_images_are_named_and_never_replaced
                     what_is_made_already_is_kept
                 }

@@ -70,7 +70,7 @@ impl Host for Virtualbox {
         let mut convert = Command::new("qemu-img");
         convert.args(["convert", "-f", "raw", "-O", "vdi"]).args([&raw, &vdi]);
         assert!(convert.status().unwrap().success());
-        PlannedDisk { backing: vdi, backing_format: "vdi".into(), size: None, sha256: None }
+        PlannedDisk::overlay(vdi, "vdi")
     }
 
     fn inside(&self) -> Option<Command> {

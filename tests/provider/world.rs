@@ -20,7 +20,7 @@ pub struct TestVm<'a> {
     host: &'a dyn Host,
     pub dirs: Dirs,
     pub id: MachineId,
-    pub image: PlannedDisk,
+    image: PlannedDisk,
     pub vm: Box<dyn Vm>,
 }
 
@@ -56,6 +56,11 @@ impl<'a> TestVm<'a> {
         let mut plan = vm::plan("test,x/default", self.image.clone());
         self.host.adjust(&mut plan);
         plan
+    }
+
+    /// The image that its first disk rests on.
+    pub fn image(&self) -> PathBuf {
+        self.image.backing.as_ref().unwrap().path.clone()
     }
 
     /// A folder of the test's own.

@@ -1,4 +1,4 @@
-//! `config.vm.synced_folder` and `config.vm.disk`.
+//! `config.vm.synced_folder`.
 
 use indexmap::IndexMap;
 use toml::Spanned;
@@ -6,12 +6,11 @@ use toml::Spanned;
 use super::apply::{Applying, Several, word_of};
 use super::ruby::{At, Value};
 use super::section::Setting;
+use crate::config::check;
 use crate::config::layer::Layer;
-use crate::config::read::Complaint;
 use crate::config::resolve::DEFAULT_FOLDER;
 use crate::config::sections::Folder;
 use crate::config::spec::{FolderType, SyncedFolder};
-use crate::config::{check, size};
 
 /// Options that say how another kind of folder is mounted.
 const HARMLESS: &[(&str, &str)] = &[
@@ -155,34 +154,6 @@ impl Applying<'_> {
             Some(other) => {
                 self.left_out(at, &format!("the type `{other}` of a synced folder"), "the default is used", true);
             }
-        }
-    }
-
-    /// `config.vm.disk :disk, size: "40GB", primary: true`.
-    pub(super) fn disk(&mut self, layer: &mut Layer, setting: &Setting) {
-        let at = setting.at;
-        let mut options = Self::options(setting);
-        if let Some(inner) = &setting.inner {
-            options.extend(inner.log.borrow().iter().map(|one| (std::rc::Rc::clone(&one.name), one.value())));
-        }
-        let get = |name: &str| options.iter().rfind(|(key, _)| &**key == name).map(|(_, value)| value.clone());
-        let kind = setting.value().text().unwrap_or_else(|| "disk".into());
-        let is_primary = get("primary").is_some_and(|value| value.truthy());
-        if &*kind != "disk" || !is_primary {
-            let name = get("name").and_then(|name| word_of(&name)).map(|name| format!(" `{name}`")).unwrap_or_default();
-            let why = "only the first disk is there, and what a box brings besides";
-            return self.left_out(at, &format!("the {kind}{name}"), why, true);
-        }
-        layer.disk = match get("size") {
-            None | Some(Value::Nil) => layer.disk,
-            // A number counts bytes there.
-            Some(Value::Int(bytes)) => u64::try_from(bytes).ok().filter(|bytes| *bytes >= size::MIB),
-            Some(other) => self
-                .checked(at, "size", &other, |text| size::parse(text).map_err(Complaint::from))
-                .map(|mib| mib * size::MIB),
-        };
-        for (key, _) in options.iter().filter(|(key, _)| !matches!(&**key, "primary" | "size" | "name")) {
-            self.left_out(at, &format!("`{key}` of the first disk"), "it is a qcow2 image of the machine's own", false);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod customize;
+mod disk;
 mod dotenv;
 mod folder;
 mod host;

@@ -86,6 +86,7 @@ fn ours(machine: &MachineSpec, root: &Path) -> Value {
         "post_up_message": machine.post_up_message,
         "usable_port_range": [machine.usable_port_range.0, machine.usable_port_range.1],
         "memory": machine.memory, "cpus": machine.cpus, "disk": machine.disk,
+        "extra_disks": machine.extra_disks.iter().map(|disk| json!([disk.name, disk.size])).collect::<Vec<_>>(),
         "ports": machine.forwarded_ports.iter().map(port).collect::<Vec<_>>(),
         "private": machine.private_networks.iter().map(|net| json!([net.ip, net.prefix, net.name])).collect::<Vec<_>>(),
         "public": machine.public_networks.iter().map(|net| json!([net.bridge.first(), net.ip])).collect::<Vec<_>>(),
@@ -308,6 +309,15 @@ impl<'a> Theirs<'a> {
         config::size::parse(first["size"].as_str()?).ok().map(|mib| mib << 20)
     }
 
+    fn extra_disks(&self) -> Vec<Value> {
+        let disks = self.list("disks");
+        let is_extra = |disk: &&Value| disk["primary"] != true && disk["type"] == "disk" && disk["file"].is_null();
+        let parsed = |size: &Value| Some(config::size::parse(size.as_str()?).ok()? << 20);
+        let bytes = |disk: &Value| disk["size"].as_u64().or_else(|| parsed(&disk["size"]));
+        let extra = disks.iter().filter(is_extra);
+        extra.map(|disk| json!([disk["name"], bytes(disk)])).collect()
+    }
+
     fn json(&self) -> Value {
         let machine = self.machine;
         let get = |key: &str| self.get(key);
@@ -342,6 +352,10 @@ impl<'a> Theirs<'a> {
         let triggers = self.triggers();
         if !triggers.is_empty() {
             json["triggers"] = triggers.into();
+        }
+        let extra = self.extra_disks();
+        if !extra.is_empty() {
+            json["extra_disks"] = extra.into();
         }
         json
     }
@@ -437,8 +451,11 @@ fn differences_of(name: &str, (project, problems): &(Project, Vec<Problem>), ans
         found.push(format!("{name}: {} machines, not {}", machines.len(), theirs.len()));
     }
     for (ours, theirs) in machines.iter().zip(theirs) {
-        if theirs.get("triggers").is_none() && ours["triggers"] != json!([]) {
-            found.push(format!("{name}/{}: triggers {}", ours["name"], ours["triggers"]));
+        // Recorded only where there are any.
+        for key in ["triggers", "extra_disks"] {
+            if theirs.get(key).is_none() && ours[key] != json!([]) {
+                found.push(format!("{name}/{}: {key} {}", ours["name"], ours[key]));
+            }
         }
         for (key, value) in theirs.as_object().unwrap() {
             if ours[key] != *value {

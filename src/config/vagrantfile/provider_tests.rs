@@ -4,7 +4,7 @@ use std::fs;
 
 use super::tests::{read, wrong};
 use crate::config;
-use crate::config::spec::{Nic, ProviderKind};
+use crate::config::spec::{ExtraDisk, Nic, ProviderKind};
 
 #[test]
 fn each_provider_has_its_own_blocks_and_overrides() {
@@ -39,14 +39,15 @@ fn each_provider_has_its_own_blocks_and_overrides() {
 #[test]
 fn disks_and_what_else_is_not_there_are_listed() {
     let text = "Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  config.vm.disk :disk, primary: true, size: '30GB', disk_ext: 'vdi'\n  \
-        config.vm.disk :disk, name: 'data', size: '9GB'\n  config.vm.disk :dvd, name: 'cd', file: './x.iso'\n  \
+        config.vm.disk :disk, name: 'data', size: '9GB'\n  config.vm.disk :disk, name: 'old', file: './x.vdi'\n  config.vm.disk :dvd, name: 'cd', file: './x.iso'\n  \
         config.vm.cloud_init content_type: 'text/cloud-config', inline: 'x'\n  \
         config.vm.network :private_network, ip: '10.1.1.2', libvirt__netmask: '255.255.0.0', libvirt__forward_mode: 'none', libvirt__domain_name: 'x'\nend\n";
     let (project, warnings) = read(text).unwrap();
     assert_eq!((project.machines[0].disk, project.machines[0].private_networks[0].prefix), (Some(30 << 30), Some(16)));
+    assert_eq!(project.machines[0].extra_disks, [ExtraDisk { name: "data".into(), size: 9 << 30 }]);
     for wanted in [
         "`disk_ext` of the first disk is not needed",
-        "the disk `data` is left out",
+        "the disk `old` is left out",
         "the dvd `cd` is left out",
         "`config.vm.cloud_init` is left out",
         "`libvirt__forward_mode` of a private network is left out",
@@ -55,6 +56,15 @@ fn disks_and_what_else_is_not_there_are_listed() {
         assert!(warnings.iter().any(|warning| warning == wanted), "{wanted}: {warnings:?}");
     }
     assert!(wrong("config.vm.disk :disk, primary: true, size: 'big'").contains("`size` cannot be `big`"));
+    for (call, told) in [
+        ("size: '1GB'", "a disk has no name"),
+        ("name: 'data'", "the disk `data` has no size"),
+        ("name: 'data', size: 'big'", "`size` cannot be `big`"),
+        ("name: '_', size: '1GB'", "a disk cannot be called `_`"),
+    ] {
+        let text = wrong(&format!("config.vm.disk :disk, {call}"));
+        assert!(text.contains(told), "{call}: {text}");
+    }
 }
 
 #[test]

@@ -172,7 +172,7 @@ impl Drop for Copy {
 }
 
 fn overlay(image: Image) -> PlannedDisk {
-    PlannedDisk { backing: image.path, backing_format: image.format, size: None, sha256: None }
+    PlannedDisk::overlay(image.path, image.format)
 }
 
 fn unclean(error: Failure) -> Failure {

@@ -174,7 +174,7 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
     let plan = input.plan;
     let bus = plan.devices.disk_bus;
     let mut devices = element("devices");
-    for index in 0..plan.disks.len() {
+    for (index, planned) in plan.disks.iter().enumerate() {
         // Index 0 belongs to the loader of a kernel that QEMU starts directly.
         let order = (index + 1).to_string();
         let driver = element("driver").with("name", "qemu").with("type", "qcow2").with("discard", "unmap");
@@ -182,8 +182,9 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
             Some(storage) => volume(storage, &disk_name(input.id, index)),
             None => file(&input.files.disk(index))?,
         };
-        let disk = disk(bus, index, driver, source);
-        devices = devices.child(disk.child(element("boot").with("order", order)));
+        let disk = disk(bus, plan.place(index), driver, source);
+        let serial = planned.serial().map(|serial| element("serial").text(serial));
+        devices = devices.child(disk.child(element("boot").with("order", order)).children(serial));
     }
     if let Some(seed) = &plan.seed {
         let driver = element("driver").with("name", "qemu").with("type", "raw");
@@ -191,7 +192,7 @@ fn devices(input: &Input<'_>) -> Result<Element, ProviderError> {
             Some(storage) => volume(storage, &seed_name(input.id)),
             None => file(seed)?,
         };
-        let disk = disk(bus, plan.disks.len(), driver, source);
+        let disk = disk(bus, plan.box_disks(), driver, source);
         // The other buses know no disk that cannot be written.
         let writable = plan.seed_writable || !matches!(bus, DiskBus::Virtio | DiskBus::Scsi);
         devices = devices.child(if writable { disk } else { disk.child(element("readonly")) });

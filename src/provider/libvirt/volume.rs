@@ -114,6 +114,11 @@ pub fn mark(copy: &str) -> String {
     plain(&mark_of(copy), true)
 }
 
+/// An empty disk of `size` bytes.
+pub fn empty(name: &str, size: u64) -> String {
+    described(name, size, "qcow2", "0600").render()
+}
+
 /// An overlay of `size` bytes on the volume at `path`.
 pub fn overlay(name: &str, size: u64, (path, format): (&str, &str)) -> String {
     let below = element("backingStore").child(element("path").text(path)).child(element("format").with("type", format));

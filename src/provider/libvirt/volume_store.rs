@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::qemu::disk::Overlay;
-use super::super::{Error as ProviderError, PlannedDisk, VmPlan};
+use super::super::{Backing, Error as ProviderError, PlannedDisk, VmPlan};
 use super::Error;
 use super::daemon::Daemon;
 use super::ffi::storage::{Pool, Volume};
@@ -160,10 +160,28 @@ impl<'a> Volumes<'a> {
     }
 
     fn make_disk(&mut self, index: usize, disk: &PlannedDisk) -> Result<(), ProviderError> {
-        let image = self.image(index, disk)?;
-        let size = disk.size.unwrap_or(image.size);
+        match &disk.backing {
+            Some(backing) => self.make_overlay(index, backing, disk.size),
+            None => self.make_empty(index, disk.size.unwrap_or_default()),
+        }
+    }
+
+    /// Made anew where it is there: a creation that was cut short left it, and nothing was ever written to it.
+    fn make_empty(&mut self, index: usize, size: u64) -> Result<(), ProviderError> {
+        let name = volume::disk_name(self.id, index);
+        self.own(&name);
+        self.keep()?;
+        self.call("make an extra disk", move |pool| {
+            remove(pool, &name)?;
+            pool.create(&volume::empty(&name, size)).map(drop)
+        })
+    }
+
+    fn make_overlay(&mut self, index: usize, backing: &Backing, size: Option<u64>) -> Result<(), ProviderError> {
+        let image = self.image(index, backing)?;
+        let size = size.unwrap_or(image.size);
         if size < image.size {
-            return Err(ProviderError::Shrink { path: disk.backing.clone(), from: image.size, to: size });
+            return Err(ProviderError::Shrink { path: backing.path.clone(), from: image.size, to: size });
         }
         let name = volume::disk_name(self.id, index);
         for _ in 0..TRIES {
@@ -196,15 +214,15 @@ impl<'a> Volumes<'a> {
     }
 
     /// What a disk rests on; the content of a file that we know already is not read again.
-    fn image(&mut self, index: usize, disk: &PlannedDisk) -> Result<StoredImage, ProviderError> {
-        let path = &disk.backing;
+    fn image(&mut self, index: usize, backing: &Backing) -> Result<StoredImage, ProviderError> {
+        let path = &backing.path;
         let gone = || ProviderError::FileMissing { what: "the box's image", path: path.clone() };
         let length = path.metadata().map_err(|_| gone())?.len();
         let known = self.storage.images.get(index);
         if let Some(known) = known.filter(|known| known.path == *path && known.length == length) {
             return Ok(known.clone());
         }
-        let size = if disk.backing_format == "qcow2" {
+        let size = if backing.format == "qcow2" {
             let head = Overlay::read(path)?.ok_or_else(gone)?;
             if head.backing.is_some() {
                 let why = "it rests on another file, which would have to be copied too";
@@ -214,11 +232,11 @@ impl<'a> Volumes<'a> {
         } else {
             length
         };
-        let sha256 = match &disk.sha256 {
+        let sha256 = match &backing.sha256 {
             Some(sha256) => sha256.clone(),
             None => volume_upload::digest(self.cx, path, length)?,
         };
-        let format = disk.backing_format.clone();
+        let format = backing.format.clone();
         let image = StoredImage { path: path.clone(), sha256, format, length, size, volume: None };
         self.storage.images.truncate(index);
         self.storage.images.push(image.clone());

@@ -1,5 +1,7 @@
 //! QEMU's command line, as a function of the plan.
 
+mod disks;
+
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -8,7 +10,7 @@ use std::path::Path;
 use super::accel::Engine;
 use super::files::Files;
 use super::firmware::{self, Flash};
-use crate::config::spec::{DiskBus, Nic};
+use crate::config::spec::Nic;
 use crate::provider::{Boot, Forward, VmPlan, own_mac};
 use crate::store::MachineId;
 
@@ -82,8 +84,9 @@ pub fn argv(input: &Input<'_>) -> Vec<OsString> {
     hardware(&mut args, input);
     flash(&mut args, input.flash);
     monitors(&mut args, input);
-    disks(&mut args, input);
+    disks::of_box(&mut args, input);
     network(&mut args, input);
+    disks::extra(&mut args, input);
     boot(&mut args, &input.plan.boot);
     if input.incoming.is_some() {
         args.put("-incoming", "defer");
@@ -176,72 +179,6 @@ fn monitors(args: &mut Args, input: &Input<'_>) {
     args.put("-serial", "chardev:console");
 }
 
-fn disks(args: &mut Args, input: &Input<'_>) {
-    let bus = input.plan.devices.disk_bus;
-    let count = input.plan.disks.len();
-    controllers(args, bus, count + usize::from(input.plan.seed.is_some()));
-    for index in 0..input.plan.disks.len() {
-        let node = format!("disk{index}");
-        let path = input.files.disk(index);
-        args.option(
-            "-blockdev",
-            &[
-                ("driver", "qcow2".as_ref()),
-                ("node-name", node.as_ref()),
-                ("discard", "unmap".as_ref()),
-                ("file.driver", "file".as_ref()),
-                ("file.discard", "unmap".as_ref()),
-                ("file.filename", path.as_os_str()),
-            ],
-        );
-        // Index 0 belongs to the loader of a kernel that QEMU starts directly.
-        let order = index + 1;
-        args.put("-device", &format!("{},id=blk{index},bootindex={order}", disk(bus, index, &node)));
-    }
-    if let Some(seed) = &input.plan.seed {
-        // The other buses know no disk that cannot be written.
-        let writable = input.plan.seed_writable || !matches!(bus, DiskBus::Virtio | DiskBus::Scsi);
-        args.option(
-            "-blockdev",
-            &[
-                ("driver", "raw".as_ref()),
-                ("node-name", "seed".as_ref()),
-                ("read-only", if writable { "off" } else { "on" }.as_ref()),
-                ("file.driver", "file".as_ref()),
-                ("file.filename", seed.as_os_str()),
-            ],
-        );
-        args.put("-device", &format!("{},id=seedblk", disk(bus, count, "seed")));
-    }
-}
-
-/// SATA ports of one controller.
-const PORTS: usize = 6;
-
-/// What the disks of this bus are plugged into, where it is not there by itself.
-fn controllers(args: &mut Args, bus: DiskBus, disks: usize) {
-    match bus {
-        DiskBus::Scsi => args.put("-device", "virtio-scsi-pci,id=scsi0"),
-        DiskBus::Sata => {
-            for index in 0..disks.div_ceil(PORTS) {
-                args.put("-device", &format!("ich9-ahci,id=sata{index}"));
-            }
-        }
-        DiskBus::Virtio | DiskBus::Ide | DiskBus::Nvme => {}
-    }
-}
-
-/// The disk number `index` of a bus.
-fn disk(bus: DiskBus, index: usize, node: &str) -> String {
-    match bus {
-        DiskBus::Virtio => format!("virtio-blk-pci,drive={node}"),
-        DiskBus::Scsi => format!("scsi-hd,bus=scsi0.0,lun={index},drive={node}"),
-        DiskBus::Sata => format!("ide-hd,bus=sata{}.{},drive={node}", index / PORTS, index % PORTS),
-        DiskBus::Ide => format!("ide-hd,bus=ide.{},unit={},drive={node}", index / 2, index % 2),
-        DiskBus::Nvme => format!("nvme,serial={node},drive={node}"),
-    }
-}
-
 fn network(args: &mut Args, input: &Input<'_>) {
     let mut netdev = "user,id=net0".to_owned();
     for forward in &input.plan.forwards {
@@ -324,11 +261,11 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::spec::{Firmware, LibvirtOptions, Protocol, QemuOptions, VirtualboxOptions};
+    use crate::config::spec::{DiskBus, Firmware, LibvirtOptions, Protocol, QemuOptions, VirtualboxOptions};
     use crate::provider::{Devices, PlannedDisk};
 
     fn plan() -> VmPlan {
-        let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None, sha256: None };
+        let disk = PlannedDisk::overlay("/b".into(), "qcow2");
         VmPlan {
             name: "shop,evil=on/web".into(),
             cpus: 2,
@@ -434,6 +371,25 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_more_moves_neither_the_network_card_nor_the_seed() {
+        let mut plan = plan();
+        plan.seed = Some("/s/seed.img".into());
+        for bus in [DiskBus::Virtio, DiskBus::Scsi, DiskBus::Sata, DiskBus::Nvme] {
+            plan.devices.disk_bus = bus;
+            plan.disks.truncate(1);
+            let before = lines(&plan, &["-device"]);
+            plan.disks.push(PlannedDisk::empty("data", 1 << 30));
+            plan.disks.extend((0..6).map(|i| PlannedDisk::empty(&format!("a-name-that-is-too-long-{i}"), 1 << 30)));
+            let after = lines(&plan, &["-device"]);
+            let added = after.strip_prefix(&before).unwrap_or_else(|| panic!("{after}"));
+            assert_eq!(added.matches("drive=disk").count(), 7, "{added}");
+            assert_eq!(added.matches("serial=data").count(), 1, "{added}");
+            assert_eq!(added.matches("serial=a-name").count(), 0, "{added}");
+            assert_eq!(added.matches("ich9-ahci,id=sata1").count(), usize::from(bus == DiskBus::Sata), "{added}");
+        }
+    }
+
+    #[test]
     fn disks_and_seed_hang_on_the_bus_that_the_plan_names() {
         let mut plan = plan();
         plan.disks.push(plan.disks[0].clone());
@@ -476,9 +432,9 @@ mod tests {
             (
                 DiskBus::Nvme,
                 "q35",
-                "-device nvme,serial=disk0,drive=disk0,id=blk0,bootindex=1\n\
-                 -device nvme,serial=disk1,drive=disk1,id=blk1,bootindex=2\n\
-                 -device nvme,serial=seed,drive=seed,id=seedblk",
+                "-device nvme,drive=disk0,serial=disk0,id=blk0,bootindex=1\n\
+                 -device nvme,drive=disk1,serial=disk1,id=blk1,bootindex=2\n\
+                 -device nvme,drive=seed,serial=seed,id=seedblk",
                 false,
             ),
         ] {

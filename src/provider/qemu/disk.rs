@@ -1,4 +1,4 @@
-//! Overlays: copy-on-write disks on a box's image.
+//! Overlays, copy-on-write disks on a box's image; and empty disks.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use super::super::Error;
 use super::files::Files;
 use super::host;
 use crate::progress::Cx;
-use crate::provider::{Boot, Image, PlannedDisk, VmPlan};
+use crate::provider::{Backing, Boot, Image, PlannedDisk, VmPlan};
 use crate::store;
 use crate::sys;
 use crate::trace;
@@ -88,30 +88,11 @@ fn ensure(files: &Files, index: usize, disk: &PlannedDisk) -> Result<(), Error> 
     if path.exists() {
         return Ok(());
     }
-    let backing = std::path::absolute(&disk.backing).map_err(|e| store::Error::io("find", &disk.backing, e))?;
-    if !backing.exists() {
-        return Err(Error::FileMissing { what: "the box's image", path: backing });
-    }
     // A name of this process alone: what an earlier one left, killed, may not have let go of its file yet.
     let new = files.new_disk(index, std::process::id());
-    let format = disk.backing_format.as_ref();
-    let create: [&OsStr; 9] = [
-        "create".as_ref(),
-        "-q".as_ref(),
-        "-f".as_ref(),
-        "qcow2".as_ref(),
-        "-F".as_ref(),
-        format,
-        "-b".as_ref(),
-        backing.as_os_str(),
-        new.as_os_str(),
-    ];
-    qemu_img("create", &path, &create)?;
-    if let (Some(to), Some(Overlay { size: from, .. })) = (disk.size, Overlay::read(&new)?) {
-        check_shrink(&path, from, to)?;
-        if to > from {
-            resize(&new, to)?;
-        }
+    match &disk.backing {
+        Some(backing) => create_overlay(&new, &path, backing, disk.size)?,
+        None => create(&path, &[new.as_os_str(), disk.size.unwrap_or_default().to_string().as_ref()])?,
     }
     let finish = || -> io::Result<()> {
         File::open(&new)?.sync_all()?;
@@ -119,6 +100,28 @@ fn ensure(files: &Files, index: usize, disk: &PlannedDisk) -> Result<(), Error> 
     };
     finish().map_err(|e| store::Error::io("write", &path, e))?;
     Ok(store::sync_dir(files.dir())?)
+}
+
+/// Makes an overlay at `new`, which will be `path`.
+fn create_overlay(new: &Path, path: &Path, backing: &Backing, size: Option<u64>) -> Result<(), Error> {
+    let below = std::path::absolute(&backing.path).map_err(|e| store::Error::io("find", &backing.path, e))?;
+    if !below.exists() {
+        return Err(Error::FileMissing { what: "the box's image", path: below });
+    }
+    create(path, &["-F".as_ref(), backing.format.as_ref(), "-b".as_ref(), below.as_os_str(), new.as_os_str()])?;
+    match (size, Overlay::read(new)?) {
+        (Some(to), Some(Overlay { size: from, .. })) => {
+            check_shrink(path, from, to)?;
+            if to > from { resize(new, to) } else { Ok(()) }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a qcow2 image; `path` is what it will be, for people.
+fn create(path: &Path, how: &[&OsStr]) -> Result<(), Error> {
+    let words = ["create", "-q", "-f", "qcow2"].map(OsStr::new);
+    qemu_img("create", path, &[&words, how].concat())
 }
 
 /// Whether an existing overlay must grow for the plan; refuses to shrink it.
@@ -263,7 +266,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path());
         fs::write(files.disk(0), header(2 << 30, "/b")).unwrap();
-        let planned = |size| PlannedDisk { backing: "/b".into(), backing_format: "raw".into(), size, sha256: None };
+        let planned = |size| PlannedDisk { size, ..PlannedDisk::overlay("/b".into(), "raw") };
         assert!(!must_grow(&files, 0, &planned(None)).unwrap());
         assert!(!must_grow(&files, 0, &planned(Some(2 << 30))).unwrap());
         assert!(must_grow(&files, 0, &planned(Some(3 << 30))).unwrap());

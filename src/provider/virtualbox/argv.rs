@@ -314,6 +314,14 @@ pub fn attach(id: MachineId, (port, device): (usize, usize), medium: &OsStr) -> 
     args
 }
 
+/// An empty disk of `size` bytes.
+pub fn empty(disk: &Path, size: u64) -> Args {
+    let mut args = words(&["createmedium", "disk", "--filename"]);
+    args.push(disk.into());
+    args.extend(words(&["--sizebyte", &size.to_string(), "--format", "VDI"]));
+    args
+}
+
 /// A disk that holds what differs from `base`.
 pub fn overlay(base: &Path, disk: &Path) -> Args {
     let mut args = words(&["createmedium", "disk", "--filename"]);
@@ -398,6 +406,16 @@ pub fn customization(id: MachineId, command: &[String], controllers: &[&str], po
         word => word.into(),
     };
     Some(command.iter().enumerate().map(word).collect())
+}
+
+/// The slot of our controller on which a call hangs a medium; not on one of the `others` that calls add.
+pub fn hangs_on(command: &[String], others: &[&str]) -> Option<(usize, usize)> {
+    let value = |option: &str| command.iter().skip_while(|word| *word != option).nth(1).map(String::as_str);
+    let hangs = command.first().is_some_and(|verb| verb == "storageattach")
+        && value("--storagectl").is_some_and(|name| !others.contains(&name))
+        && value("--medium").is_some_and(|medium| medium != "none");
+    let number = |option| value(option).map_or(Some(0), |value| value.parse().ok());
+    hangs.then(|| Some((number("--port")?, number("--device")?)))?
 }
 
 /// The controllers that a machine has, and those that its file adds.

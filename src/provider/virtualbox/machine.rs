@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::{Error, Forward, Pause, VmPlan, VmState};
+use super::super::{Backing, Error, Forward, Pause, VmPlan, VmState};
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::parse::{Info, Rule};
@@ -92,7 +92,10 @@ impl Machine<'_> {
 
     fn make_disk(&self, cx: &Cx, plan: &VmPlan, index: usize) -> Result<(), Error> {
         let (planned, disk) = (&plan.disks[index], self.files.disk(index));
-        let base = std::path::absolute(&planned.backing).map_err(|e| store::Error::io("find", &planned.backing, e))?;
+        let Some(Backing { path: base, .. }) = &planned.backing else {
+            return self.manage.call(cx, &argv::empty(&disk, planned.size.unwrap_or_default())).map(drop);
+        };
+        let base = std::path::absolute(base).map_err(|e| store::Error::io("find", base, e))?;
         let Some(Vdi { size: from, .. }) = files::vdi(&base)? else {
             return Err(Error::FileMissing { what: "the box's image", path: base });
         };
@@ -112,9 +115,34 @@ impl Machine<'_> {
         }
     }
 
-    /// Grows the disks of a machine that is off as the plan says; refuses to shrink them.
-    pub fn grow(&self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
-        for (index, planned) in plan.disks.iter().enumerate() {
+    /// Makes what the plan has beyond the first `made` disks, of a machine that is off. `attach_disks` hangs them up.
+    pub fn add_disks(&self, cx: &Cx, plan: &VmPlan, made: usize) -> Result<(), Error> {
+        if plan.disks.len() <= made {
+            return Ok(());
+        }
+        let info = self.info(cx)?.unwrap_or_default();
+        for index in made..plan.disks.len() {
+            let (port, device) = argv::slot(plan.devices.disk_bus, index);
+            if info.medium(argv::CONTROLLER, port, device).is_some_and(|medium| medium != "none") {
+                return Err(Error::State {
+                    action: "hang an extra disk on",
+                    state: "using its slot for another medium",
+                    hint: "`VBoxManage showvminfo` shows which: put that one on a later port",
+                });
+            }
+            let disk = self.files.disk(index);
+            if disk.exists() {
+                // Cut short before it was hung up: nothing was ever written to it.
+                self.discard(cx, &disk)?;
+            }
+            self.make_disk(cx, plan, index)?;
+        }
+        Ok(())
+    }
+
+    /// Grows the first `made` disks of a machine that is off as the plan says; refuses to shrink them.
+    pub fn grow(&self, cx: &Cx, plan: &VmPlan, made: usize) -> Result<(), Error> {
+        for (index, planned) in plan.disks.iter().enumerate().take(made) {
             let path = self.files.disk(index);
             let Some(Vdi { size: from, overlay }) = files::vdi(&path)? else {
                 return Err(Error::FileMissing { what: "the disk", path });
@@ -153,7 +181,7 @@ impl Machine<'_> {
         fs::rename(&new, &disk).map_err(|e| store::Error::io("rename", &new, e))?;
         store::sync_dir(&self.files.folder())?;
         self.manage.call(cx, &argv::attach(self.id, slot, disk.as_os_str()))?;
-        self.forget(cx, &plan.disks[index].backing)
+        plan.disks[index].backing.as_ref().map_or(Ok(()), |backing| self.forget(cx, &backing.path))
     }
 
     /// Hangs up disks that `info` does not show, on a controller with all its ports.
@@ -309,7 +337,8 @@ impl Machine<'_> {
 
 /// The images that disks of a plan rest on.
 pub fn bases(plan: &VmPlan) -> Vec<PathBuf> {
-    plan.disks.iter().filter_map(|disk| std::path::absolute(&disk.backing).ok()).collect()
+    let backings = plan.disks.iter().filter_map(|disk| disk.backing.as_ref());
+    backings.filter_map(|backing| std::path::absolute(&backing.path).ok()).collect()
 }
 
 /// Whether `path` lies below `folder`, by whatever names both are reached.

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::super::{Error, Finding, Forward, Level, VmPlan};
+use super::super::{Error, Finding, Forward, Level, PlannedDisk, VmPlan};
 use super::argv::{self, Args};
 use super::card;
 use super::files::{self, Files};
@@ -74,10 +74,26 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
             "set `disk_bus = \"sata\"`",
         );
     }
+    slot_objections(plan, &mut object);
     forward_objections(&plan.forwards, &mut object);
     found.extend(card::check(plan));
     found.extend(network::check(&devices.networks));
     found
+}
+
+/// A medium that `customize` hangs where an extra disk is would take its place, and nobody would be told.
+fn slot_objections(plan: &VmPlan, object: &mut impl FnMut(Level, String, &str)) {
+    let commands = plan.virtualbox.customize.iter().map(|one| one.command.as_slice());
+    let none = Info::default();
+    let others = argv::controllers(&none, commands.clone());
+    for slot in commands.filter_map(|command| argv::hangs_on(command, &others)) {
+        let is_there = |(index, _): &(usize, &PlannedDisk)| argv::slot(plan.devices.disk_bus, *index) == slot;
+        let disk = plan.disks.iter().enumerate().find(is_there).and_then(|(_, disk)| disk.name.as_deref());
+        if let Some(name) = disk {
+            let text = format!("`customize` hangs a medium on port {}, where extra_disk `{name}` is", slot.0);
+            object(Level::Bad, text, "use a later port there");
+        }
+    }
 }
 
 fn forward_objections(forwards: &[Forward], object: &mut impl FnMut(Level, String, &str)) {
@@ -112,8 +128,9 @@ fn require(what: &'static str, path: &Path) -> Result<(), Error> {
 pub fn require_disks(files: &Files, plan: &VmPlan) -> Result<(), Error> {
     for (index, disk) in plan.disks.iter().enumerate() {
         require("the disk", &files.disk(index))?;
-        if files::vdi(&files.disk(index))?.is_some_and(|disk| disk.overlay) {
-            require("the box's image", &disk.backing)?;
+        let is_overlay = files::vdi(&files.disk(index))?.is_some_and(|disk| disk.overlay);
+        if let Some(backing) = disk.backing.as_ref().filter(|_| is_overlay) {
+            require("the box's image", &backing.path)?;
         }
     }
     Ok(())

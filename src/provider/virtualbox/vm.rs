@@ -238,8 +238,10 @@ impl Vm for VirtualboxVm {
         self.manage()?;
         store::create_private(&self.home.dir)?;
         let before = record::read(&self.files)?;
-        if before.as_ref().is_some_and(|record| record.created) {
-            return self.machine()?.grow(cx, plan);
+        if let Some(record) = before.as_ref().filter(|record| record.created) {
+            let (machine, made) = (self.machine()?, record.plan.disks.len());
+            machine.grow(cx, plan, made)?;
+            return machine.add_disks(cx, plan, made);
         }
         let plan = bridge::settled(cx, &self.machine()?, plan, before.as_ref().map(|record| &record.plan))?;
         let mut record = VirtualboxRecord { bases: bases(&plan), plan, created: false };

@@ -55,5 +55,5 @@ pub fn what_is_destroyed_twice_is_gone_and_leaves_its_neighbour_alone(host: &dyn
         test.assert_gone(id);
     }
     assert_eq!(test.state(), VmState::Running);
-    assert!(test.image.backing.exists(), "the image is the library's");
+    assert!(test.image().exists(), "the image is the library's");
 }

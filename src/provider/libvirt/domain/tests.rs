@@ -7,7 +7,7 @@ use crate::provider::{Devices, PlannedDisk};
 
 /// A machine that boots from its disk.
 pub(in super::super) fn plan() -> VmPlan {
-    let disk = PlannedDisk { backing: "/b".into(), backing_format: "qcow2".into(), size: None, sha256: None };
+    let disk = PlannedDisk::overlay("/b".into(), "qcow2");
     VmPlan {
         name: "shop & <co>/web".into(),
         cpus: 2,
@@ -159,6 +159,20 @@ fn every_bus_and_screen_is_one_that_libvirt_knows() {
             assert!(text(Engine::Tcg, &plan, None).contains("<target dev="));
         }
     }
+}
+
+#[test]
+fn extra_disks_come_behind_the_seed_and_are_found_by_their_names() {
+    let mut plan = plan();
+    plan.seed = Some("/s/seed.img".into());
+    plan.disks.push(PlannedDisk::empty("data", 1 << 30));
+    plan.disks.push(PlannedDisk::empty("a-name-that-is-too-long", 1 << 30));
+    let text = text(Engine::Tcg, &plan, None);
+    let seed = text.split("<disk ").find(|disk| disk.contains("seed.img")).unwrap();
+    assert!(seed.contains("dev=\"vdb\""), "{seed}");
+    let data = text.split("<disk ").find(|disk| disk.contains("disk1.qcow2")).unwrap();
+    assert!(data.contains("dev=\"vdc\"") && data.contains("<serial>data</serial>"), "{data}");
+    assert_eq!(text.matches("<serial>").count(), 1);
 }
 
 #[test]

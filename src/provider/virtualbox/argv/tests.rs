@@ -272,6 +272,7 @@ storagectl 00112233-4455-4677-8899-aabbccddeeff --name Disks --add pcie --contro
 fn media_are_named_by_their_files() {
     let (base, disk) = (Path::new("/b/a b.vdi"), Path::new("/m/disk0.vdi"));
     let all = [
+        empty(disk, 1 << 30),
         overlay(base, disk),
         copy(base, disk),
         grow(disk, 20 << 30),
@@ -282,6 +283,7 @@ fn media_are_named_by_their_files() {
     snapbox::assert_data_eq!(
         all.iter().map(|args| text(args).replace("\n--", " --")).collect::<String>(),
         snapbox::str![[r"
+createmedium disk --filename /m/disk0.vdi --sizebyte 1073741824 --format VDI
 createmedium disk --filename /m/disk0.vdi --diffparent /b/a b.vdi --format VDI
 clonemedium disk /b/a b.vdi /m/disk0.vdi --format VDI
 modifymedium disk /m/disk0.vdi --resizebyte 21474836480

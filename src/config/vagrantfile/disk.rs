@@ -1,0 +1,75 @@
+//! `config.vm.disk`.
+
+use super::apply::{Applying, word_of};
+use super::ruby::{At, Value};
+use super::section::Setting;
+use crate::config::layer::Layer;
+use crate::config::read::Complaint;
+use crate::config::spec::ExtraDisk;
+use crate::config::{check, size};
+
+impl Applying<'_> {
+    /// `config.vm.disk :disk, size: "40GB", primary: true` and `config.vm.disk :disk, name: "data", size: "10GB"`.
+    pub(super) fn disk(&mut self, layer: &mut Layer, setting: &Setting) {
+        let at = setting.at;
+        let options = Self::options(setting);
+        let get = |name: &str| {
+            options
+                .iter()
+                .rfind(|(key, _)| &**key == name)
+                .map(|(_, value)| value.clone())
+                .filter(|value| !value.is_nil())
+        };
+        let kind = setting.value().text().unwrap_or_else(|| "disk".into());
+        let name = get("name").and_then(|name| word_of(&name));
+        let shown = || name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
+        if &*kind != "disk" {
+            return self.left_out(at, &format!("the {kind}{}", shown()), "only disks are there", true);
+        }
+        let is_primary = get("primary").is_some_and(|value| value.truthy());
+        if get("file").is_some() && !is_primary {
+            let why = "only new disks are made, no image of yours is used";
+            return self.left_out(at, &format!("the disk{}", shown()), why, true);
+        }
+        let size = get("size").and_then(|size| self.disk_size(at, &size));
+        let whose = if is_primary { "the first disk".to_owned() } else { format!("the disk{}", shown()) };
+        for (key, _) in options.iter().filter(|(key, _)| !matches!(&**key, "primary" | "size" | "name")) {
+            self.left_out(at, &format!("`{key}` of {whose}"), "its image is the machine's own", false);
+        }
+        if is_primary {
+            layer.disk = size.or(layer.disk);
+        } else {
+            self.extra_disk(layer, at, name.as_deref(), get("size").is_some(), size);
+        }
+    }
+
+    fn disk_size(&mut self, at: At, value: &Value) -> Option<u64> {
+        match value {
+            // A number counts bytes there.
+            Value::Int(bytes) => u64::try_from(*bytes).ok().filter(|bytes| *bytes >= size::MIB),
+            other => self
+                .checked(at, "size", other, |text| size::parse(text).map_err(Complaint::from))
+                .map(|mib| mib * size::MIB),
+        }
+    }
+
+    fn extra_disk(&mut self, layer: &mut Layer, at: At, name: Option<&str>, sized: bool, size: Option<u64>) {
+        let Some(name) = name else {
+            return self.error(at, "a disk has no name".into(), "each but the first needs one, as in Vagrant".into());
+        };
+        // As Vagrant names its file.
+        let usable = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
+        let name = match check::disk_name(&usable) {
+            Ok(name) => name,
+            Err(complaint) => return self.error(at, format!("a disk cannot be called `{name}`"), complaint),
+        };
+        match size {
+            Some(size) => {
+                let disks = std::mem::take(&mut layer.extra_disks);
+                layer.extra_disks = ExtraDisk::laid_over(disks, vec![ExtraDisk { name, size }]);
+            }
+            None if sized => {}
+            None => self.error(at, format!("the disk `{name}` has no size"), "each but the first needs one".into()),
+        }
+    }
+}
