@@ -24,3 +24,38 @@ fn a_guest_starts_from_other_buses_and_talks_through_other_cards() {
         world.assert_nothing_left();
     }
 }
+
+/// What is on them stays through changes of the machine file, and the network card where it was.
+#[test]
+fn extra_disks_are_found_by_name_grow_and_stay() {
+    let world = World::with_demo();
+    let file = |disks: &[(&str, &str)]| {
+        let head = "box = \"demo\"\nmemory = 512\n[[synced_folder]]\nguest = \"/vagrant\"\ndisabled = true\n";
+        let disk = |(name, size): &(&str, &str)| format!("[[extra_disk]]\nname = \"{name}\"\nsize = \"{size}\"\n");
+        world.machine_file(&format!("{head}{}", disks.iter().map(disk).collect::<String>()));
+    };
+    let guest = |line: &str| world.run(&["ssh", "-c", line]).ok().stdout;
+    file(&[("data", "64 MiB"), ("old", "16 MiB")]);
+    world.run(&["up"]).ok();
+    let card = "ls -d /sys/class/net/*/device/driver; readlink -f /sys/class/net/eth0/device";
+    let before = guest(&format!(
+        "sudo mkfs.ext4 -q /dev/disk/by-id/virtio-data && sudo mount /dev/disk/by-id/virtio-data /mnt && \
+         echo kept | sudo tee /mnt/it >&2 && sudo umount /mnt; {card}"
+    ));
+
+    file(&[("data", "128 MiB"), ("logs", "32 MiB")]);
+    world.run(&["up"]).ok().says(&["already running", "since it was started: extra_disk; `vbox-rs reload` applies it"]);
+    world.run(&["reload"]).ok().says(&["no extra_disk `old` any more; the machine keeps it until `vbox-rs destroy`"]);
+    let sizes = "for name in data old logs; do sudo blockdev --getsize64 /dev/disk/by-id/virtio-$name; done";
+    let seen = guest(&format!("sudo mount /dev/disk/by-id/virtio-data /mnt && cat /mnt/it; {sizes}; {card}"));
+    let sizes = [128_u64, 16, 32].map(|mib| format!("{}\n", mib << 20)).concat();
+    assert_eq!(seen, format!("kept\n{sizes}{before}"));
+
+    // What cannot be is refused while the machine runs.
+    file(&[("data", "64 MiB")]);
+    let told = "extra_disk `data` of machine `default` has 128 MiB and cannot shrink to 64 MiB";
+    world.run(&["reload"]).fails(7, &[told, "write `size = \"128 MiB\"` or more"]);
+    assert_eq!(world.state("default"), "running");
+    world.run(&["destroy", "-f"]).ok();
+    world.assert_nothing_left();
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use vbox_rs::config::spec::{PrivateNetwork, ProviderKind};
 use vbox_rs::error::{Exit, Explain};
-use vbox_rs::provider::{Provider, VmPlan, provider};
+use vbox_rs::provider::{PlannedDisk, Provider, VmPlan, provider};
 use vbox_rs::store::MachineId;
 
 use crate::daemon::{Daemon, is_root};
@@ -81,6 +81,13 @@ fn ip(words: &str) {
     assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
 }
 
+/// The PCI addresses of a machine's network cards.
+fn slots(test: &TestVm) -> Vec<String> {
+    let xml = test.virsh("dumpxml");
+    let card = |card: &str| card.lines().find(|line| line.contains("<address type='pci'")).unwrap().trim().to_owned();
+    xml.split("<interface ").skip(1).map(card).collect()
+}
+
 const STATIC: &str = "[[private_network]]\nip = \"192.168.56.10\"\n";
 
 #[test]
@@ -111,6 +118,15 @@ fn child_network_goes_with_its_last_machine() {
     test.vm.start(&cx, &plan, &[]).unwrap();
     let cards = test.virsh("domiflist");
     assert!(cards.contains(FIRST) && cards.contains("52:54:01"), "{cards}");
+
+    // A disk more moves no card: guests name them by their slots.
+    let before = slots(&test);
+    test.vm.kill().unwrap();
+    let mut larger = plan.clone();
+    larger.disks.extend(["data", "logs"].map(|name| PlannedDisk::empty(name, 8 << 20)));
+    test.vm.create(&cx, &larger).unwrap();
+    test.vm.start(&cx, &larger, &[]).unwrap();
+    assert_eq!(slots(&test), before);
 
     // Another machine comes, and the first one goes.
     let id = MachineId::random().unwrap();
