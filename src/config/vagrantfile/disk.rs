@@ -1,4 +1,4 @@
-//! `config.vm.disk`.
+//! `config.vm.disk`, and `libvirt.storage`, which vagrant-libvirt has for it.
 
 use super::apply::{Applying, word_of};
 use super::ruby::{At, Value};
@@ -7,6 +7,15 @@ use crate::config::layer::Layer;
 use crate::config::read::Complaint;
 use crate::config::spec::ExtraDisk;
 use crate::config::{check, size};
+
+/// Bytes of a disk for which vagrant-libvirt is told no size.
+const STORAGE: u64 = 10 << 30;
+
+/// How a Linux guest calls the disk after these, where its box has one.
+fn next_device(disks: &[ExtraDisk]) -> String {
+    let mut names = ('b'..='z').map(|letter| format!("vd{letter}"));
+    names.find(|name| disks.iter().all(|disk| disk.name != *name)).unwrap_or_default()
+}
 
 impl Applying<'_> {
     /// `config.vm.disk :disk, size: "40GB", primary: true` and `config.vm.disk :disk, name: "data", size: "10GB"`.
@@ -41,6 +50,36 @@ impl Applying<'_> {
         } else {
             self.extra_disk(layer, at, name.as_deref(), get("size").is_some(), size);
         }
+    }
+
+    /// `libvirt.storage :file, size: "20G"`.
+    pub(super) fn storage(&mut self, layer: &mut Layer, setting: &Setting) {
+        let at = setting.at;
+        let options = Self::options(setting);
+        let get = |name: &str| {
+            options
+                .iter()
+                .rfind(|(key, _)| &**key == name)
+                .map(|(_, value)| value.clone())
+                .filter(|value| !value.is_nil())
+        };
+        let word = |name: &str| get(name).and_then(|value| word_of(&value));
+        if let Some(kind) = word("device").filter(|device| ["cdrom", "floppy"].contains(&device.as_str())) {
+            return self.left_out(at, &format!("a {kind} of the provider `libvirt`"), "only disks are there", true);
+        }
+        for key in ["allow_existing", "shareable"] {
+            if get(key).is_some_and(|value| value.truthy()) {
+                let why = "each machine has disks of its own, which go with it";
+                self.left_out(at, &format!("`{key}` of a disk"), why, true);
+            }
+        }
+        let size = match get("size") {
+            Some(size) => self.disk_size(at, &size),
+            None => Some(STORAGE),
+        };
+        let name = word("serial").or_else(|| word("path")).or_else(|| word("device"));
+        let name = name.unwrap_or_else(|| next_device(&layer.extra_disks));
+        self.extra_disk(layer, at, Some(&name), true, size);
     }
 
     fn disk_size(&mut self, at: At, value: &Value) -> Option<u64> {

@@ -315,7 +315,17 @@ impl<'a> Theirs<'a> {
         let parsed = |size: &Value| Some(config::size::parse(size.as_str()?).ok()? << 20);
         let bytes = |disk: &Value| disk["size"].as_u64().or_else(|| parsed(&disk["size"]));
         let extra = disks.iter().filter(is_extra);
-        extra.map(|disk| json!([disk["name"], bytes(disk)])).collect()
+        let extra = extra.map(|disk| json!([disk["name"], bytes(disk)]));
+        let storage = self.provider["settings"]["disks"].as_array().filter(|_| self.name == "libvirt");
+        let own = |disk: &Value| {
+            ["serial", "path", "device"].into_iter().find_map(|key| disk[key].as_str().map(str::to_owned))
+        };
+        let storage = storage
+            .into_iter()
+            .flatten()
+            .zip('b'..='z')
+            .map(|(disk, letter)| json!([own(disk).unwrap_or_else(|| format!("vd{letter}")), bytes(disk)]));
+        extra.chain(storage).collect()
     }
 
     fn json(&self) -> Value {

@@ -126,6 +126,7 @@ impl Applying<'_> {
                 layer.disk =
                     self.number::<u64>(at, "machine_virtual_size", &value).and_then(|gib| gib.checked_mul(1 << 30));
             }
+            "storage" if provider == "libvirt" => self.storage(layer, setting),
             "disk_bus" if disk_bus(&text).is_some() => layer.disk_bus = disk_bus(&text),
             "nic_model_type" | "default_nic_type" if nic(&text).is_some() => layer.nic = nic(&text),
             "loader" if text.to_ascii_uppercase().contains("OVMF") => layer.firmware = Some(Firmware::Uefi),

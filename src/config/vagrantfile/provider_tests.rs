@@ -68,6 +68,19 @@ fn disks_and_what_else_is_not_there_are_listed() {
 }
 
 #[test]
+fn what_vagrant_libvirt_stores_is_an_extra_disk() {
+    let text = "Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  config.vm.provider :libvirt do |lv|\n    lv.storage \
+        :file\n    lv.storage :file, size: '1G', serial: 'data', allow_existing: true\n    lv.storage :file, size: 9 << 20\n    \
+        lv.storage :file, device: :cdrom, path: 'x.iso'\n  end\nend\n";
+    let (project, warnings) = read(text).unwrap();
+    let disks: Vec<_> = project.machines[0].extra_disks.iter().map(|disk| (&*disk.name, disk.size >> 20)).collect();
+    assert_eq!(disks, [("vdb", 10 << 10), ("data", 1 << 10), ("vdc", 9)]);
+    for wanted in ["`allow_existing` of a disk is left out", "a cdrom of the provider `libvirt` is left out"] {
+        assert!(warnings.iter().any(|warning| warning == wanted), "{wanted}: {warnings:?}");
+    }
+}
+
+#[test]
 fn networks_say_what_their_cards_are_and_come_in_the_order_of_the_file() {
     let file = |calls: &str| {
         let text = format!("Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  {calls}\nend\n");
