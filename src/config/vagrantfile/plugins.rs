@@ -52,7 +52,11 @@ const PLUGINS: &[Plugin] = &[
     ("vagrant-timezone", &["timezone"], Missing("the guest's time zone stays")),
     ("vagrant-registration", &["registration"], Missing("the guest is not registered with its vendor")),
     ("vagrant-bindfs", &["bindfs", "nfs_bindfs"], Missing("bindfs is not used")),
-    ("vagrant-persistent-storage", &["persistent_storage"], Missing("disks besides the first are not supported yet")),
+    (
+        "vagrant-persistent-storage",
+        &["persistent_storage"],
+        Missing("no disk outlives its machine; `config.vm.disk` makes one that goes with it"),
+    ),
     ("vagrant-omnibus", &["omnibus"], Missing(CHEF)),
     ("vagrant-berkshelf", &["berkshelf"], Missing(CHEF)),
     ("vagrant-librarian-chef", &["librarian_chef"], Missing(CHEF)),
