@@ -29,6 +29,7 @@ mod making;
 mod network;
 mod parse;
 mod record;
+mod rules;
 mod run;
 mod seed;
 mod slot;

@@ -15,7 +15,7 @@ use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, bridge, card, console, forward, host, log, network, start};
+use super::{argv, bridge, card, console, forward, host, log, network, rules, start};
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -279,22 +279,20 @@ impl Vm for VirtualboxVm {
         }
         let machine = self.machine()?;
         let plan = &bridge::settled(cx, &machine, plan, Some(&record.plan))?;
-        let had = record.plan.forwards.clone();
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
         if prepared {
             // What `customize` set stays.
-            machine.change_rules(cx, &plan.forwards, &had, &info)?;
+            machine.change_rules(cx, &plan.forwards, &info)?;
             return self.launch_and_customize(cx, plan, &info);
         }
         let mut wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         wires.extend(plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned()).map(Wire::Bridged));
         let cards = argv::cards(&card::cards(id, plan, wires), &info);
-        let cards = [cards, argv::datagrams(plan, &info)].concat();
         let name = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name));
-        start::set(cx, &machine, &info, &had, |stale| {
-            let settings = argv::settings(id, plan, &console, stale);
-            settings.into_iter().chain(cards.clone()).chain(name.map(argv::rename).unwrap_or_default()).collect()
-        })?;
+        let name = name.map(argv::rename).unwrap_or_default();
+        let settings = argv::settings(id, plan, &console, &rules::of(&info));
+        let args = [settings, cards, argv::datagrams(&plan.forwards, &info), name].concat();
+        machine.manage.call(cx, &args)?;
         machine.attach_disks(cx, plan, &info)?;
         start::customize(cx, &machine, plan, &info, start::BEFORE)?;
         let later = if start::hangs_media(plan) { machine.info(cx)? } else { None };
@@ -377,10 +375,9 @@ impl Vm for VirtualboxVm {
             let hint = "start it with `vbox-rs up`";
             return Err(Error::State { action: "resume", state: "not suspended", hint });
         }
-        let had = record.plan.forwards.clone();
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-        machine.change_rules(cx, forwards, &had, &info)?;
+        machine.change_rules(cx, forwards, &info)?;
         let lent = console::is_lent(&info);
         self.launch(cx, forwards, plan.virtualbox.gui, true)?;
         if lent && let Err(error) = console::mend(&self.machine()?) {

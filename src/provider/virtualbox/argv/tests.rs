@@ -56,8 +56,8 @@ setextradata 00112233-4455-4677-8899-aabbccddeeff vbox-rs/machine 00112233445546
 #[test]
 fn one_call_sets_all_and_old_forwards_go_first() {
     let stale = [
-        Rule { card: 1, name: "vbox-rs-tcp-2201".into(), host: 2201 },
-        Rule { card: 2, name: "own rule".into(), host: 80 },
+        Rule { card: 1, name: "vbox-rs-tcp-2201".into(), forward: None },
+        Rule { card: 2, name: "own rule".into(), forward: None },
     ];
     snapbox::assert_data_eq!(
         text(&settings(id(), &plan(), Path::new("/m/console.log"), &stale)),
@@ -87,8 +87,6 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff
 
 "]]
     );
-    let of_card = |card, name: &str| Rule { card, name: name.into(), host: 80 };
-    assert!(is_ours(&stale[0]) && !is_ours(&of_card(1, "web")) && !is_ours(&of_card(2, "vbox-rs-tcp-80")));
     let mut other = plan();
     other.forwards.clear();
     other.devices = Devices {
@@ -325,8 +323,21 @@ fn answers_to_datagrams_are_let_through_where_virtualbox_would_drop_them() {
     let dropping = Info::parse(include_str!("../recorded/showvminfo.txt"));
     let mut plan = plan();
     plan.forwards.retain(|forward| forward.protocol == Protocol::Tcp);
-    assert!(datagrams(&plan, &dropping).is_empty());
+    assert!(datagrams(&plan.forwards, &dropping).is_empty());
     plan.forwards.push(Forward { protocol: Protocol::Udp, host_ip: [127, 0, 0, 1].into(), host: 5300, guest: 53 });
-    assert_eq!(text(&datagrams(&plan, &dropping)), "--nat-localhostreachable1 on\n");
-    assert!(datagrams(&plan, &Info::parse("name=\"older\"\n")).is_empty());
+    assert_eq!(text(&datagrams(&plan.forwards, &dropping)), "--nat-localhostreachable1 on\n");
+    assert!(datagrams(&plan.forwards, &Info::parse("name=\"older\"\n")).is_empty());
+}
+
+#[test]
+fn rules_come_and_go_by_calls_of_their_own() {
+    let udp = &plan().forwards[1];
+    snapbox::assert_data_eq!(
+        text(&add_forward(id(), udp)) + &text(&remove_forward(id(), &rule_name(udp))),
+        snapbox::str![[r"
+controlvm 00112233-4455-4677-8899-aabbccddeeff natpf1 vbox-rs-udp-5353,udp,0.0.0.0,5353,,53
+controlvm 00112233-4455-4677-8899-aabbccddeeff natpf1 delete vbox-rs-udp-5353
+
+"]]
+    );
 }
