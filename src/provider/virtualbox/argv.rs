@@ -117,6 +117,7 @@ pub fn cards(cards: &[Card], info: &Info) -> Args {
             Wire::HostOnly(name) => ("hostonly", "hostonlyadapter", name),
             Wire::HostOnlyNetwork(name) => ("hostonlynet", "host-only-net", name),
             Wire::Internal(name) => ("intnet", "intnet", name),
+            Wire::NatNetwork(name) => ("natnetwork", "nat-network", name),
             Wire::Bridged(name) => ("bridged", "bridgeadapter", name),
         };
         for (name, value) in [
@@ -199,6 +200,36 @@ fn network(verb: &str, name: &str, subnet: Subnet) -> Args {
 /// Switches a host-only network on that is there.
 pub fn enable_network(name: &str) -> Args {
     words(&["hostonlynet", "modify", "--name", name, "--enable"])
+}
+
+/// All NAT networks. What `list natnets` tells of them is less.
+pub fn list_nat_networks() -> Args {
+    words(&["natnetwork", "list"])
+}
+
+/// A new NAT network: its first address is VirtualBox's own, the second leads to this computer, the others are for guests.
+pub fn make_nat_network(name: &str, subnet: Subnet) -> Args {
+    nat_network("add", name, subnet)
+}
+
+/// The same for one that is there.
+pub fn change_nat_network(name: &str, subnet: Subnet) -> Args {
+    nat_network("modify", name, subnet)
+}
+
+fn nat_network(verb: &str, name: &str, subnet: Subnet) -> Args {
+    let network = subnet.to_string();
+    words(&["natnetwork", verb, "--netname", name, "--network", &network, "--enable", "--dhcp", "on"])
+}
+
+/// Takes a NAT network away, whoever uses it.
+pub fn remove_nat_network(name: &str) -> Args {
+    words(&["natnetwork", "remove", "--netname", name])
+}
+
+/// Everything about all machines.
+pub fn list_machines() -> Args {
+    words(&["list", "vms", "--long"])
 }
 
 /// What VirtualBox calls the network of a host-only interface.

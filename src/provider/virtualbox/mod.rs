@@ -26,6 +26,7 @@ mod hostonly;
 mod log;
 mod machine;
 mod making;
+mod natnet;
 mod network;
 mod parse;
 mod record;

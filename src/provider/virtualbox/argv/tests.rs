@@ -142,6 +142,7 @@ fn networks_are_cards_after_the_first() {
         card(2, Wire::HostOnly("vboxnet0".into()), "52:54:01:dd:ee:ff", Nic::E1000),
         card(3, Wire::Internal("backend".into()), "52:54:02:dd:ee:ff", Nic::E1000),
         card(5, Wire::HostOnlyNetwork("HostNetwork".into()), "52:54:03:dd:ee:ff", Nic::Pcnet),
+        card(7, Wire::NatNetwork("vbox-rs-nat".into()), "52:54:04:dd:ee:ff", Nic::Virtio),
         card(6, Wire::Bridged("en0: Wi-Fi (Wireless)".into()), "08:00:27:0a:0b:0c", Nic::Virtio),
     ];
     let before = Info::parse("nic1=\"nat\"\nnic2=\"intnet\"\nnic4=\"bridged\"\nnic5=\"none\"\n");
@@ -163,6 +164,11 @@ fn networks_are_cards_after_the_first() {
 --nictype5 Am79C973
 --macaddress5 525403DDEEFF
 --cableconnected5 on
+--nic7 natnetwork
+--nat-network7 vbox-rs-nat
+--nictype7 virtio
+--macaddress7 525404DDEEFF
+--cableconnected7 on
 --nic6 bridged
 --bridgeadapter6 en0: Wi-Fi (Wireless)
 --nictype6 virtio
@@ -201,6 +207,29 @@ hostonlyif remove vboxnet0
 hostonlynet add --name vbox-rs-10.9.8.0-24 --netmask 255.255.255.0 --lower-ip 10.9.8.1 --upper-ip 10.9.8.254 --enable
 hostonlynet modify --name vbox-rs-x --netmask 255.255.255.0 --lower-ip 10.9.8.1 --upper-ip 10.9.8.254 --enable
 hostonlynet modify --name HostNetwork --enable
+
+"]]
+    );
+}
+
+#[test]
+fn a_nat_network_serves_dhcp() {
+    let subnet = Subnet::parse("10.99.0.0/24").unwrap();
+    let all = [
+        list_nat_networks(),
+        make_nat_network(&network_name(subnet), subnet),
+        change_nat_network("vbox-rs-x y", subnet),
+        remove_nat_network("vbox-rs-x y"),
+        list_machines(),
+    ];
+    snapbox::assert_data_eq!(
+        all.map(|args| text(&args).replace("\n--", " --")).concat(),
+        snapbox::str![[r"
+natnetwork list
+natnetwork add --netname vbox-rs-10.99.0.0-24 --network 10.99.0.0/24 --enable --dhcp on
+natnetwork modify --netname vbox-rs-x y --network 10.99.0.0/24 --enable --dhcp on
+natnetwork remove --netname vbox-rs-x y
+list vms --long
 
 "]]
     );
