@@ -99,8 +99,13 @@ fn forwarded_ports_that_virtualbox_hides_change_while_the_machine_runs() {
         assert_eq!(rules(&lab), new);
     }
     lab.run(&["halt", "-f"]).ok();
+    wants(&lab, &[("tcp", 83, 2271), ("tcp", 80, 2273)]);
     lab.up();
-    assert_eq!(rules(&lab).len(), 2);
+    let new = ["tcp,127.0.0.1,2271,,83", "tcp,127.0.0.1,2273,,80"];
+    assert_eq!(rules(&lab), new);
+    lab.run(&["suspend"]).ok();
+    lab.run(&["resume"]).fails(10, &[]);
+    assert_eq!(rules(&lab), new);
     lab.destroy();
 }
 
