@@ -196,6 +196,10 @@ pub struct PrivateNetwork {
     pub prefix: Option<u8>,
     /// VirtualBox: a network of that name between machines alone, without the host. libvirt: its network of that name.
     pub name: Option<String>,
+    /// VirtualBox: its NAT network of that name, or with that address, through which machines reach each other and what the
+    /// host reaches, without the host's reaching them. Made where there is none, and gone with its last machine. Default:
+    /// false.
+    pub nat: Option<bool>,
     /// Hardware address of the machine's card. Default: one of its own.
     pub mac: Option<String>,
     /// The card's kind. Default: as the machine's first card.

@@ -97,9 +97,10 @@ pub fn extra_disks(table: &mut Table<'_, '_>) -> Vec<ExtraDisk> {
 pub fn private_network(mut table: Table<'_, '_>) -> PrivateNetwork {
     let (ip, prefix) = address(&mut table);
     let name = plain(table.parsed("name", check::line));
+    let nat = plain(table.boolean("nat")).unwrap_or_default();
     let card = network_card(&mut table);
     table.finish();
-    PrivateNetwork { ip, prefix, name, card }
+    PrivateNetwork { ip, prefix, name, nat, card }
 }
 
 pub fn public_network(mut table: Table<'_, '_>) -> PublicNetwork {

@@ -265,6 +265,10 @@ pub struct PrivateNetwork {
     pub prefix: Option<u8>,
     /// The network's name.
     pub name: Option<String>,
+    /// Whether it leads where the host's own network does, behind the host's address. Left out where not, so that what was
+    /// recorded before there was such a thing still reads the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nat: bool,
     /// The machine's card on it.
     #[serde(flatten)]
     pub card: NetworkCard,

@@ -189,6 +189,7 @@ fn single_mistakes_are_told_at_their_line() {
         ("box = 'a'\n[[forwarded_port]]\nhost = 80", vec!["2: [[forwarded_port]] needs `guest`"]),
         ("box = 'a'\n[[private_network]]\nip = '1.2.3.4/24'", vec!["3: bad value of `ip`"]),
         ("box = 'a'\n[[private_network]]\nprefix = 24", vec!["3: bad value of `prefix`"]),
+        ("box = 'a'\n[[private_network]]\nnat = 'x'", vec!["3: wrong type of `nat`"]),
         ("box = 'a'\n[[synced_folder]]\nguest = '/a'", vec!["2: [[synced_folder]] needs `host`"]),
         (
             "box = 'a'\n[[synced_folder]]\nguest = '/a'\nhost = 'b'\n[[synced_folder]]\nguest = '/a/'\nhost = 'c'",
@@ -452,7 +453,7 @@ fn the_resolved_file_reads_back_as_the_same_project() {
         "box = 'a'\nmemory = 1500\ndisk = '20 GiB'\npost_up_message = \"a\\\"b\\n\\u001b\"\n[[synced_folder]]\nguest = '/vagrant'\ndisabled = true\n\
          [[synced_folder]]\nhost = 'a'\nguest = '/b'\nargs = []\nexclude = ['x']\n[[forwarded_port]]\nguest = 1\nhost_ip = '::1'\n\
          [[extra_disk]]\nname = 'data'\nsize = 1500\n[[private_network]]\nip = '10.0.0.1'\nprefix = 24\n[[private_network]]\nmac = '52:54:00:00:00:01'\nnic = 'e1000'\nadapter = 4\n\
-         auto_config = false\n[[public_network]]\nbridge = 'br0'\n[[public_network]]\nbridge = ['en0: Wi-Fi', 'eth0']\n\
+         auto_config = false\n[[private_network]]\nnat = true\nname = 'x'\n[[public_network]]\nbridge = 'br0'\n[[public_network]]\nbridge = ['en0: Wi-Fi', 'eth0']\n\
          ip = '10.0.0.2'\nprefix = 16\nuse_dhcp_assigned_default_route = true\n\
          [[provision]]\ntype = 'shell'\ninline = 'a'\nenv = { B = '1', A = '2' }\n[[provision]]\ntype = 'file'\nsource = '~/a'\ndestination = 'b'\n\
          [machines.'a.b']\n[machines.c]\ndepends_on = ['a.b']\nprimary = true\n[machines.c.ssh]\nport = 2222\n",

@@ -25,11 +25,15 @@ fn judged(what: &'static str, output: Output) -> Result<Output, Error> {
 
 /// Runs a script as root that is too long for a command: some ssh servers (dropbear) end the connection over one of 9,000 bytes.
 pub(super) fn long_step(session: &mut Session, cx: &Cx, what: &'static str, script: &str) -> Result<Output, Error> {
-    // Read as one command, so that nothing it runs eats the rest of it.
-    let text = format!("{{\n{script}\n}} </dev/null\n");
+    let text = one_command(script);
     let mut text = text.as_bytes();
     let command = super::GuestCommand { line: as_root("exec sh -s"), stdin: Some(&mut text), pty: false };
     judged(what, session.output_of(cx, command)?)
+}
+
+/// A script for a shell that reads its input: as one command, so that nothing it runs eats the rest of it.
+pub(super) fn one_command(script: &str) -> String {
+    format!("{{\n{script}\n}} </dev/null\n")
 }
 
 /// Sets the host name, for now and for later boots, and makes it resolve.

@@ -34,6 +34,11 @@ fn told(lab: &Lab, key: &str) -> String {
     lab.info(&lab.machine(), key).unwrap_or_default()
 }
 
+/// How often VirtualBox was asked for interfaces.
+fn asked(lab: &Lab) -> usize {
+    lab.calls().iter().filter(|call| *call == "list bridgedifs").count()
+}
+
 #[test]
 fn a_public_network_is_a_card_on_the_only_interface() {
     let Some(lab) = with_file("[[public_network]]") else { return };
@@ -71,6 +76,22 @@ fn the_first_interface_that_is_named_and_up_is_taken() {
     lab.destroy();
 }
 
+/// By several machines, for which a host-only network is made as well, and by its maker.
+#[test]
+fn one_command_asks_for_interfaces_once() {
+    let public = "[[public_network]]\nbridge = \"eth7\"\n[[private_network]]\nip = \"192.168.56.20\"\n";
+    let Some(lab) = with_file(&format!("{public}[machines.one]\n[machines.two]")) else { return };
+    let made = "Interface '\"'\"'vboxnet0'\"'\"' was successfully created";
+    lab.behave(&format!(
+        "case \"$*\" in 'list bridgedifs') printf '{INTERFACES}'; exit;; 'list hostonlyifs') exit;; 'hostonlyif create') echo \
+         '{made}'; exit;; 'hostonlyif ipconfig '*) exit;; esac"
+    ));
+    lab.run(&["up"]);
+    assert_eq!(lab.machines("vms").len(), 2);
+    assert_eq!(asked(&lab), 1);
+    lab.destroy();
+}
+
 #[test]
 fn several_interfaces_and_none_named_are_told_before_anything_is_made() {
     for (text, words) in [
@@ -103,6 +124,7 @@ fn on_a_terminal_the_user_chooses_once() {
     pretend(&lab, INTERFACES);
     // An `up` without one came to nothing.
     lab.run(&["up"]).fails(3, &["on a terminal `vbox-rs up` asks"]);
+    lab.calls();
     let mut command = lab.command(&["up"]);
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
     command.env("TERM", "xterm").env_remove("CI");
@@ -114,6 +136,7 @@ fn on_a_terminal_the_user_chooses_once() {
         .unwrap();
     session.send_line("2").unwrap();
     session.exp_eof().unwrap();
+    assert_eq!(asked(&lab), 1);
     assert_eq!(told(&lab, "bridgeadapter2"), "wlan7");
     // Nobody is asked any more, and nothing has changed in the file.
     lab.run(&["halt", "-f"]);

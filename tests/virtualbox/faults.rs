@@ -251,52 +251,6 @@ fn a_window_without_its_program_is_told_with_what_to_install() {
     lab.destroy();
 }
 
-/// VirtualBox 7.0.0 shows no forwards of a machine that has several.
-#[test]
-fn forwards_that_virtualbox_hides_are_replaced() {
-    let Some(lab) = Lab::with_sleeper() else { return };
-    lab.machine_file("box = \"empty\"\n[[forwarded_port]]\nguest = 80\nhost = 24771\n");
-    lab.behave("case \"$1\" in showvminfo) \"$REAL\" \"$@\" | grep -v ^Forwarding; exit ;; esac");
-    lab.up();
-    lab.run(&["halt", "-f"]).ok();
-    lab.machine_file("box = \"empty\"\n[[forwarded_port]]\nguest = 81\nhost = 24771\n");
-    lab.up();
-    let rules = lab.forwards(&lab.machine());
-    assert_eq!(rules.len(), 2, "{rules:?}");
-    assert!(rules.iter().any(|rule| rule.ends_with("tcp,127.0.0.1,24771,,81")), "{rules:?}");
-    lab.run(&["suspend"]).ok();
-    lab.run(&["resume"]).fails(10, &[]);
-    assert_eq!(lab.forwards(&lab.machine()).len(), 2);
-    lab.behave("");
-    lab.destroy();
-}
-
-/// VirtualBox starts a machine whose port was taken in the last moment, and tells only its log.
-#[test]
-fn a_start_that_is_tried_again_with_another_port_keeps_what_the_file_asked_for() {
-    let Some(lab) = Lab::with_sleeper() else { return };
-    lab.machine_file(
-        "box = \"empty\"\nusable_port_range = [24780, 24799]\n[[forwarded_port]]\nguest = 80\nhost = 24772\nauto_correct = true\n[provider_options.virtualbox]\n\
-         customize = [[\"modifyvm\", \":id\", \"--vram\", \"20\"]]\n",
-    );
-    lab.calls();
-    // It ends with the test's files.
-    let taker = "my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => \"127.0.0.1:24772\", ReuseAddr => 1) or die; \
-                 open(F, \">\", $ARGV[0]); sleep 1 while -e $ARGV[0]";
-    lab.behave(&format!(
-        "case \"$1\" in startvm) [ -e \"$CALLS.raced\" ] || {{ perl -MIO::Socket::INET -e '{taker}' \"$CALLS.raced\" \
-         >/dev/null 2>&1 & for i in $(seq 100); do [ -e \"$CALLS.raced\" ] || sleep 0.1; done; }} ;; esac"
-    ));
-    lab.up();
-    let calls = lab.calls();
-    assert_eq!(calls.iter().filter(|call| call.starts_with("startvm")).count(), 2, "{calls:?}");
-    let machine = lab.machine();
-    assert_eq!(lab.info(&machine, "vram").as_deref(), Some("20"));
-    assert!(lab.forwards(&machine).iter().any(|rule| rule.ends_with(",80") && !rule.contains(",24772,")));
-    lab.behave("");
-    lab.destroy();
-}
-
 /// Output without end, and output that is no text.
 #[test]
 fn nonsense_from_vboxmanage_is_refused() {

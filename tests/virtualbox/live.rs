@@ -30,7 +30,7 @@ fn rules(lab: &Lab) -> Vec<String> {
 #[test]
 fn forwarded_ports_change_while_the_machine_runs() {
     let Some(lab) = Lab::with_sleeper() else { return };
-    wants(&lab, &[("tcp", 80, 2283), ("tcp", 81, 2284)]);
+    wants(&lab, &[("tcp", 80, 2283), ("tcp", 81, 2284), ("udp", 54, 2295)]);
     lab.up();
     let process = lab.processes("VBoxHeadless");
     // A port that is free by now leads elsewhere, one stays, one is new.
@@ -51,6 +51,74 @@ fn forwarded_ports_change_while_the_machine_runs() {
     assert_eq!(rules(&lab), [""; 0]);
     drop(TcpListener::bind("127.0.0.1:2283").unwrap());
     drop(UdpSocket::bind("127.0.0.1:2290").unwrap());
+    lab.destroy();
+}
+
+/// VirtualBox drops answers to datagrams unless the card was plugged in with a leave for them.
+#[test]
+fn datagrams_of_a_machine_that_was_started_without_any_take_a_new_start() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    wants(&lab, &[("tcp", 80, 2275)]);
+    lab.up();
+    let reachable = || lab.info(&lab.machine(), "localhostReachable").unwrap();
+    assert_eq!(reachable(), "0");
+    wants(&lab, &[("udp", 53, 2276), ("tcp", 81, 2277)]);
+    lab.run(&["up"]).fails(8, &["answers would be dropped", "vbox-rs reload"]);
+    assert_eq!(rules(&lab), [""; 0], "what goes is gone, and what comes comes later");
+    // A machine that was saved plugs its card in again.
+    lab.run(&["suspend"]).ok();
+    lab.run(&["resume"]).fails(10, &[]);
+    assert_eq!(reachable(), "1");
+    let new = ["tcp,127.0.0.1,2277,,81", "udp,127.0.0.1,2276,,53"];
+    assert_eq!(rules(&lab), new);
+    // With it, more can come.
+    wants(&lab, &[("udp", 53, 2276), ("tcp", 81, 2277), ("udp", 54, 2278)]);
+    lab.up();
+    assert_eq!(rules(&lab), [new[0], new[1], "udp,127.0.0.1,2278,,54"]);
+    lab.run(&["halt", "-f"]).ok();
+    wants(&lab, &[]);
+    lab.up();
+    wants(&lab, &[("udp", 53, 2276)]);
+    lab.up();
+    assert_eq!(rules(&lab).len(), 1, "once let through, they stay so");
+    lab.destroy();
+}
+
+/// VirtualBox 7.0.0 shows no rules of a machine that has several.
+#[test]
+fn forwarded_ports_that_virtualbox_hides_change_while_the_machine_runs() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.behave("case \"$1\" in showvminfo) \"$REAL\" \"$@\" | grep -v ^Forwarding; exit ;; esac");
+    wants(&lab, &[("tcp", 80, 2271), ("tcp", 81, 2272)]);
+    lab.up();
+    for step in [[("tcp", 82, 2271), ("tcp", 81, 2272)], [("tcp", 80, 2273), ("tcp", 82, 2271)]] {
+        wants(&lab, &step);
+        lab.up();
+        let mut new = step.map(|(_, guest, host)| format!("tcp,127.0.0.1,{host},,{guest}"));
+        new.sort();
+        assert_eq!(rules(&lab), new);
+    }
+    lab.run(&["halt", "-f"]).ok();
+    wants(&lab, &[("tcp", 83, 2271), ("tcp", 80, 2273)]);
+    lab.up();
+    let new = ["tcp,127.0.0.1,2271,,83", "tcp,127.0.0.1,2273,,80"];
+    assert_eq!(rules(&lab), new);
+    lab.run(&["suspend"]).ok();
+    lab.run(&["resume"]).fails(10, &[]);
+    assert_eq!(rules(&lab), new);
+    lab.destroy();
+}
+
+/// Names are the user's own, and VirtualBox shows those with quotes as they cannot be read.
+#[test]
+fn a_rule_with_quotes_in_its_name_is_no_obstacle() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    wants(&lab, &[("tcp", 80, 2274)]);
+    lab.up();
+    lab.run(&["halt", "-f"]).ok();
+    lab.manage(&["modifyvm", &lab.machine(), "--natpf1", "my \"own\", tcp,tcp,127.0.0.1,2270,,90"]);
+    lab.up();
+    assert_eq!(rules(&lab), ["tcp,127.0.0.1,2274,,80"]);
     lab.destroy();
 }
 

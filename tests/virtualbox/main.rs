@@ -22,6 +22,7 @@ mod kill;
 mod life;
 mod live;
 mod machine;
+mod natnet;
 mod network;
 mod package;
 mod ports;

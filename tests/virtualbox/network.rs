@@ -120,29 +120,83 @@ fn an_interface_that_cannot_get_its_address_is_taken_away_again() {
     lab.destroy();
 }
 
-/// What it made is found by what was there before, and gets its address; a third run finds it by that.
-#[test]
-fn an_interface_that_was_made_and_has_no_address_yet_is_taken_by_the_next_start() {
-    let Some(lab) = with_network("ip = \"192.168.57.20\"") else { return };
-    let there = "Name:            vboxnet0\\nIPAddress:       192.168.56.1\\nNetworkMask:     255.255.255.0\\n\\n";
-    let made = there.replace("vboxnet0", "vboxnet1").replace("56.1", "61.1");
-    let addressed = made.replace("61.1", "57.1");
+/// What VirtualBox tells of an interface.
+fn interface(name: &str, ip: &str) -> String {
+    format!("Name:            {name}\\nIPAddress:       {ip}\\nNetworkMask:     255.255.255.0\\n\\n")
+}
+
+/// A start that is killed while it makes an interface beside `vboxnet0`.
+fn killed_while_making(lab: &Lab) {
+    let there = interface("vboxnet0", "192.168.56.1");
     lab.behave(&format!(
         "case \"$*\" in 'list hostonlyifs') printf '{there}'; exit;; 'hostonlyif create') kill -9 $PPID; exit;; esac"
     ));
     lab.run(&["up"]);
-    assert_eq!(of_networks(&lab), ["list hostonlyifs", "hostonlyif create"]);
-    lab.behave(&format!(
-        "case \"$*\" in 'list hostonlyifs') printf '{there}{made}'; exit;; 'hostonlyif ipconfig '*) exit;; esac"
-    ));
+    assert_eq!(of_networks(lab), ["list hostonlyifs", "hostonlyif create"]);
+}
+
+/// From now on these are there, and what is done to others is `answered`.
+fn interfaces(lab: &Lab, all: &[String], answered: &str) {
+    let all = all.concat();
+    lab.behave(&format!("case \"$*\" in 'list hostonlyifs') printf '{all}'; exit;; {answered} esac"));
+}
+
+/// What it made is found by what was there before, and gets its address; a third run finds it by that.
+#[test]
+fn an_interface_that_was_made_and_has_no_address_yet_is_taken_by_the_next_start() {
+    let Some(lab) = with_network("ip = \"192.168.61.20\"") else { return };
+    killed_while_making(&lab);
+    let there = interface("vboxnet0", "192.168.56.1");
+    interfaces(
+        &lab,
+        &[there.clone(), interface("vboxnet1", "192.168.57.1")],
+        "'hostonlyif ipconfig '*) echo 'VBoxManage: error: no permission' >&2; exit 1;;",
+    );
+    lab.run(&["up"]).fails(8, &["no permission"]);
+    let calls = of_networks(&lab);
+    assert_eq!(calls.len(), 2, "it may be somebody else's, and stays: {calls:?}");
+    interfaces(&lab, &[there.clone(), interface("vboxnet1", "192.168.57.1")], "'hostonlyif ipconfig '*) exit;;");
     lab.run(&["up"]);
     let calls = of_networks(&lab);
-    assert_eq!(calls[1], "hostonlyif ipconfig vboxnet1 --ip 192.168.57.1 --netmask 255.255.255.0", "{calls:?}");
+    assert_eq!(calls[1], "hostonlyif ipconfig vboxnet1 --ip 192.168.61.1 --netmask 255.255.255.0", "{calls:?}");
     assert!(calls[2].contains("--hostonlyadapter2 vboxnet1"), "{calls:?}");
-    lab.behave(&format!("case \"$*\" in 'list hostonlyifs') printf '{there}{addressed}'; exit;; esac"));
+    interfaces(&lab, &[there, interface("vboxnet1", "192.168.61.1")], "");
     lab.run(&["up"]);
     let calls = of_networks(&lab);
     assert!(calls.len() == 2 && calls[1].contains("--hostonlyadapter2 vboxnet1"), "{calls:?}");
+    lab.destroy();
+}
+
+#[test]
+fn an_interface_that_somebody_else_made_meanwhile_is_left_alone() {
+    let Some(lab) = with_network("ip = \"192.168.61.20\"") else { return };
+    killed_while_making(&lab);
+    let theirs = [interface("vboxnet0", "192.168.56.1"), interface("vboxnet1", "192.168.60.1")];
+    let made = "Interface '\"'\"'vboxnet2'\"'\"' was successfully created";
+    interfaces(&lab, &theirs, &format!("'hostonlyif create') echo '{made}'; exit;; 'hostonlyif ipconfig '*) exit;;"));
+    lab.run(&["up"]);
+    let calls = of_networks(&lab);
+    assert_eq!(
+        calls[1..3],
+        ["hostonlyif create", "hostonlyif ipconfig vboxnet2 --ip 192.168.61.1 --netmask 255.255.255.0"]
+    );
+    lab.destroy();
+}
+
+/// Two projects: what was cut short for the one is not for the other to end, nor to forget.
+#[test]
+fn an_interface_that_is_being_made_for_another_network_waits_for_that() {
+    let Some(lab) = with_network("ip = \"192.168.61.20\"") else { return };
+    killed_while_making(&lab);
+    let there = [interface("vboxnet0", "192.168.56.1"), interface("vboxnet1", "192.168.57.1")];
+    interfaces(&lab, &there, "'hostonlyif ipconfig '*) exit;;");
+    lab.machine_file("box = \"empty\"\n[[private_network]]\nip = \"192.168.56.20\"\n");
+    lab.run(&["up"]);
+    assert_eq!(of_networks(&lab).len(), 2, "that network is there already");
+    lab.machine_file("box = \"empty\"\n[[private_network]]\nip = \"192.168.61.20\"\n");
+    lab.run(&["up"]);
+    let calls = of_networks(&lab);
+    assert_eq!(calls[1], "hostonlyif ipconfig vboxnet1 --ip 192.168.61.1 --netmask 255.255.255.0", "{calls:?}");
     lab.destroy();
 }
 

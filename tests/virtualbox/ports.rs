@@ -21,7 +21,8 @@ fn awaited(path: &str) {
 fn a_start_that_is_tried_again_keeps_what_customize_set() {
     let Some(lab) = Lab::with_sleeper() else { return };
     lab.machine_file(
-        "box = \"empty\"\nusable_port_range = [2470, 2489]\n[provider_options.virtualbox]\ncustomize = [[\"modifyvm\", \":id\", \"--vram\", \"20\"], \
+        "box = \"empty\"\nusable_port_range = [2470, 2489]\n[[forwarded_port]]\nguest = 8080\nhost = 2494\nauto_correct = true\n\
+         [provider_options.virtualbox]\ncustomize = [[\"modifyvm\", \":id\", \"--vram\", \"20\"], \
          [\"modifyvm\", \":id\", \"--natpf1\", \"web,tcp,127.0.0.1,2491,,80\"]]\n",
     );
     lab.calls();
@@ -32,15 +33,7 @@ fn a_start_that_is_tried_again_keeps_what_customize_set() {
     let child = lab.command(&["up"]).spawn().unwrap();
     let beside = |end: &str| format!("{}.{end}", lab.calls_path().display());
     awaited(&beside("asked"));
-    let ours: u16 = lab
-        .forwards(&lab.machine())
-        .iter()
-        .find_map(|rule| {
-            let rest = rule.strip_prefix("vbox-rs-tcp-")?;
-            rest.split(',').next()?.parse().ok()
-        })
-        .unwrap();
-    let taken = TcpListener::bind(("127.0.0.1", ours)).unwrap();
+    let taken = TcpListener::bind("127.0.0.1:2494").unwrap();
     std::fs::write(beside("go"), "").unwrap();
     let ran = Ran::of(&child.wait_with_output().unwrap());
     assert_eq!(ran.code, 10, "{}", ran.stderr);
@@ -51,8 +44,8 @@ fn a_start_that_is_tried_again_keeps_what_customize_set() {
     assert_eq!(lab.info(&machine, "vram").as_deref(), Some("20"));
     let rules = lab.forwards(&machine);
     assert!(rules.iter().any(|rule| rule.starts_with("web,")), "{rules:?}");
-    assert!(!rules.iter().any(|rule| rule.contains(&format!(",{ours},"))), "{rules:?}");
-    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert!(rules.iter().any(|rule| rule.ends_with(",8080") && !rule.contains(",2494,")), "{rules:?}");
+    assert_eq!(rules.len(), 3, "with the way to ssh: {rules:?}");
     lab.destroy();
 }
 

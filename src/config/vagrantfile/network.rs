@@ -128,6 +128,11 @@ impl Applying<'_> {
                 "virtualbox__intnet" | "libvirt__network_name" => {
                     network.name = value.text().map(|name| name.to_string());
                 }
+                // Ours: Vagrant takes calls of `customize` for it.
+                "virtualbox__nat_network" => {
+                    network.nat = value.truthy();
+                    network.name = value.text().map(|name| name.to_string()).or(network.name);
+                }
                 "type" if matches!(value.text().as_deref(), Some("dhcp" | "static")) => {}
                 "id" | "protocol" => {}
                 other if self.card_option(at, &mut network.card, other, value) => {}

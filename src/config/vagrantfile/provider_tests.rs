@@ -102,6 +102,15 @@ fn networks_say_what_their_cards_are_and_come_in_the_order_of_the_file() {
     assert_eq!(places, [Some(3), Some(4), Some(2)]);
 
     let (machine, warnings) = file(
+        "config.vm.network :private_network, ip: '10.1.1.2', virtualbox__nat_network: 'office'\n\
+         config.vm.network :private_network, type: 'dhcp', virtualbox__nat_network: true\n\
+         config.vm.network :private_network, virtualbox__nat_network: false, virtualbox__intnet: 'backend'",
+    );
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let kinds: Vec<_> = machine.private_networks.iter().map(|net| (net.nat, net.name.as_deref())).collect();
+    assert_eq!(kinds, [(true, Some("office")), (true, None), (false, Some("backend"))]);
+
+    let (machine, warnings) = file(
         "config.vm.network :private_network, ip: '10.1.1.2', adapter: 1, nic_type: 'x y'\n\
          config.vm.network :public_network, mac: nil",
     );

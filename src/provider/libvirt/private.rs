@@ -248,6 +248,9 @@ pub fn objections(plan: &VmPlan) -> Vec<Finding> {
             object(format!("two networks want to be card {place}"), "leave `adapter` of one of them out");
         }
     }
+    if plan.devices.networks.iter().any(|network| network.nat) {
+        object("libvirt's private networks lead nowhere else (`nat`)".into(), "leave `nat` out of `private_network`");
+    }
     let lacking = uri::choose(plan.libvirt.uri.as_deref()).ok().and_then(|uri| lacking(&uri));
     if let Some(why) = lacking.filter(|_| !cards.is_empty()) {
         let fix = "leave `private_network` and `public_network` out: forwarded ports work without";

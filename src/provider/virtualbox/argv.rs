@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::card::{self, Card, Wire};
 use super::network::Subnet;
-use super::parse::{Info, Rule};
+use super::parse::Info;
+use super::rules::Rule;
 use crate::config::spec::{DiskBus, Firmware, GraphicsController, Nic, Protocol};
 use crate::provider::{Forward, VmPlan, own_mac};
 use crate::store::MachineId;
@@ -97,10 +98,14 @@ pub fn settings(id: MachineId, plan: &VmPlan, console: &Path, stale: &[Rule]) ->
 
 /// What answers to datagrams take: VirtualBox 7 drops those to this computer's own addresses otherwise. Older versions do not
 /// know the option, and do not tell of it.
-pub fn datagrams(plan: &VmPlan, info: &Info) -> Args {
-    let any = plan.forwards.iter().any(|forward| forward.protocol == Protocol::Udp);
-    let dropped = any && info.get("localhostReachable") == Some("0");
-    if dropped { words(&["--nat-localhostreachable1", "on"]) } else { Args::new() }
+pub fn datagrams(forwards: &[Forward], info: &Info) -> Args {
+    if drops_answers(forwards, info) { words(&["--nat-localhostreachable1", "on"]) } else { Args::new() }
+}
+
+/// Whether answers to datagrams that come by any of these would be dropped.
+pub fn drops_answers(forwards: &[Forward], info: &Info) -> bool {
+    let any = forwards.iter().any(|forward| forward.protocol == Protocol::Udp);
+    any && info.get("localhostReachable") == Some("0")
 }
 
 /// The cards after the first, and those of an earlier start that there are no more.
@@ -112,6 +117,7 @@ pub fn cards(cards: &[Card], info: &Info) -> Args {
             Wire::HostOnly(name) => ("hostonly", "hostonlyadapter", name),
             Wire::HostOnlyNetwork(name) => ("hostonlynet", "host-only-net", name),
             Wire::Internal(name) => ("intnet", "intnet", name),
+            Wire::NatNetwork(name) => ("natnetwork", "nat-network", name),
             Wire::Bridged(name) => ("bridged", "bridgeadapter", name),
         };
         for (name, value) in [
@@ -196,6 +202,36 @@ pub fn enable_network(name: &str) -> Args {
     words(&["hostonlynet", "modify", "--name", name, "--enable"])
 }
 
+/// All NAT networks. What `list natnets` tells of them is less.
+pub fn list_nat_networks() -> Args {
+    words(&["natnetwork", "list"])
+}
+
+/// A new NAT network: its first address is VirtualBox's own, the second leads to this computer, the others are for guests.
+pub fn make_nat_network(name: &str, subnet: Subnet) -> Args {
+    nat_network("add", name, subnet)
+}
+
+/// The same for one that is there.
+pub fn change_nat_network(name: &str, subnet: Subnet) -> Args {
+    nat_network("modify", name, subnet)
+}
+
+fn nat_network(verb: &str, name: &str, subnet: Subnet) -> Args {
+    let network = subnet.to_string();
+    words(&["natnetwork", verb, "--netname", name, "--network", &network, "--enable", "--dhcp", "on"])
+}
+
+/// Takes a NAT network away, whoever uses it.
+pub fn remove_nat_network(name: &str) -> Args {
+    words(&["natnetwork", "remove", "--netname", name])
+}
+
+/// Everything about all machines.
+pub fn list_machines() -> Args {
+    words(&["list", "vms", "--long"])
+}
+
 /// What VirtualBox calls the network of a host-only interface.
 pub fn network_of(interface: &str) -> String {
     format!("HostInterfaceNetworking-{interface}")
@@ -232,21 +268,31 @@ pub fn forwards_only(id: MachineId, forwards: &[Forward], stale: &[Rule]) -> Arg
     args
 }
 
+/// A machine that runs forwards one more port.
+pub fn add_forward(id: MachineId, forward: &Forward) -> Args {
+    words(&["controlvm", &id.uuid(), "natpf1", &rule(forward)])
+}
+
+/// A machine that runs forwards a port no more.
+pub fn remove_forward(id: MachineId, rule: &str) -> Args {
+    words(&["controlvm", &id.uuid(), "natpf1", "delete", rule])
+}
+
 fn forwards(forwards: &[Forward], stale: &[Rule]) -> Args {
     let old = stale.iter().flat_map(|rule| words(&[&format!("--natpf{}", rule.card), "delete", &rule.name]));
     let new = forwards.iter().flat_map(|forward| words(&["--natpf1", &rule(forward)]));
     old.chain(new).collect()
 }
 
-/// Whether we made a rule.
-pub fn is_ours(rule: &Rule) -> bool {
-    rule.card == 1 && rule.name.starts_with(RULE)
+/// What our rule for a forward is called.
+pub fn rule_name(forward: &Forward) -> String {
+    format!("{RULE}{}-{}", forward.protocol, forward.host)
 }
 
 /// `name,protocol,host address,host port,guest address,guest port`.
 pub fn rule(forward: &Forward) -> String {
     let Forward { protocol, host_ip, host, guest } = forward;
-    format!("{RULE}{protocol}-{host},{protocol},{host_ip},{host},,{guest}")
+    format!("{},{protocol},{host_ip},{host},,{guest}", rule_name(forward))
 }
 
 fn graphics(card: GraphicsController) -> &'static str {

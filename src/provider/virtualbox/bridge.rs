@@ -1,5 +1,8 @@
 //! Interfaces of this computer that cards may be bridged to, as VirtualBox lists them.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use super::super::bridge::{self, Interface};
 use super::super::{Error, OpenBridge, VmPlan};
 use super::machine::Machine;
@@ -9,13 +12,29 @@ use super::{argv, parse};
 use crate::config::spec::PublicNetwork;
 use crate::progress::Cx;
 
+/// An interface, and the network in which it has an address.
+type Found = (Interface, Option<Subnet>);
+
+/// How long an answer counts: one command asks several times, for each of its machines, and interfaces seldom come and go.
+const FRESH: Duration = Duration::from_secs(60);
+
+/// The last answer.
+static LAST: Mutex<Option<(Instant, Vec<Found>)>> = Mutex::new(None);
+
 /// What `list bridgedifs` tells, with the patience of who goes on from it.
-fn ask(cx: &Cx, manage: &Manage) -> Result<Vec<(Interface, Option<Subnet>)>, Error> {
-    Ok(listed(&manage.call(cx, &argv::list("bridgedifs"))?))
+fn ask(cx: &Cx, manage: &Manage) -> Result<Vec<Found>, Error> {
+    // Who waits here has the same context as who asks, which ends when that is interrupted.
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, found)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+        return Ok(found.clone());
+    }
+    let found = listed(&manage.call(cx, &argv::list("bridgedifs"))?);
+    *last = Some((Instant::now(), found.clone()));
+    Ok(found)
 }
 
 /// Each interface with the network in which it has an address.
-fn listed(text: &str) -> Vec<(Interface, Option<Subnet>)> {
+fn listed(text: &str) -> Vec<Found> {
     let mut all = Vec::new();
     for block in parse::blocks(text) {
         let field = |name: &str| block.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());

@@ -19,6 +19,8 @@ pub enum Wire {
     HostOnlyNetwork(String),
     /// An internal network.
     Internal(String),
+    /// A NAT network.
+    NatNetwork(String),
     /// An interface of this computer.
     Bridged(String),
 }

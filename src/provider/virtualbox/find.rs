@@ -39,7 +39,7 @@ pub fn find(host: &Host<'_>) -> Option<PathBuf> {
 }
 
 /// Whether it is a program of Windows that Linux runs (WSL): it does not know the files of Linux.
-fn is_foreign(system: &str, program: &Path) -> bool {
+pub fn is_foreign(system: &str, program: &Path) -> bool {
     system != "windows" && program.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("exe"))
 }
 

@@ -5,13 +5,11 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::super::{Error, Forward};
-use super::argv::{self, Args};
-use super::machine::Machine;
-use super::parse::Info;
-use super::{files, log, start};
+use super::machine::{Machine, VIRTUALBOX};
+use super::rules::{self, Rule};
+use super::{argv, files, log, start};
 use crate::config::spec::Protocol;
 use crate::progress::{Cx, Interrupted};
-use crate::store::MachineId;
 
 /// How long the machine's process may take to do what VirtualBox has promised.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -25,19 +23,29 @@ const TICK: Duration = Duration::from_millis(20);
 /// Lets a machine that runs have these forwards, and no others of ours.
 pub fn change(cx: &Cx, machine: &Machine<'_>, wanted: &[Forward]) -> Result<(), Error> {
     let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
-    let there = rules(&info);
-    let rule = |forward: &Forward| argv::rule(forward);
-    let stale: Vec<_> = there.iter().filter(|text| !wanted.iter().any(|forward| rule(forward) == **text)).collect();
-    for text in &stale {
-        machine.manage.call(cx, &forget(machine.id, text))?;
+    let (there, stale): (Vec<_>, Vec<_>) = rules::of(&info)
+        .into_iter()
+        .filter(Rule::is_ours)
+        .partition(|rule| rule.forward.as_ref().is_some_and(|forward| wanted.contains(forward)));
+    let has = |wish: &Forward| there.iter().any(|rule| rule.forward.as_ref() == Some(wish));
+    let new: Vec<_> = wanted.iter().filter(|wish| !has(wish)).cloned().collect();
+    if argv::drops_answers(&new, &info) {
+        return Err(unanswered());
     }
-    for (protocol, ip, port) in stale.iter().filter_map(|text| listener(text)) {
-        settled(cx, || can_be_bound(protocol, ip, port))?;
+    for rule in &stale {
+        machine.manage.call(cx, &argv::remove_forward(machine.id, &rule.name))?;
     }
-    for forward in wanted.iter().filter(|forward| !there.contains(&rule(forward).as_str())) {
-        add(cx, machine, forward)?;
+    for forward in stale.iter().filter_map(|rule| rule.forward.as_ref()) {
+        settled(cx, || can_be_bound(forward.protocol, forward.host_ip, forward.host))?;
     }
-    Ok(())
+    new.iter().try_for_each(|forward| add(cx, machine, forward))
+}
+
+/// What lets answers through is read when the card is plugged in.
+fn unanswered() -> Error {
+    let what = "forward datagrams into a machine that was started without any: their answers would be dropped";
+    let hint = "`vbox-rs reload` starts it with the new ports; `vbox-rs suspend` and `vbox-rs resume` do too";
+    Error::Unable { provider: VIRTUALBOX, what, hint }
 }
 
 fn add(cx: &Cx, machine: &Machine<'_>, forward: &Forward) -> Result<(), Error> {
@@ -48,12 +56,12 @@ fn add(cx: &Cx, machine: &Machine<'_>, forward: &Forward) -> Result<(), Error> {
         (count(log::added_forwards(&text)), count(log::refused_forwards(&text)))
     };
     let (added, refused) = told();
-    machine.manage.call(cx, &argv_add(machine.id, forward))?;
+    machine.manage.call(cx, &argv::add_forward(machine.id, forward))?;
     settled(cx, || told().0 > added)?;
     // A refusal follows at once.
     cx.sleep(REFUSAL)?;
     if told().1 > refused {
-        machine.manage.call(&cx.uninterrupted(), &forget(machine.id, &argv::rule(forward)))?;
+        machine.manage.call(&cx.uninterrupted(), &argv::remove_forward(machine.id, &argv::rule_name(forward)))?;
         return Err(Error::PortTaken { protocol, host_ip, port });
     }
     Ok(())
@@ -72,65 +80,5 @@ fn can_be_bound(protocol: Protocol, ip: IpAddr, port: u16) -> bool {
     match protocol {
         Protocol::Tcp => TcpListener::bind((ip, port)).is_ok(),
         Protocol::Udp => UdpSocket::bind((ip, port)).is_ok(),
-    }
-}
-
-/// The rules of ours that a machine has, as we wrote them.
-fn rules(info: &Info) -> Vec<&str> {
-    let all = (0..).map_while(|number| info.get(&format!("Forwarding({number})")));
-    all.filter(|rule| rule.starts_with(argv::RULE)).collect()
-}
-
-/// Where the host listens for a rule of ours.
-fn listener(rule: &str) -> Option<(Protocol, IpAddr, u16)> {
-    let fields: Vec<_> = rule.split(',').collect();
-    let &[_, protocol, ip, port, ..] = &fields[..] else { return None };
-    let protocol = [Protocol::Tcp, Protocol::Udp].into_iter().find(|known| known.to_string() == protocol)?;
-    Some((protocol, ip.parse().ok()?, port.parse().ok()?))
-}
-
-fn argv_add(id: MachineId, forward: &Forward) -> Args {
-    words(id, &[&argv::rule(forward)])
-}
-
-fn forget(id: MachineId, rule: &str) -> Args {
-    words(id, &["delete", rule.split(',').next().unwrap_or(rule)])
-}
-
-fn words(id: MachineId, words: &[&str]) -> Args {
-    let mut args = argv::control(id, "natpf1");
-    args.extend(words.iter().map(Into::into));
-    args
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn forward(protocol: Protocol, host: u16, guest: u16) -> Forward {
-        Forward { protocol, host_ip: IpAddr::from([127, 0, 0, 1]), host, guest }
-    }
-
-    #[test]
-    fn rules_come_and_go_by_calls_of_their_own() {
-        let id = "00112233445546778899aabbccddeeff".parse().unwrap();
-        let line = |args: Args| args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ");
-        let call = "controlvm 00112233-4455-4677-8899-aabbccddeeff natpf1";
-        let udp = forward(Protocol::Udp, 5353, 53);
-        assert_eq!(line(argv_add(id, &udp)), format!("{call} vbox-rs-udp-5353,udp,127.0.0.1,5353,,53"));
-        assert_eq!(line(forget(id, &argv::rule(&udp))), format!("{call} delete vbox-rs-udp-5353"));
-    }
-
-    #[test]
-    fn only_rules_of_ours_are_seen() {
-        let text = "Forwarding(0)=\"vbox-rs-tcp-2200,tcp,127.0.0.1,2200,,22\"\nForwarding(1)=\"mine,tcp,,80,,80\"\n\
-                    Forwarding(2)=\"vbox-rs-udp-53,udp,0.0.0.0,53,,53\"\n";
-        let info = Info::parse(text);
-        let rules = rules(&info);
-        assert_eq!(rules, [&argv::rule(&forward(Protocol::Tcp, 2200, 22)), "vbox-rs-udp-53,udp,0.0.0.0,53,,53"]);
-        assert_eq!(listener(rules[0]), Some((Protocol::Tcp, [127, 0, 0, 1].into(), 2200)));
-        assert_eq!(listener(rules[1]), Some((Protocol::Udp, [0, 0, 0, 0].into(), 53)));
-        assert_eq!(listener("vbox-rs-tcp-x,tcp,127.0.0.1,x,,22"), None);
-        assert_eq!(listener("vbox-rs-"), None);
     }
 }

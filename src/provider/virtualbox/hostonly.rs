@@ -38,10 +38,13 @@ impl Kind {
 
 /// An interface or a network that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Known {
-    name: String,
-    subnets: Vec<Subnet>,
-    enabled: bool,
+pub struct Known {
+    /// By which cards are told of it.
+    pub name: String,
+    /// Where it has addresses.
+    pub subnets: Vec<Subnet>,
+    /// Whether it is switched on.
+    pub enabled: bool,
 }
 
 /// The host-only networks of this host.
@@ -71,7 +74,7 @@ impl HostOnly {
         let found = self.known.iter().find(|known| known.subnets.contains(&subnet)).cloned();
         let known = if let Some(known) = found {
             // Whatever was cut short, it came to this.
-            making::end(lock)?;
+            making::end(lock, subnet)?;
             known
         } else {
             let made = self.make(cx, manage, subnet, lock)?;
@@ -104,10 +107,7 @@ impl HostOnly {
         }
         cx.note(format!("making a host-only network {subnet} in VirtualBox; it stays for other machines"));
         let name = match self.kind {
-            Kind::Interfaces => {
-                let there: Vec<&str> = self.known.iter().map(|known| known.name.as_str()).collect();
-                making::make(cx, manage, subnet, &there, lock)?
-            }
+            Kind::Interfaces => making::make(cx, manage, subnet, &self.known, lock)?,
             Kind::Networks => make_network(cx, manage, subnet)?,
         };
         Ok(Known { name, subnets: vec![subnet], enabled: true })

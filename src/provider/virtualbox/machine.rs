@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::super::{Backing, Error, Forward, Pause, VmPlan, VmState};
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
-use super::parse::{Info, Rule};
+use super::parse::Info;
+use super::rules::{self, Rule};
 use super::run::Manage;
 use super::slot::Slots;
-use super::{argv, log, seed, start};
+use super::{argv, log, seed};
 use crate::progress::Cx;
 use crate::store::{self, MachineId};
 
@@ -199,15 +200,15 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// Gives a machine that is off or saved these forwards in place of ours that `info` shows, and leaves all others.
-    /// `had`: the forwards of the last start.
-    pub fn change_rules(&self, cx: &Cx, forwards: &[Forward], had: &[Forward], info: &Info) -> Result<(), Error> {
-        let ours = |rules: &[Rule]| rules.iter().filter(|rule| argv::is_ours(rule)).cloned().collect::<Vec<_>>();
+    /// Gives a machine that is off or saved these forwards in place of ours that it has, and leaves all others.
+    pub fn change_rules(&self, cx: &Cx, forwards: &[Forward], info: &Info) -> Result<(), Error> {
+        let ours: Vec<_> = rules::of(info).into_iter().filter(Rule::is_ours).collect();
         // `modifyvm` without a change is an error.
-        if forwards.is_empty() && ours(&info.rules()).is_empty() {
+        if forwards.is_empty() && ours.is_empty() {
             return Ok(());
         }
-        start::set(cx, self, info, had, |stale| argv::forwards_only(self.id, forwards, &ours(stale)))
+        let args = [argv::forwards_only(self.id, forwards, &ours), argv::datagrams(forwards, info)].concat();
+        self.manage.call(cx, &args).map(drop)
     }
 
     fn busy(&self, cx: &Cx) -> Result<Option<&'static str>, Error> {

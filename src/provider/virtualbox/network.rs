@@ -1,5 +1,5 @@
-//! Private networks. One with a name is VirtualBox's internal network of that name, between machines only. Any other is
-//! host-only.
+//! Private networks. One that says so is a NAT network. Of the others, one with a name is VirtualBox's internal network of
+//! that name, between machines only; any other is host-only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -8,6 +8,7 @@ use super::super::{Error, Finding, Level};
 use super::card::Wire;
 use super::hostonly::HostOnly;
 use super::machine::Machine;
+use super::natnet::{self, NatNetworks};
 use crate::config::spec::PrivateNetwork;
 use crate::progress::Cx;
 use crate::store::Lock;
@@ -32,6 +33,11 @@ pub struct Subnet {
 }
 
 impl Subnet {
+    /// One that is known from the start; `address` is its first.
+    pub const fn v4(address: Ipv4Addr, prefix: u8) -> Self {
+        Self { address: IpAddr::V4(address), prefix }
+    }
+
     /// The network in which an address lies.
     pub fn around(address: IpAddr, prefix: u8) -> Self {
         let address = match address {
@@ -68,7 +74,8 @@ impl Subnet {
         (prefix <= most).then(|| Self::around(address, prefix))
     }
 
-    fn contains(self, address: IpAddr) -> bool {
+    /// Whether an address lies in it.
+    pub fn contains(self, address: IpAddr) -> bool {
         address.is_ipv4() == self.address.is_ipv4() && Self::around(address, self.prefix) == self
     }
 
@@ -160,7 +167,12 @@ fn objections(networks: &[PrivateNetwork], limits: &Limits) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut object = |text: String, fix: String| found.push(Finding { level: Level::Bad, text, fix: Some(fix) });
     let allowed = limits.allowed();
-    for network in networks.iter().filter(|network| network.name.is_none()) {
+    for network in networks.iter().filter(|network| network.nat) {
+        if let Some((text, fix)) = natnet::objection(network) {
+            object(text, fix);
+        }
+    }
+    for network in networks.iter().filter(|network| network.name.is_none() && !network.nat) {
         let subnet = Subnet::of(network);
         if let Some(ip) = network.ip.filter(|ip| *ip == subnet.at(1) && *ip != subnet.at(0)) {
             let text = format!("{ip} is the host's own address in the private network {subnet}");
@@ -174,23 +186,51 @@ fn objections(networks: &[PrivateNetwork], limits: &Limits) -> Vec<Finding> {
     found
 }
 
-/// Finds or makes what the cards hang on, in order. `lock` keeps others from making the same.
-pub fn wires(cx: &Cx, machine: &Machine<'_>, networks: &[PrivateNetwork], lock: &Path) -> Result<Vec<Wire>, Error> {
-    let mut known = None;
-    let mut wires = Vec::new();
-    for network in networks {
-        if let Some(name) = &network.name {
-            wires.push(Wire::Internal(name.clone()));
-            continue;
+/// Keeps others from making or removing networks.
+pub fn hold(cx: &Cx, lock: &Path) -> Result<Lock, Error> {
+    Ok(Lock::exclusive(cx, lock, "VirtualBox's networks", "up", true)?)
+}
+
+/// What the cards hang on, in order, and what keeps it there until they do.
+#[derive(Debug, Default)]
+pub struct Wires {
+    /// For each private network.
+    pub wires: Vec<Wire>,
+    held: Option<Lock>,
+}
+
+impl Wires {
+    /// Finds or makes it. `lock` keeps others from making the same, and from removing it.
+    pub fn find(cx: &Cx, machine: &Machine<'_>, networks: &[PrivateNetwork], lock: &Path) -> Result<Self, Error> {
+        let manage = &machine.manage;
+        let (mut all, mut host_only, mut nat) = (Self::default(), None, None);
+        for network in networks {
+            if let (Some(name), false) = (&network.name, network.nat) {
+                all.wires.push(Wire::Internal(name.clone()));
+                continue;
+            }
+            if all.held.is_none() {
+                all.held = Some(hold(cx, lock)?);
+            }
+            let wire = if network.nat {
+                let known = known(&mut nat, || NatNetworks::ask(cx, manage))?;
+                known.wire(cx, manage, network)?
+            } else {
+                let known = known(&mut host_only, || HostOnly::ask(cx, manage))?;
+                known.wire(cx, manage, Subnet::of(network), network.ip.is_none(), lock)?
+            };
+            all.wires.push(wire);
         }
-        if known.is_none() {
-            let held = Lock::exclusive(cx, lock, "VirtualBox's host-only networks", "up", true)?;
-            known = Some((HostOnly::ask(cx, &machine.manage)?, held));
-        }
-        let Some((host_only, _)) = &mut known else { continue };
-        wires.push(host_only.wire(cx, &machine.manage, Subnet::of(network), network.ip.is_none(), lock)?);
+        Ok(all)
     }
-    Ok(wires)
+}
+
+/// What was asked for once.
+fn known<T>(known: &mut Option<T>, ask: impl FnOnce() -> Result<T, Error>) -> Result<&mut T, Error> {
+    Ok(match known {
+        Some(known) => known,
+        None => known.insert(ask()?),
+    })
 }
 
 #[cfg(test)]

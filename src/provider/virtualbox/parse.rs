@@ -2,20 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::rules::Rule;
+
 /// What `showvminfo --machinereadable` tells: keys without their quotes, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info(Vec<(String, String)>);
-
-/// A rule of a NAT card, as VirtualBox lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// The card's number.
-    pub card: u8,
-    /// Its name.
-    pub name: String,
-    /// The port on the host.
-    pub host: u16,
-}
 
 impl Info {
     /// Reads `key=value` and `"key"="value"` lines. What a wrapper script prints in between is left out.
@@ -46,7 +37,7 @@ impl Info {
             if let Some(number) = key.strip_prefix("nic").and_then(|number| number.parse().ok()) {
                 card = number;
             } else if key.starts_with("Forwarding(") {
-                rules.extend(rule(card, value));
+                rules.extend(Rule::parse(card, value));
             }
         }
         rules
@@ -56,13 +47,6 @@ impl Info {
     pub fn medium(&self, controller: &str, port: usize, device: usize) -> Option<&str> {
         self.get(&format!("{controller}-{port}-{device}"))
     }
-}
-
-/// `name,tcp,127.0.0.1,2200,,22`. The name is the user's and may hold commas.
-pub fn rule(card: u8, value: &str) -> Option<Rule> {
-    let mut parts = value.rsplitn(6, ',');
-    let host = parts.by_ref().nth(2)?.parse().ok()?;
-    Some(Rule { card, name: parts.nth(2)?.into(), host })
 }
 
 /// One line. Keys of media are quoted and may hold an equals sign.
@@ -142,7 +126,7 @@ mod tests {
         assert_eq!(info.get("memory"), Some("512"));
         assert_eq!(info.medium("SATA", 0, 0), Some("/lab/vms/b1/d1.vdi"));
         assert_eq!(info.medium("SATA", 7, 0), None);
-        assert_eq!(info.rules(), [Rule { card: 1, name: "ssh".into(), host: 2299 }]);
+        assert_eq!(info.rules(), Vec::from_iter(Rule::parse(1, "ssh,tcp,127.0.0.1,2299,,22")));
         assert_eq!(info.get("uartmode1"), Some("file,/lab/vms/b1-serial.log"));
     }
 
@@ -166,20 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn rules_with_commas_in_their_names_keep_them() {
-        assert_eq!(rule(2, "a,b,tcp,,80,,8080"), Some(Rule { card: 2, name: "a,b".into(), host: 80 }));
-        assert_eq!(rule(1, "ssh,tcp,127.0.0.1,x,,22"), None);
-        assert_eq!(rule(1, "ssh"), None);
-    }
-
-    #[test]
     fn each_card_has_rules_of_its_own() {
         let info = Info::parse(
             "natnet1=\"nat\"\nnic1=\"nat\"\nnictype1=\"virtio\"\nForwarding(0)=\"a,tcp,,80,,80\"\nForwarding(1)=\"b,tcp,,81,,81\"\n\
              natnet2=\"nat\"\nnic2=\"nat\"\nnictype2=\"virtio\"\nForwarding(0)=\"a,tcp,,82,,82\"\nnic3=\"none\"\n",
         );
-        let all: Vec<_> = info.rules().into_iter().map(|rule| (rule.card, rule.name, rule.host)).collect();
-        assert_eq!(all, [(1, "a".into(), 80), (1, "b".into(), 81), (2, "a".into(), 82)]);
+        let all: Vec<_> = info.rules().into_iter().map(|rule| (rule.card, rule.name)).collect();
+        assert_eq!(all, [(1, "a".into()), (1, "b".into()), (2, "a".into())]);
     }
 
     #[test]

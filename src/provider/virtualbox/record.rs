@@ -17,6 +17,9 @@ pub struct VirtualboxRecord {
     pub created: bool,
     /// The images that VirtualBox was told of because disks of this machine rest on them.
     pub bases: Vec<PathBuf>,
+    /// NAT networks of ours that may be there for this machine's sake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nat_networks: Vec<String>,
 }
 
 impl Record for VirtualboxRecord {

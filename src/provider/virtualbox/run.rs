@@ -71,7 +71,7 @@ impl Manage {
 
     /// One of Windows, seen from the Linux inside of it, would look for our files on its own drives.
     pub fn require_native(self) -> Result<Self, Error> {
-        if cfg!(windows) || self.program.extension().is_none_or(|extension| extension != "exe") {
+        if !find::is_foreign(env::consts::OS, &self.program) {
             return Ok(self);
         }
         let hint = "use `provider = \"qemu\"`, or run vbox-rs on a Linux that has VirtualBox itself";

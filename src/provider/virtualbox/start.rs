@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::super::{Error, Finding, Forward, Level, PlannedDisk, VmPlan};
-use super::argv::{self, Args};
+use super::argv;
 use super::card;
 use super::files::{self, Files};
 use super::machine::Machine;
 use super::network;
-use super::parse::{self, Info, Rule};
+use super::parse::Info;
 use super::slot::Slots;
 use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
 use crate::progress::Cx;
@@ -160,27 +160,6 @@ pub fn customize(
 pub fn hangs_media(plan: &VmPlan) -> bool {
     let before = plan.virtualbox.customize.iter().filter(|one| one.event == BEFORE);
     plan.seed.is_some() && before.filter_map(|one| one.command.first()).any(|verb| verb.starts_with("storage"))
-}
-
-/// Changes a machine by what `call` makes of the rules for forwards that it has. VirtualBox 7.0.0 shows none where there are
-/// several: they are the ones of the last start, `had`.
-pub fn set(
-    cx: &Cx,
-    machine: &Machine<'_>,
-    info: &Info,
-    had: &[Forward],
-    call: impl Fn(&[Rule]) -> Args,
-) -> Result<(), Error> {
-    let shown = info.rules();
-    if shown.is_empty() && !had.is_empty() {
-        let hidden: Vec<_> = had.iter().filter_map(|forward| parse::rule(1, &argv::rule(forward))).collect();
-        match machine.manage.call(cx, &call(&hidden)) {
-            // It has none: that start came to nothing.
-            Err(Error::Virtualbox(_)) => {}
-            answer => return answer.map(drop),
-        }
-    }
-    machine.manage.call(cx, &call(&shown)).map(drop)
 }
 
 /// The machine is gone from VirtualBox.

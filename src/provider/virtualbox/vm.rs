@@ -12,10 +12,11 @@ use super::card::Wire;
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
 use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
+use super::network::Wires;
 use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, bridge, card, console, forward, host, log, network, start};
+use super::{argv, bridge, card, console, forward, host, log, natnet, rules, start};
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -123,7 +124,8 @@ impl VirtualboxVm {
 
     /// Ends it and removes all of it.
     fn remove(&mut self, cx: &Cx) -> Result<(), Error> {
-        let bases = record::read(&self.files).ok().flatten().map(|record| record.bases).unwrap_or_default();
+        let record = record::read(&self.files).ok().flatten();
+        let (bases, networks) = record.map(|record| (record.bases, record.nat_networks)).unwrap_or_default();
         let asked = self.machine()?.info(cx);
         if matches!(asked, Err(Error::Stalled { .. })) {
             // Nothing can be removed; but what was to end ends.
@@ -134,6 +136,8 @@ impl VirtualboxVm {
             self.end(cx)?;
         }
         self.machine()?.remove(cx, &bases)?;
+        let lock = self.networks_lock();
+        natnet::release(cx, &self.manage()?, &networks, &lock)?;
         Ok(self.files.remove()?)
     }
 
@@ -204,6 +208,19 @@ impl VirtualboxVm {
         }
     }
 
+    /// Networks of ours on which the machine has no card any more go with their last one.
+    fn leave_networks(&mut self, cx: &Cx, mut record: VirtualboxRecord) -> Result<(), Error> {
+        let kept = natnet::own_names(&record.plan.devices.networks);
+        let (kept, left): (Vec<_>, Vec<_>) = record.nat_networks.drain(..).partition(|name| kept.contains(name));
+        if left.is_empty() {
+            return Ok(());
+        }
+        let lock = self.networks_lock();
+        natnet::release(cx, &self.manage()?, &left, &lock)?;
+        record.nat_networks = kept;
+        Ok(record::write(&self.files, &record)?)
+    }
+
     /// Held by whoever makes what all machines share.
     fn networks_lock(&self) -> PathBuf {
         self.home.shared.join("virtualbox-networks.lock")
@@ -244,7 +261,8 @@ impl Vm for VirtualboxVm {
             return machine.add_disks(cx, plan, made);
         }
         let plan = bridge::settled(cx, &self.machine()?, plan, before.as_ref().map(|record| &record.plan))?;
-        let mut record = VirtualboxRecord { bases: bases(&plan), plan, created: false };
+        let nat_networks = before.map(|record| record.nat_networks).unwrap_or_default();
+        let mut record = VirtualboxRecord { bases: bases(&plan), plan, created: false, nat_networks };
         record::write(&self.files, &record)?;
         self.machine()?.make(cx, &record.plan)?;
         record.created = true;
@@ -281,26 +299,31 @@ impl Vm for VirtualboxVm {
         }
         let machine = self.machine()?;
         let plan = &bridge::settled(cx, &machine, plan, Some(&record.plan))?;
-        let had = record.plan.forwards.clone();
-        record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        let new = natnet::own_names(&plan.devices.networks);
+        let new = new.into_iter().filter(|name| !record.nat_networks.contains(name));
+        let nat_networks = record.nat_networks.iter().cloned().chain(new).collect();
+        let record = VirtualboxRecord { plan: plan.clone(), nat_networks, ..record };
+        record::write(machine.files, &record)?;
         if prepared {
             // What `customize` set stays.
-            machine.change_rules(cx, &plan.forwards, &had, &info)?;
+            machine.change_rules(cx, &plan.forwards, &info)?;
             return self.launch_and_customize(cx, plan, &info);
         }
-        let mut wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
-        wires.extend(plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned()).map(Wire::Bridged));
+        let private = Wires::find(cx, &machine, &plan.devices.networks, &lock)?;
+        let bridges = plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned());
+        let wires = private.wires.iter().cloned().chain(bridges.map(Wire::Bridged)).collect();
         let cards = argv::cards(&card::cards(id, plan, wires), &info);
-        let cards = [cards, argv::datagrams(plan, &info)].concat();
         let name = plan.virtualbox.name.as_deref().filter(|name| info.get("name") != Some(name));
-        start::set(cx, &machine, &info, &had, |stale| {
-            let settings = argv::settings(id, plan, &console, stale);
-            settings.into_iter().chain(cards.clone()).chain(name.map(argv::rename).unwrap_or_default()).collect()
-        })?;
+        let name = name.map(argv::rename).unwrap_or_default();
+        let settings = argv::settings(id, plan, &console, &rules::of(&info));
+        let args = [settings, cards, argv::datagrams(&plan.forwards, &info), name].concat();
+        machine.manage.call(cx, &args)?;
+        drop(private);
         machine.attach_disks(cx, plan, &info)?;
         start::customize(cx, &machine, plan, &info, start::BEFORE)?;
         let later = if start::hangs_media(plan) { machine.info(cx)? } else { None };
         machine.attach_seed(cx, plan, later.as_ref().unwrap_or(&info))?;
+        self.leave_networks(cx, record)?;
         self.launch_and_customize(cx, plan, &info)
     }
 
@@ -379,10 +402,9 @@ impl Vm for VirtualboxVm {
             let hint = "start it with `vbox-rs up`";
             return Err(Error::State { action: "resume", state: "not suspended", hint });
         }
-        let had = record.plan.forwards.clone();
         let plan = VmPlan { forwards: forwards.to_vec(), ..record.plan.clone() };
         record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
-        machine.change_rules(cx, forwards, &had, &info)?;
+        machine.change_rules(cx, forwards, &info)?;
         let lent = console::is_lent(&info);
         self.launch(cx, forwards, plan.virtualbox.gui, true)?;
         if lent && let Err(error) = console::mend(&self.machine()?) {

@@ -215,3 +215,12 @@ fn cards_that_cannot_be_are_told_all_at_once() {
     assert_eq!(told(&[called, called], &[]), ["two cards have the hardware address 02:00:00:00:00:01"]);
     assert_eq!(told(&[any; 8], &[]), ["libvirt has no room for 8 networks"]);
 }
+
+#[test]
+fn a_network_with_nat_is_refused() {
+    let mut plan = super::super::domain::tests::plan();
+    plan.libvirt.uri = Some("qemu:///system".into());
+    plan.devices.networks = vec![PrivateNetwork { nat: true, ..PrivateNetwork::default() }];
+    let told: Vec<_> = objections(&plan).into_iter().map(|finding| finding.text).collect();
+    assert_eq!(told, ["libvirt's private networks lead nowhere else (`nat`)"]);
+}

@@ -56,8 +56,8 @@ setextradata 00112233-4455-4677-8899-aabbccddeeff vbox-rs/machine 00112233445546
 #[test]
 fn one_call_sets_all_and_old_forwards_go_first() {
     let stale = [
-        Rule { card: 1, name: "vbox-rs-tcp-2201".into(), host: 2201 },
-        Rule { card: 2, name: "own rule".into(), host: 80 },
+        Rule { card: 1, name: "vbox-rs-tcp-2201".into(), forward: None },
+        Rule { card: 2, name: "own rule".into(), forward: None },
     ];
     snapbox::assert_data_eq!(
         text(&settings(id(), &plan(), Path::new("/m/console.log"), &stale)),
@@ -87,8 +87,6 @@ modifyvm 00112233-4455-4677-8899-aabbccddeeff
 
 "]]
     );
-    let of_card = |card, name: &str| Rule { card, name: name.into(), host: 80 };
-    assert!(is_ours(&stale[0]) && !is_ours(&of_card(1, "web")) && !is_ours(&of_card(2, "vbox-rs-tcp-80")));
     let mut other = plan();
     other.forwards.clear();
     other.devices = Devices {
@@ -144,6 +142,7 @@ fn networks_are_cards_after_the_first() {
         card(2, Wire::HostOnly("vboxnet0".into()), "52:54:01:dd:ee:ff", Nic::E1000),
         card(3, Wire::Internal("backend".into()), "52:54:02:dd:ee:ff", Nic::E1000),
         card(5, Wire::HostOnlyNetwork("HostNetwork".into()), "52:54:03:dd:ee:ff", Nic::Pcnet),
+        card(7, Wire::NatNetwork("vbox-rs-nat".into()), "52:54:04:dd:ee:ff", Nic::Virtio),
         card(6, Wire::Bridged("en0: Wi-Fi (Wireless)".into()), "08:00:27:0a:0b:0c", Nic::Virtio),
     ];
     let before = Info::parse("nic1=\"nat\"\nnic2=\"intnet\"\nnic4=\"bridged\"\nnic5=\"none\"\n");
@@ -165,6 +164,11 @@ fn networks_are_cards_after_the_first() {
 --nictype5 Am79C973
 --macaddress5 525403DDEEFF
 --cableconnected5 on
+--nic7 natnetwork
+--nat-network7 vbox-rs-nat
+--nictype7 virtio
+--macaddress7 525404DDEEFF
+--cableconnected7 on
 --nic6 bridged
 --bridgeadapter6 en0: Wi-Fi (Wireless)
 --nictype6 virtio
@@ -203,6 +207,29 @@ hostonlyif remove vboxnet0
 hostonlynet add --name vbox-rs-10.9.8.0-24 --netmask 255.255.255.0 --lower-ip 10.9.8.1 --upper-ip 10.9.8.254 --enable
 hostonlynet modify --name vbox-rs-x --netmask 255.255.255.0 --lower-ip 10.9.8.1 --upper-ip 10.9.8.254 --enable
 hostonlynet modify --name HostNetwork --enable
+
+"]]
+    );
+}
+
+#[test]
+fn a_nat_network_serves_dhcp() {
+    let subnet = Subnet::parse("10.99.0.0/24").unwrap();
+    let all = [
+        list_nat_networks(),
+        make_nat_network(&network_name(subnet), subnet),
+        change_nat_network("vbox-rs-x y", subnet),
+        remove_nat_network("vbox-rs-x y"),
+        list_machines(),
+    ];
+    snapbox::assert_data_eq!(
+        all.map(|args| text(&args).replace("\n--", " --")).concat(),
+        snapbox::str![[r"
+natnetwork list
+natnetwork add --netname vbox-rs-10.99.0.0-24 --network 10.99.0.0/24 --enable --dhcp on
+natnetwork modify --netname vbox-rs-x y --network 10.99.0.0/24 --enable --dhcp on
+natnetwork remove --netname vbox-rs-x y
+list vms --long
 
 "]]
     );
@@ -327,8 +354,21 @@ fn answers_to_datagrams_are_let_through_where_virtualbox_would_drop_them() {
     let dropping = Info::parse(include_str!("../recorded/showvminfo.txt"));
     let mut plan = plan();
     plan.forwards.retain(|forward| forward.protocol == Protocol::Tcp);
-    assert!(datagrams(&plan, &dropping).is_empty());
+    assert!(datagrams(&plan.forwards, &dropping).is_empty());
     plan.forwards.push(Forward { protocol: Protocol::Udp, host_ip: [127, 0, 0, 1].into(), host: 5300, guest: 53 });
-    assert_eq!(text(&datagrams(&plan, &dropping)), "--nat-localhostreachable1 on\n");
-    assert!(datagrams(&plan, &Info::parse("name=\"older\"\n")).is_empty());
+    assert_eq!(text(&datagrams(&plan.forwards, &dropping)), "--nat-localhostreachable1 on\n");
+    assert!(datagrams(&plan.forwards, &Info::parse("name=\"older\"\n")).is_empty());
+}
+
+#[test]
+fn rules_come_and_go_by_calls_of_their_own() {
+    let udp = &plan().forwards[1];
+    snapbox::assert_data_eq!(
+        text(&add_forward(id(), udp)) + &text(&remove_forward(id(), &rule_name(udp))),
+        snapbox::str![[r"
+controlvm 00112233-4455-4677-8899-aabbccddeeff natpf1 vbox-rs-udp-5353,udp,0.0.0.0,5353,,53
+controlvm 00112233-4455-4677-8899-aabbccddeeff natpf1 delete vbox-rs-udp-5353
+
+"]]
+    );
 }
