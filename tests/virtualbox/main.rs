@@ -13,6 +13,7 @@ mod behind;
 mod bridged;
 mod calls;
 mod console;
+mod customize;
 mod faults;
 mod guest;
 mod guest_networks;

@@ -234,6 +234,8 @@ fn what_a_file_says_to_virtualbox_reaches_it() {
         vb.customize ['modifyvm', :id, '--graphicscontroller', 'VMSVGA', '--firmware', 'efi64', '--usb=on']\n\
         vb.customize 'post-boot', ['controlvm', :id, 'setlinkstate1', 'on']\n\
         vb.customize 'pre-boot', ['createhd', '--filename', 'extra.vdi', '--size', 1024]\n\
+        vb.customize 'pre-import', ['createhd', '--filename', 'early.vdi', '--size', 8]\n\
+        vb.customize 'post-comm', ['modifyvm', :id, '--memory', 4096]\n\
         vb.customize ['storageattach', :id, '--storagectl', 'SATA', '--port', 1, '--medium', 'none']\n";
     let (project, warnings) = for_virtualbox(body);
     let machine = &project.machines[0];
@@ -244,7 +246,7 @@ fn what_a_file_says_to_virtualbox_reaches_it() {
     assert_eq!(own.graphics_controller, Some(GraphicsController::Vmsvga));
     assert_eq!(own.name.as_deref(), Some("my web"));
     let calls: Vec<_> = own.customize.iter().map(|one| Vec::from(one.clone()).join(" ")).collect();
-    let extra = project.root.join("extra.vdi").display().to_string();
+    let [extra, early] = ["extra.vdi", "early.vdi"].map(|name| project.root.join(name).display().to_string());
     assert_eq!(
         calls,
         [
@@ -252,6 +254,8 @@ fn what_a_file_says_to_virtualbox_reaches_it() {
             "modifyvm :id --usb on",
             "post-boot controlvm :id setlinkstate1 on",
             &format!("createhd --filename {extra} --size 1024"),
+            &format!("pre-import createhd --filename {early} --size 8"),
+            "post-comm modifyvm :id --memory 4096",
             "storageattach :id --storagectl SATA --port 1 --medium none",
         ]
     );
@@ -265,12 +269,13 @@ fn what_a_file_says_to_virtualbox_reaches_it() {
 fn a_call_that_is_not_made_for_virtualbox_is_told() {
     let (project, warnings) = for_virtualbox(
         "vb.customize 'pre-import', ['modifyvm', :id, '--memory', 9]\nvb.customize ['unregistervm', :id, '--delete']\n\
+         vb.customize 'post-bot', ['controlvm', :id, 'pause']\n\
          vb.customize ['modifyvm', :id, '--uartmode1', 'disconnected']\nvb.customize ['modifyvm', :id]\n",
     );
     let machine = &project.machines[0];
     assert_eq!((machine.memory, machine.provider_options.virtualbox.customize.len()), (None, 0));
     let left: Vec<_> = warnings.iter().filter(|one| *one == "this `customize` is left out").collect();
-    assert_eq!(left.len(), 2, "{warnings:?}");
+    assert_eq!(left.len(), 3, "{warnings:?}");
     assert!(warnings.iter().any(|one| one == "`--uartmode1` for VirtualBox is not needed"), "{warnings:?}");
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::files::Files;
+use crate::config::spec::Customization;
 use crate::provider::VmPlan;
 use crate::store::{self, Record};
 
@@ -17,6 +18,13 @@ pub struct VirtualboxRecord {
     pub created: bool,
     /// The images that VirtualBox was told of because disks of this machine rest on them.
     pub bases: Vec<PathBuf>,
+    /// Calls of the machine file that were made: those before there is a machine until it is complete, then those since its
+    /// last start.
+    #[serde(default)]
+    pub customized: Vec<Customization>,
+    /// The one that is being made.
+    #[serde(default)]
+    pub customizing: Option<Customization>,
 }
 
 impl Record for VirtualboxRecord {

@@ -15,7 +15,8 @@ use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
 use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, bridge, card, console, forward, host, log, network, start};
+use super::{argv, bridge, card, console, customize, forward, host, log, network, start};
+use crate::config::spec::{CustomizeEvent, ProviderOptions};
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -159,11 +160,11 @@ impl VirtualboxVm {
         Ok(())
     }
 
-    fn launch_and_customize(&mut self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
-        let launched = self.launch(cx, &plan.forwards, plan.virtualbox.gui, false);
+    fn launch_and_customize(&mut self, cx: &Cx, record: &mut VirtualboxRecord, info: &Info) -> Result<(), Error> {
+        let launched = self.launch(cx, &record.plan.forwards, record.plan.virtualbox.gui, false);
         self.prepared = matches!(launched, Err(Error::PortTaken { .. }));
         launched?;
-        start::customize(cx, &self.machine()?, plan, info, start::AFTER)
+        customize::catch_up(cx, &self.machine()?, record, info, CustomizeEvent::PostBoot)
     }
 
     /// What is known of a machine of which VirtualBox may tell nothing: its process can be seen, and ended.
@@ -241,10 +242,14 @@ impl Vm for VirtualboxVm {
         if before.as_ref().is_some_and(|record| record.created) {
             return self.machine()?.grow(cx, plan);
         }
-        let plan = bridge::settled(cx, &self.machine()?, plan, before.as_ref().map(|record| &record.plan))?;
-        let mut record = VirtualboxRecord { bases: bases(&plan), plan, created: false };
-        record::write(&self.files, &record)?;
-        self.machine()?.make(cx, &record.plan)?;
+        let machine = self.machine()?;
+        let plan = bridge::settled(cx, &machine, plan, before.as_ref().map(|record| &record.plan))?;
+        let (customized, customizing) =
+            before.map(|record| (record.customized, record.customizing)).unwrap_or_default();
+        let mut record = VirtualboxRecord { bases: bases(&plan), plan, created: false, customized, customizing };
+        record::write(machine.files, &record)?;
+        customize::catch_up(cx, &machine, &mut record, &Info::default(), CustomizeEvent::PreImport)?;
+        machine.make(cx, &record.plan)?;
         record.created = true;
         Ok(record::write(&self.files, &record)?)
     }
@@ -280,11 +285,12 @@ impl Vm for VirtualboxVm {
         let machine = self.machine()?;
         let plan = &bridge::settled(cx, &machine, plan, Some(&record.plan))?;
         let had = record.plan.forwards.clone();
-        record::write(machine.files, &VirtualboxRecord { plan: plan.clone(), ..record })?;
+        let mut record = VirtualboxRecord { plan: plan.clone(), customized: Vec::new(), customizing: None, ..record };
+        record::write(machine.files, &record)?;
         if prepared {
             // What `customize` set stays.
             machine.change_rules(cx, &plan.forwards, &had, &info)?;
-            return self.launch_and_customize(cx, plan, &info);
+            return self.launch_and_customize(cx, &mut record, &info);
         }
         let mut wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         wires.extend(plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned()).map(Wire::Bridged));
@@ -296,10 +302,24 @@ impl Vm for VirtualboxVm {
             settings.into_iter().chain(cards.clone()).chain(name.map(argv::rename).unwrap_or_default()).collect()
         })?;
         machine.attach_disks(cx, plan, &info)?;
-        start::customize(cx, &machine, plan, &info, start::BEFORE)?;
-        let later = if start::hangs_media(plan) { machine.info(cx)? } else { None };
+        customize::before_start(cx, &machine, plan, &info)?;
+        let later = if customize::hangs_media(plan) { machine.info(cx)? } else { None };
         machine.attach_seed(cx, plan, later.as_ref().unwrap_or(&info))?;
-        self.launch_and_customize(cx, plan, &info)
+        self.launch_and_customize(cx, &mut record, &info)
+    }
+
+    fn finish_start(&mut self, cx: &Cx, options: &ProviderOptions, reached: bool) -> Result<(), Error> {
+        let mut record = self.record()?;
+        // A call that failed may be another one by now.
+        record.plan.virtualbox.customize.clone_from(&options.virtualbox.customize);
+        let moments = [CustomizeEvent::PostBoot, CustomizeEvent::PostComm];
+        let due = &moments[..if reached { 2 } else { 1 }];
+        if due.iter().all(|event| customize::outstanding(&record, *event).is_empty()) {
+            return Ok(());
+        }
+        let machine = self.machine()?;
+        let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
+        due.iter().try_for_each(|event| customize::catch_up(cx, &machine, &mut record, &info, *event))
     }
 
     fn press_power_button(&mut self) -> Result<(), Error> {
