@@ -35,7 +35,8 @@ pub fn catch_up(
             // VirtualBox says that it was not made; after any other error it may have been.
             Err(Error::Virtualbox(fault)) if fault.code.is_some() => {
                 record.customizing = None;
-                record::write(machine.files, record)?;
+                // The first error matters.
+                drop(record::write(machine.files, record));
                 return Err(fault.into());
             }
             made => made?,

@@ -127,8 +127,8 @@ impl VirtualboxVm {
         let bases = record::read(&self.files).ok().flatten().map(|record| record.bases).unwrap_or_default();
         let asked = self.machine()?.info(cx);
         if matches!(asked, Err(Error::Stalled { .. })) {
-            // Nothing can be removed; but what was to end ends.
-            self.kill_process()?;
+            // Nothing can be removed; but what was to end ends, unless that cannot be done either.
+            drop(self.kill_process());
         }
         let info = asked?;
         if info.is_some_and(|info| state(&info, &self.files).has_process()) || self.process().is_some() {
@@ -380,7 +380,8 @@ impl Vm for VirtualboxVm {
         match self.machine()?.manage.long_call(&cx, &argv::control(id, "savestate")) {
             Err(Error::Virtualbox(fault)) => {
                 // Seen: the memory was saved, and then VirtualBox stumbled over another call on the machine's settings.
-                let saved = self.wait_until_ended(&cx, STUMBLED)? && self.state()? == VmState::Saved;
+                let ended = self.wait_until_ended(&cx, STUMBLED).is_ok_and(|ended| ended);
+                let saved = ended && self.state().is_ok_and(|state| state == VmState::Saved);
                 if saved { Ok(()) } else { Err(fault.into()) }
             }
             Err(error) => Err(error),
