@@ -285,3 +285,38 @@ fn what_a_file_says_to_virtualbox_is_imported() {
     let text = config::import(&project, &[], false).unwrap();
     assert!(text.contains("[provider_options.virtualbox]") && text.contains("\"--usb\""), "{text}");
 }
+
+#[test]
+fn sizes_that_are_none_change_nothing_and_are_told() {
+    let body = "vb.cpus = 2\nvb.memory = 700\nvb.cpus = nil\nvb.memory = nil\nvb.memory = ''\nvb.cpus = 0\n\
+                vb.customize ['modifyvm', :id, '--memory', '0']\n";
+    let (project, warnings) = for_virtualbox(body);
+    assert_eq!((project.machines[0].cpus, project.machines[0].memory), (Some(2), Some(700)));
+    for wanted in ["`cpus` of nil", "`memory` of nil", "`memory` of an empty text", "`cpus` of 0", "`memory` of 0"] {
+        assert!(warnings.iter().any(|one| *one == format!("{wanted} is left out")), "{wanted}: {warnings:?}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_place_on_this_computer_is_refused() {
+    let old = "Vagrant::Config.run do |config|\n  config.vm.box = 'a/b'\n  config.vm.share_folder 'v-data', '/srv', :nfs => true\nend\n";
+    let told = read(old).unwrap_err();
+    assert!(told.contains("no folder of this computer is named for `/srv`"), "{told}");
+    assert!(wrong("config.vm.synced_folder nil, '/srv'").contains("no folder of this computer is named for `/srv`"));
+    read(&old.replace(":nfs", ":disabled")).unwrap();
+}
+
+#[test]
+fn a_shell_provisioner_has_one_script_and_a_known_time() {
+    let told = wrong("config.vm.provision 'shell', inline: 'true', path: 'x.sh'");
+    assert!(told.contains("a shell provisioner with `inline` and `path`"), "{told}");
+    // Said in two places, it is as much.
+    let told = wrong("config.vm.provision('a', type: 'shell', inline: 'true') { |s| s.path = 'x.sh' }");
+    assert!(told.contains("a shell provisioner with `inline` and `path`"), "{told}");
+    let text = "Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  \
+        config.vm.provision 'shell', inline: 'one', path: nil, run: 'allways'\n  config.vm.provision 'shell', reboot: true\nend\n";
+    let (project, warnings) = read(text).unwrap();
+    let made = &project.machines[0].provisioners;
+    assert_eq!((made.len(), made[0].run), (2, config::spec::RunPolicy::Once));
+    assert!(warnings.iter().any(|one| one == "`run: \"allways\"` of a provisioner is left out"), "{warnings:?}");
+}
