@@ -180,13 +180,13 @@ error: bad value of `customize`
     let told = lab.run(&["validate"]);
     snapbox::assert_data_eq!(
         told.stderr.replace(&root, "[PROJECT]"),
-        snapbox::str![[r#"
+        snapbox::str![[r"
 warning: the machine file asks for what is not done here
   it changes the result:
     Vagrantfile:8  this `customize`: names the machine by `:id` at `pre-import`, when there is none yet
     Vagrantfile:9  this `customize`: `post-bot` is no moment at which calls are made
 
-"#]]
+"]]
     );
 }
 

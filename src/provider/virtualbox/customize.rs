@@ -74,11 +74,9 @@ fn of(plan: &VmPlan, event: CustomizeEvent) -> impl Iterator<Item = &Customizati
 fn make(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, info: &Info, one: &Customization) -> Result<(), Error> {
     let all = plan.virtualbox.customize.iter().map(|one| one.command.as_slice());
     let controllers = argv::controllers(info, all);
-    match argv::customization(machine.id, &one.command, &controllers, Slots::of(info).ports()) {
-        Some(args) => machine.manage.call(cx, &args).map(drop),
-        None => {
-            cx.note(format!("not done, because it has no such controller: {}", one.command.join(" ")));
-            Ok(())
-        }
-    }
+    let Some(args) = argv::customization(machine.id, &one.command, &controllers, Slots::of(info).ports()) else {
+        cx.note(format!("not done, because it has no such controller: {}", one.command.join(" ")));
+        return Ok(());
+    };
+    machine.manage.call(cx, &args).map(drop)
 }
