@@ -506,8 +506,9 @@ pub struct Virtualbox {
     /// The guest's operating system in VirtualBox's words (`VBoxManage list ostypes`). Default: the box's, else a 64-bit
     /// Linux.
     pub os_type: Option<String>,
-    /// Calls of `VBoxManage` at every start, in order: lists of words, where `:id` stands for the machine. A first word
-    /// `pre-boot` (the default) or `post-boot` says when.
+    /// Calls of `VBoxManage` at every start, in order: lists of words, where `:id` stands for the machine. A first word says
+    /// when: `pre-boot` (the default), `post-boot`, `post-comm` (once the guest lets us in), or, once only, `pre-import`
+    /// (before there is a machine, so without `:id`).
     #[serde(default)]
     pub customize: Vec<Vec<String>>,
 }

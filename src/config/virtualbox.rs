@@ -7,7 +7,7 @@ use super::check;
 use super::layer::plain;
 use super::nearest::nearest;
 use super::read::{Complaint, Table};
-use super::spec::{Customization, GraphicsController, VirtualboxOptions};
+use super::spec::{Customization, CustomizeEvent, GraphicsController, VirtualboxOptions};
 
 /// `[provider_options.virtualbox]` of one level.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +42,7 @@ const COMMANDS: &[&str] = &[
     "createmedium",
     "dhcpserver",
     "encryptmedium",
+    "guestcontrol",
     "guestproperty",
     "hostonlyif",
     "metrics",
@@ -70,9 +71,6 @@ const OURS: &[&str] = &[
     "startvm",
     "unregistervm",
 ];
-
-/// What Vagrant calls the moments before a machine is made and after its guest answers.
-const NO_EVENTS: &[&str] = &["pre-import", "post-comm"];
 
 pub fn read(mut table: Table<'_, '_>) -> VirtualboxLayer {
     let layer = VirtualboxLayer {
@@ -182,9 +180,9 @@ pub fn customization(words: Vec<String>) -> Result<Customization, Complaint> {
         return Err("contains a NUL character".into());
     }
     let Some(verb) = one.command.first() else { return Err("names no command of `VBoxManage`".into()) };
-    if NO_EVENTS.contains(&verb.as_str()) {
-        return Err(Complaint::from(format!("`{verb}` is no moment that is known here"))
-            .help("`pre-boot` and `post-boot` are; what comes later can be a provisioner"));
+    if verb.starts_with("pre-") || verb.starts_with("post-") {
+        return Err(Complaint::from(format!("`{verb}` is no moment at which calls are made"))
+            .help("`pre-import`, `pre-boot`, `post-boot` and `post-comm` are"));
     }
     if OURS.contains(&verb.as_str()) {
         return Err(Complaint::from(format!("`{verb}` makes, starts or removes machines, which is vbox-rs's part"))
@@ -197,13 +195,16 @@ pub fn customization(words: Vec<String>) -> Result<Customization, Complaint> {
             None => complaint.help("the first word is the command, as `modifyvm`"),
         });
     }
+    if one.event == CustomizeEvent::PreImport && one.command.iter().any(|word| word == ":id") {
+        return Err(Complaint::from("names the machine by `:id` at `pre-import`, when there is none yet")
+            .help("leave `pre-import` out: the call is made before each start then"));
+    }
     Ok(one)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::spec::CustomizeEvent;
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(Into::into).collect()
@@ -219,9 +220,13 @@ mod tests {
                 CustomizeEvent::PostBoot,
                 "controlvm :id keyboardputstring x",
             ),
+            ("pre-import createhd --size 8", CustomizeEvent::PreImport, "createhd --size 8"),
+            ("post-comm guestcontrol :id run", CustomizeEvent::PostComm, "guestcontrol :id run"),
         ] {
             let found = customization(words(text)).ok();
-            assert_eq!(found, Some(Customization { event, command: words(command) }), "{text}");
+            let one = Customization { event, command: words(command) };
+            assert_eq!(found.as_ref(), Some(&one), "{text}");
+            assert_eq!(Customization::from(Vec::from(one.clone())), one, "as it is written");
         }
     }
 
@@ -230,7 +235,9 @@ mod tests {
         for (text, complaint) in [
             ("", "names no command"),
             ("post-boot", "names no command"),
-            ("pre-import modifyvm :id", "no moment that is known"),
+            ("pre-import modifyvm :id", "names the machine by `:id` at `pre-import`, when there is none yet"),
+            ("post-bot controlvm :id pause", "`post-bot` is no moment at which calls are made"),
+            ("post-comm pre-boot modifyvm :id", "`pre-boot` is no moment at which calls are made"),
             ("unregistervm :id --delete", "vbox-rs's part"),
             ("modifivm :id", "no command of `VBoxManage`"),
             ("modifyvm :id a\0b", "NUL"),

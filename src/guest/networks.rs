@@ -97,9 +97,13 @@ interfaces_text() {
 }
 # For now only; `vbox-rs up` does it again.
 by_hand() {
+  set_up "$1" "$2" || address "$1" "$2"
+  case $2 in dhcp) ip route del default dev "$1" 2>/dev/null || :;; esac
+}
+address() {
   ip link set "$1" up
   case $2 in
-    dhcp) if has dhclient; then dhclient "$1"; elif has udhcpc; then udhcpc -q -n -i "$1" >/dev/null
+    dhcp*) if has dhclient; then dhclient "$1"; elif has udhcpc; then udhcpc -q -n -i "$1" >/dev/null
       else echo "the guest has no client for DHCP (dhclient or udhcpc), and $1 has no fixed address" >&2; return 1; fi;;
     *) ip addr flush dev "$1" 2>/dev/null || :; ip addr add "$2" dev "$1";;
   esac
@@ -114,8 +118,18 @@ lacking=; each missing "$@"
 if has netplan && [ -d "$root/etc/netplan" ]; then
   if netplan_text "$@" | put "$root/etc/netplan/60-vbox-rs.yaml" 600 || [ "$lacking" ]; then netplan apply; fi
 elif has nmcli && nmcli -t -f RUNNING general 2>/dev/null | grep -q '^running'; then
+  # How the connection of a card is to be.
+  shape() {
+    case $1 in
+      dhcp-route) printf 'auto\nno\n';;
+      dhcp) printf 'auto\nyes\n';;
+      *:*) printf 'disabled\nno\n';;
+      *) printf 'manual\nyes\n%s\n' "$1";;
+    esac
+  }
   managed() {
-    if set_up "$1" "$2" && nmcli connection show "vbox-rs-$1" >/dev/null 2>&1; then return 0; fi
+    is=$(nmcli -g ipv4.method,ipv4.never-default,ipv4.addresses connection show "vbox-rs-$1" 2>/dev/null) || is=
+    if set_up "$1" "$2" && [ "$is" = "$(shape "$2")" ]; then return 0; fi
     nmcli connection delete "vbox-rs-$1" >/dev/null 2>&1 || :
     case $2 in
       dhcp-route) set -- "$1" ipv4.method auto;;
@@ -139,8 +153,7 @@ elif has ifup && [ -f "$root/etc/network/interfaces" ]; then
     each again "$@"
   fi
 else
-  unless_set() { set_up "$1" "$2" || by_hand "$1" "${2%-route}"; }
-  each unless_set "$@"
+  each by_hand "$@"
 fi
 "#;
 
@@ -208,8 +221,9 @@ mod tests {
             assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
             let calls = fs::read_to_string(self.path().join("calls")).unwrap_or_default();
             drop(fs::remove_file(self.path().join("calls")));
-            let asks =
-                |call: &&str| call.contains("addr show") || call.contains("is-active") || call.contains("general");
+            let asks = |call: &&str| {
+                ["addr show", "is-active", "general", "connection show"].iter().any(|ask| call.contains(ask))
+            };
             calls.lines().filter(|call| !asks(call)).map(Into::into).collect()
         }
 
@@ -336,6 +350,53 @@ network:
                 "{}",
                 guest.file(file)
             );
+        }
+    }
+
+    #[test]
+    fn a_guest_without_any_of_them_has_one_way_to_everywhere() {
+        let card = |default_route| [Card { mac: MAC.into(), address: None, default_route }];
+        let guest = Guest::new(&["dhclient"]);
+        let never = "ip route del default dev eth1".to_owned();
+        assert_eq!(guest.configure(&card(false)), ["ip link set eth1 up", "dhclient eth1", &never]);
+        assert_eq!(guest.configure(&card(true)), ["ip link set eth1 up", "dhclient eth1"]);
+        // It asked for an address of itself, and may have got a way as well.
+        guest.program("ip", "echo '3: eth1 inet 10.0.0.9/24 scope global'");
+        assert_eq!(guest.configure(&card(false)), [never]);
+        assert!(guest.configure(&card(true)).is_empty());
+        // There was no such way.
+        guest.program("ip", "case $* in *'addr show'*) echo '3: eth1 inet 10.0.0.9/24';; *) exit 2;; esac");
+        guest.configure(&card(false));
+    }
+
+    /// What the card has is not what it may do: a connection as it is wanted by now takes the place of one that is not.
+    #[test]
+    fn a_manager_of_networks_is_told_again_when_the_machine_file_says_otherwise() {
+        let dhcp = |default_route| [Card { mac: MAC.into(), address: None, default_route }];
+        let guest = Guest::new(&[]);
+        guest.program("ip", "echo '3: eth1 inet 192.168.56.10/24 scope global'");
+        for (shows, wanted, option) in [
+            ("auto\\nno\\n\\n", &dhcp(false)[..], "ipv4.method auto ipv4.never-default yes"),
+            ("auto\\nyes\\n\\n", &dhcp(true), "ipv4.method auto"),
+            ("auto\\nno\\n\\n", &cards()[..1], "ipv4.method manual ipv4.addresses 192.168.56.10/24"),
+            ("manual\\nyes\\n192.168.56.11/24\\n", &cards()[..1], "ipv4.addresses 192.168.56.10/24"),
+        ] {
+            let shown = format!("case $* in *general*) echo running;; *'connection show'*) printf '{shows}';; esac");
+            guest.program("nmcli", &shown);
+            let calls = guest.configure(wanted);
+            assert!(
+                calls.iter().any(|call| call.contains("connection add") && call.contains(option)),
+                "{shows}: {calls:?}"
+            );
+        }
+        for (shows, wanted) in [
+            ("auto\\nyes\\n\\n", &dhcp(false)[..]),
+            ("auto\\nno\\n\\n", &dhcp(true)),
+            ("manual\\nyes\\n192.168.56.10/24\\n", &cards()[..1]),
+        ] {
+            let shown = format!("case $* in *general*) echo running;; *'connection show'*) printf '{shows}';; esac");
+            guest.program("nmcli", &shown);
+            assert!(guest.configure(wanted).is_empty(), "it is so already: {shows}");
         }
     }
 

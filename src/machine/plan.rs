@@ -10,8 +10,8 @@ use super::record::MachineRecord;
 use super::status::backend;
 use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
-    Firmware, FolderType, MachineSpec, PrivateNetwork, ProviderKind, Provisioner, ProvisionerKind, PublicNetwork,
-    Script, ShellProvisioner, VirtualboxOptions, mac_address,
+    CustomizeEvent, Firmware, FolderType, MachineSpec, PrivateNetwork, ProviderKind, ProviderOptions, Provisioner,
+    ProvisionerKind, PublicNetwork, Script, ShellProvisioner, VirtualboxOptions, mac_address,
 };
 use crate::guest::networks::Card;
 use crate::guest::seed::Flavour;
@@ -213,9 +213,16 @@ pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
         ("synced_folder", json!(spec.synced_folders)),
         ("ssh.port", json!(spec.ssh.port)),
         ("ssh.guest_port", json!(spec.ssh.guest_port)),
-        ("provider_options", json!(spec.provider_options)),
+        ("provider_options", json!(at_starts(spec))),
     ];
     wishes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The options of providers without what is over once there is a machine.
+fn at_starts(spec: &MachineSpec) -> ProviderOptions {
+    let mut options = spec.provider_options.clone();
+    options.virtualbox.customize.retain(|one| one.event != CustomizeEvent::PreImport);
+    options
 }
 
 /// The keys that say something else by now.
@@ -303,6 +310,11 @@ pub(super) mod tests {
             ("memory = 512\nboot_timeout = 9\n[[forwarded_port]]\nguest = 80\n[ssh]\nforward_agent = true\n", &[]),
             ("memory = 1024\n[[forwarded_port]]\nguest = 81\n", &["forwarded_port", "memory"]),
             ("cpus = 2\ndisk = \"9 GiB\"\nmemory = 512\n[[forwarded_port]]\nguest = 80\n", &["cpus", "disk"]),
+            (
+                "memory = 512\n[[forwarded_port]]\nguest = 80\n[provider_options.virtualbox]\ncustomize = \
+                 [['pre-import', 'createhd']]\n",
+                &[],
+            ),
         ] {
             assert_eq!(changes(&spec(text), &before), expected, "{text}");
         }

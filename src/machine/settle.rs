@@ -114,6 +114,7 @@ impl<'a> Settle<'a> {
         session: &mut Session,
         steps: &mut Vec<Step>,
     ) -> Result<(), Failure> {
+        self.fleet.vm(record)?.finish_start(cx, &self.spec.provider_options, true)?;
         if let Some(hostname) = self.spec.hostname.as_ref().filter(|name| record.hostname.as_ref() != Some(name)) {
             timed(cx, steps, "hostname", || Ok(setup::set_hostname(session, cx, hostname)?))?;
             record.hostname = Some(hostname.clone());

@@ -446,6 +446,9 @@ impl<'a> Up<'a> {
 
     /// Waits until the guest lets us in.
     fn login(&mut self, record: &mut MachineRecord, vm: &mut dyn Vm) -> Result<Session, Failure> {
+        if !record.ready {
+            vm.finish_start(self.cx, &self.spec.provider_options, false)?;
+        }
         let time = Duration::from_secs(self.spec.boot_timeout);
         let session = access::await_login(self.cx, self.fleet, record, vm, time, &mut self.steps)?;
         record.host_key = Some(session.host_key().to_owned());

@@ -20,8 +20,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::spec::{
-    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, PrivateNetwork, Protocol, ProviderKind, PublicNetwork,
-    QemuOptions, VirtualboxOptions,
+    DiskBus, Firmware, LibvirtOptions, MachineSpec, Nic, PrivateNetwork, Protocol, ProviderKind, ProviderOptions,
+    PublicNetwork, QemuOptions, VirtualboxOptions,
 };
 use crate::progress::Cx;
 use crate::store::MachineId;
@@ -138,6 +138,13 @@ pub trait Vm: Send {
 
     /// Starts it. `keep` are descriptors (of locked files) that the hypervisor's process must hold until it ends.
     fn start(&mut self, cx: &Cx, plan: &VmPlan, keep: &[BorrowedFd<'_>]) -> Result<(), Error>;
+
+    /// Does what a machine file with these options wants of a machine that runs and its start did not come to; where its
+    /// guest is `reached`, also what it wants then. Idempotent.
+    fn finish_start(&mut self, cx: &Cx, options: &ProviderOptions, reached: bool) -> Result<(), Error> {
+        let _ = (cx, options, reached);
+        Ok(())
+    }
 
     /// Asks the guest to shut down, as its power button does.
     fn press_power_button(&mut self) -> Result<(), Error>;

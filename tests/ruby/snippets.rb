@@ -1216,3 +1216,27 @@ end
 p Tool.class_variables, Tool.class_variable_defined?(:@@made), Tool.send(:remove_const, :LIMIT), defined?(Tool::LIMIT)
 Tool.class_exec(5) { |n| define_method(:five) { n } }
 p Tool.new.five
+%%
+p ["192.168.1.20".split(".").map(&:to_i)].map { |ip| ip.pack("C4").unpack1("N") }
+address = "10.0.0.254".split(".").map(&:to_i).pack("C*").unpack("N").first
+p address, [address + 1].pack("N").unpack("C4").join(".")
+p [3232235776].pack("N").unpack("CCCC"), [1, 2].pack("n*").unpack("n2"), [65536].pack("V").unpack1("V"), [-2].pack("q").unpack("q")
+p ["user:secret"].pack("m"), ["user:secret"].pack("m0"), ["x" * 50].pack("m"), ["a" * 10].pack("m6"), "dXNlcjpzZWNyZXQ=\n".unpack("m"), "dXNlcg==".unpack1("m0")
+p ["48656c6c6f"].pack("H*"), "Hello".unpack("H*"), "Hello".unpack1("H5"), "Hi".unpack("B*"), ["01001000"].pack("B*"), "Hi".unpack1("b*"), ["F00dface"].pack("H*").unpack("H*")
+p [0x263a, 72].pack("U*"), "☺H".unpack("U*"), "é".unpack("C*"), [72, 105].pack("c2"), "abc".unpack("c*")
+p ["abc", "de"].pack("a5A4").bytes, ["abc"].pack("Z*").bytes, "abc  \0".unpack("A*"), "ab\0cd".unpack("Z*a"), "abc".unpack("a2"), "abc".unpack("x1a*"), "a".unpack("Cn")
+p [192, 168, 0, 1].pack("C4"), [255, 10, 34].pack("C*").bytes, [255].pack("C").bytesize, [1, 2].pack("S>L<").unpack("H*")
+%%
+p "".unpack("C"), "abc".unpack("C2"), "abcd".unpack1("L"), "abcd".unpack("nn"), [1].pack("x2C").bytes
+[1].pack("CC")
+%%
+p 1 << -1, 4 >> -1, 5[-1], 0 << 80, (-1).bit_length, -256.bit_length, 3.pow(20, 7), 10.pow(3)
+p "0x1f".hex, "zz".hex, "-0x1F".hex, "1fzz".hex, "777".oct, "0x1f".oct, "0b101".oct, "0b11".to_i(2), "0o17".to_i(8), "0X1f".to_i(16)
+%%
+p Random.new(42).rand, Random.new(42).rand(100), Random.new(7).rand(1..6), Random.new(1).rand(2.5)
+r = Random.new(2**40 + 5)
+p r.seed, Array.new(5) { r.rand(1000) }, r.rand(2**40)
+p (1..8).to_a.shuffle(random: Random.new(3)), %w[a b c d].sample(random: Random.new(9)), [1].sample(random: Random.new(1))
+p Random.new(5) == Random.new(5), Random.new.rand(3).between?(0, 2), Random.rand(1), Random.new_seed.is_a?(Integer)
+many = Random.new(0)
+p Array.new(700) { many.rand(10) }.sum

@@ -289,3 +289,28 @@ fn a_full_disk_is_told_and_gone_on_from() {
     lab.kill("VBox");
     drop(mount);
 }
+
+/// What is cleared up after a failure may fail for the same reason, and says less of it.
+#[test]
+fn of_two_errors_the_first_is_told() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.machine_file("box = \"empty\"\n[provider_options.virtualbox]\nlinked_clone = false\n");
+    let says = |words: &str| format!("echo 'VBoxManage: error: {words}' >&2; exit 1");
+    lab.behave(&format!(
+        "case $1 in clonemedium) {};; closemedium) {};; esac",
+        says("the first of them"),
+        says("the second of them")
+    ));
+    lab.run(&["up"]).fails(8, &["`VBoxManage clonemedium` failed: the first of them"]);
+    lab.behave("");
+    lab.up();
+    lab.behave(&format!(
+        "case $* in *savestate) \"$REAL\" controlvm \"$2\" poweroff; touch \"$CALLS.off\"; {};; showvminfo*) [ ! -e \
+         \"$CALLS.off\" ] || {{ {}; }};; esac",
+        says("the first of these"),
+        says("the second of these")
+    ));
+    lab.run(&["suspend"]).fails(8, &["`VBoxManage controlvm` failed: the first of these"]);
+    lab.behave("");
+    lab.destroy();
+}

@@ -13,6 +13,7 @@ mod behind;
 mod bridged;
 mod calls;
 mod console;
+mod customize;
 mod disks;
 mod faults;
 mod guest;

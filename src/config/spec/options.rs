@@ -194,7 +194,7 @@ pub enum GraphicsController {
 #[serde(from = "Vec<String>", into = "Vec<String>")]
 #[schemars(with = "Vec<String>")]
 pub struct Customization {
-    /// When it is made, at every start.
+    /// When it is made.
     pub event: CustomizeEvent,
     /// Its words; `:id` stands for the machine.
     pub command: Vec<String>,
@@ -219,22 +219,28 @@ impl From<Customization> for Vec<String> {
 /// When a call of `VBoxManage` is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CustomizeEvent {
+    /// Once, before there is a machine.
+    PreImport,
     /// When everything is set, before the machine starts.
     #[default]
     PreBoot,
     /// Once it runs.
     PostBoot,
+    /// Once its guest lets us in.
+    PostComm,
 }
 
 impl CustomizeEvent {
-    /// All, in the order of a start.
-    pub const ALL: &[Self] = &[Self::PreBoot, Self::PostBoot];
+    /// All, in the order in which they come.
+    pub const ALL: &[Self] = &[Self::PreImport, Self::PreBoot, Self::PostBoot, Self::PostComm];
 
     /// As written in machine files.
     pub fn name(self) -> &'static str {
         match self {
+            Self::PreImport => "pre-import",
             Self::PreBoot => "pre-boot",
             Self::PostBoot => "post-boot",
+            Self::PostComm => "post-comm",
         }
     }
 }

@@ -8,6 +8,7 @@ use super::ruby::{At, Value};
 use super::section::Setting;
 use crate::config::check;
 use crate::config::layer::Layer;
+use crate::config::read::Complaint;
 use crate::config::resolve::DEFAULT_FOLDER;
 use crate::config::sections::Folder;
 use crate::config::spec::{FolderType, SyncedFolder};
@@ -131,6 +132,11 @@ impl Applying<'_> {
         let Some(place) = self.checked(at, "synced_folder", &guest, check::guest_folder) else { return };
         spec.guest = place;
         let paths = self.paths;
+        if gathered.what.is_nil() && !disabled {
+            let message = format!("no folder of this computer is named for `{}`", spec.guest);
+            let complaint = Complaint::from("options stand where the folder is expected, or nothing does");
+            return self.error(at, message, complaint.help("`\".\"` is the folder of the machine file"));
+        }
         match self.checked(at, "synced_folder", &gathered.what, |text| paths.resolve(text)) {
             Some(host) => spec.host = host,
             None if !disabled => return,

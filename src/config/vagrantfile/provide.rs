@@ -152,10 +152,31 @@ impl Applying<'_> {
     }
 
     pub(super) fn cpus(&mut self, layer: &mut Layer, at: At, value: &Value) {
-        layer.cpus = self.number(at, "cpus", value).filter(|cpus| *cpus > 0);
+        if self.is_something(at, "cpus", value) {
+            layer.cpus = self.number(at, "cpus", value);
+        }
+    }
+
+    /// Whether a size is one that machines can have. What is none would change what the file said before, and with Vagrant
+    /// no machine starts with it.
+    fn is_something(&mut self, at: At, name: &str, value: &Value) -> bool {
+        let is_none = match value {
+            Value::Nil => Some("nil"),
+            Value::Str(text) if text.text.borrow().trim().is_empty() => Some("an empty text"),
+            Value::Str(text) if text.text.borrow().trim() == "0" => Some("0"),
+            Value::Int(0) => Some("0"),
+            _ => None,
+        };
+        if let Some(shown) = is_none {
+            self.left_out(at, &format!("`{name}` of {shown}"), "no machine has that, and Vagrant starts none", true);
+        }
+        is_none.is_none()
     }
 
     pub(super) fn memory(&mut self, layer: &mut Layer, at: At, value: &Value) {
+        if !self.is_something(at, "memory", value) {
+            return;
+        }
         let unit = value.text().filter(|text| text.trim().parse::<u64>().is_err());
         layer.memory = match unit {
             Some(text) => match size::parse(&text) {
@@ -165,7 +186,7 @@ impl Applying<'_> {
                     None
                 }
             },
-            None => self.number(at, "memory", value).filter(|mib| *mib > 0),
+            None => self.number(at, "memory", value),
         };
     }
 

@@ -6,6 +6,7 @@ use super::apply::Applying;
 use super::ruby::{At, Value};
 use super::section::Setting;
 use crate::config::layer::Layer;
+use crate::config::read::Complaint;
 use crate::config::sections::UnnamedProvisioner;
 use crate::config::spec::{ProvisionerKind, RunPolicy, Script, ShellProvisioner};
 use crate::config::words::words;
@@ -62,7 +63,13 @@ impl Applying<'_> {
             draft.run = match run.text().as_deref() {
                 Some("always") => RunPolicy::Always,
                 Some("never") => RunPolicy::Never,
-                _ => RunPolicy::Once,
+                Some("once") | None => RunPolicy::Once,
+                Some(other) => {
+                    let what = format!("`run: \"{}\"` of a provisioner", other.escape_debug());
+                    let why = "it is none of `once`, `always` and `never`: as with Vagrant it runs once";
+                    self.left_out(at, &what, why, true);
+                    RunPolicy::Once
+                }
             };
         }
         draft.options.extend(options);
@@ -106,12 +113,23 @@ impl Applying<'_> {
     }
 
     pub(super) fn shell(&mut self, at: At, options: &[(Rc<str>, Value)]) -> Option<ProvisionerKind> {
-        let mut script = None;
+        let last = |name: &str| options.iter().rfind(|(key, _)| &**key == name).filter(|(_, value)| value.truthy());
+        let script = match (last("inline"), last("path")) {
+            (Some(_), Some(_)) => {
+                let help = "Vagrant refuses both, too: leave one of them out";
+                let complaint = Complaint::from("which of them is meant nobody can tell").help(help);
+                self.error(at, "a shell provisioner with `inline` and `path`".into(), complaint);
+                return None;
+            }
+            (Some((_, text)), None) => Some(self.text(at, "inline", text).map(Script::Inline)),
+            (None, Some((_, path))) => Some(self.script(at, path)),
+            // What only starts the guest anew.
+            (None, None) if last("reboot").is_some() => Some(Some(Script::Inline("true".into()))),
+            (None, None) => None,
+        };
         let mut shell = shell_with(Script::Inline(String::new()));
         for (key, value) in options {
             match &**key {
-                "inline" if !value.is_nil() => script = self.text(at, "inline", value).map(Script::Inline),
-                "path" if !value.is_nil() => script = self.script(at, value),
                 "args" => shell.args = self.args(at, value),
                 "env" => shell.env = self.env(at, value),
                 "privileged" => shell.privileged = value.truthy(),
@@ -143,7 +161,7 @@ impl Applying<'_> {
             self.error(at, "a shell provisioner without `inline` or `path`".into(), "".into());
             return None;
         };
-        shell.script = script;
+        shell.script = script?;
         Some(ProvisionerKind::Shell(shell))
     }
 

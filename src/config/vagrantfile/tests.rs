@@ -234,6 +234,8 @@ fn what_a_file_says_to_virtualbox_reaches_it() {
         vb.customize ['modifyvm', :id, '--graphicscontroller', 'VMSVGA', '--firmware', 'efi64', '--usb=on']\n\
         vb.customize 'post-boot', ['controlvm', :id, 'setlinkstate1', 'on']\n\
         vb.customize 'pre-boot', ['createhd', '--filename', 'extra.vdi', '--size', 1024]\n\
+        vb.customize 'pre-import', ['createhd', '--filename', 'early.vdi', '--size', 8]\n\
+        vb.customize 'post-comm', ['modifyvm', :id, '--memory', 4096]\n\
         vb.customize ['storageattach', :id, '--storagectl', 'SATA', '--port', 1, '--medium', 'none']\n";
     let (project, warnings) = for_virtualbox(body);
     let machine = &project.machines[0];
@@ -244,7 +246,7 @@ fn what_a_file_says_to_virtualbox_reaches_it() {
     assert_eq!(own.graphics_controller, Some(GraphicsController::Vmsvga));
     assert_eq!(own.name.as_deref(), Some("my web"));
     let calls: Vec<_> = own.customize.iter().map(|one| Vec::from(one.clone()).join(" ")).collect();
-    let extra = project.root.join("extra.vdi").display().to_string();
+    let [extra, early] = ["extra.vdi", "early.vdi"].map(|name| project.root.join(name).display().to_string());
     assert_eq!(
         calls,
         [
@@ -252,6 +254,8 @@ fn what_a_file_says_to_virtualbox_reaches_it() {
             "modifyvm :id --usb on",
             "post-boot controlvm :id setlinkstate1 on",
             &format!("createhd --filename {extra} --size 1024"),
+            &format!("pre-import createhd --filename {early} --size 8"),
+            "post-comm modifyvm :id --memory 4096",
             "storageattach :id --storagectl SATA --port 1 --medium none",
         ]
     );
@@ -265,12 +269,13 @@ fn what_a_file_says_to_virtualbox_reaches_it() {
 fn a_call_that_is_not_made_for_virtualbox_is_told() {
     let (project, warnings) = for_virtualbox(
         "vb.customize 'pre-import', ['modifyvm', :id, '--memory', 9]\nvb.customize ['unregistervm', :id, '--delete']\n\
+         vb.customize 'post-bot', ['controlvm', :id, 'pause']\n\
          vb.customize ['modifyvm', :id, '--uartmode1', 'disconnected']\nvb.customize ['modifyvm', :id]\n",
     );
     let machine = &project.machines[0];
     assert_eq!((machine.memory, machine.provider_options.virtualbox.customize.len()), (None, 0));
     let left: Vec<_> = warnings.iter().filter(|one| *one == "this `customize` is left out").collect();
-    assert_eq!(left.len(), 2, "{warnings:?}");
+    assert_eq!(left.len(), 3, "{warnings:?}");
     assert!(warnings.iter().any(|one| one == "`--uartmode1` for VirtualBox is not needed"), "{warnings:?}");
 }
 
@@ -279,4 +284,39 @@ fn what_a_file_says_to_virtualbox_is_imported() {
     let (project, _) = for_virtualbox("vb.name = 'x'\nvb.customize ['modifyvm', :id, '--usb', 'on']\n");
     let text = config::import(&project, &[], false).unwrap();
     assert!(text.contains("[provider_options.virtualbox]") && text.contains("\"--usb\""), "{text}");
+}
+
+#[test]
+fn sizes_that_are_none_change_nothing_and_are_told() {
+    let body = "vb.cpus = 2\nvb.memory = 700\nvb.cpus = nil\nvb.memory = nil\nvb.memory = ''\nvb.cpus = 0\n\
+                vb.customize ['modifyvm', :id, '--memory', '0']\n";
+    let (project, warnings) = for_virtualbox(body);
+    assert_eq!((project.machines[0].cpus, project.machines[0].memory), (Some(2), Some(700)));
+    for wanted in ["`cpus` of nil", "`memory` of nil", "`memory` of an empty text", "`cpus` of 0", "`memory` of 0"] {
+        assert!(warnings.iter().any(|one| *one == format!("{wanted} is left out")), "{wanted}: {warnings:?}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_place_on_this_computer_is_refused() {
+    let old = "Vagrant::Config.run do |config|\n  config.vm.box = 'a/b'\n  config.vm.share_folder 'v-data', '/srv', :nfs => true\nend\n";
+    let told = read(old).unwrap_err();
+    assert!(told.contains("no folder of this computer is named for `/srv`"), "{told}");
+    assert!(wrong("config.vm.synced_folder nil, '/srv'").contains("no folder of this computer is named for `/srv`"));
+    read(&old.replace(":nfs", ":disabled")).unwrap();
+}
+
+#[test]
+fn a_shell_provisioner_has_one_script_and_a_known_time() {
+    let told = wrong("config.vm.provision 'shell', inline: 'true', path: 'x.sh'");
+    assert!(told.contains("a shell provisioner with `inline` and `path`"), "{told}");
+    // Said in two places, it is as much.
+    let told = wrong("config.vm.provision('a', type: 'shell', inline: 'true') { |s| s.path = 'x.sh' }");
+    assert!(told.contains("a shell provisioner with `inline` and `path`"), "{told}");
+    let text = "Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  \
+        config.vm.provision 'shell', inline: 'one', path: nil, run: 'allways'\n  config.vm.provision 'shell', reboot: true\nend\n";
+    let (project, warnings) = read(text).unwrap();
+    let made = &project.machines[0].provisioners;
+    assert_eq!((made.len(), made[0].run), (2, config::spec::RunPolicy::Once));
+    assert!(warnings.iter().any(|one| one == "`run: \"allways\"` of a provisioner is left out"), "{warnings:?}");
 }

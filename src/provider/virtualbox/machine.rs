@@ -274,8 +274,9 @@ impl Machine<'_> {
             }
             copied => copied,
         };
-        self.forget(&cx.uninterrupted(), to)?;
-        copied
+        let forgotten = self.forget(&cx.uninterrupted(), to);
+        // The first error matters.
+        copied.and(forgotten)
     }
 
     fn copy_once(&self, cx: &Cx, disk: &Path, to: &Path) -> Result<(), Error> {

@@ -17,6 +17,7 @@ mod argv;
 mod bridge;
 mod card;
 mod console;
+mod customize;
 mod fault;
 mod files;
 mod find;

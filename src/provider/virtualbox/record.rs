@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::files::Files;
+use super::machine::bases;
+use crate::config::spec::Customization;
 use crate::provider::VmPlan;
 use crate::store::{self, Record};
 
@@ -20,6 +22,31 @@ pub struct VirtualboxRecord {
     /// NAT networks of ours that may be there for this machine's sake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nat_networks: Vec<String>,
+    /// Calls of the machine file that were made: those before there is a machine until it is complete, then those since its
+    /// last start.
+    #[serde(default)]
+    pub customized: Vec<Customization>,
+    /// The one that is being made.
+    #[serde(default)]
+    pub customizing: Option<Customization>,
+}
+
+impl VirtualboxRecord {
+    /// Of a machine that is not made yet, with what an earlier try left of it.
+    pub fn unmade(plan: VmPlan, before: Option<Self>) -> Self {
+        let bases = bases(&plan);
+        match before {
+            Some(before) => Self { plan, bases, created: false, ..before },
+            None => Self {
+                plan,
+                bases,
+                created: false,
+                nat_networks: Vec::new(),
+                customized: Vec::new(),
+                customizing: None,
+            },
+        }
+    }
 }
 
 impl Record for VirtualboxRecord {

@@ -1,4 +1,4 @@
-//! What stands before and after a start: objections to the plan, missing files, calls that the machine file asks for.
+//! What stands before a start: objections to the plan, missing files, rules for forwards.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,16 +9,9 @@ use super::super::{Error, Finding, Forward, Level, PlannedDisk, VmPlan};
 use super::argv;
 use super::card;
 use super::files::{self, Files};
-use super::machine::Machine;
 use super::network;
 use super::parse::Info;
-use super::slot::Slots;
-use crate::config::spec::{CustomizeEvent, DiskBus, Firmware, Nic, mac_address};
-use crate::progress::Cx;
-
-/// The two moments of a start that a machine file can ask for.
-pub const BEFORE: CustomizeEvent = CustomizeEvent::PreBoot;
-pub const AFTER: CustomizeEvent = CustomizeEvent::PostBoot;
+use crate::config::spec::{DiskBus, Firmware, Nic, mac_address};
 
 /// As much of a log as a start writes, several times over.
 const HEAD: u64 = 4 << 20;
@@ -134,32 +127,6 @@ pub fn require_disks(files: &Files, plan: &VmPlan) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Makes the calls of one moment.
-pub fn customize(
-    cx: &Cx,
-    machine: &Machine<'_>,
-    plan: &VmPlan,
-    info: &Info,
-    event: CustomizeEvent,
-) -> Result<(), Error> {
-    let all = &plan.virtualbox.customize;
-    let controllers = argv::controllers(info, all.iter().map(|one| one.command.as_slice()));
-    let ports = Slots::of(info).ports();
-    for one in all.iter().filter(|one| one.event == event) {
-        match argv::customization(machine.id, &one.command, &controllers, ports) {
-            Some(args) => drop(machine.manage.call(cx, &args)?),
-            None => cx.note(format!("not done, because it has no such controller: {}", one.command.join(" "))),
-        }
-    }
-    Ok(())
-}
-
-/// Whether calls before the start may have hung media on slots that the seed may take, or has.
-pub fn hangs_media(plan: &VmPlan) -> bool {
-    let before = plan.virtualbox.customize.iter().filter(|one| one.event == BEFORE);
-    plan.seed.is_some() && before.filter_map(|one| one.command.first()).any(|verb| verb.starts_with("storage"))
 }
 
 /// The machine is gone from VirtualBox.

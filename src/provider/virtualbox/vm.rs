@@ -11,12 +11,13 @@ use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
 use super::card::Wire;
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
-use super::machine::{Machine, VIRTUALBOX, bases, seen, state};
+use super::machine::{Machine, VIRTUALBOX, seen, state};
 use super::network::Wires;
 use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
-use super::{argv, bridge, card, console, forward, host, log, natnet, rules, start};
+use super::{argv, bridge, card, console, customize, forward, host, log, natnet, rules, start};
+use crate::config::spec::{CustomizeEvent, ProviderOptions};
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -128,8 +129,8 @@ impl VirtualboxVm {
         let (bases, networks) = record.map(|record| (record.bases, record.nat_networks)).unwrap_or_default();
         let asked = self.machine()?.info(cx);
         if matches!(asked, Err(Error::Stalled { .. })) {
-            // Nothing can be removed; but what was to end ends.
-            self.kill_process()?;
+            // Nothing can be removed; but what was to end ends, unless that cannot be done either.
+            drop(self.kill_process());
         }
         let info = asked?;
         if info.is_some_and(|info| state(&info, &self.files).has_process()) || self.process().is_some() {
@@ -163,11 +164,11 @@ impl VirtualboxVm {
         Ok(())
     }
 
-    fn launch_and_customize(&mut self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
-        let launched = self.launch(cx, &plan.forwards, plan.virtualbox.gui, false);
+    fn launch_and_customize(&mut self, cx: &Cx, record: &mut VirtualboxRecord, info: &Info) -> Result<(), Error> {
+        let launched = self.launch(cx, &record.plan.forwards, record.plan.virtualbox.gui, false);
         self.prepared = matches!(launched, Err(Error::PortTaken { .. }));
         launched?;
-        start::customize(cx, &self.machine()?, plan, info, start::AFTER)
+        customize::catch_up(cx, &self.machine()?, record, info, CustomizeEvent::PostBoot)
     }
 
     /// What is known of a machine of which VirtualBox may tell nothing: its process can be seen, and ended.
@@ -209,7 +210,7 @@ impl VirtualboxVm {
     }
 
     /// Networks of ours on which the machine has no card any more go with their last one.
-    fn leave_networks(&mut self, cx: &Cx, mut record: VirtualboxRecord) -> Result<(), Error> {
+    fn leave_networks(&mut self, cx: &Cx, record: &mut VirtualboxRecord) -> Result<(), Error> {
         let kept = natnet::own_names(&record.plan.devices.networks);
         let (kept, left): (Vec<_>, Vec<_>) = record.nat_networks.drain(..).partition(|name| kept.contains(name));
         if left.is_empty() {
@@ -218,7 +219,7 @@ impl VirtualboxVm {
         let lock = self.networks_lock();
         natnet::release(cx, &self.manage()?, &left, &lock)?;
         record.nat_networks = kept;
-        Ok(record::write(&self.files, &record)?)
+        Ok(record::write(&self.files, record)?)
     }
 
     /// Held by whoever makes what all machines share.
@@ -260,11 +261,12 @@ impl Vm for VirtualboxVm {
             machine.grow(cx, plan, made)?;
             return machine.add_disks(cx, plan, made);
         }
-        let plan = bridge::settled(cx, &self.machine()?, plan, before.as_ref().map(|record| &record.plan))?;
-        let nat_networks = before.map(|record| record.nat_networks).unwrap_or_default();
-        let mut record = VirtualboxRecord { bases: bases(&plan), plan, created: false, nat_networks };
-        record::write(&self.files, &record)?;
-        self.machine()?.make(cx, &record.plan)?;
+        let machine = self.machine()?;
+        let plan = bridge::settled(cx, &machine, plan, before.as_ref().map(|record| &record.plan))?;
+        let mut record = VirtualboxRecord::unmade(plan, before);
+        record::write(machine.files, &record)?;
+        customize::catch_up(cx, &machine, &mut record, &Info::default(), CustomizeEvent::PreImport)?;
+        machine.make(cx, &record.plan)?;
         record.created = true;
         Ok(record::write(&self.files, &record)?)
     }
@@ -302,12 +304,14 @@ impl Vm for VirtualboxVm {
         let new = natnet::own_names(&plan.devices.networks);
         let new = new.into_iter().filter(|name| !record.nat_networks.contains(name));
         let nat_networks = record.nat_networks.iter().cloned().chain(new).collect();
-        let record = VirtualboxRecord { plan: plan.clone(), nat_networks, ..record };
+        let (plan, customized) = (plan.clone(), Vec::new());
+        let mut record = VirtualboxRecord { plan, nat_networks, customized, customizing: None, ..record };
+        let plan = &record.plan;
         record::write(machine.files, &record)?;
         if prepared {
             // What `customize` set stays.
             machine.change_rules(cx, &plan.forwards, &info)?;
-            return self.launch_and_customize(cx, plan, &info);
+            return self.launch_and_customize(cx, &mut record, &info);
         }
         let private = Wires::find(cx, &machine, &plan.devices.networks, &lock)?;
         let bridges = plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned());
@@ -320,11 +324,25 @@ impl Vm for VirtualboxVm {
         machine.manage.call(cx, &args)?;
         drop(private);
         machine.attach_disks(cx, plan, &info)?;
-        start::customize(cx, &machine, plan, &info, start::BEFORE)?;
-        let later = if start::hangs_media(plan) { machine.info(cx)? } else { None };
+        customize::before_start(cx, &machine, plan, &info)?;
+        let later = if customize::hangs_media(plan) { machine.info(cx)? } else { None };
         machine.attach_seed(cx, plan, later.as_ref().unwrap_or(&info))?;
-        self.leave_networks(cx, record)?;
-        self.launch_and_customize(cx, plan, &info)
+        self.leave_networks(cx, &mut record)?;
+        self.launch_and_customize(cx, &mut record, &info)
+    }
+
+    fn finish_start(&mut self, cx: &Cx, options: &ProviderOptions, reached: bool) -> Result<(), Error> {
+        let mut record = self.record()?;
+        // A call that failed may be another one by now.
+        record.plan.virtualbox.customize.clone_from(&options.virtualbox.customize);
+        let moments = [CustomizeEvent::PostBoot, CustomizeEvent::PostComm];
+        let due = &moments[..if reached { 2 } else { 1 }];
+        if due.iter().all(|event| customize::outstanding(&record, *event).is_empty()) {
+            return Ok(());
+        }
+        let machine = self.machine()?;
+        let info = machine.info(cx)?.ok_or_else(start::unregistered)?;
+        due.iter().try_for_each(|event| customize::catch_up(cx, &machine, &mut record, &info, *event))
     }
 
     fn press_power_button(&mut self) -> Result<(), Error> {
@@ -385,7 +403,8 @@ impl Vm for VirtualboxVm {
         match self.machine()?.manage.long_call(&cx, &argv::control(id, "savestate")) {
             Err(Error::Virtualbox(fault)) => {
                 // Seen: the memory was saved, and then VirtualBox stumbled over another call on the machine's settings.
-                let saved = self.wait_until_ended(&cx, STUMBLED)? && self.state()? == VmState::Saved;
+                let ended = self.wait_until_ended(&cx, STUMBLED).is_ok_and(|ended| ended);
+                let saved = ended && self.state().is_ok_and(|state| state == VmState::Saved);
                 if saved { Ok(()) } else { Err(fault.into()) }
             }
             Err(error) => Err(error),

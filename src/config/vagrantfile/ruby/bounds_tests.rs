@@ -242,3 +242,15 @@ fn a_run_ends_when_its_time_is_over() {
     }
     assert_eq!(printed_in(Path::new("/nowhere"), "loop {}", Some(Duration::ZERO)), "it takes too much: time");
 }
+
+#[test]
+fn a_template_asks_for_no_more_bytes_than_a_file_may_have() {
+    let memory = "it takes too much: memory";
+    check(&[
+        ("['a'].pack('a99999999999')", memory),
+        ("[].pack('x99999999999999999')", memory),
+        ("['a'].pack('H99999999999')", memory),
+        ("''.unpack('C99999999999')", memory),
+        ("[].pack('x99999999999999999999999')", "pack length too big"),
+    ]);
+}

@@ -318,3 +318,42 @@ fn a_run_is_bounded() {
         ("x = 1 +", "SyntaxError: unexpected end-of-input; expected an expression after the operator (line 1)"),
     ]);
 }
+
+/// A wrong number would be worse than none.
+#[test]
+fn what_our_numbers_and_bytes_cannot_hold_is_told() {
+    let large = "Unsupported: a number this large";
+    check(&[
+        ("2**64", large),
+        ("1 << 70", large),
+        ("1 >> -70", large),
+        ("Integer('99999999999999999999')", large),
+        ("'ffffffffffffffffff'.hex", large),
+        ("'99999999999999999999'.to_i", large),
+        ("[255, 255, 255, 255, 255, 255, 255, 255].pack('C*').unpack1('Q')", large),
+        ("[1.5].pack('g')", "Unsupported: `g` in a template of `pack` or `unpack`"),
+        ("'abc'.unpack('C', offset: 1)", "Unsupported: `unpack` from a place in the middle, or with a block"),
+        ("puts [200].pack('C')", "Unsupported: a string of bytes that are no text"),
+        ("[195, 169].pack('C2').then { |bytes| puts bytes, bytes.size }", "é\n2"),
+        ("srand(1)", "Unsupported: chance that begins at a number of the file's"),
+        ("Random.srand(1)", "Unsupported: chance that begins at a number of the file's (`Random.new(NUMBER)` does)"),
+        (
+            "[1, 2].sample(1, random: Random.new(1))",
+            "Unsupported: a sample of several by chance that begins at a number of the file's",
+        ),
+        ("Random.new(1).rand(0)", "ArgumentError: invalid argument - 0 (line 1)"),
+    ]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    #[test]
+    fn any_template_is_packed_and_unpacked_without_harm(
+        template in "[aAZBbHhCcnNvVsSlLqQUmx<>*0-9 ]{0,12}", number: i64, text in "\\PC{0,8}",
+    ) {
+        let text = text.replace(['\'', '\\', '#'], "");
+        printed(&format!("p '{text}'.unpack('{template}') rescue p $!"));
+        printed(&format!("p [{number}, 1, 2].pack('{template}') rescue p $!"));
+        printed(&format!("p ['{text}', '1'].pack('{template}').unpack('{template}') rescue p $!"));
+    }
+}

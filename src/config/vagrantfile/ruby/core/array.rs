@@ -10,7 +10,7 @@ use super::super::show;
 use super::super::value::{Array, Value};
 use super::matching::window;
 use super::number::int;
-use super::{enumerable, ok};
+use super::{enumerable, ok, pack};
 
 methods! { ruby, me: &Rc<Array>, name, call;
     "[]" | "slice" => element(ruby, me, call),
@@ -74,7 +74,8 @@ methods! { ruby, me: &Rc<Array>, name, call;
     "transpose" => transposed(ruby, me),
     "product" => product(ruby, me, call),
     "combination" => combinations(ruby, me, call),
-    "pack" | "bsearch" | "permutation" => Err(ruby.unsupported(format!("`{name}`"))),
+    "pack" => pack::pack(ruby, me, call),
+    "bsearch" | "permutation" => Err(ruby.unsupported(format!("`{name}`"))),
     "assoc" => { let items = me.items.borrow().clone(); for item in items { if let Value::Array(pair) = &item { let key = pair.items.borrow().first().cloned(); if key.is_some_and(|key| key.key() == call.arg(0).key()) { return Ok(Some(item)); } } } Ok(Value::Nil) },
     "slice!" => { let part = element(ruby, me, call)?; if let Some((start, count)) = { let length = me.items.borrow().len(); window(ruby, call, length)? } { change(ruby, me, |items| { items.drain(start..start + count); })?; } Ok(part) },
 }
@@ -327,14 +328,29 @@ fn rotated(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
 }
 
 /// `shuffle`, `sample`, `sample(2)`.
+/// A place below `limit`, by a chance of the program's own.
+fn chosen(ruby: &mut Interp, random: &Value, limit: usize) -> Result<usize> {
+    let place = ruby.send(random, "rand", vec![limit.into()])?;
+    let place = usize::try_from(int(ruby, &place)?).ok().filter(|place| *place < limit);
+    place.ok_or_else(|| ruby.error("RangeError", "random number too big"))
+}
+
 fn shuffled(ruby: &mut Interp, me: &Array, name: &str, call: &Call) -> Result<Value> {
-    if call.keyword("random").is_some() {
-        return Err(ruby.unsupported("chance that begins at a number of the file's"));
-    }
     let mut items = me.items.borrow().clone();
+    let random = call.keyword("random");
+    if let ("sample", Some(random)) = (name, &random) {
+        if matches!(call.arg(0), Value::Int(_)) {
+            return Err(ruby.unsupported("a sample of several by chance that begins at a number of the file's"));
+        }
+        let at = if items.len() < 2 { 0 } else { chosen(ruby, random, items.len())? };
+        return Ok(items.get(at).cloned().unwrap_or(Value::Nil));
+    }
     for at in (1..items.len()).rev() {
-        let other = super::super::library::below(ruby, at as u64 + 1);
-        items.swap(at, usize::try_from(other).unwrap_or(0));
+        let other = match &random {
+            Some(random) => chosen(ruby, random, at + 1)?,
+            None => usize::try_from(super::super::library::below(ruby, at as u64 + 1)).unwrap_or(0),
+        };
+        items.swap(at, other);
     }
     Ok(match (name, call.arg(0)) {
         ("sample", Value::Int(count)) => {

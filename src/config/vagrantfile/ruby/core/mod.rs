@@ -40,6 +40,7 @@ mod matching;
 mod number;
 mod object;
 mod order;
+mod pack;
 mod proc_methods;
 mod range;
 mod statics;
@@ -61,6 +62,7 @@ pub use enumerator::{Basket, Extra};
 pub use format::format;
 pub use function::lines;
 pub use number::{float, int};
+pub use pack::unpack;
 pub use string::text_arg;
 pub use string_change::CharSet;
 
@@ -100,7 +102,6 @@ pub fn define(ruby: &mut Interp) {
         "Struct",
         "Binding",
         "Enumerator",
-        "Random",
         "Data",
     ] {
         ruby.define_class(name, &object);

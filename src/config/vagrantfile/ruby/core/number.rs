@@ -1,6 +1,7 @@
 //! Integers and floating-point numbers.
 
 use std::cmp::Ordering;
+use std::num::IntErrorKind;
 
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
@@ -10,7 +11,8 @@ use super::super::value::Value;
 use super::ok;
 
 methods! { ruby, me: &Value, name, call;
-    "+" | "-" | "*" | "/" | "%" | "modulo" | "**" | "pow" | "div" | "fdiv" => arithmetic(ruby, me, name, &call.arg(0)),
+    "pow" => if call.arg(1).is_nil() { arithmetic(ruby, me, name, &call.arg(0)) } else { power(ruby, me, call) },
+    "+" | "-" | "*" | "/" | "%" | "modulo" | "**" | "div" | "fdiv" => arithmetic(ruby, me, name, &call.arg(0)),
     "divmod" => {
         let div = arithmetic(ruby, me, "div", &call.arg(0))?;
         ok(vec![div, arithmetic(ruby, me, "%", &call.arg(0))?])
@@ -19,7 +21,7 @@ methods! { ruby, me: &Value, name, call;
     "-@" => arithmetic(ruby, &Value::Int(0), "-", me),
     "+@" => Ok(me.clone()),
     "~" => { let value = int(ruby, me)?; ok(!value) },
-    "[]" => { let (value, bit) = (int(ruby, me)?, int(ruby, &call.arg(0))?); ok((value >> bit.clamp(0, 63)) & 1) },
+    "[]" => { let (value, bit) = (int(ruby, me)?, int(ruby, &call.arg(0))?); ok(if bit < 0 { 0 } else { (value >> bit.min(63)) & 1 }) },
     "==" | "===" => { let other = call.arg(0); ruby.equal(me, &other).map(Value::Bool) },
     "equal?" | "eql?" => ok(me.key() == call.arg(0).key()),
     "<" | ">" | "<=" | ">=" => compare(ruby, me, name, &call.arg(0)),
@@ -49,7 +51,7 @@ methods! { ruby, me: &Value, name, call;
     "nan?" => ok(float(me).is_nan()),
     "gcd" | "lcm" => divisors(ruby, me, name, call),
     "digits" => { let value = int(ruby, me)?; if value < 0 { return Err(ruby.error("Math::DomainError", "out of domain")); } ok(value.to_string().bytes().rev().map(|b| Value::Int((b - b'0').into())).collect::<Vec<_>>()) },
-    "bit_length" => { let value = int(ruby, me)?; ok(i64::from(64 - value.unsigned_abs().leading_zeros())) },
+    "bit_length" => { let value = int(ruby, me)?; ok(i64::from(64 - (if value < 0 { !value } else { value }).leading_zeros())) },
     "size" => ok(8),
     "coerce" => ok(vec![Value::Float(float(&call.arg(0))), Value::Float(float(me))]),
 }
@@ -131,13 +133,41 @@ fn integers(ruby: &mut Interp, a: i64, name: &str, b: i64) -> Result<Value> {
     value.map(Value::Int).ok_or_else(|| ruby.unsupported("a number this large"))
 }
 
+/// `3.pow(20, 7)`: what is left of a power.
+fn power(ruby: &mut Interp, me: &Value, call: &Call) -> Result<Value> {
+    let (base, exponent, modulus) = (int(ruby, me)?, int(ruby, &call.arg(0))?, int(ruby, &call.arg(1))?);
+    let (Ok(mut exponent), true) = (u64::try_from(exponent), modulus > 0) else {
+        return Err(ruby.unsupported("what is left of such a power"));
+    };
+    let modulus = i128::from(modulus);
+    let (mut base, mut left) = (i128::from(base).rem_euclid(modulus), 1 % modulus);
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            left = left * base % modulus;
+        }
+        base = base * base % modulus;
+        exponent /= 2;
+    }
+    ok(i64::try_from(left).unwrap_or_default())
+}
+
 fn bits(ruby: &mut Interp, me: &Value, name: &str, call: &Call) -> Result<Value> {
-    let (a, b) = (int(ruby, me)?, int(ruby, &call.arg(0))?);
+    let (a, mut b) = (int(ruby, me)?, int(ruby, &call.arg(0))?);
+    // The other way.
+    let name = match name {
+        "<<" if b < 0 => ">>",
+        ">>" if b < 0 => "<<",
+        name => name,
+    };
+    if matches!(name, "<<" | ">>") {
+        b = b.saturating_abs();
+    }
     let shift = |by: i64| u32::try_from(by).ok().filter(|by| *by < 63);
     let value = match name {
         "&" => Some(a & b),
         "|" => Some(a | b),
         "^" => Some(a ^ b),
+        "<<" if a == 0 => Some(0),
         "<<" => shift(b).and_then(|by| a.checked_mul(1 << by)),
         _ => Some(a >> shift(b).unwrap_or(63)),
     };
@@ -293,6 +323,9 @@ pub fn integer_from(ruby: &mut Interp, call: &Call) -> Result<Value> {
     };
     match i64::from_str_radix(digits, base) {
         Ok(value) => ok(if negative { -value } else { value }),
+        Err(wrong) if matches!(wrong.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) => {
+            Err(ruby.unsupported("a number this large"))
+        }
         Err(_) if call.keyword("exception").is_some_and(|wanted| !wanted.truthy()) => Ok(Value::Nil),
         Err(_) => Err(ruby.error("ArgumentError", format!("invalid value for Integer(): {}", show::quoted(&text)))),
     }

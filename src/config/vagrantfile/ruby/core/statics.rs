@@ -5,8 +5,8 @@ use std::rc::Rc;
 use super::super::class::Class;
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
+use super::super::regex;
 use super::super::value::{Hash, Value};
-use super::super::{library, regex};
 use super::enumerator;
 use super::number::{float, int};
 use super::string::text_arg;
@@ -37,11 +37,6 @@ pub fn answer(ruby: &mut Interp, class: &Rc<Class>, name: &str, call: &Call) -> 
             }
         }
         ("Math", name) => return math(ruby, name, call),
-        ("Random", "rand") => library::random(ruby, &call.arg(0))?,
-        ("Random", "new_seed") => i64::try_from(library::below(ruby, 1 << 40)).unwrap_or(0).into(),
-        ("Random", "new" | "srand") => {
-            return Err(ruby.unsupported("chance that begins at a number of the file's"));
-        }
         ("Enumerator", "new") => return enumerator::generated(ruby, call).map(Some),
         ("ObjectSpace", "garbage_collect") | ("GC", _) => Value::Nil,
         ("ObjectSpace", name) => return Err(ruby.unsupported(format!("`ObjectSpace.{name}`"))),

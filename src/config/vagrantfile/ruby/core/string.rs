@@ -9,7 +9,7 @@ use super::super::names::Name;
 use super::super::show;
 use super::super::value::{Range, Str, Value};
 use super::number::int;
-use super::{ok, order};
+use super::{ok, order, pack};
 
 methods! { ruby, me: &Rc<Str>, name, call;
     "to_s" | "to_str" | "dump_text" => Ok(Value::Str(Rc::clone(me))),
@@ -46,12 +46,13 @@ methods! { ruby, me: &Rc<Str>, name, call;
     "include?" => { let other = text_arg(ruby, &call.arg(0))?; ok(me.get().contains(&other)) },
     "ord" => ok(me.get().chars().next().map(|c| i64::from(u32::from(c)))),
     "sum" => ok(me.get().bytes().map(i64::from).sum::<i64>()),
-    "hex" => ok(i64::from_str_radix(me.get().trim_start_matches("0x"), 16).unwrap_or(0)),
-    "oct" => ok(i64::from_str_radix(me.get().trim_start_matches('0'), 8).unwrap_or(0)),
+    "hex" => leading_integer(ruby, &me.get(), 16),
+    "oct" => octal(ruby, &me.get()),
     "encoding" => ok("UTF-8"),
     "force_encoding" | "encode" | "unicode_normalize" | "scrub" | "b" => Ok(Value::Str(Rc::clone(me))),
     "valid_encoding?" | "ascii_only?" => ok(name == "valid_encoding?" || me.get().is_ascii()),
-    "unpack" | "unpack1" => Err(ruby.unsupported("`unpack`")),
+    "unpack" => { let text = me.get(); pack::unpack(ruby, text.as_bytes(), call).map(Value::array) },
+    "unpack1" => { let text = me.get(); pack::unpack(ruby, text.as_bytes(), call).map(|found| found.into_iter().next().unwrap_or(Value::Nil)) },
     "hash" => ok(me.get().len()),
     "count" => counted(ruby, me, call),
     "upto" => upto(ruby, me, call),
@@ -121,13 +122,34 @@ fn to_i(ruby: &mut Interp, me: &Str, call: &Call) -> Result<Value> {
         Value::Int(base) => u32::try_from(base).unwrap_or(10).clamp(2, 36),
         _ => 10,
     };
-    let text = me.get();
+    leading_integer(ruby, &me.get(), base)
+}
+
+/// As `to_i`, with the base that the text begins with; eight where it says none.
+fn octal(ruby: &mut Interp, text: &str) -> Result<Value> {
+    let digits = text.trim_start().trim_start_matches(['-', '+']);
+    let base = match digits.get(..2).map(str::to_ascii_lowercase).as_deref() {
+        Some("0x") => 16,
+        Some("0b") => 2,
+        _ => 8,
+    };
+    leading_integer(ruby, text, base)
+}
+
+fn leading_integer(ruby: &mut Interp, text: &str, base: u32) -> Result<Value> {
     let text = text.trim_start();
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    let digits = if base == 16 { digits.trim_start_matches("0x") } else { digits };
+    let prefix = match base {
+        16 => "0x",
+        8 => "0o",
+        2 => "0b",
+        _ => "",
+    };
+    let own = digits.get(..prefix.len()).filter(|start| start.eq_ignore_ascii_case(prefix));
+    let digits = own.map_or(digits, |own| &digits[own.len()..]);
     let mut value = 0i64;
     for c in digits.chars().filter(|c| *c != '_').map_while(|c| c.to_digit(base)) {
         match value.checked_mul(base.into()).and_then(|value| value.checked_add(c.into())) {

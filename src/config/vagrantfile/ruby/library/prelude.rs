@@ -48,6 +48,8 @@ libraries! {
     "thread": ["Thread", "Mutex", "Monitor", "Queue"] [],
     "cgi": ["CGI"] [],
     "csv": ["CSV"] [],
+    "random": ["Random"] [],
+    "pack": ["PackedBytes"] [],
 }
 
 /// The folder that the files of libraries seem to lie in.

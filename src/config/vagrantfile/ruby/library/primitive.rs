@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::command;
-use super::super::core::{int, text_arg};
+use super::super::core::{int, text_arg, unpack};
 use super::super::flow::Result;
 use super::super::interp::{Call, Interp};
 use super::super::value::Value;
@@ -45,6 +45,18 @@ pub fn call(ruby: &mut Interp, name: &str, call: &Call) -> Result<Option<Value>>
                 Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
                 Err(_) => return Err(ruby.error("ArgumentError", "invalid base64")),
             }
+        }
+        "unpack" => {
+            let (bytes, rest) = (bytes(ruby, &call.arg(0))?, Call::of(vec![call.arg(1)]));
+            Value::array(unpack(ruby, &bytes, &rest)?)
+        }
+        "text_of" => match String::from_utf8(bytes(ruby, &call.arg(0))?) {
+            Ok(text) => text.into(),
+            Err(_) => return Err(ruby.unsupported("a string of bytes that are no text")),
+        },
+        "unsupported" => {
+            let what = text_arg(ruby, &call.arg(0))?;
+            return Err(ruby.unsupported(what));
         }
         "unhex" => {
             let text = text_arg(ruby, &call.arg(0))?;
