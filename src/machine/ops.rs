@@ -97,7 +97,7 @@ pub fn bridge_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOpt
         let Some(spec) = &target.spec else { continue };
         let kind = fleet.provider_for(options.provider, Some(spec));
         let spec = spec.for_provider(kind);
-        let networks = plan::publics(kind, &spec);
+        let (_, networks) = plan::networks(kind, &spec);
         let is_made = || {
             let id = Fleet::current_id(target);
             let record = id.and_then(|id| MachineDir::new(fleet.dirs(), id).read().ok().flatten());

@@ -56,39 +56,33 @@ pub(super) fn seed_flavour(manifest: &Manifest) -> Option<Flavour> {
 /// The machine's hardware: machine file, else box, else ours. What a box says is a stranger's word: nonsense is left out.
 pub(super) fn devices(record: &MachineRecord, spec: &MachineSpec) -> Devices {
     let theirs = &record.manifest.hardware;
+    let (private, public) = networks(record.provider, spec);
     Devices {
         firmware: spec.firmware.or(theirs.firmware),
         disk_bus: spec.disk_bus.or(theirs.disk_bus).unwrap_or_default(),
         nic: spec.nic.or(theirs.nic).unwrap_or_default(),
         mac: Some(mac(record, spec)),
-        networks: networks(record.provider, spec).to_vec(),
-        publics: publics(record.provider, spec).to_vec(),
+        networks: private.to_vec(),
+        publics: public.to_vec(),
     }
 }
 
-/// The private networks that machines of this provider have.
-pub(super) fn networks(kind: ProviderKind, spec: &MachineSpec) -> &[PrivateNetwork] {
-    let has = backend(kind).is_ok_and(|provider| provider.lacks_networks(spec).is_none());
-    if has { &spec.private_networks } else { &[] }
-}
-
-/// The public networks that machines of this provider have.
-pub(super) fn publics(kind: ProviderKind, spec: &MachineSpec) -> &[PublicNetwork] {
-    let has =
-        backend(kind).is_ok_and(|provider| provider.has_public_networks() && provider.lacks_networks(spec).is_none());
-    if has { &spec.public_networks } else { &[] }
+/// The private and public networks that machines of this provider have.
+pub(super) fn networks(kind: ProviderKind, spec: &MachineSpec) -> (&[PrivateNetwork], &[PublicNetwork]) {
+    backend(kind).map_or((&[], &[]), |provider| provider.networks(spec))
 }
 
 /// The guest's side of its networks, without those that set themselves up.
 pub(super) fn cards(record: &MachineRecord, spec: &MachineSpec) -> Vec<Card> {
     let id = record.id;
-    let private = networks(record.provider, spec).iter().enumerate().filter(|(_, network)| network.card.auto_config);
+    let (private, public) = networks(record.provider, spec);
+    let private = private.iter().enumerate().filter(|(_, network)| network.card.auto_config);
     let private = private.map(|(place, network)| Card {
         mac: network.card.mac.clone().unwrap_or_else(|| further_mac(id, place)),
         address: network.ip.map(|ip| (ip, network.length(ip))),
         default_route: false,
     });
-    let public = publics(record.provider, spec).iter().enumerate().filter(|(_, network)| network.card.auto_config);
+    let public = public.iter().enumerate().filter(|(_, network)| network.card.auto_config);
     let public = public.map(|(place, network)| Card {
         mac: network.card.mac.clone().unwrap_or_else(|| public_mac(id, place)),
         address: network.ip.map(|ip| (ip, network.length(ip))),
@@ -232,12 +226,12 @@ pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> 
         let problems = format!("{}; use type \"rsync\" (one way) or leave the folder out", lost.join(", "));
         return Err(Error::Unsupported { provider: kind, problems });
     }
-    let why = backend(kind)?.lacks_networks(spec).unwrap_or("yet");
-    for network in spec.private_networks.iter().skip(networks(kind, spec).len()) {
+    let Some(why) = backend(kind)?.lacks_networks(spec) else { return Ok(()) };
+    for network in &spec.private_networks {
         let ip = network.ip.map(|ip| format!(" {ip}")).unwrap_or_default();
         cx.warn(format!("provider {kind} has no private_network{ip} {why}; going on without it, forwarded ports work"));
     }
-    if spec.public_networks.len() > publics(kind, spec).len() {
+    if !spec.public_networks.is_empty() {
         cx.warn(format!("provider {kind} has no public_network {why}; going on without it, forwarded ports work"));
     }
     Ok(())

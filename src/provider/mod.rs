@@ -57,26 +57,25 @@ pub trait Provider: Send + Sync + Debug {
     /// another format is converted.
     fn disk_formats(&self) -> &'static [&'static str];
 
-    /// Whether its machines get a card for each private network.
-    fn has_private_networks(&self) -> bool {
-        false
+    /// Why machines of `spec` get no cards for its private and public networks, as the end of a sentence about them; `None`
+    /// where they do.
+    fn lacks_networks(&self, spec: &MachineSpec) -> Option<&'static str> {
+        let _ = spec;
+        Some("yet")
     }
 
-    /// Whether its machines get a card for each public network.
-    fn has_public_networks(&self) -> bool {
-        false
+    /// The private and public networks for which machines of `spec` get a card each: all, or none.
+    fn networks<'s>(&self, spec: &'s MachineSpec) -> (&'s [PrivateNetwork], &'s [PublicNetwork]) {
+        match self.lacks_networks(spec) {
+            None => (&spec.private_networks, &spec.public_networks),
+            Some(_) => (&[], &[]),
+        }
     }
 
     /// The public networks whose interface of this computer is their user's choice: each with those there are.
     fn open_bridges(&self, cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
         let _ = (cx, networks);
         Ok(Vec::new())
-    }
-
-    /// Why machines of `spec` get no such cards all the same, as the end of a sentence about them; `None` where they do.
-    fn lacks_networks(&self, spec: &MachineSpec) -> Option<&'static str> {
-        let _ = spec;
-        (!self.has_private_networks()).then_some("yet")
     }
 
     /// Whether guests reach folders of the host by [`Vm::share`], with VirtualBox's module in their kernel.

@@ -11,6 +11,7 @@ use vbox_rs::error::{Exit, Explain};
 use vbox_rs::provider::{Provider, VmPlan, provider};
 use vbox_rs::store::MachineId;
 
+use crate::again::{self, User};
 use crate::daemon::{Daemon, is_root};
 use crate::guest::World;
 use crate::nat::{apart, spec};
@@ -297,14 +298,15 @@ fn child_public_network() {
 #[test]
 fn a_session_has_none_and_says_so() {
     if is_root() {
-        println!("skipped: root has no session of its own");
-        return;
+        // Root has no session of its own.
+        return again::run(User::new().program(), "networks::a_session_has_none_and_says_so");
     }
     let Some(mut test) = TestVm::new() else { return };
     let wanted = spec(&format!("[provider_options.libvirt]\nuri = \"{}\"\n{STATIC}", test.daemon.uri()));
     let why = libvirt().lacks_networks(&wanted).unwrap();
     assert!(why.contains("at a session of libvirt") && why.contains("qemu:///system"), "{why}");
     assert_eq!(libvirt().host_changes(&test.cx(), &wanted).unwrap(), []);
+    libvirt().require_host(&test.cx(), &wanted).unwrap();
     let (plan, cx) = (plan(&test, STATIC), test.cx());
     test.vm.create(&cx, &plan).unwrap();
     let error = test.vm.start(&cx, &plan, &[]).unwrap_err();

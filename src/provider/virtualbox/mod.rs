@@ -63,12 +63,8 @@ impl Provider for Virtualbox {
         &["vdi"]
     }
 
-    fn has_private_networks(&self) -> bool {
-        true
-    }
-
-    fn has_public_networks(&self) -> bool {
-        true
+    fn lacks_networks(&self, _: &MachineSpec) -> Option<&'static str> {
+        None
     }
 
     fn open_bridges(&self, cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
