@@ -4,16 +4,13 @@ use serde_json::json;
 
 use super::record::{MachineDir, MachineRecord};
 use super::status::backend;
-use super::up::inherited;
+use super::up::{inherited, owner};
 use super::{Fleet, plan};
 use crate::config::spec::{ForwardedPort, MachineSpec};
 use crate::error::Failure;
-use crate::network::{Ports, Wishes, plan_forwards};
+use crate::network::{Ports, Wishes, is_for_ssh, plan_forwards};
 use crate::progress::Cx;
 use crate::provider::{Forward, Provider, Vm};
-
-/// The name by which a line of the machine file replaces our own forward for SSH.
-const SSH: &str = "ssh";
 
 /// Lets a machine that runs have the forwarded ports that its machine file says by now; whether that changed any. What takes
 /// a new start stays as it is: on most providers all, and everywhere the way to ssh.
@@ -56,7 +53,7 @@ fn apply(
     }
     note(dir, record, forwards, &lines)?;
     let new = change.new_lines();
-    let owner = format!("machine `{}` ({})", record.name, record.id.short());
+    let owner = owner(record);
     let wishes = Wishes { forwards: &new, ssh_guest_port: None, ..Wishes::of(spec, &remembered, &owner) };
     let planned = plan_forwards(cx, Ports(fleet.dirs()), &wishes)?;
     let all = change.all(planned.list());
@@ -91,9 +88,7 @@ impl Change {
     /// From the lines `before`, for which the forwards of `there` were made in the same order, to those of `now`; `None` where
     /// the way to ssh changes, or what is there cannot be told apart.
     fn new(before: &[ForwardedPort], there: &[Forward], now: &[ForwardedPort]) -> Option<Self> {
-        let split = |lines: &[ForwardedPort]| -> (Vec<_>, Vec<_>) {
-            lines.iter().cloned().partition(|line| line.id.as_deref() == Some(SSH))
-        };
+        let split = |lines: &[ForwardedPort]| -> (Vec<_>, Vec<_>) { lines.iter().cloned().partition(is_for_ssh) };
         let ((old_ssh, old), (ssh, now)) = (split(before), split(now));
         let first = there.len().checked_sub(old.len()).filter(|first| *first == old_ssh.len().max(1))?;
         if old_ssh != ssh {
@@ -183,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_way_to_ssh_takes_a_new_start() {
-        let ssh = ForwardedPort { id: Some(SSH.into()), ..line(22, Some(2222)) };
+        let ssh = ForwardedPort { id: Some("ssh".into()), ..line(22, Some(2222)) };
         let (own, theirs) = (there(&[(22, 2200)]), there(&[(22, 2222)]));
         assert_eq!(Change::new(&[], &own, std::slice::from_ref(&ssh)), None);
         assert_eq!(Change::new(std::slice::from_ref(&ssh), &theirs, &[]), None);

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::Error;
 use super::record::MachineRecord;
 use super::status::backend;
+use super::{BridgeChoice, Error};
 use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
     Firmware, FolderType, MachineSpec, PrivateNetwork, ProviderKind, Provisioner, ProvisionerKind, PublicNetwork,
@@ -70,6 +70,15 @@ pub(super) fn devices(record: &MachineRecord, spec: &MachineSpec) -> Devices {
 /// The private and public networks that machines of this provider have.
 pub(super) fn networks(kind: ProviderKind, spec: &MachineSpec) -> (&[PrivateNetwork], &[PublicNetwork]) {
     backend(kind).map_or((&[], &[]), |provider| provider.networks(spec))
+}
+
+/// Puts in what the user chose for the public networks of a machine.
+pub(super) fn choose_bridges(networks: &mut [PublicNetwork], choices: &[BridgeChoice], machine: &str) {
+    for choice in choices.iter().filter(|choice| choice.machine == machine) {
+        if let Some(network) = networks.get_mut(choice.network) {
+            network.bridge = vec![choice.interface.clone()];
+        }
+    }
 }
 
 /// The guest's side of its networks, without those that set themselves up.
@@ -211,9 +220,8 @@ pub(super) fn changes(spec: &MachineSpec, before: &BTreeMap<String, Value>) -> V
     wishes(spec).into_iter().filter(differs).map(|(key, _)| key).collect()
 }
 
-/// Names what the provider cannot do yet. Goes on where nothing is lost by it (a network less), refuses where something
-/// would be (changes in a folder that never come back).
-pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
+/// Refuses what the provider cannot do yet and would lose something by: changes in a folder that never come back.
+pub(super) fn refuse_losses(kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
     let shares = backend(kind)?.shares_folders();
     let does = |kind| kind == FolderType::Rsync || (kind == FolderType::Virtualbox && shares);
     let lost: Vec<_> = spec
@@ -226,6 +234,11 @@ pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> 
         let problems = format!("{}; use type \"rsync\" (one way) or leave the folder out", lost.join(", "));
         return Err(Error::Unsupported { provider: kind, problems });
     }
+    Ok(())
+}
+
+/// Names what the provider cannot do yet where nothing is lost by it: a network less.
+pub(super) fn tell_lacks(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
     let Some(why) = backend(kind)?.lacks_networks(spec) else { return Ok(()) };
     for network in &spec.private_networks {
         let ip = network.ip.map(|ip| format!(" {ip}")).unwrap_or_default();

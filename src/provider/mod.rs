@@ -72,9 +72,15 @@ pub trait Provider: Send + Sync + Debug {
         }
     }
 
-    /// The public networks whose interface of this computer is their user's choice: each with those there are.
-    fn open_bridges(&self, cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-        let _ = (cx, networks);
+    /// The public networks whose interface of this computer is their user's choice: each with those there are. `had` are
+    /// the machine's so far ([`Vm::publics`]).
+    fn open_bridges(
+        &self,
+        cx: &Cx,
+        networks: &[PublicNetwork],
+        had: &[PublicNetwork],
+    ) -> Result<Vec<OpenBridge>, Error> {
+        let _ = (cx, networks, had);
         Ok(Vec::new())
     }
 
@@ -98,9 +104,10 @@ pub trait Provider: Send + Sync + Debug {
         Ok(Vec::new())
     }
 
-    /// Refuses what a start would refuse for want of such a change: asked before a machine is stopped to be started anew.
-    fn require_host(&self, cx: &Cx, spec: &MachineSpec) -> Result<(), Error> {
-        let _ = (cx, spec);
+    /// Refuses what a start would refuse for want of such a change, or of a choice among interfaces: asked before a machine
+    /// is stopped to be started anew. `had` are its public networks so far ([`Vm::publics`]).
+    fn require_host(&self, cx: &Cx, spec: &MachineSpec, had: &[PublicNetwork]) -> Result<(), Error> {
+        let _ = (cx, spec, had);
         Ok(())
     }
 
@@ -148,6 +155,11 @@ pub trait Vm: Send {
     /// before the guest has one. `None` where forwards lead to its ssh server, as usual.
     fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, Error> {
         Ok(None)
+    }
+
+    /// Its public networks at the last start, each with the interface that it was on.
+    fn publics(&self) -> Result<Vec<PublicNetwork>, Error> {
+        Ok(Vec::new())
     }
 
     /// Where this computer reaches a port at one of those addresses: there, unless something of ours leads to it.

@@ -264,6 +264,9 @@ fn child_public_network() {
     let error = test.vm.create(&cx, &wanted(&test, "")).unwrap_err();
     assert!(error.to_string().contains("this computer has no interface for a public network that is up"), "{error}");
     assert_eq!(error.exit(), Exit::MachineFile);
+    let file = format!("[provider_options.libvirt]\nuri = \"{}\"\n[[public_network]]\n", test.daemon.uri());
+    let refused = libvirt().require_host(&cx, &spec(&file), &[]).unwrap_err();
+    assert_eq!(refused.to_string(), error.to_string(), "a machine is not ended for such a start");
 
     ip("link add up0 type veth peer name far0");
     ip("link set up0 up");
@@ -287,6 +290,11 @@ fn child_public_network() {
         assert!(words[4].starts_with("52:54:41:"), "{told}");
         test.vm.kill().unwrap();
     }
+    let had = test.vm.publics().unwrap();
+    assert_eq!(had[0].bridge, ["br7"]);
+    ip("link set up0 down");
+    assert!(libvirt().require_host(&cx, &spec(&file), &[]).is_err());
+    libvirt().require_host(&cx, &spec(&file), &had).unwrap();
     test.vm.destroy(&cx).unwrap();
     let cards = fs::read_dir("/sys/class/net").unwrap().map(|card| card.unwrap().file_name().into_string().unwrap());
     assert!(
@@ -306,7 +314,7 @@ fn a_session_has_none_and_says_so() {
     let why = libvirt().lacks_networks(&wanted).unwrap();
     assert!(why.contains("at a session of libvirt") && why.contains("qemu:///system"), "{why}");
     assert_eq!(libvirt().host_changes(&test.cx(), &wanted).unwrap(), []);
-    libvirt().require_host(&test.cx(), &wanted).unwrap();
+    libvirt().require_host(&test.cx(), &wanted, &[]).unwrap();
     let (plan, cx) = (plan(&test, STATIC), test.cx());
     test.vm.create(&cx, &plan).unwrap();
     let error = test.vm.start(&cx, &plan, &[]).unwrap_err();

@@ -99,8 +99,13 @@ impl Provider for Libvirt {
         private::lacking(&uri)
     }
 
-    fn open_bridges(&self, _cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, ProviderError> {
-        Ok(bridge::open(networks))
+    fn open_bridges(
+        &self,
+        _cx: &Cx,
+        networks: &[PublicNetwork],
+        had: &[PublicNetwork],
+    ) -> Result<Vec<OpenBridge>, ProviderError> {
+        Ok(bridge::open(networks, had))
     }
 
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {
@@ -120,11 +125,12 @@ impl Provider for Libvirt {
         Ok(changes)
     }
 
-    fn require_host(&self, cx: &Cx, spec: &MachineSpec) -> Result<(), ProviderError> {
+    fn require_host(&self, cx: &Cx, spec: &MachineSpec, had: &[PublicNetwork]) -> Result<(), ProviderError> {
         let uri = uri::choose(spec.provider_options.libvirt.uri.as_deref())?;
         let place = uri::place(&uri)?;
         let named = network_of(spec, &uri, &place);
-        let (private, _) = self.networks(spec);
+        let (private, public) = self.networks(spec);
+        bridge::require(public, had)?;
         if named.is_none() && private.is_empty() {
             return Ok(());
         }

@@ -23,6 +23,7 @@ use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
 use super::uri::{self, Place};
 use super::{Error, address, bridge, console, log, network, snapshot};
+use crate::config::spec::PublicNetwork;
 use crate::progress::Cx;
 use crate::store;
 
@@ -320,6 +321,10 @@ impl Vm for LibvirtVm {
                 return Ok(false);
             }
         }
+    }
+
+    fn publics(&self) -> Result<Vec<PublicNetwork>, ProviderError> {
+        Ok(self.record()?.map(|record| record.plan.devices.publics).unwrap_or_default())
     }
 
     fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, ProviderError> {

@@ -67,8 +67,17 @@ impl Provider for Virtualbox {
         None
     }
 
-    fn open_bridges(&self, cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-        bridge::open(cx, networks)
+    fn open_bridges(
+        &self,
+        cx: &Cx,
+        networks: &[PublicNetwork],
+        had: &[PublicNetwork],
+    ) -> Result<Vec<OpenBridge>, Error> {
+        bridge::open(cx, networks, had)
+    }
+
+    fn require_host(&self, cx: &Cx, spec: &MachineSpec, had: &[PublicNetwork]) -> Result<(), Error> {
+        bridge::require(cx, self.networks(spec).1, had)
     }
 
     fn shares_folders(&self) -> bool {

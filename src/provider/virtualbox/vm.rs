@@ -16,6 +16,7 @@ use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
 use super::{argv, bridge, card, console, forward, host, log, network, start};
+use crate::config::spec::PublicNetwork;
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -412,6 +413,10 @@ impl Vm for VirtualboxVm {
             Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::Exists | Meaning::InUse) => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    fn publics(&self) -> Result<Vec<PublicNetwork>, Error> {
+        Ok(record::read(&self.files)?.map(|record| record.plan.devices.publics).unwrap_or_default())
     }
 
     fn change_forwards(&mut self, cx: &Cx, forwards: &[Forward]) -> Result<(), Error> {
