@@ -287,6 +287,7 @@ pub(super) fn refuse_findings(cx: &Cx, kind: ProviderKind, plan: &VmPlan) -> Res
 mod tests {
     use std::path::Path;
 
+    use super::super::record::sample as record;
     use super::*;
     use crate::config::spec::{DiskBus, Nic};
 
@@ -307,21 +308,6 @@ mod tests {
             assert_eq!(changes(&spec(text), &before), expected, "{text}");
         }
         assert!(changes(&spec("memory = 1"), &BTreeMap::new()).is_empty(), "a record of an older version says nothing");
-    }
-
-    fn record(hardware: &Hardware) -> MachineRecord {
-        let manifest = json!({
-            "name": "x", "version": "0", "provider": "qemu", "architecture": null, "disks": [], "boot": null,
-            "seed": false, "user": "ubuntu", "source": "x", "source_id": "x", "checksum": null, "added_at": 0,
-            "info": null, "hardware": hardware,
-        });
-        let record = json!({
-            "id": "00112233445566778899aabbccddeeff", "name": "web", "root": "/p", "file": "/p/Vagrantfile",
-            "provider": "qemu", "box": manifest, "created": 0, "intent": null, "ready": false, "provisioned": false,
-            "user": "vagrant", "host_key": null, "key": "box", "hostname": null, "grown_to": null, "forwards": [],
-            "ssh": {}, "graceful_halt_timeout": 60,
-        });
-        serde_json::from_value(record).unwrap()
     }
 
     #[test]

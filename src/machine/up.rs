@@ -13,9 +13,7 @@ use super::link::{self, same_folder};
 use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
-use super::{
-    Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, forwards, library, package, plan, stop,
-};
+use super::{Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, library, package, plan, stop};
 use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::MachineSpec;
 use crate::error::Failure;
@@ -136,6 +134,7 @@ impl<'a> Up<'a> {
             seed_taken: false,
             grown_to: None,
             forwards: Vec::new(),
+            forwards_unsure: false,
             ssh: self.spec.ssh.clone(),
             graceful_halt_timeout: self.spec.graceful_halt_timeout,
             started_with: plan::wishes(&self.spec),
@@ -239,7 +238,7 @@ impl<'a> Up<'a> {
     ) -> Result<UpReport, Failure> {
         vm.connect(self.cx)?;
         self.take_forwards(&mut record, vm)?;
-        let forwarded = forwards::follow(self.cx, self.fleet, &self.dir, &mut record, &self.spec, vm)?;
+        let forwarded = self.follow_forwards(&mut record, vm)?;
         self.tell_changes(&record);
         let settle = Settle::new(self.fleet, &self.dir, &self.spec, self.options);
         if record.ready && record.intent.is_none() && !settle.has_work(&record) {

@@ -5,10 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::Up;
 use crate::config::spec::{ForwardedPort, Protocol};
 use crate::error::Failure;
+use crate::machine::forwards::Live;
 use crate::machine::plan;
 use crate::machine::record::{Intent, MachineRecord};
+use crate::machine::status::backend;
 use crate::network::{self, Planned, Ports, Wishes, plan_forwards};
-use crate::provider::{self, Vm, VmPlan};
+use crate::provider::{self, Forward, Vm, VmPlan};
 
 /// How often a start is tried again when somebody took one of our ports between our letting go of it and the
 /// hypervisor's taking it.
@@ -34,6 +36,16 @@ impl Up<'_> {
         Ok(())
     }
 
+    /// Changes the forwards of a machine that runs as the machine file says, where its provider can; whether that changed any.
+    pub(super) fn follow_forwards(&self, record: &mut MachineRecord, vm: &mut dyn Vm) -> Result<bool, Failure> {
+        if !backend(record.provider)?.changes_forwards() {
+            return Ok(false);
+        }
+        let mut change = |forwards: &[Forward]| vm.change_forwards(self.cx, forwards);
+        let (dirs, dir, spec) = (self.fleet.dirs(), &self.dir, &self.spec);
+        Live { cx: self.cx, dirs, dir, spec, change: &mut change }.follow(record)
+    }
+
     /// Starts with ports that are reserved and recorded; with others when one was taken in the very moment.
     pub(super) fn with_ports(
         &self,
@@ -45,6 +57,7 @@ impl Up<'_> {
         loop {
             let planned = self.plan_ports(record, own_address)?;
             record.forwards = planned.list();
+            record.forwards_unsure = false;
             if let Some(value) = plan::wishes(&self.spec).remove(plan::FORWARDS) {
                 record.started_with.insert(plan::FORWARDS.into(), value);
             }
