@@ -444,7 +444,7 @@ impl Vm for LibvirtVm {
         for path in self.files.existing()? {
             store::remove_file(&path)?;
         }
-        for path in log::put_aside(&self.home.dir)?.into_iter().chain(snapshot::left(&self.home.dir)?) {
+        for path in log::put_aside(&self.files)?.into_iter().chain(snapshot::left(&self.home.dir)?) {
             store::remove_file(&path)?;
         }
         self.daemon = None;
@@ -498,7 +498,7 @@ impl Vm for LibvirtVm {
     }
 
     fn earlier_console_logs(&self) -> Vec<PathBuf> {
-        log::put_aside(&self.home.dir).unwrap_or_default()
+        log::put_aside(&self.files).unwrap_or_default()
     }
 
     fn hypervisor_log(&self) -> Option<PathBuf> {
