@@ -142,6 +142,12 @@ pub trait Vm: Send {
     /// Makes or completes what the plan needs on disk. Idempotent; refuses to shrink a disk.
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error>;
 
+    /// Refuses what `create` would refuse of disks that are there, also while it runs: to shrink one.
+    fn require_sizes(&self, plan: &VmPlan) -> Result<(), Error> {
+        let _ = plan;
+        Ok(())
+    }
+
     /// Starts it. `keep` are descriptors (of locked files) that the hypervisor's process must hold until it ends.
     fn start(&mut self, cx: &Cx, plan: &VmPlan, keep: &[BorrowedFd<'_>]) -> Result<(), Error>;
 

@@ -39,6 +39,10 @@ at_libvirt! { run:
         commands_that_were_cut_short_are_ended_by_the_next_up
         what_changed_in_the_machine_file_is_told_and_applied_by_reload
     }
+    reload {
+        a_reload_whose_start_would_be_refused_ends_nothing
+        the_ports_that_a_machine_has_are_free_for_its_own_reload
+    }
     together {
         nobody_comes_between_the_halves_of_a_reload
         suspended_machines_are_resumed_and_those_that_are_off_left_alone

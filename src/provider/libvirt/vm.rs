@@ -270,6 +270,11 @@ impl Vm for LibvirtVm {
         self.write(&record)
     }
 
+    fn require_sizes(&self, plan: &VmPlan) -> Result<(), ProviderError> {
+        // Those in a storage pool are asked for by the start.
+        disk::refuse_shrink(&self.files, plan)
+    }
+
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
         let mut record = self.record_for(plan)?;
         define::tell_stays(cx, &record, plan);

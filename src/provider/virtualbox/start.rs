@@ -8,7 +8,7 @@ use std::path::Path;
 use super::super::{Error, Finding, Forward, Level, VmPlan};
 use super::argv::{self, Args};
 use super::card;
-use super::files::{self, Files};
+use super::files::{self, Files, Vdi};
 use super::machine::Machine;
 use super::network;
 use super::parse::{self, Info, Rule};
@@ -114,6 +114,18 @@ pub fn require_disks(files: &Files, plan: &VmPlan) -> Result<(), Error> {
         require("the disk", &files.disk(index))?;
         if files::vdi(&files.disk(index))?.is_some_and(|disk| disk.overlay) {
             require("the box's image", &disk.backing)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to shrink a disk that is there.
+pub fn refuse_shrink(files: &Files, plan: &VmPlan) -> Result<(), Error> {
+    for (index, planned) in plan.disks.iter().enumerate() {
+        let path = files.disk(index);
+        match (planned.size, files::vdi(&path)?) {
+            (Some(to), Some(Vdi { size: from, .. })) if to < from => return Err(Error::Shrink { path, from, to }),
+            _ => {}
         }
     }
     Ok(())

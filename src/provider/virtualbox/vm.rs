@@ -250,6 +250,10 @@ impl Vm for VirtualboxVm {
         Ok(record::write(&self.files, &record)?)
     }
 
+    fn require_sizes(&self, plan: &VmPlan) -> Result<(), Error> {
+        start::refuse_shrink(&self.files, plan)
+    }
+
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let findings = start::check(plan);
         if findings.iter().any(|finding| finding.level == Level::Bad) {
