@@ -108,17 +108,6 @@ fn require(what: &'static str, path: &Path) -> Result<(), Error> {
     if path.exists() { Ok(()) } else { Err(Error::FileMissing { what, path: path.into() }) }
 }
 
-/// The disks of a plan, and the images that they rest on.
-pub fn require_disks(files: &Files, plan: &VmPlan) -> Result<(), Error> {
-    for (index, disk) in plan.disks.iter().enumerate() {
-        require("the disk", &files.disk(index))?;
-        if files::vdi(&files.disk(index))?.is_some_and(|disk| disk.overlay) {
-            require("the box's image", &disk.backing)?;
-        }
-    }
-    Ok(())
-}
-
 /// Refuses to shrink a disk that is there.
 pub fn refuse_shrink(files: &Files, plan: &VmPlan) -> Result<(), Error> {
     for (index, planned) in plan.disks.iter().enumerate() {
@@ -126,6 +115,17 @@ pub fn refuse_shrink(files: &Files, plan: &VmPlan) -> Result<(), Error> {
         match (planned.size, files::vdi(&path)?) {
             (Some(to), Some(Vdi { size: from, .. })) if to < from => return Err(Error::Shrink { path, from, to }),
             _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The disks of a plan, and the images that they rest on.
+pub fn require_disks(files: &Files, plan: &VmPlan) -> Result<(), Error> {
+    for (index, disk) in plan.disks.iter().enumerate() {
+        require("the disk", &files.disk(index))?;
+        if files::vdi(&files.disk(index))?.is_some_and(|disk| disk.overlay) {
+            require("the box's image", &disk.backing)?;
         }
     }
     Ok(())
