@@ -58,6 +58,7 @@ impl Up {
             ..self.provisioning.options()
         };
         let cx = app.ui.cx();
+        machine::end_destroys(&cx, &fleet, &targets);
         self.agreement.seek(app, &fleet, &targets, &options)?;
         if app.ui.can_ask() {
             options.bridges = choose_bridges(app, &machine::bridge_wishes(&cx, &fleet, &targets, &options))?;

@@ -32,8 +32,8 @@ pub use access::{Console, console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
 pub use needs::ProjectBoxes;
 pub use ops::{
-    BridgeWish, Fared, bridge_wishes, check_provisioners, each, host_wishes, provision, reload, resumable, resume,
-    sync_folders, up,
+    BridgeWish, Fared, bridge_wishes, check_provisioners, each, end_destroys, host_wishes, provision, reload,
+    resumable, resume, sync_folders, up,
 };
 pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
