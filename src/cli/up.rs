@@ -56,6 +56,7 @@ impl Up {
             destroy_on_error: self.destroy_on_error,
             ..self.provisioning.options()
         };
+        machine::end_destroys(&app.ui.cx(), &fleet, &targets);
         self.agreement.seek(app, &fleet, &targets, &options)?;
         options.bridges = args::choose_bridges(app, &fleet, &targets, &options, false)?;
         let fared = machine::up(&app.ui.cx(), &fleet, &targets, &options, self.parallel.wanted());

@@ -37,7 +37,7 @@ pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};
 pub use trigger::Error as TriggerError;
-pub use wishes::{BridgeWish, bridge_wishes, host_wishes};
+pub use wishes::{BridgeWish, bridge_wishes, end_destroys, host_wishes};
 
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::provider::{Forward, VmState};

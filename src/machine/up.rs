@@ -7,6 +7,7 @@ mod ready;
 
 use std::time::Duration;
 
+pub(super) use claim::end_destroy;
 pub(super) use ports::{PORT_RACES, inherited, owner};
 
 use super::link::{self, same_folder};

@@ -2,6 +2,7 @@
 
 use super::record::{Intent, MachineRecord};
 use super::status::backend;
+use super::up::end_destroy;
 use super::{BridgeChoice, Fleet, Target, UpOptions, plan};
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::error::Failure;
@@ -24,6 +25,23 @@ impl HostWish {
     /// Does it.
     pub fn grant(&self, cx: &Cx) -> Result<(), Failure> {
         Ok(backend(self.kind)?.apply(cx, &self.change)?)
+    }
+}
+
+/// Ends each `destroy` of these machines that was cut short, or waits for its end: what still goes with the machine must not
+/// be there for whoever looks what this computer lacks. What cannot be ended is told by the `up` that comes to it.
+pub fn end_destroys(cx: &Cx, fleet: &Fleet, targets: &[Target]) {
+    let half = |record: &MachineRecord| record.intent == Some(Intent::Destroy);
+    for target in targets {
+        if target.spec.is_none() || !fleet.existing(target).is_ok_and(|(_, record)| half(&record)) {
+            continue;
+        }
+        let cx = &cx.for_machine(&target.name);
+        if let Ok((lock, dir, record)) = fleet.locked(cx, target, "up")
+            && half(&record)
+        {
+            drop(end_destroy(cx, fleet, &dir, record, lock));
+        }
     }
 }
 

@@ -19,12 +19,23 @@ pub(super) fn begin(
         let dir = MachineDir::new(fleet.dirs(), id);
         match dir.read()? {
             Some(record) if record.intent == Some(Intent::Destroy) => {
-                cx.note("`vbox-rs destroy` was cut short; ending it, then making the machine anew");
-                stop::remove(cx, fleet, &dir, record, lock)?;
+                end_destroy(cx, fleet, &dir, record, lock)?;
             }
             existed => return Ok((id, lock, existed)),
         }
     }
+}
+
+/// Ends a `destroy` that was cut short, for an `up` that comes to what it left.
+pub(in crate::machine) fn end_destroy(
+    cx: &Cx,
+    fleet: &Fleet,
+    dir: &MachineDir,
+    record: MachineRecord,
+    lock: Lock,
+) -> Result<(), Failure> {
+    cx.note("`vbox-rs destroy` was cut short; ending it, then making the machine anew");
+    stop::remove(cx, fleet, dir, record, lock)
 }
 
 /// The machine's id, and its lock. While we wait for the lock the machine may be destroyed and lose its id: then it gets
