@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::App;
 use crate::config::spec::ProviderKind;
 use crate::error::Failure;
-use crate::machine::{self, Fleet, Target, UpOptions};
+use crate::machine::{self, BridgeChoice, Fleet, Target, UpOptions};
 
 /// Which machines.
 #[derive(Debug, Args)]
@@ -70,6 +70,25 @@ impl Agreement {
         }
         Ok(())
     }
+}
+
+/// Asks for the interface of each public network that leaves it open. What is not answered is told by the start. `anew`:
+/// machines that run are started anew.
+pub(super) fn choose_bridges(
+    app: &App,
+    fleet: &Fleet,
+    targets: &[Target],
+    options: &UpOptions,
+    anew: bool,
+) -> Result<Vec<BridgeChoice>, Failure> {
+    let mut choices = Vec::new();
+    if app.ui.can_ask() {
+        for wish in machine::bridge_wishes(&app.ui.cx(), fleet, targets, options, anew) {
+            let answer = app.ui.choose(&wish.question(), &wish.among)?;
+            choices.extend(answer.and_then(|place| wish.answered(place)));
+        }
+    }
+    Ok(choices)
 }
 
 /// `--[no-]provision`, `--provision-with`.

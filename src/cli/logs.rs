@@ -1,7 +1,7 @@
 //! `logs`.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Take};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -62,39 +62,16 @@ impl Logs {
 
     /// `parts`: the files that make up the log, the one that is written last.
     fn show(&self, app: &App, parts: Parts<'_>) -> Result<(), Failure> {
-        let mut lines = self.lines;
-        let (mut readers, mut seen, mut unreadable) = (Vec::new(), None, None);
         let paths = parts()?;
-        // `-n` counts from the end.
-        for (index, path) in paths.iter().enumerate().rev() {
-            if lines == Some(0) && !readers.is_empty() {
-                break;
-            }
-            let last = index + 1 == paths.len();
-            let file = match File::open(path) {
-                Ok(file) => file,
-                // Nothing was written yet; or what was put aside before has just been removed.
-                Err(e) if e.kind() == ErrorKind::NotFound && !(self.follow && last) => continue,
-                Err(e) => {
-                    unreadable = Some(failed(path, e));
-                    continue;
-                }
-            };
-            // Put aside in this moment: it has the next name already.
-            let number = file.metadata().map_err(|e| failed(path, e))?.ino();
-            if seen.replace(number) == Some(number) {
-                continue;
-            }
-            let mut reader = BufReader::new(file);
-            if let Some(count) = &mut lines {
-                *count -= seek_tail(&mut reader, *count).map_err(|e| failed(path, e))?;
-            }
-            readers.push((path, reader, last));
-        }
+        let (readers, unreadable) = open(&paths, self.lines, self.follow)?;
         // A log that is put aside may be cut in the middle of a line.
         let mut partial = Vec::new();
-        for (path, reader, last) in readers.into_iter().rev() {
-            print(app, path, reader, &mut partial, (self.follow && last).then_some(parts))?;
+        for (path, mut reader) in readers {
+            if self.follow && paths.last() == Some(path) {
+                follow(app, path, reader.into_inner(), &mut partial, parts)?;
+            } else {
+                print(app, path, &mut reader, &mut partial)?;
+            }
         }
         if !partial.is_empty() {
             print_line(app, &partial)?;
@@ -103,30 +80,76 @@ impl Logs {
     }
 }
 
+/// What there is to read, in the order in which it was written: each file where its part begins, up to what it had when it
+/// was opened. `-n 1` is one line, however much the guest says meanwhile.
+type Opened<'p> = (Vec<(&'p PathBuf, Take<BufReader<File>>)>, Option<Error>);
+
+/// Opens the files of a log, and goes to its last `lines`. `follow`: the last file must be there.
+fn open(paths: &[PathBuf], mut lines: Option<usize>, follow: bool) -> Result<Opened<'_>, Error> {
+    let (mut readers, mut seen, mut unreadable) = (Vec::new(), None, None);
+    // Whether what was opened last is read from its first byte, with which a line of the file before may go on.
+    let mut from_start = false;
+    // `-n` counts from the end.
+    for (index, path) in paths.iter().enumerate().rev() {
+        if lines == Some(0) && !readers.is_empty() && !from_start {
+            break;
+        }
+        let last = index + 1 == paths.len();
+        let file = match File::open(path) {
+            Ok(file) => file,
+            // Nothing was written yet; or what was put aside before has just been removed.
+            Err(e) if e.kind() == ErrorKind::NotFound && !(follow && last) => continue,
+            Err(e) => {
+                unreadable = Some(failed(path, e));
+                continue;
+            }
+        };
+        // Put aside in this moment: it has the next name already.
+        let about = file.metadata().map_err(|e| failed(path, e))?;
+        let number = about.ino();
+        if seen.replace(number) == Some(number) {
+            continue;
+        }
+        let mut reader = BufReader::new(file);
+        let mut size = about.len();
+        if let Some(count) = &mut lines {
+            let tail = seek_tail(&mut reader, size, *count, &mut from_start).map_err(|e| failed(path, e))?;
+            *count -= tail.lines;
+            size = tail.bytes;
+        }
+        readers.push((path, reader.take(size)));
+    }
+    readers.reverse();
+    Ok((readers, unreadable))
+}
+
 /// The files that make up a log, the one that is written last: asked again when that may have changed.
 type Parts<'a> = &'a dyn Fn() -> Result<Vec<PathBuf>, Failure>;
 
-/// Prints the rest of a file, and goes on with what comes where `follow` says which files there are.
-/// `partial` is the line that has no end yet.
-fn print(
+/// Prints the rest of a file. `partial` is the line that has no end yet.
+fn print(app: &App, path: &Path, reader: &mut impl BufRead, partial: &mut Vec<u8>) -> Result<(), Failure> {
+    while read_part(reader, partial).map_err(|e| failed(path, e))? {
+        if partial.ends_with(b"\n") || partial.len() as u64 >= LINE_LIMIT {
+            print_line(app, partial)?;
+            partial.clear();
+        }
+    }
+    Ok(())
+}
+
+/// The same, and goes on with what comes where `parts` says which files there are.
+fn follow(
     app: &App,
     path: &Path,
     mut reader: BufReader<File>,
     partial: &mut Vec<u8>,
-    follow: Option<Parts<'_>>,
+    parts: Parts<'_>,
 ) -> Result<(), Failure> {
     loop {
-        let more = read_part(&mut reader, partial).map_err(|e| failed(path, e))?;
-        if partial.ends_with(b"\n") || partial.len() as u64 >= LINE_LIMIT {
-            print_line(app, partial)?;
-            partial.clear();
-        } else if !more && let Some(parts) = follow {
-            let next = || parts().unwrap_or_else(|_| vec![path.to_owned()]);
-            if !go_on(&mut reader, path, next).map_err(|e| failed(path, e))? {
-                thread::sleep(POLL);
-            }
-        } else if !more {
-            return Ok(());
+        print(app, path, &mut reader, partial)?;
+        let next = || parts().unwrap_or_else(|_| vec![path.to_owned()]);
+        if !go_on(&mut reader, path, next).map_err(|e| failed(path, e))? {
+            thread::sleep(POLL);
         }
     }
 }
@@ -141,24 +164,37 @@ fn failed(path: &Path, source: io::Error) -> Error {
 }
 
 /// Appends up to a line end to `line`; `false` at the end of the file.
-fn read_part(reader: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<bool> {
-    use std::io::Read;
+fn read_part(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     let room = LINE_LIMIT.saturating_sub(line.len() as u64);
     Ok(reader.by_ref().take(room).read_until(b'\n', line)? > 0)
 }
 
-/// Goes to where the last `count` lines begin; how many of them there are.
-fn seek_tail(reader: &mut BufReader<File>, count: usize) -> io::Result<usize> {
-    use std::io::{Read, Seek, SeekFrom};
-    let size = reader.seek(SeekFrom::End(0))?;
-    let back = TAIL_PER_LINE.saturating_mul(count as u64).min(size);
+/// What is shown of a file.
+#[derive(Default)]
+struct Tail {
+    lines: usize,
+    bytes: u64,
+}
+
+/// Goes to where the last `count` lines of a file of this size begin. `from_start`: the file after this one is read from its
+/// first byte, so a last line without an end goes on there, where it was counted. Then: whether this one is.
+fn seek_tail(reader: &mut BufReader<File>, size: u64, count: usize, from_start: &mut bool) -> io::Result<Tail> {
+    use std::io::{Seek, SeekFrom};
+    let back = TAIL_PER_LINE.saturating_mul((count as u64).saturating_add(1)).min(size);
     let from = size - back;
     reader.seek(SeekFrom::Start(from))?;
-    let mut tail = Vec::new();
-    reader.by_ref().take(back).read_to_end(&mut tail)?;
-    let start = tail_start(&tail, count);
-    reader.seek(SeekFrom::Start(from + start as u64))?;
-    Ok(lines(&tail[start..]).min(count))
+    let mut text = Vec::new();
+    reader.by_ref().take(back).read_to_end(&mut text)?;
+    if text.is_empty() {
+        return Ok(Tail::default());
+    }
+    let counted = usize::from(*from_start && !text.ends_with(b"\n"));
+    let start = tail_start(&text, count.saturating_add(counted));
+    let begin = from + start as u64;
+    reader.seek(SeekFrom::Start(begin))?;
+    *from_start = begin == 0;
+    let lines = (lines(&text[start..]) - counted).min(count);
+    Ok(Tail { lines, bytes: (text.len() - start) as u64 })
 }
 
 /// How many lines there are, the last of which need not be complete.
@@ -213,7 +249,7 @@ mod tests {
     #[test]
     fn a_followed_log_is_read_on_through_all_that_was_put_aside() {
         use std::fs;
-        use std::io::{Read, Write};
+        use std::io::Write;
         let dir = tempfile::tempdir().unwrap();
         let part = |name: &str| dir.path().join(name);
         let path = part("log");
@@ -245,6 +281,51 @@ mod tests {
         assert_eq!(read(), "");
         fs::write(&path, "six\n").unwrap();
         assert_eq!(read(), "six\n");
+    }
+
+    #[test]
+    fn a_line_that_was_cut_when_the_log_was_put_aside_is_one_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["log.2", "log.1", "log.0", "log"].map(|name| dir.path().join(name));
+        let last = |parts: [&str; 4], count| {
+            for (path, text) in paths.iter().zip(parts) {
+                std::fs::write(path, text).unwrap();
+            }
+            let mut text = String::new();
+            for (_, mut reader) in open(&paths, Some(count), false).unwrap().0 {
+                reader.read_to_string(&mut text).unwrap();
+            }
+            text
+        };
+        for (parts, count, expected) in [
+            (["a\n", "b\n", "c\nd", "dd\ne\n"], 3, "c\nddd\ne\n"),
+            (["a\n", "b\n", "c\nd", "dd\ne\n"], 2, "ddd\ne\n"),
+            (["a\n", "b\n", "c\nd", "dd\ne\n"], 1, "e\n"),
+            // One line in three files, and in one that was begun and is still empty.
+            (["a\nb", "b", "b\n", "c"], 2, "bbb\nc"),
+            (["a\n", "b\nc", "c", ""], 1, "cc"),
+            // Cut where a line ends.
+            (["a\n", "b\nc\n", "d\n", ""], 1, "d\n"),
+            (["a\n", "b\nc\n", "d\n", "e"], 3, "c\nd\ne"),
+            (["a\n", "b", "b\n", "c\n"], 9, "a\nbb\nc\n"),
+            (["a\n", "b\n", "c\n", "d\n"], 0, ""),
+        ] {
+            assert_eq!(last(parts, count), expected, "{parts:?} {count}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_while_the_end_is_shown_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = [dir.path().join("log")];
+        for (count, expected) in [(Some(1), "two\n"), (None, "one\ntwo\n")] {
+            std::fs::write(&paths[0], "one\ntwo\n").unwrap();
+            let (mut readers, _) = open(&paths, count, false).unwrap();
+            std::fs::write(&paths[0], "one\ntwo\nthree\n").unwrap();
+            let mut text = String::new();
+            readers[0].1.read_to_string(&mut text).unwrap();
+            assert_eq!(text, expected);
+        }
     }
 
     #[test]

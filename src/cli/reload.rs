@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::args::{Agreement, Machines, Provisioning};
+use super::args::{self, Agreement, Machines, Provisioning};
 use super::{App, Done, up};
 use crate::machine::{self, Order, Unnamed};
 
@@ -29,8 +29,10 @@ impl Reload {
         let fleet = app.fleet()?;
         let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Created)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
-        let options = self.provisioning.options();
+        let mut options = self.provisioning.options();
+        machine::end_destroys(&app.ui.cx(), &fleet, &targets);
         self.agreement.seek(app, &fleet, &targets, &options)?;
+        options.bridges = args::choose_bridges(app, &fleet, &targets, &options, true)?;
         let fared = app.each(&fleet, &targets, (Order::DependenciesFirst, true), |cx, target| {
             machine::reload(cx, &fleet, target, self.force, &options)
         });

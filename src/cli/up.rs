@@ -2,11 +2,10 @@
 
 use clap::Args;
 
-use super::args::{Agreement, Machines, Parallel, Provisioning, provider};
+use super::args::{self, Agreement, Machines, Parallel, Provisioning, provider};
 use super::{App, Done};
 use crate::config::spec::ProviderKind;
-use crate::error::Failure;
-use crate::machine::{self, BridgeChoice, BridgeWish, Fared, Fleet, Target, Unnamed, UpOptions, UpReport};
+use crate::machine::{self, Fared, Fleet, Target, Unnamed, UpOptions, UpReport};
 use crate::ui::text;
 
 /// Make machines and start them
@@ -57,24 +56,12 @@ impl Up {
             destroy_on_error: self.destroy_on_error,
             ..self.provisioning.options()
         };
-        let cx = app.ui.cx();
+        machine::end_destroys(&app.ui.cx(), &fleet, &targets);
         self.agreement.seek(app, &fleet, &targets, &options)?;
-        if app.ui.can_ask() {
-            options.bridges = choose_bridges(app, &machine::bridge_wishes(&cx, &fleet, &targets, &options))?;
-        }
-        let fared = machine::up(&cx, &fleet, &targets, &options, self.parallel.wanted());
+        options.bridges = args::choose_bridges(app, &fleet, &targets, &options, false)?;
+        let fared = machine::up(&app.ui.cx(), &fleet, &targets, &options, self.parallel.wanted());
         tell(app, &fleet, &targets, &fared)
     }
-}
-
-/// Asks for the interface of each public network that leaves it open. What is not answered is told by the start.
-fn choose_bridges(app: &App, wishes: &[BridgeWish]) -> Result<Vec<BridgeChoice>, Failure> {
-    let mut choices = Vec::new();
-    for wish in wishes {
-        let answer = app.ui.choose(&wish.question(), &wish.among)?;
-        choices.extend(answer.and_then(|place| wish.answered(place)));
-    }
-    Ok(choices)
 }
 
 /// Tells how an `up`, `reload` or `resume` ended, for each machine.

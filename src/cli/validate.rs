@@ -95,9 +95,7 @@ fn findings(spec: &MachineSpec, default: Option<ProviderKind>) -> Vec<Finding> {
 
 /// As much of the plan as is known without the box.
 fn sketch(spec: &MachineSpec, provider: &dyn Provider) -> VmPlan {
-    let lacks = provider.lacks_networks(spec).is_some();
-    let networks = if lacks { Vec::new() } else { spec.private_networks.clone() };
-    let publics = if lacks || !provider.has_public_networks() { Vec::new() } else { spec.public_networks.clone() };
+    let (networks, publics) = provider.networks(spec);
     VmPlan {
         name: spec.name.clone(),
         cpus: spec.cpus.unwrap_or(1),
@@ -109,8 +107,8 @@ fn sketch(spec: &MachineSpec, provider: &dyn Provider) -> VmPlan {
             disk_bus: spec.disk_bus.unwrap_or_default(),
             nic: spec.nic.unwrap_or_default(),
             mac: spec.mac.clone(),
-            networks,
-            publics,
+            networks: networks.to_vec(),
+            publics: publics.to_vec(),
         },
         seed: None,
         seed_writable: false,

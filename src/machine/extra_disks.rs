@@ -36,7 +36,8 @@ pub(super) fn tell_kept(cx: &Cx, record: &MachineRecord, spec: &MachineSpec) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::plan::tests::{record, spec};
+    use crate::machine::plan::tests::spec;
+    use crate::machine::record::sample as record;
 
     #[test]
     fn disks_are_added_and_grow_and_never_go_or_shrink() {

@@ -22,6 +22,7 @@ mod status;
 mod stop;
 mod trigger;
 mod up;
+mod wishes;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -32,14 +33,12 @@ use serde::Serialize;
 pub use access::{Console, console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
 pub use needs::ProjectBoxes;
-pub use ops::{
-    BridgeWish, Fared, bridge_wishes, check_provisioners, each, host_wishes, provision, reload, resumable, resume,
-    sync_folders, up,
-};
+pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, resume, sync_folders, up};
 pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};
 pub use trigger::Error as TriggerError;
+pub use wishes::{BridgeWish, bridge_wishes, end_destroys, host_wishes};
 
 use crate::config::spec::{MachineSpec, ProviderKind};
 use crate::provider::{Forward, VmState};
@@ -129,7 +128,7 @@ pub struct UpOptions {
     pub provision_with: Vec<String>,
     /// `--destroy-on-error`: a machine that this `up` created is removed when it fails.
     pub destroy_on_error: bool,
-    /// What the user chose for public networks of machines that are made now.
+    /// What the user chose for public networks of machines that are started now.
     pub bridges: Vec<BridgeChoice>,
 }
 

@@ -4,14 +4,13 @@ use super::link::Links;
 use super::parallel::{self, Course, Order, Room};
 use super::record::{Intent, MachineDir};
 use super::settle;
-use super::status::backend;
 use super::stop::halt_locked;
-use super::up::{go_on, up_one, wanted};
-use super::{BridgeChoice, Error, Fleet, Target, UpOptions, UpReport, access, describe, extra_disks, plan, trigger};
-use crate::config::spec::{Action, ProviderKind};
+use super::up::{go_on, require_start, up_one, wanted};
+use super::{Error, Fleet, Target, UpOptions, UpReport, access, describe, plan, trigger};
+use crate::config::spec::Action;
 use crate::error::{Exit, Failure};
 use crate::progress::Cx;
-use crate::provider::{HostChange, VmState};
+use crate::provider::VmState;
 use crate::provision::{self, Wish};
 
 /// How one of several machines fared.
@@ -23,97 +22,6 @@ pub fn up(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions, paral
     each(cx, fleet, targets, Order::DependenciesFirst, parallel, |cx, target| {
         trigger::around(cx, fleet, target, Action::Up, || up_one(cx, fleet, target, options))
     })
-}
-
-/// Something on this computer that machines need changed, and that nobody does unasked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostWish {
-    kind: ProviderKind,
-    change: HostChange,
-}
-
-impl HostWish {
-    /// What would be done, for a question.
-    pub fn what(&self) -> String {
-        format!("{} ({})", self.change.what, self.change.at)
-    }
-
-    /// Does it.
-    pub fn grant(&self, cx: &Cx) -> Result<(), Failure> {
-        Ok(backend(self.kind)?.apply(cx, &self.change)?)
-    }
-}
-
-/// What would have to be changed on this computer before these machines can start, each once. What cannot be known is told
-/// by the start itself.
-pub fn host_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions) -> Vec<HostWish> {
-    let mut wishes = Vec::new();
-    for (target, spec) in targets.iter().filter_map(|target| Some((target, target.spec.as_ref()?))) {
-        // One that is there has its provider, whatever the machine file says by now.
-        let (kind, spec) = if let Ok((_, record)) = fleet.existing(target) {
-            (record.provider, plan::of_machine(spec, &record))
-        } else {
-            let kind = fleet.provider_for(options.provider, Some(spec));
-            (kind, spec.for_provider(kind))
-        };
-        let changes = backend(kind).ok().and_then(|provider| provider.host_changes(cx, &spec).ok());
-        for change in changes.into_iter().flatten() {
-            let wish = HostWish { kind, change };
-            if !wishes.contains(&wish) {
-                wishes.push(wish);
-            }
-        }
-    }
-    wishes
-}
-
-/// A public network of a machine that is to be made, whose interface of this computer its user has to choose.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BridgeWish {
-    machine: String,
-    network: usize,
-    /// The interfaces there are.
-    pub among: Vec<String>,
-}
-
-impl BridgeWish {
-    /// What is asked.
-    pub fn question(&self) -> String {
-        format!("which interface of this computer does machine `{}` use for its public network", self.machine)
-    }
-
-    /// The answer, by its place in `among`.
-    pub fn answered(&self, place: usize) -> Option<BridgeChoice> {
-        let interface = self.among.get(place)?.clone();
-        Some(BridgeChoice { machine: self.machine.clone(), network: self.network, interface })
-    }
-}
-
-/// The public networks of machines that are to be made, whose interface the machine file leaves open though there are
-/// several. Machines that were made keep what was chosen then. What cannot be known is told by the start itself.
-pub fn bridge_wishes(cx: &Cx, fleet: &Fleet, targets: &[Target], options: &UpOptions) -> Vec<BridgeWish> {
-    let mut wishes = Vec::new();
-    for target in targets {
-        let Some(spec) = &target.spec else { continue };
-        let kind = fleet.provider_for(options.provider, Some(spec));
-        let spec = spec.for_provider(kind);
-        let networks = plan::publics(kind, &spec);
-        let is_made = || {
-            let id = Fleet::current_id(target);
-            let record = id.and_then(|id| MachineDir::new(fleet.dirs(), id).read().ok().flatten());
-            record.is_some_and(|record| record.intent != Some(Intent::Create))
-        };
-        if networks.is_empty() || is_made() {
-            continue;
-        }
-        let open = backend(kind).ok().and_then(|provider| provider.open_bridges(cx, networks).ok());
-        wishes.extend(open.into_iter().flatten().map(|open| BridgeWish {
-            machine: target.name.clone(),
-            network: open.network,
-            among: open.among,
-        }));
-    }
-    wishes
 }
 
 /// Does the same to several machines, in `order`, several at once where `parallel`, and says how each fared, in the
@@ -160,18 +68,14 @@ pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &Up
 
 fn reload_one(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
     let cx = &cx.for_machine(&target.name);
-    // What `up` would refuse must not leave the machine off.
-    let spec = wanted(target)?;
     let (lock, dir, mut record) = fleet.locked(cx, target, "reload")?;
-    let spec = &plan::of_machine(spec, &record);
-    plan::refuse_missing(spec, &settle::chosen(spec, options, record.provisioned), true)?;
-    extra_disks::wanted(&record, spec)?;
-    backend(record.provider)?.require_host(cx, spec)?;
     if record.intent == Some(Intent::Destroy) {
         // Half of a machine: `up` ends what `destroy` began, and makes a new one.
         drop(lock);
         return up_one(cx, fleet, target, options);
     }
+    // What `up` would refuse must not leave the machine off.
+    require_start(cx, fleet, target, options, &record)?;
     // A link that was deleted is there again after any `up`.
     Links::new(&target.root).claim(&target.name, record.id)?;
     cx.step("halt", || halt_locked(cx, fleet, &dir, &mut record, force)).1?;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::Error;
 use super::record::MachineRecord;
 use super::status::backend;
+use super::{BridgeChoice, Error};
 use crate::boxes::{CloudInit, Hardware, Installed, Manifest};
 use crate::config::spec::{
     CustomizeEvent, Firmware, FolderType, MachineSpec, PrivateNetwork, ProviderKind, ProviderOptions, Provisioner,
@@ -56,39 +56,42 @@ pub(super) fn seed_flavour(manifest: &Manifest) -> Option<Flavour> {
 /// The machine's hardware: machine file, else box, else ours. What a box says is a stranger's word: nonsense is left out.
 pub(super) fn devices(record: &MachineRecord, spec: &MachineSpec) -> Devices {
     let theirs = &record.manifest.hardware;
+    let (private, public) = networks(record.provider, spec);
     Devices {
         firmware: spec.firmware.or(theirs.firmware),
         disk_bus: spec.disk_bus.or(theirs.disk_bus).unwrap_or_default(),
         nic: spec.nic.or(theirs.nic).unwrap_or_default(),
         mac: Some(mac(record, spec)),
-        networks: networks(record.provider, spec).to_vec(),
-        publics: publics(record.provider, spec).to_vec(),
+        networks: private.to_vec(),
+        publics: public.to_vec(),
     }
 }
 
-/// The private networks that machines of this provider have.
-pub(super) fn networks(kind: ProviderKind, spec: &MachineSpec) -> &[PrivateNetwork] {
-    let has = backend(kind).is_ok_and(|provider| provider.lacks_networks(spec).is_none());
-    if has { &spec.private_networks } else { &[] }
+/// The private and public networks that machines of this provider have.
+pub(super) fn networks(kind: ProviderKind, spec: &MachineSpec) -> (&[PrivateNetwork], &[PublicNetwork]) {
+    backend(kind).map_or((&[], &[]), |provider| provider.networks(spec))
 }
 
-/// The public networks that machines of this provider have.
-pub(super) fn publics(kind: ProviderKind, spec: &MachineSpec) -> &[PublicNetwork] {
-    let has =
-        backend(kind).is_ok_and(|provider| provider.has_public_networks() && provider.lacks_networks(spec).is_none());
-    if has { &spec.public_networks } else { &[] }
+/// Puts in what the user chose for the public networks of a machine.
+pub(super) fn choose_bridges(networks: &mut [PublicNetwork], choices: &[BridgeChoice], machine: &str) {
+    for choice in choices.iter().filter(|choice| choice.machine == machine) {
+        if let Some(network) = networks.get_mut(choice.network) {
+            network.bridge = vec![choice.interface.clone()];
+        }
+    }
 }
 
 /// The guest's side of its networks, without those that set themselves up.
 pub(super) fn cards(record: &MachineRecord, spec: &MachineSpec) -> Vec<Card> {
     let id = record.id;
-    let private = networks(record.provider, spec).iter().enumerate().filter(|(_, network)| network.card.auto_config);
+    let (private, public) = networks(record.provider, spec);
+    let private = private.iter().enumerate().filter(|(_, network)| network.card.auto_config);
     let private = private.map(|(place, network)| Card {
         mac: network.card.mac.clone().unwrap_or_else(|| further_mac(id, place)),
         address: network.ip.map(|ip| (ip, network.length(ip))),
         default_route: false,
     });
-    let public = publics(record.provider, spec).iter().enumerate().filter(|(_, network)| network.card.auto_config);
+    let public = public.iter().enumerate().filter(|(_, network)| network.card.auto_config);
     let public = public.map(|(place, network)| Card {
         mac: network.card.mac.clone().unwrap_or_else(|| public_mac(id, place)),
         address: network.ip.map(|ip| (ip, network.length(ip))),
@@ -231,9 +234,8 @@ pub(super) fn changes(spec: &MachineSpec, before: &BTreeMap<String, Value>) -> V
     wishes(spec).into_iter().filter(differs).map(|(key, _)| key).collect()
 }
 
-/// Names what the provider cannot do yet. Goes on where nothing is lost by it (a network less), refuses where something
-/// would be (changes in a folder that never come back).
-pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
+/// Refuses what the provider cannot do yet and would lose something by: changes in a folder that never come back.
+pub(super) fn refuse_losses(kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
     let shares = backend(kind)?.shares_folders();
     let does = |kind| kind == FolderType::Rsync || (kind == FolderType::Virtualbox && shares);
     let lost: Vec<_> = spec
@@ -246,12 +248,17 @@ pub(super) fn refuse_losses(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> 
         let problems = format!("{}; use type \"rsync\" (one way) or leave the folder out", lost.join(", "));
         return Err(Error::Unsupported { provider: kind, problems });
     }
-    let why = backend(kind)?.lacks_networks(spec).unwrap_or("yet");
-    for network in spec.private_networks.iter().skip(networks(kind, spec).len()) {
+    Ok(())
+}
+
+/// Names what the provider cannot do yet where nothing is lost by it: a network less.
+pub(super) fn tell_lacks(cx: &Cx, kind: ProviderKind, spec: &MachineSpec) -> Result<(), Error> {
+    let Some(why) = backend(kind)?.lacks_networks(spec) else { return Ok(()) };
+    for network in &spec.private_networks {
         let ip = network.ip.map(|ip| format!(" {ip}")).unwrap_or_default();
         cx.warn(format!("provider {kind} has no private_network{ip} {why}; going on without it, forwarded ports work"));
     }
-    if spec.public_networks.len() > publics(kind, spec).len() {
+    if !spec.public_networks.is_empty() {
         cx.warn(format!("provider {kind} has no public_network {why}; going on without it, forwarded ports work"));
     }
     Ok(())
@@ -294,6 +301,7 @@ pub(super) fn refuse_findings(cx: &Cx, kind: ProviderKind, plan: &VmPlan) -> Res
 pub(super) mod tests {
     use std::path::Path;
 
+    use super::super::record::sample as record;
     use super::*;
     use crate::config::spec::{DiskBus, Nic};
 
@@ -319,21 +327,6 @@ pub(super) mod tests {
             assert_eq!(changes(&spec(text), &before), expected, "{text}");
         }
         assert!(changes(&spec("memory = 1"), &BTreeMap::new()).is_empty(), "a record of an older version says nothing");
-    }
-
-    pub(in crate::machine) fn record(hardware: &Hardware) -> MachineRecord {
-        let manifest = json!({
-            "name": "x", "version": "0", "provider": "qemu", "architecture": null, "disks": [], "boot": null,
-            "seed": false, "user": "ubuntu", "source": "x", "source_id": "x", "checksum": null, "added_at": 0,
-            "info": null, "hardware": hardware,
-        });
-        let record = json!({
-            "id": "00112233445566778899aabbccddeeff", "name": "web", "root": "/p", "file": "/p/Vagrantfile",
-            "provider": "qemu", "box": manifest, "created": 0, "intent": null, "ready": false, "provisioned": false,
-            "user": "vagrant", "host_key": null, "key": "box", "hostname": null, "grown_to": null, "forwards": [],
-            "ssh": {}, "graceful_halt_timeout": 60,
-        });
-        serde_json::from_value(record).unwrap()
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub struct MachineRecord {
     pub extra_disks: Vec<ExtraDisk>,
     /// Host ports of the last start, the ssh port first.
     pub forwards: Vec<Forward>,
+    /// Whether the machine may have others than these: their change, while it ran, was cut short or failed.
+    #[serde(default)]
+    pub forwards_unsure: bool,
     /// How to log in, as the machine file said at the last `up`.
     pub ssh: SshSpec,
     /// Seconds that the guest has to shut down.
@@ -217,4 +220,21 @@ impl Record for Timings {
 /// Seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A machine with a box of this hardware.
+#[cfg(test)]
+pub fn sample(hardware: &crate::boxes::Hardware) -> MachineRecord {
+    let manifest = serde_json::json!({
+        "name": "x", "version": "0", "provider": "qemu", "architecture": null, "disks": [], "boot": null,
+        "seed": false, "user": "ubuntu", "source": "x", "source_id": "x", "checksum": null, "added_at": 0,
+        "info": null, "hardware": hardware,
+    });
+    let record = serde_json::json!({
+        "id": "00112233445566778899aabbccddeeff", "name": "web", "root": "/p", "file": "/p/Vagrantfile",
+        "provider": "qemu", "box": manifest, "created": 0, "intent": null, "ready": false, "provisioned": false,
+        "user": "vagrant", "host_key": null, "key": "box", "hostname": null, "grown_to": null, "forwards": [],
+        "ssh": {}, "graceful_halt_timeout": 60,
+    });
+    serde_json::from_value(record).unwrap()
 }

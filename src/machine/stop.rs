@@ -42,10 +42,14 @@ pub(super) fn halt_locked(
     // Who pulls the plug does not wait for a hypervisor that hangs.
     let state = if force { vm.state()? } else { vm.awaited_state(cx)? };
     let halted = if state.has_process() {
+        if !force {
+            make_able_to_hear(vm.as_mut(), record, &state)?;
+        }
+        // Nothing that fails before this line may leave it: the next `up` ends a machine with this intent.
         record.intent = Some(Intent::Halt);
         // Told at the end, when the record of that is missing too.
         drop(written(dir, record)?);
-        let halted = end(cx, fleet, vm.as_mut(), record, &state, force).map_err(|e| {
+        let halted = end(cx, fleet, vm.as_mut(), record, force).map_err(|e| {
             cut_short(e, || {
                 format!(
                     "machine `{}` was asked to shut down and may still do so; `vbox-rs status` tells, `vbox-rs halt` \
@@ -86,27 +90,25 @@ fn written(dir: &MachineDir, record: &MachineRecord) -> Result<Option<store::Err
     }
 }
 
-/// Power button, then the guest's own `shutdown`, then the plug.
-fn end(
-    cx: &Cx,
-    fleet: &Fleet,
-    vm: &mut dyn Vm,
-    record: &MachineRecord,
-    state: &VmState,
-    force: bool,
-) -> Result<Halted, Failure> {
-    if force {
-        cx.waiting("the plug to be pulled");
-        vm.kill()?;
-        return Ok(Halted::ByForce);
-    }
+/// Refuses a guest that cannot be asked to shut down, and wakes one that stands still.
+fn make_able_to_hear(vm: &mut dyn Vm, record: &MachineRecord, state: &VmState) -> Result<(), Failure> {
     if matches!(state, VmState::Unresponsive { .. }) {
-        // Nobody can ask its guest; what that has not written to its disks would be lost.
+        // What the guest has not written to its disks would be lost.
         let hint = format!("`vbox-rs halt --force {}` pulls the plug", record.name);
         return Err(Error::WrongState { name: record.name.clone(), state: describe(state), hint }.into());
     }
     if matches!(state, VmState::Paused { .. }) {
         vm.unpause()?;
+    }
+    Ok(())
+}
+
+/// Power button, then the guest's own `shutdown`, then the plug.
+fn end(cx: &Cx, fleet: &Fleet, vm: &mut dyn Vm, record: &MachineRecord, force: bool) -> Result<Halted, Failure> {
+    if force {
+        cx.waiting("the plug to be pulled");
+        vm.kill()?;
+        return Ok(Halted::ByForce);
     }
     let patience = Duration::from_secs(record.graceful_halt_timeout);
     let began = Instant::now();

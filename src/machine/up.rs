@@ -1,35 +1,36 @@
 //! `up`: from whatever a machine is to running and set up, in named steps.
 
-use std::os::fd::{AsFd, BorrowedFd};
+mod claim;
+mod left;
+mod ports;
+mod ready;
+
 use std::time::Duration;
 
-use super::link::{self, Links, same_folder};
+pub(super) use claim::end_destroy;
+pub(super) use ports::{PORT_RACES, inherited, owner};
+
+use super::link::{self, same_folder};
 use super::record::{Intent, KeyInUse, MachineDir, MachineRecord, Timings, now};
 use super::settle::{self, Settle};
 use super::status::backend;
 use super::{
-    Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, extra_disks, forwards, library, package, plan,
-    stop,
+    Error, Fleet, Step, Target, UpOptions, UpReport, access, describe, extra_disks, library, package, plan, stop,
 };
 use crate::boxes::{Installed, Library, Manifest};
 use crate::config::spec::MachineSpec;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::guest::seed::{self, Flavour};
 use crate::guest::{Session, keys};
-use crate::network::{self, Planned, Ports, Wishes, plan_forwards};
 use crate::progress::Cx;
-use crate::provider::{self, Vm, VmPlan, VmState};
+use crate::provider::{Vm, VmPlan, VmState};
 use crate::store::{Lock, MachineId};
-
-/// How often a start is tried again when somebody took one of our ports between our letting go of it and the
-/// hypervisor's taking it.
-pub(super) const PORT_RACES: u32 = 5;
 
 /// Brings one machine up.
 pub(super) fn up_one(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> Result<UpReport, Failure> {
     let cx = &cx.for_machine(&target.name);
     let spec = wanted(target)?;
-    let (id, lock, existed) = begin(cx, fleet, target)?;
+    let (id, lock, existed) = claim::begin(cx, fleet, target)?;
     if let Some(record) = existed {
         return go_on(cx, fleet, target, options, lock, record);
     }
@@ -50,6 +51,19 @@ pub(super) fn go_on(
     up.go_on(record).map_err(|error| up.failed(error, false, lock))
 }
 
+/// Refuses what would stop a machine's start, before it is ended to be started anew; for callers that hold its lock.
+pub(super) fn require_start(
+    cx: &Cx,
+    fleet: &Fleet,
+    target: &Target,
+    options: &UpOptions,
+    record: &MachineRecord,
+) -> Result<(), Failure> {
+    let mut up = Up::new(cx, fleet, target, wanted(target)?, options, record.id);
+    up.spec = plan::of_machine(&up.spec, record);
+    up.require_start(record)
+}
+
 /// The machine file's view of the machine. A file that cannot be used is the reason itself.
 pub(super) fn wanted(target: &Target) -> Result<&MachineSpec, Failure> {
     if let Some(spec) = &target.spec {
@@ -59,45 +73,6 @@ pub(super) fn wanted(target: &Target) -> Result<&MachineSpec, Failure> {
         crate::config::load(&target.file)?;
     }
     Err(Error::NoSpec { name: target.name.clone(), file: target.file.clone(), id: target.id }.into())
-}
-
-/// The machine's id, its lock, and its record. A `destroy` that was cut short is ended first: half of a machine's disks
-/// and all of its history would make no machine.
-fn begin(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(MachineId, Lock, Option<MachineRecord>), Failure> {
-    loop {
-        let (id, lock) = claim(cx, fleet, target)?;
-        let dir = MachineDir::new(fleet.dirs(), id);
-        match dir.read()? {
-            Some(record) if record.intent == Some(Intent::Destroy) => {
-                cx.note("`vbox-rs destroy` was cut short; ending it, then making the machine anew");
-                stop::remove(cx, fleet, &dir, record, lock)?;
-            }
-            existed => return Ok((id, lock, existed)),
-        }
-    }
-}
-
-/// The machine's id, and its lock. While we wait for the lock the machine may be destroyed and lose its id: then it gets
-/// a new one.
-fn claim(cx: &Cx, fleet: &Fleet, target: &Target) -> Result<(MachineId, Lock), Failure> {
-    let links = Links::new(&target.root);
-    loop {
-        let id = match target.id {
-            Some(id) if MachineDir::new(fleet.dirs(), id).read()?.is_some() => id,
-            _ => MachineId::random().map_err(Error::Random)?,
-        };
-        let id = links.claim(&target.name, id)?;
-        let lock = fleet.lock(cx, id, &target.name, "up").inspect_err(|_| {
-            // A home that cannot be written: the id names nothing, and nobody else can have its lock.
-            if !fleet.dirs().machine(id).exists() {
-                drop(links.remove(&target.name, id));
-            }
-        })?;
-        if links.get(&target.name)? == Some(id) {
-            return Ok((id, lock));
-        }
-        MachineDir::new(fleet.dirs(), id).remove(lock)?;
-    }
 }
 
 /// One `up` under way.
@@ -132,7 +107,8 @@ impl<'a> Up<'a> {
         }
         self.spec = self.spec.for_provider(kind);
         backend(kind)?.require(&self.spec)?;
-        plan::refuse_losses(self.cx, kind, &self.spec)?;
+        plan::refuse_losses(kind, &self.spec)?;
+        plan::tell_lacks(self.cx, kind, &self.spec)?;
         self.refuse_missing(false, true)?;
         let (installed, hold) =
             self.step("box", |up| library::ensure_box(up.cx, up.fleet, &up.spec, backend(kind)?))?;
@@ -162,6 +138,7 @@ impl<'a> Up<'a> {
             grown_to: None,
             extra_disks: Vec::new(),
             forwards: Vec::new(),
+            forwards_unsure: false,
             ssh: self.spec.ssh.clone(),
             graceful_halt_timeout: self.spec.graceful_halt_timeout,
             started_with: plan::wishes(&self.spec),
@@ -265,7 +242,7 @@ impl<'a> Up<'a> {
     ) -> Result<UpReport, Failure> {
         vm.connect(self.cx)?;
         self.take_forwards(&mut record, vm)?;
-        let forwarded = forwards::follow(self.cx, self.fleet, &self.dir, &mut record, &self.spec, vm)?;
+        let forwarded = self.follow_forwards(&mut record, vm)?;
         self.tell_changes(&record);
         let settle = Settle::new(self.fleet, &self.dir, &self.spec, self.options);
         if record.ready && record.intent.is_none() && !settle.has_work(&record) {
@@ -291,7 +268,8 @@ impl<'a> Up<'a> {
     }
 
     fn restart(&mut self, record: MachineRecord) -> Result<UpReport, Failure> {
-        plan::refuse_losses(self.cx, record.provider, &self.spec)?;
+        plan::refuse_losses(record.provider, &self.spec)?;
+        plan::tell_lacks(self.cx, record.provider, &self.spec)?;
         self.refuse_missing(record.provisioned, true)?;
         let installed = self.convert(&record)?;
         self.tell_other_box(&record);
@@ -373,11 +351,7 @@ impl<'a> Up<'a> {
         let seed = flavour.map(|_| self.dir.seed());
         let formats = backend(record.provider)?.disk_formats();
         let mut plan = plan::vm_plan(record, &self.spec, installed, seed, formats);
-        for choice in self.options.bridges.iter().filter(|choice| choice.machine == record.name) {
-            if let Some(network) = plan.devices.publics.get_mut(choice.network) {
-                network.bridge = vec![choice.interface.clone()];
-            }
-        }
+        plan::choose_bridges(&mut plan.devices.publics, &self.options.bridges, &record.name);
         plan::refuse_findings(self.cx, record.provider, &plan)?;
         vm.create(self.cx, &plan)?;
         self.dir.write(record)?;
@@ -393,55 +367,6 @@ impl<'a> Up<'a> {
         let mut halves = ssh.private_key_path.iter().map(|path| keys::public_half(path));
         let Some(first) = halves.next() else { return Ok(None) };
         Ok(Some(first.or_else(|error| halves.find_map(Result::ok).ok_or(error))?))
-    }
-
-    fn start(&self, record: &mut MachineRecord, vm: &mut dyn Vm, plan: &mut VmPlan) -> Result<(), Failure> {
-        record.intent = Some(Intent::Start);
-        let own_address = plan::has_own_address(record.provider, &self.spec);
-        self.with_ports(record, own_address, |planned| {
-            plan.forwards = planned.list();
-            vm.start(self.cx, plan, &inherited(planned))
-        })?;
-        self.take_forwards(record, vm)
-    }
-
-    /// Records where the forwards really are, where the provider had to put them elsewhere.
-    fn take_forwards(&self, record: &mut MachineRecord, vm: &mut dyn Vm) -> Result<(), Failure> {
-        if let Some(forwards) = vm.forwards()?.filter(|forwards| *forwards != record.forwards) {
-            record.forwards = forwards;
-            self.dir.write(record)?;
-        }
-        Ok(())
-    }
-
-    /// Starts with ports that are reserved and recorded; with others when one was taken in the very moment.
-    fn with_ports(
-        &self,
-        record: &mut MachineRecord,
-        own_address: bool,
-        mut start: impl FnMut(&Planned) -> Result<(), provider::Error>,
-    ) -> Result<(), Failure> {
-        let mut races = 0;
-        loop {
-            let planned = self.plan_ports(record, own_address)?;
-            record.forwards = planned.list();
-            if let Some(value) = plan::wishes(&self.spec).remove(plan::FORWARDS) {
-                record.started_with.insert(plan::FORWARDS.into(), value);
-            }
-            self.dir.write(record)?;
-            match start(&planned) {
-                Ok(()) => return Ok(()),
-                Err(provider::Error::PortTaken { .. }) if races < PORT_RACES => races += 1,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    fn plan_ports(&self, record: &MachineRecord, own_address: bool) -> Result<Planned, network::Error> {
-        let owner = format!("machine `{}` ({})", record.name, record.id.short());
-        let mut wishes = Wishes::of(&self.spec, &record.forwards, &owner);
-        wishes.ssh_guest_port = wishes.ssh_guest_port.filter(|_| !own_address);
-        plan_forwards(self.cx, Ports(self.fleet.dirs()), &wishes)
     }
 
     /// Waits until the guest lets us in.
@@ -487,65 +412,4 @@ impl<'a> Up<'a> {
         self.steps.push(Step::new(name, took, result.is_err()));
         result
     }
-
-    /// What is left after a failure, and `--destroy-on-error`.
-    fn failed(&self, error: Failure, was_new: bool, lock: Lock) -> Failure {
-        if !self.steps.is_empty() {
-            // The failure matters more than its times.
-            drop(self.dir.write_timings(&Timings { at: now(), steps: self.steps.clone() }));
-        }
-        let record = self.dir.read().ok().flatten();
-        if let (true, true, Some(record)) = (was_new, self.options.destroy_on_error, record.clone()) {
-            self.cx.note("removing the machine, because of --destroy-on-error");
-            return match stop::remove(self.cx, self.fleet, &self.dir, record, lock) {
-                Ok(()) => error,
-                Err(another) => another,
-            };
-        }
-        if record.is_none() && was_new {
-            // Nothing was made: the id goes too.
-            if let Some(id) = Links::new(&self.target.root).get(&self.target.name).ok().flatten() {
-                drop(Links::new(&self.target.root).remove(&self.target.name, id));
-                drop(self.dir.clear());
-                drop(self.dir.remove(lock));
-            }
-        }
-        if error.exit() == Exit::Interrupted { self.interrupted(record) } else { error }
-    }
-
-    fn interrupted(&self, record: Option<MachineRecord>) -> Failure {
-        let name = &self.target.name;
-        let state = record.as_ref().and_then(|record| self.fleet.vm(record).ok()?.state().ok());
-        let left = match (record, state) {
-            (None, _) => "nothing was created".to_owned(),
-            (Some(record), Some(VmState::Running)) => {
-                let how = match (record.ready, record.provisioned) {
-                    (false, _) => "runs, but is not set up yet",
-                    (true, false) => "runs, but is not provisioned",
-                    (true, true) => "runs",
-                };
-                format!("machine `{name}` {how}; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
-            }
-            (Some(_), Some(VmState::Saved)) => {
-                format!("machine `{name}` is saved as before; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
-            }
-            (Some(_), Some(VmState::Off | VmState::Absent | VmState::Vanished { .. })) => {
-                format!(
-                    "machine `{name}` is created but does not run; `vbox-rs up` goes on, `vbox-rs destroy` removes it"
-                )
-            }
-            (Some(_), Some(state)) => {
-                let state = describe(&state);
-                format!("machine `{name}` is {state}; `vbox-rs up` goes on, `vbox-rs destroy` removes it")
-            }
-            (Some(_), None) => {
-                format!("`vbox-rs status` tells what became of machine `{name}`; `vbox-rs up` goes on")
-            }
-        };
-        Error::Interrupted { left }.into()
-    }
-}
-
-pub(super) fn inherited(planned: &Planned) -> Vec<BorrowedFd<'_>> {
-    planned.forwards.iter().map(|(_, reservation)| reservation.file().as_fd()).collect()
 }

@@ -11,5 +11,5 @@ mod procfs;
 
 pub use error::Error;
 pub use owner::Owner;
-pub use plan::{Planned, Wishes, plan_forwards};
+pub use plan::{Planned, Wishes, is_for_ssh, plan_forwards};
 pub use ports::{Ports, Reservation};

@@ -80,10 +80,14 @@ pub fn plan_forwards(cx: &Cx, ports: Ports<'_>, wishes: &Wishes<'_>) -> Result<P
     Ok(Planned { forwards: got.into_iter().flatten().collect() })
 }
 
+/// Whether a line of the machine file replaces our own forward for SSH.
+pub fn is_for_ssh(line: &ForwardedPort) -> bool {
+    line.id.as_deref() == Some(SSH_ID)
+}
+
 /// SSH's forward and those of the machine file.
 fn wanted(wishes: &Wishes<'_>) -> Vec<ForwardedPort> {
-    let (ours, mut rest): (Vec<_>, Vec<_>) =
-        wishes.forwards.iter().cloned().partition(|wish| wish.id.as_deref() == Some(SSH_ID));
+    let (ours, mut rest): (Vec<_>, Vec<_>) = wishes.forwards.iter().cloned().partition(is_for_ssh);
     let mut ours = ours.into_iter();
     let usual = wishes.ssh_guest_port.map(|guest| ForwardedPort {
         guest,

@@ -44,25 +44,43 @@ fn is_called(interface: &str, name: &str) -> bool {
     same(interface) || (interface.contains(": ") && short(interface) == short(name))
 }
 
-/// The public networks whose interface is the user's choice.
-pub fn open(networks: &[PublicNetwork], interfaces: &[Interface]) -> Vec<OpenBridge> {
-    let open = networks.iter().enumerate().filter_map(|(network, wanted)| match choose(wanted, &[], interfaces) {
+/// The public networks whose interface is the user's choice. `had` are those of the last start.
+pub fn open(networks: &[PublicNetwork], had: &[PublicNetwork], interfaces: &[Interface]) -> Vec<OpenBridge> {
+    let choices = networks.iter().enumerate().map(|(place, wanted)| choose(wanted, before(had, place), interfaces));
+    let open = choices.enumerate().filter_map(|(network, choice)| match choice {
         Choice::Open(among) if among.len() > 1 => Some(OpenBridge { network, among }),
         _ => None,
     });
     open.collect()
 }
 
+/// Refuses networks for which there is no interface, or one that nobody has chosen.
+pub fn require(networks: &[PublicNetwork], had: &[PublicNetwork], interfaces: &[Interface]) -> Result<(), Error> {
+    settle(&Cx::silent(), &mut networks.to_vec(), had, interfaces)
+}
+
 /// The plan with one interface for each public network, as it is recorded. `before` is the plan of the last start.
 pub fn settled(cx: &Cx, plan: &VmPlan, before: Option<&VmPlan>, interfaces: &[Interface]) -> Result<VmPlan, Error> {
     let mut plan = plan.clone();
-    let had = |place: usize| {
-        let network = before.and_then(|before| before.devices.publics.get(place));
-        network.map(|network| network.bridge.as_slice()).unwrap_or_default()
-    };
+    let had = before.map(|before| before.devices.publics.as_slice()).unwrap_or_default();
+    settle(cx, &mut plan.devices.publics, had, interfaces)?;
+    Ok(plan)
+}
+
+/// The interface of the network at this place at the last start.
+fn before(had: &[PublicNetwork], place: usize) -> &[String] {
+    had.get(place).map(|network| network.bridge.as_slice()).unwrap_or_default()
+}
+
+fn settle(
+    cx: &Cx,
+    networks: &mut [PublicNetwork],
+    had: &[PublicNetwork],
+    interfaces: &[Interface],
+) -> Result<(), Error> {
     let mut missing = Vec::new();
-    for (place, network) in plan.devices.publics.iter_mut().enumerate() {
-        match choose(network, had(place), interfaces) {
+    for (place, network) in networks.iter_mut().enumerate() {
+        match choose(network, before(had, place), interfaces) {
             Choice::Taken { name, instead } => {
                 if instead {
                     let wanted = network.bridge.join("`, `");
@@ -75,7 +93,7 @@ pub fn settled(cx: &Cx, plan: &VmPlan, before: Option<&VmPlan>, interfaces: &[In
             Choice::Open(among) => missing.push(objection(network, &among, interfaces)),
         }
     }
-    if missing.is_empty() { Ok(plan) } else { Err(Error::Plan(missing)) }
+    if missing.is_empty() { Ok(()) } else { Err(Error::Plan(missing)) }
 }
 
 /// Why a network has no interface, and what to write.
@@ -92,7 +110,9 @@ fn objection(network: &PublicNetwork, among: &[String], interfaces: &[Interface]
     };
     let among: Vec<_> = among.iter().map(String::as_str).collect();
     let text = format!("{named}the public network may be on any of these interfaces: {}", quoted(&among));
-    let fix = format!("name one of them in the machine file: `bridge = \"{first}\"`; on a terminal `vbox-rs up` asks");
+    let fix = format!(
+        "name one of them in the machine file: `bridge = \"{first}\"`; on a terminal `vbox-rs up` and `reload` ask"
+    );
     Finding { level: Level::Bad, text, fix: Some(fix) }
 }
 

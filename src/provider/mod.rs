@@ -57,26 +57,31 @@ pub trait Provider: Send + Sync + Debug {
     /// another format is converted.
     fn disk_formats(&self) -> &'static [&'static str];
 
-    /// Whether its machines get a card for each private network.
-    fn has_private_networks(&self) -> bool {
-        false
-    }
-
-    /// Whether its machines get a card for each public network.
-    fn has_public_networks(&self) -> bool {
-        false
-    }
-
-    /// The public networks whose interface of this computer is their user's choice: each with those there are.
-    fn open_bridges(&self, cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-        let _ = (cx, networks);
-        Ok(Vec::new())
-    }
-
-    /// Why machines of `spec` get no such cards all the same, as the end of a sentence about them; `None` where they do.
+    /// Why machines of `spec` get no cards for its private and public networks, as the end of a sentence about them; `None`
+    /// where they do.
     fn lacks_networks(&self, spec: &MachineSpec) -> Option<&'static str> {
         let _ = spec;
-        (!self.has_private_networks()).then_some("yet")
+        Some("yet")
+    }
+
+    /// The private and public networks for which machines of `spec` get a card each: all, or none.
+    fn networks<'s>(&self, spec: &'s MachineSpec) -> (&'s [PrivateNetwork], &'s [PublicNetwork]) {
+        match self.lacks_networks(spec) {
+            None => (&spec.private_networks, &spec.public_networks),
+            Some(_) => (&[], &[]),
+        }
+    }
+
+    /// The public networks whose interface of this computer is their user's choice: each with those there are. `had` are
+    /// the machine's so far ([`Vm::publics`]).
+    fn open_bridges(
+        &self,
+        cx: &Cx,
+        networks: &[PublicNetwork],
+        had: &[PublicNetwork],
+    ) -> Result<Vec<OpenBridge>, Error> {
+        let _ = (cx, networks, had);
+        Ok(Vec::new())
     }
 
     /// Whether guests reach folders of the host by [`Vm::share`], with VirtualBox's module in their kernel.
@@ -99,9 +104,10 @@ pub trait Provider: Send + Sync + Debug {
         Ok(Vec::new())
     }
 
-    /// Refuses what a start would refuse for want of such a change: asked before a machine is stopped to be started anew.
-    fn require_host(&self, cx: &Cx, spec: &MachineSpec) -> Result<(), Error> {
-        let _ = (cx, spec);
+    /// Refuses what a start would refuse for want of such a change, or of a choice among interfaces: asked before a machine
+    /// is stopped to be started anew. `had` are its public networks so far ([`Vm::publics`]).
+    fn require_host(&self, cx: &Cx, spec: &MachineSpec, had: &[PublicNetwork]) -> Result<(), Error> {
+        let _ = (cx, spec, had);
         Ok(())
     }
 
@@ -136,6 +142,12 @@ pub trait Vm: Send {
     /// Makes or completes what the plan needs on disk. Idempotent; refuses to shrink a disk.
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error>;
 
+    /// Refuses what `create` would refuse of disks that are there, also while it runs: to shrink one.
+    fn require_sizes(&self, plan: &VmPlan) -> Result<(), Error> {
+        let _ = plan;
+        Ok(())
+    }
+
     /// Starts it. `keep` are descriptors (of locked files) that the hypervisor's process must hold until it ends.
     fn start(&mut self, cx: &Cx, plan: &VmPlan, keep: &[BorrowedFd<'_>]) -> Result<(), Error>;
 
@@ -156,6 +168,11 @@ pub trait Vm: Send {
     /// before the guest has one. `None` where forwards lead to its ssh server, as usual.
     fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, Error> {
         Ok(None)
+    }
+
+    /// Its public networks at the last start, each with the interface that it was on.
+    fn publics(&self) -> Result<Vec<PublicNetwork>, Error> {
+        Ok(Vec::new())
     }
 
     /// Where this computer reaches a port at one of those addresses: there, unless something of ours leads to it.

@@ -117,3 +117,17 @@ fn a_console_is_read_on_while_its_log_is_put_aside() {
     test.vm.kill().unwrap();
     test.vm.start(&test.cx(), &plan, &[]).unwrap();
 }
+
+#[test]
+fn what_a_start_puts_aside_is_a_part_of_the_log_too() {
+    let Some(mut test) = TestVm::new() else { return };
+    let plan = test.plan();
+    test.up(&plan);
+    test.vm.kill().unwrap();
+    let log = test.vm.console_log();
+    std::fs::File::options().append(true).open(&log).unwrap().set_len((16 << 20) + 1).unwrap();
+    test.vm.start(&test.cx(), &plan, &[]).unwrap();
+    assert_eq!(test.vm.earlier_console_logs(), [test.dir().join("console.log.old")]);
+    test.vm.destroy(&test.cx()).unwrap();
+    assert_eq!(names(&test.dir()), [""; 0]);
+}

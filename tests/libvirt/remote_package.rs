@@ -116,6 +116,24 @@ fn a_disk_that_somebody_changed_is_refused_before_anything_opens_it() {
     assert!(error.to_string().starts_with("the volume default/vbox-rs-"), "{error}");
 }
 
+#[test]
+fn a_copy_of_the_image_that_somebody_swapped_goes_into_no_box() {
+    let Some((mut test, plan)) = machine(1) else { return };
+    let (cx, scratch) = (test.cx(), folder(&test));
+    let volumes = test.daemon.volumes("default");
+    let copy = volumes.iter().find(|name| name.contains("-sha256-") && name.ends_with(".raw")).unwrap();
+    let swapped = fs::File::options().write(true).open(test.daemon.dir().join("pools/default").join(copy)).unwrap();
+    swapped.write_all_at(b"another's", 4096).unwrap();
+    // What the library has is what was uploaded: nothing is fetched.
+    test.vm.images_in(&cx, &scratch).unwrap();
+    fs::remove_file(base(&plan)).unwrap();
+    let error = test.vm.images_in(&cx, &scratch).unwrap_err();
+    let uri = test.daemon.tcp_uri();
+    let end = format!("`{copy}` of libvirt at `{uri}` is not what vbox-rs made: its content is not the box's image");
+    assert!(error.to_string().ends_with(&end), "{error}");
+    assert_eq!(error.exit(), Exit::MachineState);
+}
+
 /// A file system of 4 MiB.
 struct Small(PathBuf);
 

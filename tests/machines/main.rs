@@ -14,6 +14,7 @@ mod package;
 mod ports;
 mod projects;
 mod records;
+mod reload;
 mod stuck;
 mod together;
 mod triggers;

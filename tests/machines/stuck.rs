@@ -24,6 +24,8 @@ fn a_plug_is_pulled_only_by_force() {
 
     signal("-CONT", pid);
     assert_eq!(world.state("default"), "running");
+    let up = world.run(&["up"]).fails(10, &[]);
+    assert_eq!(world.processes(), [pid], "nobody asked its guest for anything: {}", up.stderr);
     world.run(&["halt"]).ok();
     world.run(&["up"]).fails(10, &[]);
     signal("-STOP", world.processes()[0]);

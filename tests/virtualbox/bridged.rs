@@ -118,14 +118,9 @@ fn a_host_without_interfaces_is_told() {
     lab.destroy();
 }
 
-#[test]
-fn on_a_terminal_the_user_chooses_once() {
-    let Some(lab) = with_file("[[public_network]]") else { return };
-    pretend(&lab, INTERFACES);
-    // An `up` without one came to nothing.
-    lab.run(&["up"]).fails(3, &["on a terminal `vbox-rs up` asks"]);
-    lab.calls();
-    let mut command = lab.command(&["up"]);
+/// Chooses the second one on a terminal.
+fn choose(lab: &Lab, args: &[&str]) {
+    let mut command = lab.command(args);
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
     command.env("TERM", "xterm").env_remove("CI");
     let mut session = rexpect::session::spawn_command(command, Some(60_000)).unwrap();
@@ -136,6 +131,40 @@ fn on_a_terminal_the_user_chooses_once() {
         .unwrap();
     session.send_line("2").unwrap();
     session.exp_eof().unwrap();
+}
+
+#[test]
+fn a_machine_gets_its_public_network_later_and_is_not_ended_before_its_interface_is_known() {
+    let Some(lab) = with_file("") else { return };
+    lab.up();
+    let process = lab.processes("VBoxHeadless");
+    lab.machine_file("box = \"empty\"\n[[public_network]]\n");
+    pretend(&lab, INTERFACES);
+    lab.run(&["reload", "-f"]).fails(3, &["any of these interfaces: `eth7`, `wlan7`", "`reload`"]);
+    assert_eq!(lab.processes("VBoxHeadless"), process);
+    pretend(&lab, "Name:            eth8\\nStatus:          Down\\n");
+    lab.run(&["reload", "-f"]).fails(3, &["no interface for a public network that is up (down: `eth8`)"]);
+    assert_eq!(lab.processes("VBoxHeadless"), process);
+    pretend(&lab, INTERFACES);
+    choose(&lab, &["reload", "-f"]);
+    assert_eq!(told(&lab, "bridgeadapter2"), "wlan7");
+
+    // One more while it is off.
+    lab.run(&["halt", "-f"]);
+    lab.machine_file("box = \"empty\"\n[[public_network]]\n[[public_network]]\n");
+    choose(&lab, &["up"]);
+    assert_eq!(["bridgeadapter2", "bridgeadapter3"].map(|key| told(&lab, key)), ["wlan7"; 2]);
+    lab.destroy();
+}
+
+#[test]
+fn on_a_terminal_the_user_chooses_once() {
+    let Some(lab) = with_file("[[public_network]]") else { return };
+    pretend(&lab, INTERFACES);
+    // An `up` without one came to nothing.
+    lab.run(&["up"]).fails(3, &["on a terminal `vbox-rs up`"]);
+    lab.calls();
+    choose(&lab, &["up"]);
     assert_eq!(asked(&lab), 1);
     assert_eq!(told(&lab, "bridgeadapter2"), "wlan7");
     // Nobody is asked any more, and nothing has changed in the file.

@@ -140,19 +140,55 @@ fn a_port_that_somebody_has_leaves_the_running_machine_with_the_others() {
     lab.destroy();
 }
 
+/// Lets somebody else have a port for some seconds when VirtualBox is told to take it.
+fn take_at_the_last_moment(lab: &Lab, port: u16) {
+    lab.behave(&format!(
+        "case \"$*\" in *' natpf1 vbox-rs-tcp-{port},'*) perl -MIO::Socket::INET -e 'my $taken = IO::Socket::INET->new(Listen => 1, \
+         LocalAddr => \"127.0.0.1:{port}\", ReuseAddr => 1) or die; sleep 4' >/dev/null 2>&1 & sleep 1;; esac"
+    ));
+}
+
+#[test]
+fn where_the_port_was_ours_to_choose_another_one_is_taken() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    wants(&lab, &[("tcp", 80, 2296)]);
+    lab.up();
+    let lines = "[[forwarded_port]]\nguest = 81\n";
+    lab.machine_file(&format!("{BOX}{}{lines}", forwards(&[("tcp", 80, 2296)])));
+    take_at_the_last_moment(&lab, 2481);
+    lab.up();
+    assert_eq!(rules(&lab), ["tcp,127.0.0.1,2296,,80", "tcp,127.0.0.1,2482,,81"]);
+    lab.run(&["port", "--guest", "81"]).ok().says(&["2482"]);
+    lab.destroy();
+}
+
+#[test]
+fn a_change_that_was_killed_is_taken_back_where_the_file_is() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    wants(&lab, &[("tcp", 80, 2297)]);
+    lab.up();
+    wants(&lab, &[("tcp", 80, 2297), ("tcp", 81, 2298)]);
+    lab.behave("case \"$*\" in *' natpf1 vbox-rs-tcp-2298,'*) \"$REAL\" \"$@\"; kill -9 $PPID;; esac");
+    lab.run(&["up"]).fails(-1, &[]);
+    assert_eq!(rules(&lab).len(), 2);
+    lab.behave("");
+    wants(&lab, &[("tcp", 80, 2297)]);
+    lab.up();
+    assert_eq!(rules(&lab), ["tcp,127.0.0.1,2297,,80"]);
+    TcpListener::bind("127.0.0.1:2298").unwrap();
+    lab.destroy();
+}
+
 /// Between our letting go of a port and VirtualBox's taking it: VirtualBox says that all went well.
 #[test]
 fn a_port_that_is_taken_in_the_last_moment_is_told_and_its_rule_goes_again() {
     let Some(lab) = Lab::with_sleeper() else { return };
     lab.up();
     wants(&lab, &[("tcp", 80, 2292)]);
-    lab.behave(
-        "case \"$*\" in *' natpf1 vbox-rs-tcp-2292,'*) perl -MIO::Socket::INET -e 'my $taken = IO::Socket::INET->new(Listen => 1, \
-         LocalAddr => \"127.0.0.1:2292\", ReuseAddr => 1) or die; sleep 4' >/dev/null 2>&1 & sleep 1;; esac",
-    );
+    take_at_the_last_moment(&lab, 2292);
     let ran = lab.run(&["up"]);
     assert_eq!(ran.code, 14, "{}", ran.stderr);
-    assert!(ran.stderr.contains("port 2292/tcp of 127.0.0.1 is taken"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("tcp port 2292 of 127.0.0.1 is taken by perl"), "{}", ran.stderr);
     assert_eq!(rules(&lab), [""; 0]);
     lab.behave("");
     lab.eventually("the port is free again", || TcpListener::bind("127.0.0.1:2292").is_ok());

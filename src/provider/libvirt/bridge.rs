@@ -85,9 +85,14 @@ fn of_host(networks: &[PublicNetwork], before: &[PublicNetwork]) -> Vec<Interfac
     interfaces(&cards(Path::new(CARDS), ranges::way_out().as_deref()), &named)
 }
 
-/// The public networks whose interface is the user's choice.
-pub fn open(networks: &[PublicNetwork]) -> Vec<OpenBridge> {
-    if networks.is_empty() { Vec::new() } else { bridge::open(networks, &of_host(networks, &[])) }
+/// The public networks whose interface is the user's choice. `had` are those of the last start.
+pub fn open(networks: &[PublicNetwork], had: &[PublicNetwork]) -> Vec<OpenBridge> {
+    if networks.is_empty() { Vec::new() } else { bridge::open(networks, had, &of_host(networks, had)) }
+}
+
+/// Refuses networks for which there is no interface, or one that nobody has chosen.
+pub fn require(networks: &[PublicNetwork], had: &[PublicNetwork]) -> Result<(), ProviderError> {
+    if networks.is_empty() { Ok(()) } else { bridge::require(networks, had, &of_host(networks, had)) }
 }
 
 /// The plan with one interface for each public network, as it is recorded. `before` is the plan of the last start.
@@ -137,7 +142,7 @@ mod tests {
 
     fn up(root: &Path, way_out: Option<&str>, named: &[&str]) -> Vec<String> {
         let network = PublicNetwork::default();
-        let among = bridge::open(&[network], &interfaces(&cards(root, way_out), named));
+        let among = bridge::open(&[network], &[], &interfaces(&cards(root, way_out), named));
         among.into_iter().flat_map(|open| open.among).collect()
     }
 

@@ -94,21 +94,18 @@ impl Provider for Libvirt {
         &["qcow2", "raw"]
     }
 
-    fn has_private_networks(&self) -> bool {
-        true
-    }
-
-    fn has_public_networks(&self) -> bool {
-        true
-    }
-
-    fn open_bridges(&self, _cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, ProviderError> {
-        Ok(bridge::open(networks))
-    }
-
     fn lacks_networks(&self, spec: &MachineSpec) -> Option<&'static str> {
         let uri = uri::choose(spec.provider_options.libvirt.uri.as_deref()).ok()?;
         private::lacking(&uri)
+    }
+
+    fn open_bridges(
+        &self,
+        _cx: &Cx,
+        networks: &[PublicNetwork],
+        had: &[PublicNetwork],
+    ) -> Result<Vec<OpenBridge>, ProviderError> {
+        Ok(bridge::open(networks, had))
     }
 
     fn check(&self, plan: &VmPlan) -> Vec<Finding> {
@@ -122,19 +119,18 @@ impl Provider for Libvirt {
         if let Some(name) = network_of(spec, &uri, &place) {
             changes.extend(network::change(cx, &uri, name)?.map(|change| at(place.name(), change)));
         }
-        if place == uri::Place::Here {
-            let mut private = private::changes(cx, &uri, &spec.private_networks)?;
-            private.retain(|other| changes.iter().all(|change: &HostChange| change.name != other.name));
-            changes.extend(private);
-        }
+        let mut private = private::changes(cx, &uri, self.networks(spec).0)?;
+        private.retain(|other| changes.iter().all(|change: &HostChange| change.name != other.name));
+        changes.extend(private);
         Ok(changes)
     }
 
-    fn require_host(&self, cx: &Cx, spec: &MachineSpec) -> Result<(), ProviderError> {
+    fn require_host(&self, cx: &Cx, spec: &MachineSpec, had: &[PublicNetwork]) -> Result<(), ProviderError> {
         let uri = uri::choose(spec.provider_options.libvirt.uri.as_deref())?;
         let place = uri::place(&uri)?;
         let named = network_of(spec, &uri, &place);
-        let private = if place == uri::Place::Here { spec.private_networks.as_slice() } else { &[] };
+        let (private, public) = self.networks(spec);
+        bridge::require(public, had)?;
         if named.is_none() && private.is_empty() {
             return Ok(());
         }

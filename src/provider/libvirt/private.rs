@@ -261,7 +261,7 @@ pub fn objections(plan: &VmPlan) -> Vec<Finding> {
 
 /// What would have to be changed for cards on these networks.
 pub fn changes(cx: &Cx, uri: &str, networks: &[PrivateNetwork]) -> Result<Vec<HostChange>, ProviderError> {
-    if networks.is_empty() || uri::is_session(uri) {
+    if networks.is_empty() {
         return Ok(Vec::new());
     }
     let mut changes: Vec<HostChange> = Vec::new();

@@ -14,6 +14,9 @@ pub struct Taken {
     pub interface: String,
 }
 
+/// Routes with prefixes up to this long lead to everywhere, also where a VPN has split that (0.0.0.0/1, 2000::/3).
+const EVERYWHERE: u8 = 3;
+
 /// What this host uses. The way to everywhere is no range of its own.
 pub fn of_host() -> Vec<Taken> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
@@ -39,7 +42,7 @@ pub(super) fn four(routes: &str) -> Vec<Taken> {
     let line = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
         let (to, mask) = (number(words.get(1)?)?, number(words.get(7)?)?);
-        let prefix = u8::try_from(mask.leading_ones()).ok().filter(|prefix| *prefix > 0)?;
+        let prefix = u8::try_from(mask.leading_ones()).ok().filter(|prefix| *prefix > EVERYWHERE)?;
         let range = IpNet::new(Ipv4Addr::from(to).into(), prefix).ok()?.trunc();
         Some(Taken { range, interface: (*words.first()?).to_owned() })
     };
@@ -51,7 +54,7 @@ fn six(routes: &str) -> Vec<Taken> {
     let line = |line: &str| {
         let words: Vec<_> = line.split_whitespace().collect();
         let to = Ipv6Addr::from(u128::from_str_radix(words.first()?, 16).ok()?);
-        let prefix = u8::from_str_radix(words.get(1)?, 16).ok().filter(|prefix| *prefix > 0)?;
+        let prefix = u8::from_str_radix(words.get(1)?, 16).ok().filter(|prefix| *prefix > EVERYWHERE)?;
         let range = IpNet::new(to.into(), prefix).ok()?.trunc();
         let interface = (*words.get(9)?).to_owned();
         let own = to.is_loopback() || to.is_multicast() || to.is_unicast_link_local() || interface == "lo";
@@ -113,6 +116,26 @@ fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000
 ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0
 ";
         assert_eq!(ranges(&six(text)), ["br7 fd00:1::/64"]);
+    }
+
+    #[test]
+    fn halves_of_everything_are_everything() {
+        let four_of = |to: &str, mask: &str| {
+            ranges(&four(&format!("{HEAD}tun0\t{to}\t0102A8C0\t0003\t0\t0\t0\t{mask}\t0\t0\t0\n")))
+        };
+        // 0.0.0.0/1, 128.0.0.0/1, 96.0.0.0/3; 10.0.0.0/8 is somebody's.
+        for (to, mask) in [("00000000", "00000080"), ("00000080", "00000080"), ("00000060", "000000E0")] {
+            assert!(four_of(to, mask).is_empty(), "{to} {mask}");
+        }
+        assert_eq!(four_of("0000000A", "000000FF"), ["tun0 10.0.0.0/8"]);
+        let six_of = |to: &str, prefix: &str| {
+            let none = "0".repeat(32);
+            ranges(&six(&format!("{to}{} {prefix} {none} 00 {none} 0 1 0 1 tun0\n", "0".repeat(32 - to.len()))))
+        };
+        for (to, prefix) in [("2", "03"), ("", "01"), ("8", "01")] {
+            assert!(six_of(to, prefix).is_empty(), "{to} {prefix}");
+        }
+        assert_eq!(six_of("fc", "07"), ["tun0 fc00::/7"]);
     }
 
     #[test]

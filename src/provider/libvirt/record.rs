@@ -1,5 +1,7 @@
 //! `libvirt.json`: what this provider must remember between commands.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,9 @@ use super::remote::Hop;
 use super::volume::Storage;
 use crate::provider::VmPlan;
 use crate::store::{self, MachineId, Record};
+
+/// The right of a record's owner to write to it.
+const WRITABLE: u32 = 0o200;
 
 /// Written before anything is made, and before and after what changes the domain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,7 +57,20 @@ pub fn path(dir: &Path) -> PathBuf {
 
 /// The record; `None` when the machine was never created.
 pub fn read(dir: &Path) -> Result<Option<LibvirtRecord>, store::Error> {
-    store::read_record(&path(dir))
+    let path = path(dir);
+    let mut record = store::read_record::<LibvirtRecord>(&path)?;
+    if let Some(record) = record.as_mut().filter(|record| record.started) {
+        record.started = path.metadata().map_or(true, |file| file.permissions().mode() & WRITABLE != 0);
+    }
+    Ok(record)
+}
+
+/// Notes that we end a machine (or did not, after all) where a disk that is full leaves no room for another record: that one
+/// may not be written to any more says it, and takes no room. The next record is a file of its own, which may.
+pub fn note_end(dir: &Path, ended: bool) {
+    let mode = if ended { 0o400 } else { 0o400 | WRITABLE };
+    // A file system that is not even written to keeps what it has: then nothing can be noted.
+    drop(fs::set_permissions(path(dir), Permissions::from_mode(mode)));
 }
 
 /// Replaces the record.

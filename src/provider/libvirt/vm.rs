@@ -23,6 +23,7 @@ use super::remote_tunnel::Tunnel;
 use super::state::{self, Seen};
 use super::uri::{self, Place};
 use super::{Error, address, bridge, console, log, network, snapshot};
+use crate::config::spec::PublicNetwork;
 use crate::progress::Cx;
 use crate::store;
 
@@ -269,6 +270,11 @@ impl Vm for LibvirtVm {
         self.write(&record)
     }
 
+    fn require_sizes(&self, plan: &VmPlan) -> Result<(), ProviderError> {
+        // Those in a storage pool are asked for by the start.
+        disk::refuse_shrink(&self.files, plan)
+    }
+
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {
         let mut record = self.record_for(plan)?;
         define::tell_stays(cx, &record, plan);
@@ -320,6 +326,10 @@ impl Vm for LibvirtVm {
                 return Ok(false);
             }
         }
+    }
+
+    fn publics(&self) -> Result<Vec<PublicNetwork>, ProviderError> {
+        Ok(self.record()?.map(|record| record.plan.devices.publics).unwrap_or_default())
     }
 
     fn addresses(&mut self) -> Result<Option<Vec<IpAddr>>, ProviderError> {
@@ -439,7 +449,7 @@ impl Vm for LibvirtVm {
         for path in self.files.existing()? {
             store::remove_file(&path)?;
         }
-        for path in log::put_aside(&self.home.dir)?.into_iter().chain(snapshot::left(&self.home.dir)?) {
+        for path in log::put_aside(&self.files)?.into_iter().chain(snapshot::left(&self.home.dir)?) {
             store::remove_file(&path)?;
         }
         self.daemon = None;
@@ -493,7 +503,7 @@ impl Vm for LibvirtVm {
     }
 
     fn earlier_console_logs(&self) -> Vec<PathBuf> {
-        log::put_aside(&self.home.dir).unwrap_or_default()
+        log::put_aside(&self.files).unwrap_or_default()
     }
 
     fn hypervisor_log(&self) -> Option<PathBuf> {

@@ -4,7 +4,8 @@
 //! that is there no more, the copy in the pool is fetched too.
 //!
 //! What comes is a stranger's: the other host could send anything. So a file has at most as many bytes as its volume said;
-//! and before any program opens it, its head must name what our overlays rest on, and no file beside that.
+//! and before any program opens it, an overlay's head must name what ours rest on, and no file beside that, and the
+//! copy of an image must have that image's digest.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -21,7 +22,7 @@ use super::daemon::Daemon;
 use super::ffi::{Complaint, Connection};
 use super::volume::{self, Storage, StoredImage};
 use super::volume_store::pool;
-use super::volume_upload::{BLOCK, ENDING, STALL};
+use super::volume_upload::{BLOCK, ENDING, STALL, digest};
 use crate::progress::Cx;
 use crate::store::{self, MachineId};
 
@@ -70,7 +71,14 @@ pub fn disks(
         let path = fetch(&part.name, part.length, index, "volume")?;
         let overlay = check(daemon, &part, &path)?;
         let base = match (part.base, &part.image.volume) {
-            (None, Some(copy)) => fetch(copy, part.image.length, index, "base")?,
+            (None, Some(copy)) => {
+                let base = fetch(copy, part.image.length, index, "base")?;
+                if digest(cx, &base, part.image.length)? != part.image.sha256 {
+                    let why = "its content is not the box's image";
+                    return Err(Error::Stranger { volume: copy.clone(), uri: daemon.uri().into(), why }.into());
+                }
+                base
+            }
             (base, _) => base.unwrap_or_default(),
         };
         disk::rest_on(&path, &base, &part.image.format)?;

@@ -136,6 +136,11 @@ fn must_grow(files: &Files, index: usize, disk: &PlannedDisk) -> Result<bool, Er
     }
 }
 
+/// Refuses to shrink an existing overlay; whatever has it open.
+pub fn refuse_shrink(files: &Files, plan: &VmPlan) -> Result<(), Error> {
+    plan.disks.iter().enumerate().try_for_each(|(index, disk)| must_grow(files, index, disk).map(drop))
+}
+
 fn check_shrink(path: &Path, from: u64, to: u64) -> Result<(), Error> {
     if to < from { Err(Error::Shrink { path: path.into(), from, to }) } else { Ok(()) }
 }

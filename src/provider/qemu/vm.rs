@@ -175,6 +175,10 @@ impl Vm for QemuVm {
         Ok(record::write(&self.files, &QemuRecord { plan: plan.clone(), created: true, start: None, saved: None })?)
     }
 
+    fn require_sizes(&self, plan: &VmPlan) -> Result<(), Error> {
+        disk::refuse_shrink(&self.files, plan)
+    }
+
     fn start(&mut self, cx: &Cx, plan: &VmPlan, keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let findings = super::check(plan);
         if findings.iter().any(|finding| finding.level == Level::Bad) {

@@ -50,9 +50,14 @@ fn interfaces(cx: &Cx, manage: &Manage) -> Result<Vec<Interface>, Error> {
     Ok(ask(cx, manage)?.into_iter().map(|(interface, _)| interface).collect())
 }
 
-/// The public networks whose interface is the user's choice.
-pub fn open(cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-    Ok(bridge::open(networks, &interfaces(cx, &Manage::find()?)?))
+/// The public networks whose interface is the user's choice. `had` are those of the last start.
+pub fn open(cx: &Cx, networks: &[PublicNetwork], had: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
+    Ok(bridge::open(networks, had, &interfaces(cx, &Manage::find()?)?))
+}
+
+/// Refuses networks for which there is no interface, or one that nobody has chosen.
+pub fn require(cx: &Cx, networks: &[PublicNetwork], had: &[PublicNetwork]) -> Result<(), Error> {
+    if networks.is_empty() { Ok(()) } else { bridge::require(networks, had, &interfaces(cx, &Manage::find()?)?) }
 }
 
 /// The interface that is up and has addresses of a network.
@@ -100,7 +105,7 @@ mod tests {
         fn any_answer_is_read_without_harm(text in "\\PC*|(Name: |Status: |Up|[\n a-z:0-9]){0,40}", name in "\\PC{0,9}") {
             let interfaces: Vec<_> = listed(&text).into_iter().map(|(interface, _)| interface).collect();
             let network = PublicNetwork { bridge: vec![name], ..PublicNetwork::default() };
-            bridge::open(std::slice::from_ref(&network), &interfaces);
+            bridge::open(std::slice::from_ref(&network), &[], &interfaces);
         }
     }
 }

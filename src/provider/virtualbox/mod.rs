@@ -66,16 +66,21 @@ impl Provider for Virtualbox {
         &["vdi"]
     }
 
-    fn has_private_networks(&self) -> bool {
-        true
+    fn lacks_networks(&self, _: &MachineSpec) -> Option<&'static str> {
+        None
     }
 
-    fn has_public_networks(&self) -> bool {
-        true
+    fn open_bridges(
+        &self,
+        cx: &Cx,
+        networks: &[PublicNetwork],
+        had: &[PublicNetwork],
+    ) -> Result<Vec<OpenBridge>, Error> {
+        bridge::open(cx, networks, had)
     }
 
-    fn open_bridges(&self, cx: &Cx, networks: &[PublicNetwork]) -> Result<Vec<OpenBridge>, Error> {
-        bridge::open(cx, networks)
+    fn require_host(&self, cx: &Cx, spec: &MachineSpec, had: &[PublicNetwork]) -> Result<(), Error> {
+        bridge::require(cx, self.networks(spec).1, had)
     }
 
     fn shares_folders(&self) -> bool {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::super::{Error, Finding, Forward, Level, PlannedDisk, VmPlan};
 use super::argv;
 use super::card;
-use super::files::{self, Files};
+use super::files::{self, Files, Vdi};
 use super::network;
 use super::parse::Info;
 use crate::config::spec::{DiskBus, Firmware, Nic, mac_address};
@@ -115,6 +115,18 @@ pub fn require_files(files: &Files, plan: &VmPlan) -> Result<(), Error> {
 
 fn require(what: &'static str, path: &Path) -> Result<(), Error> {
     if path.exists() { Ok(()) } else { Err(Error::FileMissing { what, path: path.into() }) }
+}
+
+/// Refuses to shrink a disk that is there.
+pub fn refuse_shrink(files: &Files, plan: &VmPlan) -> Result<(), Error> {
+    for (index, planned) in plan.disks.iter().enumerate() {
+        let path = files.disk(index);
+        match (planned.size, files::vdi(&path)?) {
+            (Some(to), Some(Vdi { size: from, .. })) if to < from => return Err(Error::Shrink { path, from, to }),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The disks of a plan, and the images that they rest on.

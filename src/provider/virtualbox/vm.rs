@@ -17,7 +17,7 @@ use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
 use super::run::Manage;
 use super::{argv, bridge, card, console, customize, forward, host, log, natnet, rules, start};
-use crate::config::spec::{CustomizeEvent, ProviderOptions};
+use crate::config::spec::{CustomizeEvent, ProviderOptions, PublicNetwork};
 use crate::error::Explain;
 use crate::progress::Cx;
 use crate::store;
@@ -271,6 +271,10 @@ impl Vm for VirtualboxVm {
         Ok(record::write(&self.files, &record)?)
     }
 
+    fn require_sizes(&self, plan: &VmPlan) -> Result<(), Error> {
+        start::refuse_shrink(&self.files, plan)
+    }
+
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let findings = start::check(plan);
         if findings.iter().any(|finding| finding.level == Level::Bad) {
@@ -455,6 +459,10 @@ impl Vm for VirtualboxVm {
             Err(Error::Virtualbox(fault)) if matches!(fault.meaning, Meaning::Exists | Meaning::InUse) => Ok(()),
             other => other.map(drop),
         }
+    }
+
+    fn publics(&self) -> Result<Vec<PublicNetwork>, Error> {
+        Ok(record::read(&self.files)?.map(|record| record.plan.devices.publics).unwrap_or_default())
     }
 
     fn change_forwards(&mut self, cx: &Cx, forwards: &[Forward]) -> Result<(), Error> {

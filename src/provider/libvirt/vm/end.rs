@@ -31,7 +31,9 @@ impl LibvirtVm {
         // Where the daemon went away it may have done it.
         if started && matches!(ended, Err(ProviderError::Libvirt(Error::Failed { .. }))) {
             record.started = true;
-            drop(self.write(record));
+            if self.write(record).is_err() {
+                record::note_end(&self.home.dir, false);
+            }
         }
         ended
     }
@@ -46,10 +48,13 @@ impl LibvirtVm {
         }
     }
 
-    /// Writes the record before an end, which a disk that is full must not stop: that it ended is seen without its record.
+    /// Writes the record before an end, which a disk that is full must not stop.
     fn note(&self, record: &LibvirtRecord) -> Result<(), ProviderError> {
         match record::write(&self.home.dir, record) {
-            Err(store::Error::Io { .. }) => Ok(()),
+            Err(store::Error::Io { .. }) => {
+                record::note_end(&self.home.dir, !record.started);
+                Ok(())
+            }
             written => Ok(written?),
         }
     }
