@@ -111,7 +111,7 @@ impl LibvirtVm {
     pub(super) fn way_to(&self, cx: &Cx, there: SocketAddr) -> Result<SocketAddr, ProviderError> {
         let Some(record) = self.record()? else { return Ok(there) };
         let (Place::Ssh(host), Some(here)) = (uri::place(&record.uri)?, record.way) else { return Ok(there) };
-        Tunnel::new(&self.home.dir, &host).lead_to(cx, &record.hops, Way { here, to: there })?;
+        let here = Tunnel::new(&self.home.dir, &host).lead_to(cx, &record.hops, Way { here, to: there })?;
         Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), here))
     }
 
