@@ -219,8 +219,8 @@ impl LibvirtVm {
         let Some(ours) = &record.definition else { return Ok(()) };
         let now = self.ask(cx, record, (COMMAND, "show the domain"), Domain::definition)?;
         let Some(over) = now.and_then(|now| snapshot::put_over(ours, &now)) else { return Ok(()) };
-        let (uri, domain) = (uri::shown(&record.uri), record.domain.clone());
-        Err(Error::PutOver { over: Box::new(over), uri, domain }.into())
+        let (virsh, domain) = (uri::virsh(&record.uri), record.domain.clone());
+        Err(Error::PutOver { over: Box::new(over), virsh, domain }.into())
     }
 
     /// Why its disks cannot be changed now.
