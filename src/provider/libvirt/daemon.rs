@@ -332,9 +332,7 @@ fn failure(uri: &str, action: &'static str, limit: Duration, late: Late) -> Prov
 /// Why no connection came about, with what mends it.
 fn unreachable(whole: &str, place: &Place, complaint: &Complaint) -> Error {
     let (uri, message) = (uri::shown(whole), uri::without_user(whole, &complaint.message));
-    if let Place::Port { host, tls: true, .. } = place
-        && let Some(error) = remote_tls::error(whole, host, &message)
-    {
+    if let Some(error) = remote_tls::error(whole, &message) {
         return error;
     }
     let denied = complaint.is_denied();
