@@ -214,15 +214,6 @@ impl LibvirtVm {
         network::require(cx, &self.daemon(cx, &record.uri)?, name)
     }
 
-    /// What the guest wrote last must be on the disks that it would get.
-    fn require_own_disks(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<(), ProviderError> {
-        let Some(ours) = &record.definition else { return Ok(()) };
-        let now = self.ask(cx, record, (COMMAND, "show the domain"), Domain::definition)?;
-        let Some(over) = now.and_then(|now| snapshot::put_over(ours, &now)) else { return Ok(()) };
-        let (virsh, domain) = (uri::virsh(&record.uri), record.domain.clone());
-        Err(Error::PutOver { over: Box::new(over), virsh, domain }.into())
-    }
-
     /// Why its disks cannot be changed now.
     fn busy(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<&'static str>, ProviderError> {
         let seen = self.look(cx, record)?;
@@ -286,7 +277,6 @@ impl Vm for LibvirtVm {
             _ => {}
         }
         self.require_network(cx, &record, plan)?;
-        self.require_own_disks(cx, &record)?;
         let plan = &bridge::settled(cx, plan, Some(&record.plan))?;
         let networks = self.networks(cx, &mut record, plan)?;
         let wires = networks.wires(plan);
