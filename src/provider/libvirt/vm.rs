@@ -499,7 +499,14 @@ impl Vm for LibvirtVm {
         if !self.look(&cx, &record)?.is_some_and(Seen::is_active) {
             return Err(not_running());
         }
-        let stream = self.ask(&cx, &record, (COMMAND, "open the console"), Domain::console)?.ok_or_else(not_running)?;
+        let uuid = self.home.id.uuid();
+        let open = move |connection: &Arc<Connection>| match connection.domain(&uuid)? {
+            Some(domain) => domain.console(false).map(Some),
+            None => Ok(None),
+        };
+        // It has a connection of its own (`console`).
+        let opened = Daemon::connect(&cx, &record.uri)?.call(&cx, COMMAND, "open the console", open)?;
+        let stream = opened.ok_or_else(not_running)?;
         let failed = |e: std::io::Error| Error::Failed { action: "open the console", message: e.to_string() };
         Ok(console::socket(stream).map_err(failed)?)
     }

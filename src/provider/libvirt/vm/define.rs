@@ -143,7 +143,7 @@ impl LibvirtVm {
                 Err(error)
             }
             Ok(()) => {
-                self.hear_console(cx, record);
+                self.hear_console(record);
                 Ok(true)
             }
         }
