@@ -393,7 +393,7 @@ mod tests {
         let (tell, told) = mpsc::channel::<()>();
         let work = move |_: &Arc<Connection>| {
             cancel.raise();
-            drop(told.recv());
+            let _ = told.recv();
             Ok(())
         };
         assert!(daemon.is_alive() && daemon.clone().is_alive());
