@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::Cx;
-use vbox_rs::provider::VmState;
+use vbox_rs::provider::{VmPlan, VmState};
 
 use crate::daemon::is_root;
 use crate::world::{TestVm, names};
@@ -105,6 +105,25 @@ fn a_disk_that_a_snapshot_put_over_ours_is_never_dropped_silently() {
     fs::remove_file(test.dir().join("disk0.over")).unwrap();
     test.daemon.virsh(&["snapshot-delete", &test.uuid(), "over", "--metadata"]).unwrap();
     test.daemon.virsh(&snapshot).unwrap();
+    test.vm.destroy(&cx).unwrap();
+    assert_eq!(names(&test.dir()), [""; 0]);
+}
+
+#[test]
+fn a_disk_put_over_ours_is_seen_after_a_definition_that_failed_too() {
+    let Some(mut test) = TestVm::new() else { return };
+    let (mut plan, cx) = (test.plan(), test.cx());
+    test.up(&plan);
+    test.vm.kill().unwrap();
+    let refused = |test: &mut TestVm, plan: &VmPlan| test.vm.start(&test.cx(), plan, &[]).unwrap_err().to_string();
+    plan.libvirt.xml = vec!["<nonsense/>".into()];
+    assert!(refused(&mut test, &plan).contains("nonsense"));
+    // Ours all the same, although nobody knows what libvirt has by now.
+    assert!(refused(&mut test, &plan).contains("nonsense"));
+    test.daemon.virsh(&["snapshot-create-as", &test.uuid(), "over", "--disk-only"]).unwrap();
+    plan.libvirt.xml.clear();
+    let error = refused(&mut test, &plan);
+    assert!(error.contains("disk0.over over the machine's disk vda, as a snapshot of disks alone does"), "{error}");
     test.vm.destroy(&cx).unwrap();
     assert_eq!(names(&test.dir()), [""; 0]);
 }

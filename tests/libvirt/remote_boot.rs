@@ -1,7 +1,11 @@
 //! Real guests at another host: up to ssh, and back.
 
 use std::fs;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use crate::nat::await_banner;
 use crate::remote_ssh::{Project, remote};
@@ -135,6 +139,31 @@ fn a_guest_on_a_network_of_another_host_is_reached_through_ssh() {
     assert_eq!(project.ok(&["ssh", "-c", "echo back"]), "back\n");
     assert_eq!(project.ok(&["ssh-config"]), config);
     await_banner(port, "through another tunnel");
+
+    // Somebody takes that port meanwhile: another one does, and the forwards stand.
+    project.break_tunnel();
+    let way = config.lines().find_map(|line| line.trim().strip_prefix("Port ")).unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", way.parse().unwrap())).unwrap();
+    assert_eq!(project.ok(&["ssh", "-c", "echo past"]), "past\n");
+    await_banner(port, "beside another way");
+    drop(taken);
+    // The same where the tunnel stands, and what it leads to is elsewhere now.
+    let noted = project.machine_dir().join("tunnel.way");
+    let before = fs::read_to_string(&noted).unwrap();
+    let (here, to) = before.split_once(' ').unwrap();
+    assert_ne!(here, way);
+    fs::remove_file(&noted).unwrap();
+    let socket = project.machine_dir().join("tunnel.sock");
+    let rule = format!("127.0.0.1:{here}:{}", to.trim());
+    let cancel = ["-S", socket.to_str().unwrap(), "-O", "cancel", "-L", &rule, "other"];
+    assert!(Command::new("ssh").args(cancel).output().unwrap().status.success());
+    let taken = TcpListener::bind(("127.0.0.1", way.parse().unwrap())).unwrap();
+    let through = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    assert_eq!(project.ok(&["ssh", "-c", "echo through"]), "through\n");
+    assert_ne!(project.ok(&["ssh-config"]), config);
+    through.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    assert!((&through).read(&mut [0; 8]).unwrap() > 0, "what went through the tunnel goes on");
+    drop(taken);
 
     project.ok(&["suspend"]);
     project.ok(&["resume"]);

@@ -1,43 +1,57 @@
 //! The serial console: libvirt's stream on one side, a socket on the other.
+//!
+//! One thread carries both directions, over a connection that nobody else uses: where several wait at one, libvirt before
+//! 10.3 may write into the stack of one that has gone on (CVE-2024-4418).
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use super::ffi::Stream;
+use super::ffi::{Complaint, Stream};
 
-/// A socket whose bytes go to and come from `stream`, until one of both ends. Two threads carry them.
+/// How long what the guest says may lie there while nobody types.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A socket whose bytes go to and come from `stream`, which does not wait, until one of both ends.
 pub fn socket(stream: Stream) -> io::Result<UnixStream> {
-    let (ours, theirs) = UnixStream::pair()?;
-    let stream = Arc::new(stream);
-    let (from, to) = (Arc::clone(&stream), ours.try_clone()?);
-    thread::Builder::new().name("console-out".into()).spawn(move || carry_out(&from, to))?;
-    thread::Builder::new().name("console-in".into()).spawn(move || carry_in(ours, &stream))?;
+    let (mut ours, theirs) = UnixStream::pair()?;
+    ours.set_read_timeout(Some(TICK))?;
+    let carry = move || {
+        drop(carry(&stream, &mut ours));
+        // The reader shall see the end, which may have been somebody else's doing.
+        let _ = ours.shutdown(Shutdown::Both);
+    };
+    thread::Builder::new().name("console".into()).spawn(carry)?;
     Ok(theirs)
 }
 
-fn carry_out(stream: &Stream, mut socket: UnixStream) {
+/// Carries until there is nothing to carry any more.
+fn carry(stream: &Stream, socket: &mut UnixStream) -> Result<(), Complaint> {
     let mut bytes = [0; 4096];
-    while let Ok(count @ 1..) = stream.receive(&mut bytes) {
-        if socket.write_all(&bytes[..count]).is_err() {
-            break;
-        }
-    }
-    // The reader shall see the end, which may have been somebody else's doing.
-    let _ = socket.shutdown(Shutdown::Both);
-}
-
-fn carry_in(mut socket: UnixStream, stream: &Stream) {
-    let mut bytes = [0; 1024];
-    while let Ok(count @ 1..) = socket.read(&mut bytes) {
-        let mut rest = &bytes[..count];
-        while !rest.is_empty() {
-            match stream.send(rest) {
-                Ok(sent @ 1..) => rest = &rest[sent.min(rest.len())..],
-                _ => return,
+    while stream.is_alive() {
+        while let Some(count) = stream.take(&mut bytes)? {
+            if count == 0 || socket.write_all(&bytes[..count]).is_err() {
+                return Ok(());
             }
         }
+        match socket.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(count) => send(stream, &bytes[..count])?,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+            Err(_) => break,
+        }
     }
+    Ok(())
+}
+
+fn send(stream: &Stream, mut bytes: &[u8]) -> Result<(), Complaint> {
+    while !bytes.is_empty() && stream.is_alive() {
+        match stream.send(bytes)? {
+            0 => thread::sleep(TICK),
+            sent => bytes = &bytes[sent.min(bytes.len())..],
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Talking to a daemon that may be slow, gone, or stuck: every call has an end, and the user can always stop waiting.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub struct Daemon {
     whole: Arc<str>,
     place: Place,
     connection: Arc<Connection>,
+    /// Whether nobody waits any more for an answer that is still to come.
+    left: Arc<AtomicBool>,
 }
 
 impl Daemon {
@@ -45,7 +48,7 @@ impl Daemon {
     #[cfg(test)]
     pub fn for_tests(connection: Arc<Connection>) -> Self {
         let uri = "test:///default";
-        Self { uri: uri.into(), whole: uri.into(), place: Place::Here, connection }
+        Self { uri: uri.into(), whole: uri.into(), place: Place::Here, connection, left: Arc::default() }
     }
 
     /// Connects.
@@ -73,7 +76,8 @@ impl Daemon {
             late => failure(uri, "answer", limit, late),
         };
         let connection = opened.map_err(failed)?.map_err(|complaint| unreachable(whole, &place, &complaint))?;
-        Ok(Self { uri: uri.into(), whole: whole.into(), place, connection: Arc::new(connection) })
+        let connection = Arc::new(connection);
+        Ok(Self { uri: uri.into(), whole: whole.into(), place, connection, left: Arc::default() })
     }
 
     /// Where it is, for people.
@@ -99,9 +103,16 @@ impl Daemon {
         if self.place == Place::Here { limit } else { limit.max(REMOTE) }
     }
 
-    /// Whether it can still be used, as far as is known.
+    /// Whether it can still be used, as far as is known. Where a thread waits at the connection for an answer that nobody
+    /// waits for any more, another one takes the next questions (see `Aside`).
     pub fn is_alive(&self) -> bool {
-        self.connection.is_alive()
+        self.connection.is_alive() && !self.left.load(Ordering::Relaxed)
+    }
+
+    /// As `failure`, for a thread that is left alone with the connection.
+    fn leave(&self, action: &'static str, limit: Duration, late: Late) -> ProviderError {
+        self.left.store(true, Ordering::Relaxed);
+        failure(&self.uri, action, limit, late)
     }
 
     /// Asks the daemon for something; `action` completes "libvirt cannot …".
@@ -117,7 +128,7 @@ impl Daemon {
         let (began, limit) = (Instant::now(), self.bounded(limit));
         let connection = Arc::clone(&self.connection);
         let answer = begin(move || work(&connection)).map_err(|late| failure(&self.uri, action, limit, late))?;
-        let result = await_answer(cx, &answer, limit).map_err(|late| failure(&self.uri, action, limit, late))?;
+        let result = await_answer(cx, &answer, limit).map_err(|late| self.leave(action, limit, late))?;
         let took = began.elapsed();
         if took >= WORTH_TELLING {
             trace::tell(|| format!("libvirt {}: {action} took {took:.1?}", self.uri));
@@ -165,7 +176,7 @@ impl Daemon {
                     return Err(failure(&self.uri, action, limit, Late::Thread(None)));
                 }
             }
-            let goes_on = watch()?;
+            let goes_on = watch().inspect_err(|_| self.left.store(true, Ordering::Relaxed))?;
             if (cx.check().is_err() || !goes_on)
                 && let Some(stop) = stop.take()
             {
@@ -173,7 +184,7 @@ impl Daemon {
                 stopped = Some(Instant::now());
             }
             if stopped.is_some_and(|stopped| stopped.elapsed() > limit) {
-                return Err(failure(&self.uri, action, limit, Late::TimedOut));
+                return Err(self.leave(action, limit, Late::TimedOut));
             }
         }
     }
@@ -184,7 +195,7 @@ impl Daemon {
             let (uri, message) = (self.uri.clone(), uri::without_user(&self.whole, &complaint.message));
             return Error::Alone { uri, action, name: name.into(), message, fix };
         }
-        let lost = complaint.is_lost() || !self.is_alive();
+        let lost = complaint.is_lost() || !self.connection.is_alive();
         let message = uri::without_user(&self.whole, &complaint.message);
         if lost { Error::Lost { uri: self.uri.clone(), action, message } } else { Error::Failed { action, message } }
     }
@@ -332,9 +343,7 @@ fn failure(uri: &str, action: &'static str, limit: Duration, late: Late) -> Prov
 /// Why no connection came about, with what mends it.
 fn unreachable(whole: &str, place: &Place, complaint: &Complaint) -> Error {
     let (uri, message) = (uri::shown(whole), uri::without_user(whole, &complaint.message));
-    if let Place::Port { host, tls: true, .. } = place
-        && let Some(error) = remote_tls::error(whole, host, &message)
-    {
+    if let Some(error) = remote_tls::error(whole, &message) {
         return error;
     }
     let denied = complaint.is_denied();
@@ -373,6 +382,26 @@ fn unanswered(uri: &str, place: &Place, limit: Duration) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Cancel;
+
+    #[test]
+    fn beside_an_answer_that_nobody_waits_for_any_more_nothing_is_asked() {
+        let Some(connection) = Connection::for_tests() else { return };
+        let daemon = Daemon::for_tests(connection);
+        let cancel = Cancel::default();
+        let cx = Cx::new(Arc::new(crate::progress::Silent), cancel.clone());
+        let (tell, told) = mpsc::channel::<()>();
+        let work = move |_: &Arc<Connection>| {
+            cancel.raise();
+            let _ = told.recv();
+            Ok(())
+        };
+        assert!(daemon.is_alive() && daemon.clone().is_alive());
+        let error = daemon.call(&cx, Duration::from_secs(60), "wait", work).unwrap_err();
+        assert!(matches!(error, ProviderError::Interrupted(_)), "{error:?}");
+        assert!(!daemon.is_alive() && !daemon.clone().is_alive(), "the next question takes another connection");
+        drop(tell);
+    }
 
     #[test]
     fn a_question_without_an_answer_is_waited_for_once_and_not_asked_again() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::snapshot::PutOver;
 use crate::error::{Exit, Explain};
+use crate::trace::quoted;
 
 /// Why libvirt did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -76,11 +77,13 @@ pub enum Error {
         /// How long.
         limit: Duration,
     },
-    /// An upload that does not go on.
-    #[error("libvirt's daemon at `{uri}` took nothing of an upload for {} s", limit.as_secs())]
+    /// An upload or download that does not go on.
+    #[error("libvirt's daemon at `{uri}` {nothing} for {} s", limit.as_secs())]
     Stalled {
         /// Where.
         uri: String,
+        /// What it did.
+        nothing: &'static str,
         /// How long it was waited for.
         limit: Duration,
     },
@@ -184,8 +187,8 @@ pub enum Error {
     PutOver {
         /// Which.
         over: Box<PutOver>,
-        /// Where.
-        uri: String,
+        /// `virsh` there.
+        virsh: String,
         /// libvirt's name of the machine.
         domain: String,
     },
@@ -234,13 +237,12 @@ impl Explain for Error {
             | Self::Certificate { fix, .. }
             | Self::Private { fix, .. } => Some(fix.clone()),
             Self::PoolFull { list, .. } => Some(format!("make room there (`{list}`), or set `pool` to another one")),
-            Self::PutOver { over, uri, domain } => {
+            Self::PutOver { over, virsh, domain } => {
                 let PutOver { disk, ours, .. } = over.as_ref();
                 // Without a base it would all be written into the box's image.
-                let commit = format!("blockcommit {domain} {disk} --base '{ours}' --active --wait --pivot");
+                let commit = format!("blockcommit {domain} {disk} --base {} --active --wait --pivot", quoted(ours));
                 Some(format!(
-                    "virsh -c '{uri}' start {domain} && virsh -c '{uri}' {commit} brings both together, and the machine runs \
-                     then"
+                    "{virsh} start {domain} && {virsh} {commit} brings both together, and the machine runs then"
                 ))
             }
             Self::NoRoom { dir, .. } => Some(format!("free some space on the file system of {}", dir.display())),
@@ -255,5 +257,22 @@ impl Explain for Error {
             Self::Failed { .. } => Some("`vbox-rs logs --hypervisor` may say more".into()),
             Self::Path { .. } => Some("set VBOX_RS_HOME to a directory with a plain name".into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::uri;
+    use super::*;
+
+    #[test]
+    fn what_brings_a_disk_together_again_has_no_login_name() {
+        let over = PutOver { disk: "vda".into(), ours: "/m/my disk0".into(), other: "/m/disk0.over".into() };
+        let virsh = uri::virsh("qemu+ssh://me@host/system");
+        let error = Error::PutOver { over: Box::new(over), virsh, domain: "d".into() };
+        let at = "virsh -c qemu+ssh://USER@host/system";
+        let commit = "blockcommit d vda --base '/m/my disk0' --active --wait --pivot";
+        let hint = format!("{at} start d && {at} {commit} brings both together, and the machine runs then");
+        assert_eq!(error.hint(), Some(hint));
     }
 }

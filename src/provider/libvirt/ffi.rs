@@ -449,6 +449,12 @@ impl Connection {
     }
 }
 
+/// `VIR_STREAM_NONBLOCK`.
+const NONBLOCK: c_uint = 1;
+
+/// What such a stream says instead of waiting.
+const NOT_NOW: c_int = -2;
+
 /// Bytes to and from the daemon.
 pub struct Stream {
     connection: Arc<Connection>,
@@ -471,11 +477,11 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    /// One that leads nowhere yet.
-    fn new(connection: &Arc<Connection>) -> Result<Self, Complaint> {
+    /// One that leads nowhere yet. `flags`: 0, or `NONBLOCK`.
+    fn new(connection: &Arc<Connection>, flags: c_uint) -> Result<Self, Complaint> {
         let connection = Arc::clone(connection);
         // SAFETY: the handle is open.
-        let raw = unsafe { (connection.library.virStreamNew)(connection.raw.as_ptr(), 0) };
+        let raw = unsafe { (connection.library.virStreamNew)(connection.raw.as_ptr(), flags) };
         let raw = NonNull::new(raw).ok_or_else(|| Complaint::last(connection.library))?;
         Ok(Self { connection, raw })
     }
@@ -487,20 +493,31 @@ impl Stream {
             .map(drop)
     }
 
-    /// Sends some of `bytes`, and says how many.
+    /// Sends some of `bytes`, and says how many: one that does not wait may send none.
     pub fn send(&self, bytes: &[u8]) -> Result<usize, Complaint> {
         let library = self.connection.library;
         // SAFETY: the handle is open, and as many bytes are read as there are.
         let sent = unsafe { (library.virStreamSend)(self.raw.as_ptr(), bytes.as_ptr().cast(), bytes.len()) };
-        Ok(usize::try_from(checked(library, sent)?).unwrap_or_default())
+        let sent = if sent == NOT_NOW { 0 } else { checked(library, sent)? };
+        Ok(usize::try_from(sent).unwrap_or_default())
     }
 
     /// Waits for bytes; zero at the end.
     pub fn receive(&self, bytes: &mut [u8]) -> Result<usize, Complaint> {
+        Ok(self.take(bytes)?.unwrap_or_default())
+    }
+
+    /// The same of a stream that does not wait, which may have nothing now.
+    pub fn take(&self, bytes: &mut [u8]) -> Result<Option<usize>, Complaint> {
         let library = self.connection.library;
         // SAFETY: the handle is open, and at most as many bytes are written as there is room for.
         let got = unsafe { (library.virStreamRecv)(self.raw.as_ptr(), bytes.as_mut_ptr().cast(), bytes.len()) };
-        Ok(usize::try_from(checked(library, got)?).unwrap_or_default())
+        Ok(if got == NOT_NOW { None } else { usize::try_from(checked(library, got)?).ok() })
+    }
+
+    /// Whether the daemon is there that it leads to.
+    pub fn is_alive(&self) -> bool {
+        self.connection.is_alive()
     }
 }
 

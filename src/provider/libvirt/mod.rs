@@ -55,6 +55,7 @@ mod vm;
 mod volume;
 mod volume_download;
 mod volume_store;
+mod volume_transfer;
 mod volume_upload;
 mod xml;
 

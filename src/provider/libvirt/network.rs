@@ -19,6 +19,7 @@ use super::ranges::{self, at, classes};
 use super::xml::element;
 use super::{Error, private, uri};
 use crate::progress::Cx;
+use crate::trace::quoted;
 
 /// The network that libvirt's packages bring, and the only one that we make for `network`.
 pub const DEFAULT: &str = "default";
@@ -55,8 +56,8 @@ pub fn require(cx: &Cx, daemon: &Daemon, name: &str) -> Result<(), ProviderError
     if found == Found::Up {
         return Ok(());
     }
-    let (uri, name) = (daemon.uri().to_owned(), name.to_owned());
-    Err(Error::Network { fix: command(&uri, &name, found), missing: found == Found::Missing, uri, name }.into())
+    let (uri, name, fix) = (daemon.uri().to_owned(), name.to_owned(), command(&daemon.virsh(), name, found));
+    Err(Error::Network { fix, missing: found == Found::Missing, uri, name }.into())
 }
 
 /// What would have to be changed for a machine on this network; `None` where it is up, or where it is none of ours to make.
@@ -129,9 +130,9 @@ fn make(connection: &Arc<Connection>, name: &str, range: Option<IpNet>) -> Resul
     }
 }
 
-/// The command that a user would have to enter.
-pub fn command(uri: &str, name: &str, found: Found) -> String {
-    let virsh = format!("virsh -c '{uri}'");
+/// The command that a user would have to enter; `virsh` is how it begins.
+pub fn command(virsh: &str, name: &str, found: Found) -> String {
+    let name = &quoted(name);
     match found {
         Found::Missing if name != DEFAULT => format!("`{virsh} net-list --all` lists the networks there are"),
         Found::Missing => format!(
@@ -210,10 +211,11 @@ mod tests {
 
     #[test]
     fn what_a_user_has_to_enter_is_told() {
-        let told = |name, found| command("qemu:///system", name, found);
+        let told = |name, found| command("virsh -c qemu:///system", name, found);
         assert!(told("default", Found::Missing).contains("net-define /usr/share/libvirt/networks/default.xml"));
         assert!(told("lab", Found::Missing).contains("net-list --all"));
-        let down = "`--yes` agrees to that (`vbox-rs up --yes`); or virsh -c 'qemu:///system' net-start lab";
+        let down = "`--yes` agrees to that (`vbox-rs up --yes`); or virsh -c qemu:///system net-start lab";
         assert_eq!(told("lab", Found::Down), down);
+        assert!(told("my lab", Found::Down).ends_with(" net-start 'my lab'"));
     }
 }

@@ -294,7 +294,7 @@ pub fn require(cx: &Cx, daemon: &Daemon, networks: &[PrivateNetwork]) -> Result<
         let uri = daemon.uri().to_owned();
         let fix = match found {
             Found::Missing => "`vbox-rs up --yes` makes it".into(),
-            Found::Down | Found::Up => network::command(&uri, &name, found),
+            Found::Down | Found::Up => network::command(&daemon.virsh(), &name, found),
         };
         Err(Error::Network { fix, missing: found == Found::Missing, uri, name })
     };

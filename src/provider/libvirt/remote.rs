@@ -139,7 +139,7 @@ pub fn engine(options: &LibvirtOptions, offers_kvm: bool) -> Result<(Engine, Opt
 
 #[cfg(test)]
 mod tests {
-    use super::super::uri;
+    use super::super::{domain, uri};
     use super::*;
 
     fn forward(protocol: Protocol, host: u16, guest: u16) -> Forward {
@@ -197,19 +197,9 @@ mod tests {
     #[test]
     fn a_host_without_ssh_needs_an_address_and_the_others_have_none() {
         let plan = |address: Option<[u8; 4]>| VmPlan {
-            name: "x".into(),
-            cpus: 1,
-            memory: 64,
-            disks: Vec::new(),
-            boot: Boot::Disk,
-            devices: crate::provider::Devices::default(),
-            seed: None,
-            seed_writable: false,
-            tethered: false,
             forwards: vec![forward(Protocol::Udp, 5353, 53)],
-            qemu: crate::config::spec::QemuOptions::default(),
             libvirt: LibvirtOptions { forward_address: address.map(Into::into), ..LibvirtOptions::default() },
-            virtualbox: crate::config::spec::VirtualboxOptions::default(),
+            ..domain::tests::plan()
         };
         let said = |uri: &str, address| {
             let found = check(&uri::place(uri).unwrap(), &plan(address));

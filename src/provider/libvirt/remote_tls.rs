@@ -14,6 +14,7 @@ use openssl::x509::X509Ref;
 use super::Error;
 use super::ffi::Complaint;
 use super::uri::{self, Place};
+use crate::trace::quoted;
 
 /// Where libvirt's daemons listen for TLS.
 const PORT: u16 = 16_514;
@@ -100,7 +101,8 @@ fn hung_up(message: &str) -> bool {
 }
 
 /// What it means, where it is about certificates.
-pub fn error(uri: &str, host: &str, message: &str) -> Option<Error> {
+pub fn error(uri: &str, message: &str) -> Option<Error> {
+    let Ok(Place::Port { host, port, tls: true }) = uri::place(uri) else { return None };
     let files = Files::of(uri);
     let fix = if message.contains(FAULTS[0]) || message.contains(FAULTS[1]) {
         format!("have {host}'s certificate signed anew; or this computer's clock is wrong")
@@ -109,7 +111,9 @@ pub fn error(uri: &str, host: &str, message: &str) -> Option<Error> {
     } else if message.contains(FAULTS[3]) {
         format!("call the host in `uri` as its certificate does, or have one signed for `{host}`")
     } else if message.contains(FAILED) {
-        format!("`openssl s_client -connect {host}:{PORT} -CAfile {}` shows its certificate", files.ca.display())
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let (port, ca) = (port.unwrap_or(PORT), quoted(&files.ca.to_string_lossy()));
+        format!("`openssl s_client -connect {host}:{port} -CAfile {ca}` shows its certificate")
     } else if message.contains("wants a certificate of this computer") || message.starts_with("Cannot read ") {
         let [certificate, key] = [&files.certificate, &files.key].map(|file| file.display());
         format!(
@@ -225,12 +229,27 @@ mod tests {
             ("The client certificate /p/clientcert.pem has expired", "see to /p/cacert.pem and /p/clientcert.pem"),
             ("Unable to read TLS confirmation: Input/output error", "its `tls_allowed_dn_list`"),
         ] {
-            let error = error(uri, "far", message).unwrap();
+            let error = error(uri, message).unwrap();
             assert!(error.hint().unwrap().contains(help), "{error}: {:?}", error.hint());
             assert_eq!(error.exit(), Exit::Provider);
             assert_eq!(error.to_string(), format!("no connection by TLS to libvirt's daemon at `{uri}`: {message}"));
         }
         let other = "unable to connect to server at 'far:16514': Connection refused";
-        assert!(error(uri, "far", other).is_none());
+        assert!(error(uri, other).is_none());
+    }
+
+    #[test]
+    fn the_command_that_shows_a_certificate_asks_where_the_daemon_listens() {
+        for (at, address) in [
+            ("far", "far:16514"),
+            ("far:16999", "far:16999"),
+            ("[2001:db8::1]", "[2001:db8::1]:16514"),
+            ("[2001:db8::1]:16999", "[2001:db8::1]:16999"),
+        ] {
+            let hint = error(&format!("qemu+tls://{at}/system?pkipath=/p"), FAILED).unwrap().hint().unwrap();
+            let command = format!("`openssl s_client -connect {address} -CAfile /p/cacert.pem` shows its certificate");
+            assert_eq!(hint, command);
+        }
+        assert!(error("qemu+tcp://far/system", FAILED).is_none());
     }
 }

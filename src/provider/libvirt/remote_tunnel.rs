@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::super::Error as ProviderError;
 use super::super::qemu::{host, socket};
 use super::Error;
-use super::remote::Hop;
+use super::remote::{self, Hop};
 use super::uri::SshHost;
 use crate::config::spec::Protocol;
 use crate::progress::Cx;
@@ -84,34 +84,42 @@ impl<'a> Tunnel<'a> {
         socket::connect(&self.dir.join(SOCKET)).is_ok()
     }
 
-    /// Sees to it that there is a way to a port of the guest; whoever asks may be one of several commands that do. The way
-    /// is noted once it is there, so what a command that was killed had begun is not: then it is asked for again, which
-    /// changes nothing, or is in the way of another, which a new tunnel has not.
-    pub fn lead_to(&self, cx: &Cx, hops: &[Hop], way: Way) -> Result<(), ProviderError> {
+    /// Sees to it that there is a way to a port of the guest, and says where it begins: as `way` has it, or at another port
+    /// where somebody took that meanwhile. Whoever asks may be one of several commands that do. The way is noted once it is
+    /// there, so what a command that was killed had begun is not: then it is asked for again, which changes nothing.
+    pub fn lead_to(&self, cx: &Cx, hops: &[Hop], way: Way) -> Result<u16, ProviderError> {
         let noted = self.dir.join(LED);
         let leads = || -> Result<Option<Way>, store::Error> {
             Ok(store::read_bounded(&noted, 100)?.and_then(|text| Way::parse(&String::from_utf8_lossy(&text))))
         };
-        if self.is_open() && leads()? == Some(way) {
-            return Ok(());
+        let is_there = |led: &Way| led.to == way.to;
+        if self.is_open()
+            && let Some(led) = leads()?.filter(is_there)
+        {
+            return Ok(led.here);
         }
         let _held = self.hold(cx)?;
-        if self.is_open() {
-            let led = leads()?;
-            if led == Some(way) {
-                return Ok(());
+        let (open, led) = (self.is_open(), leads()?);
+        if let Some(led) = led.filter(|_| open) {
+            if is_there(&led) {
+                return Ok(led.here);
             }
-            if let Some(led) = led {
-                self.tell(cx, &["-O".into(), "cancel".into(), "-L".into(), led.rule()])?;
-                store::remove_file(&noted)?;
-            }
-            if !self.tell(cx, &["-O".into(), "forward".into(), "-L".into(), way.rule()])? {
+            self.tell(cx, &["-O".into(), "cancel".into(), "-L".into(), led.rule()])?;
+            store::remove_file(&noted)?;
+        }
+        let mut way = Way { here: led.map_or(way.here, |led| led.here), ..way };
+        let forward = |way: Way| {
+            Ok::<_, ProviderError>(open && self.tell(cx, &["-O".into(), "forward".into(), "-L".into(), way.rule()])?)
+        };
+        if !forward(way)? {
+            // A new tunnel would not get the port either, and this one's end is that of all that goes through it.
+            way.here = remote::way(Some(way.here), hops)?;
+            if !forward(way)? {
                 self.begin(cx, hops, Some(way))?;
             }
-        } else {
-            self.begin(cx, hops, Some(way))?;
         }
-        Ok(store::write_atomic(&noted, format!("{} {}\n", way.here, way.to).as_bytes(), 0o600)?)
+        store::write_atomic(&noted, format!("{} {}\n", way.here, way.to).as_bytes(), 0o600)?;
+        Ok(way.here)
     }
 
     /// Says something to the tunnel's ssh; whether it did so.
@@ -308,7 +316,6 @@ fn taken<'h>(said: &str, hops: &'h [Hop]) -> Option<&'h Hop> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::remote;
     use super::super::uri::{self, Place};
     use super::*;
     use crate::provider::Forward;

@@ -30,6 +30,20 @@ pub fn put_over(ours: &str, now: &str) -> Option<PutOver> {
     })
 }
 
+/// The same where nobody knows the definition that the domain had, since that was cut short: `ours` is what it shall become.
+/// There may be more disks then, or fewer: a place whose name is one of ours but for its number is none of another's.
+pub fn put_over_unknown(ours: &str, now: &str) -> Option<PutOver> {
+    let document = Document::parse(ours).ok()?;
+    let names: Vec<_> = disks(&document).into_iter().map(|(_, place)| unnumbered(place)).collect();
+    put_over(ours, now).filter(|over| !names.contains(&unnumbered(&over.other)))
+}
+
+/// A file's or volume's name without digits.
+fn unnumbered(place: &str) -> String {
+    let name = place.rsplit('/').next().unwrap_or(place);
+    name.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
 /// Each disk, and where it lies.
 fn disks<'a>(definition: &'a Document<'_>) -> Vec<(&'a str, &'a str)> {
     let child = |disk: Node<'a, '_>, name: &str| disk.children().find(|node| node.has_tag_name(name));
@@ -81,6 +95,19 @@ mod tests {
         assert_eq!(put_over(&ours, "<"), None);
         let volume = |name: &str| definition(&[("vda", &format!("pool='p' volume='{name}'"))]);
         assert_eq!(put_over(&volume("a"), &volume("a.s")), found("a", "a.s"));
+    }
+
+    #[test]
+    fn where_the_former_definition_is_unknown_only_names_of_others_are_told() {
+        let ours = definition(&[("vda", "file='/m/disk0.qcow2'"), ("vdb", "file='/m/seed.img'")]);
+        let over = |disks: &[(&str, &str)]| put_over_unknown(&ours, &definition(disks)).map(|over| over.other);
+        for place in ["/m/disk0.over", "/m/disk0.1732350000", "/elsewhere/x.qcow2"] {
+            let source = format!("file='{place}'");
+            assert_eq!(over(&[("vda", &source)]).as_deref(), Some(place));
+        }
+        // It had another disk, and lay elsewhere.
+        assert_eq!(over(&[("vda", "file='/old/disk0.qcow2'"), ("vdb", "file='/old/disk1.qcow2'")]), None);
+        assert_eq!(put_over_unknown("<", &ours), None);
     }
 
     #[test]

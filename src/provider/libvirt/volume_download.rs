@@ -12,8 +12,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::qemu::disk::{self, Overlay};
 use super::super::{Error as ProviderError, Image};
@@ -22,7 +21,8 @@ use super::daemon::Daemon;
 use super::ffi::{Complaint, Connection};
 use super::volume::{self, Storage, StoredImage};
 use super::volume_store::pool;
-use super::volume_upload::{BLOCK, ENDING, STALL, digest};
+use super::volume_transfer::{self, BLOCK, Meter, Transfer};
+use super::volume_upload::digest;
 use crate::progress::Cx;
 use crate::store::{self, MachineId};
 
@@ -169,26 +169,12 @@ impl Fetch {
         let failed = |e| store::Error::io("write", &path, e);
         store::remove_file(&path)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-        let (got, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, stop) = (Arc::clone(&got), Arc::clone(&stopped));
-        let work = move |connection: &Arc<Connection>| {
-            receive(connection, (&pool_name, &name), &mut file, length, &count, &stop)
+        let label = format!("download from {}", daemon.uri());
+        let (action, nothing) = ("hand out a disk of the machine", "sent nothing of a download");
+        let work = move |connection: &Arc<Connection>, meter: &Meter| {
+            receive(connection, (&pool_name, &name), &mut file, length, meter)
         };
-        let mut transfer = cx.transfer(format!("download from {}", daemon.uri()), Some(length));
-        let mut last = (0, Instant::now());
-        let watch = || {
-            let now = got.load(Ordering::Relaxed);
-            transfer.update(now);
-            if now != last.0 {
-                last = (now, Instant::now());
-            }
-            Ok(last.1.elapsed() < STALL)
-        };
-        let done = daemon.call_watched(cx, (ENDING, "hand out a disk of the machine"), work, watch, || {
-            stopped.store(true, Ordering::Relaxed);
-        });
-        // Whether it ended or not: the user waits for nothing.
-        cx.check()?;
+        let done = volume_transfer::run(cx, daemon, Transfer { label, length, action, nothing }, work);
         done?.map_err(failed)?;
         Ok(path)
     }
@@ -200,8 +186,7 @@ fn receive(
     (pool_name, name): (&str, &str),
     file: &mut File,
     length: u64,
-    count: &AtomicU64,
-    stop: &AtomicBool,
+    meter: &Meter,
 ) -> Result<io::Result<()>, Complaint> {
     let gone = || Complaint::of_ours("the volume is gone");
     let volume = pool(connection, pool_name)?.volume(name)?.ok_or_else(gone)?;
@@ -209,9 +194,7 @@ fn receive(
     let mut block = vec![0; BLOCK];
     let mut left = length;
     loop {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Complaint::of_ours("it was stopped"));
-        }
+        meter.check()?;
         let got = stream.receive(&mut block)?;
         if got == 0 && left == 0 {
             break;
@@ -225,7 +208,7 @@ fn receive(
             return Ok(Err(error));
         }
         left -= bytes;
-        count.fetch_add(bytes, Ordering::Relaxed);
+        meter.add(got);
     }
     stream.finish()?;
     match volume.sizes()?.1 {

@@ -1,12 +1,9 @@
 //! Bytes into a volume.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -14,17 +11,9 @@ use super::super::Error as ProviderError;
 use super::Error;
 use super::daemon::Daemon;
 use super::ffi::{Complaint, Connection};
+use super::volume_transfer::{self, BLOCK, Meter, Transfer};
 use crate::progress::Cx;
 use crate::store::{self, hex};
-
-/// What one message of libvirt's protocol surely takes: the limit of its oldest version is 262,120.
-pub const BLOCK: usize = 256_000;
-
-/// How long no byte may arrive before the host counts as gone.
-pub const STALL: Duration = Duration::from_secs(60);
-
-/// How long what was stopped may take to end.
-pub const ENDING: Duration = Duration::from_secs(5);
 
 /// A file that becomes a volume.
 pub struct Upload {
@@ -44,9 +33,8 @@ pub struct Upload {
 pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), ProviderError> {
     let Upload { xml, label, file: path, length, sha256 } = upload;
     let mut file = File::open(&path).map_err(|e| store::Error::io("read", &path, e))?;
-    let (sent, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let (count, stop, pool) = (Arc::clone(&sent), Arc::clone(&stopped), pool.to_owned());
-    let work = move |connection: &Arc<Connection>| {
+    let pool = pool.to_owned();
+    let work = move |connection: &Arc<Connection>, meter: &Meter| {
         let pool = connection.pool(&pool)?.ok_or_else(|| Complaint::of_ours("the storage pool is gone"))?;
         let volume = pool.create(&xml)?;
         let stream = volume.upload(length)?;
@@ -61,12 +49,10 @@ pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), P
             let mut rest = &block[..got];
             hash.update(rest);
             while !rest.is_empty() {
-                if stop.load(Ordering::Relaxed) {
-                    return Err(Complaint::of_ours("it was stopped"));
-                }
+                meter.check()?;
                 let taken = stream.send(rest)?;
                 rest = &rest[taken.min(rest.len())..];
-                count.fetch_add(taken as u64, Ordering::Relaxed);
+                meter.add(taken);
             }
             left -= got as u64;
         }
@@ -77,26 +63,8 @@ pub fn run(cx: &Cx, daemon: &Daemon, pool: &str, upload: Upload) -> Result<(), P
             there => Err(Complaint::of_ours(&format!("{FULL}: {there} of {length} bytes arrived"))),
         }
     };
-    let mut transfer = cx.transfer(label, Some(length));
-    let mut last = (0, Instant::now());
-    let stalled = Cell::new(false);
-    let watch = || {
-        let now = sent.load(Ordering::Relaxed);
-        transfer.update(now);
-        if now != last.0 {
-            last = (now, Instant::now());
-        }
-        stalled.set(last.1.elapsed() >= STALL);
-        Ok(!stalled.get())
-    };
-    let done = daemon.call_watched(cx, (ENDING, "take an upload"), work, watch, || {
-        stopped.store(true, Ordering::Relaxed);
-    });
-    // Whether it ended or not: the user waits for nothing.
-    cx.check()?;
-    if stalled.get() && done.is_err() {
-        return Err(Error::Stalled { uri: daemon.uri().into(), limit: STALL }.into());
-    }
+    let transfer = Transfer { label, length, action: "take an upload", nothing: "took nothing of an upload" };
+    let done = volume_transfer::run(cx, daemon, transfer, work);
     if sha256.is_some_and(|sha256| done.as_ref().is_ok_and(|sent| *sent != sha256)) {
         return Err(ProviderError::DiskDamaged { path, why: "its content is not what it was when it was added" });
     }

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_uint};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::{Complaint, Connection, Functions, RawDomain, RawJob, Stream, c_string, checked, owned};
+use super::{Complaint, Connection, Functions, NONBLOCK, RawDomain, RawJob, Stream, c_string, checked, owned};
 
 /// A domain: a machine as libvirt calls it.
 pub struct Domain {
@@ -155,9 +155,9 @@ impl Domain {
         self.call(|lib, raw| unsafe { (lib.virDomainSetAutostart)(raw, c_int::from(on)) }).map(drop)
     }
 
-    /// A stream to and from its serial console; somebody else's may be refused.
-    pub fn console(&self) -> Result<Stream, Complaint> {
-        let stream = Stream::new(&self.connection)?;
+    /// A stream to and from its serial console; somebody else's may be refused. `waits`: for its bytes.
+    pub fn console(&self, waits: bool) -> Result<Stream, Complaint> {
+        let stream = Stream::new(&self.connection, if waits { 0 } else { NONBLOCK })?;
         // SAFETY: both handles are open; a null names the first console.
         self.call(|lib, raw| unsafe { (lib.virDomainOpenConsole)(raw, ptr::null(), stream.raw.as_ptr(), 0) })?;
         Ok(stream)

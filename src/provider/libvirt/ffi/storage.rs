@@ -189,7 +189,7 @@ impl Volume {
 
     /// A stream of its first `length` bytes.
     pub fn download(&self, length: u64) -> Result<Stream, Complaint> {
-        let stream = Stream::new(&self.connection)?;
+        let stream = Stream::new(&self.connection, 0)?;
         // SAFETY: both handles are open.
         self.call(|lib, raw| unsafe { (lib.virStorageVolDownload)(raw, stream.raw.as_ptr(), 0, length, 0) })?;
         Ok(stream)
@@ -197,7 +197,7 @@ impl Volume {
 
     /// A stream that writes its first `length` bytes.
     pub fn upload(&self, length: u64) -> Result<Stream, Complaint> {
-        let stream = Stream::new(&self.connection)?;
+        let stream = Stream::new(&self.connection, 0)?;
         // SAFETY: both handles are open.
         self.call(|lib, raw| unsafe { (lib.virStorageVolUpload)(raw, stream.raw.as_ptr(), 0, length, 0) })?;
         Ok(stream)

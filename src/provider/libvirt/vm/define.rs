@@ -9,6 +9,7 @@ use super::super::ffi::{Complaint, Connection, Domain};
 use super::super::fragment;
 use super::super::record::{self, LibvirtRecord};
 use super::super::remote::{self, PORT_TRIES};
+use super::super::snapshot;
 use super::super::uri::{self, Place};
 use super::super::volume::{self, Storage};
 use super::super::{Error, as_qemu, check, host};
@@ -63,13 +64,6 @@ impl LibvirtVm {
             None => firmware::prepare(&self.files, &as_qemu(plan), arch)?,
         };
         let before = self.ask(cx, record, (COMMAND, "show the domain"), Domain::definition)?;
-        if let (Some(ours), Some(now)) = (&record.definition, &before)
-            && !domain::same(ours, now)
-        {
-            cx.warn(
-                "another client of libvirt had changed the domain's definition; it is as the machine file says again",
-            );
-        }
         let daemon = self.daemon(cx, &record.uri)?;
         let version = daemon.call(cx, QUESTION, "say its version", |connection| connection.daemon_version())?;
         // The daemon of a session has no other user to choose, and volumes are those of the daemon's.
@@ -91,6 +85,14 @@ impl LibvirtVm {
             agent: !uri::is_any_session(&record.uri),
             wires,
         })?;
+        if let Some(now) = before {
+            require_own_disks(record, &xml, &now)?;
+            if record.definition.as_ref().is_some_and(|ours| !domain::same(ours, &now)) {
+                cx.warn(
+                    "another client of libvirt had changed the domain's definition; it is as the machine file says again",
+                );
+            }
+        }
         record.plan = plan.clone();
         record.defined = true;
         record.definition = None;
@@ -141,7 +143,7 @@ impl LibvirtVm {
                 Err(error)
             }
             Ok(()) => {
-                self.hear_console(cx, record);
+                self.hear_console(record);
                 Ok(true)
             }
         }
@@ -172,6 +174,17 @@ impl LibvirtVm {
         let engine = host::engine(&record.plan.libvirt).map_or(accel::Engine::Tcg, |(engine, _)| engine);
         Err(launch::complaint(message, &record.plan.forwards, engine).unwrap_or(error))
     }
+}
+
+/// What the guest wrote last must be on the disks that it would get by `next`, which replaces the definition `now`.
+fn require_own_disks(record: &LibvirtRecord, next: &str, now: &str) -> Result<(), ProviderError> {
+    let over = match &record.definition {
+        Some(ours) => snapshot::put_over(ours, now),
+        None => snapshot::put_over_unknown(next, now),
+    };
+    let Some(over) = over else { return Ok(()) };
+    let (virsh, domain) = (uri::virsh(&record.uri), record.domain.clone());
+    Err(Error::PutOver { over: Box::new(over), virsh, domain }.into())
 }
 
 /// Defines the domain, and refuses what libvirt would leave out of the elements that the user `added`.

@@ -2,25 +2,20 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::super::ffi::Domain;
 use super::super::record::{self, LibvirtRecord};
 use super::super::remote_tunnel::{Tunnel, Way};
 use super::super::uri::{self, Place};
 use super::super::volume::Storage;
 use super::super::volume_store::{Keep, Volumes};
 use super::super::{host, remote, remote_console, volume_download};
-use super::{LibvirtVm, QUESTION, START};
+use super::{LibvirtVm, START};
 use crate::progress::Cx;
 use crate::provider::qemu::argv::Arch;
 use crate::provider::qemu::files::Files;
 use crate::provider::qemu::{accel, disk};
 use crate::provider::{Error as ProviderError, Forward, Image, VmPlan};
 use crate::trace;
-
-/// Between two attempts at a console.
-const CONSOLE_AGAIN: Duration = Duration::from_millis(200);
 
 impl LibvirtVm {
     pub(super) fn engine_there(
@@ -111,29 +106,19 @@ impl LibvirtVm {
     pub(super) fn way_to(&self, cx: &Cx, there: SocketAddr) -> Result<SocketAddr, ProviderError> {
         let Some(record) = self.record()? else { return Ok(there) };
         let (Place::Ssh(host), Some(here)) = (uri::place(&record.uri)?, record.way) else { return Ok(there) };
-        Tunnel::new(&self.home.dir, &host).lead_to(cx, &record.hops, Way { here, to: there })?;
+        let here = Tunnel::new(&self.home.dir, &host).lead_to(cx, &record.hops, Way { here, to: there })?;
         Ok(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), here))
     }
 
     /// Hears the console of a machine whose log lies at another host, so that a failure can show its end. That is worth no
     /// failure of its own.
-    pub(super) fn hear_console(&mut self, cx: &Cx, record: &LibvirtRecord) {
+    pub(super) fn hear_console(&self, record: &LibvirtRecord) {
         if uri::place(&record.uri).is_ok_and(|place| place == Place::Here) {
             return;
         }
-        // The daemon may not have seen yet that the console of a domain that was just saved is nobody's any more.
-        let patient = |domain: &Domain| {
-            let again = |_| {
-                std::thread::sleep(CONSOLE_AGAIN);
-                domain.console()
-            };
-            domain.console().or_else(again).or_else(again)
-        };
-        let opened = self.ask(cx, record, (QUESTION, "open the console"), patient);
-        let log = Files::open_log(&self.files.console_log());
-        match (opened, log) {
-            (Ok(Some(stream)), Ok(log)) => drop(remote_console::keep(stream, log)),
-            (opened, _) => trace::tell(|| format!("the console is not heard: {:?}", opened.err())),
+        match Files::open_log(&self.files.console_log()) {
+            Ok(log) => drop(remote_console::keep(&record.uri, self.home.id.uuid(), log)),
+            Err(error) => trace::tell(|| format!("the console is not heard: {error}")),
         }
     }
 

@@ -9,7 +9,8 @@ use super::super::daemon::{Aside, Pulse};
 use super::super::ffi::{Complaint, Connection, Domain};
 use super::super::record::LibvirtRecord;
 use super::super::state::{self, Seen};
-use super::{COMMAND, LibvirtVm, QUESTION, TICK, said};
+use super::ask::said;
+use super::{COMMAND, LibvirtVm, QUESTION, TICK};
 use crate::progress::Cx;
 use crate::provider::Error as ProviderError;
 
