@@ -10,7 +10,7 @@ use std::time::Duration;
 use vbox_rs::config::spec::Protocol;
 use vbox_rs::error::{Exit, Explain};
 use vbox_rs::progress::{Cancel, Cx, Event, Sink};
-use vbox_rs::provider::{Image, VmPlan};
+use vbox_rs::provider::{Image, PlannedDisk, VmPlan, VmState};
 
 use crate::remote_ssh::{Project, remote};
 use crate::world::{TestVm, base, forward, free_port};
@@ -82,6 +82,40 @@ fn the_disks_of_a_machine_in_a_pool_are_fetched_and_rest_on_the_library() {
     let images = test.vm.images_in(&cx, &scratch).unwrap();
     assert_whole(&images[0], &scratch, 1);
     assert_eq!(test.heard.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn extra_disks_are_volumes_that_grow_and_go_into_the_box() {
+    let Some((mut test, mut plan)) = machine(1) else { return };
+    let (cx, scratch) = (test.cx(), folder(&test));
+    test.vm.start(&cx, &plan, &[]).unwrap();
+    test.vm.kill().unwrap();
+    plan.disks.push(PlannedDisk::empty("data", 8 << 20));
+    test.vm.create(&cx, &plan).unwrap();
+    // What was never used may be missing: an `up` that was killed had not made it yet.
+    let name = format!("vbox-rs-{}-disk1.qcow2", test.id);
+    test.daemon.virsh(&["vol-delete", &name, "--pool", "default"]).unwrap();
+    assert_eq!(test.state(), VmState::Off);
+    assert_eq!(test.vm.images_in(&cx, &scratch).unwrap().len(), 1);
+    test.vm.create(&cx, &plan).unwrap();
+    test.vm.start(&cx, &plan, &[]).unwrap();
+    let described = test.virsh("dumpxml");
+    assert!(described.contains(&name) && described.contains("<serial>data</serial>"), "{described}");
+    test.vm.kill().unwrap();
+    let disk = test.daemon.dir().join("pools/default").join(&name);
+    run("qemu-io", &["-f", "qcow2", "-c", "write -P 7 0 1M", disk.to_str().unwrap()]);
+    plan.disks[1].size = Some(24 << 20);
+    test.vm.create(&cx, &plan).unwrap();
+    let images = test.vm.images_in(&cx, &scratch).unwrap();
+    assert_whole(&images[0], &scratch, 1);
+    assert_eq!((images.len(), images[1].virtual_size), (2, 24 << 20));
+    run("qemu-io", &["-f", "qcow2", "-c", "read -P 7 0 1M", images[1].path.to_str().unwrap()]);
+
+    test.daemon.virsh(&["vol-delete", &name, "--pool", "default"]).unwrap();
+    let VmState::Broken { why } = test.state() else { panic!("it is {:?}", test.state()) };
+    assert!(why.contains(&name), "{why}");
+    test.vm.destroy(&cx).unwrap();
+    assert!(test.daemon.volumes("default").is_empty(), "{:?}", test.daemon.volumes("default"));
 }
 
 #[test]

@@ -19,12 +19,12 @@ use super::super::{Error as ProviderError, Image};
 use super::Error;
 use super::daemon::Daemon;
 use super::ffi::{Complaint, Connection};
-use super::volume::{self, Storage, StoredImage};
+use super::volume::{Storage, StoredImage};
 use super::volume_store::pool;
 use super::volume_transfer::{self, BLOCK, Meter, Transfer};
 use super::volume_upload::digest;
 use crate::progress::Cx;
-use crate::store::{self, MachineId};
+use crate::store;
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(60);
@@ -40,26 +40,34 @@ const HARMLESS: u64 = 1 | 1 << 3 | 1 << 4;
 
 /// A disk, as it is before anything is fetched.
 struct Part {
-    /// The overlay.
+    /// Its volume.
     name: String,
     /// Bytes of its file.
     length: u64,
-    /// Where what it rests on lies at its host.
-    below: String,
-    /// What it rests on here; `None` where that must be fetched.
-    base: Option<PathBuf>,
+    /// What it rests on; an extra disk rests on nothing.
+    below: Option<Below>,
+}
+
+/// What a disk rests on.
+struct Below {
+    /// Where it lies at its host.
+    path: String,
+    /// The same on this computer; `None` where it must be fetched.
+    here: Option<PathBuf>,
     image: StoredImage,
 }
 
-/// Fetches the disks of a machine into `scratch`.
+/// Fetches the disks of a machine, the volumes of these names, into `scratch`.
 pub fn disks(
     cx: &Cx,
     daemon: &Daemon,
-    id: MachineId,
     storage: &Storage,
+    names: Vec<String>,
     scratch: &Path,
 ) -> Result<Vec<Image>, ProviderError> {
-    let parts = survey(cx, daemon, id, storage)?;
+    let parts = names.into_iter().enumerate();
+    let parts = parts.map(|(index, name)| look(cx, daemon, storage, name, storage.images.get(index)));
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
     require_room(daemon, &parts, scratch)?;
     let fetch = |name: &str, length, index: usize, what| {
         let file = scratch.join(format!("{what}{index}"));
@@ -70,49 +78,60 @@ pub fn disks(
     for (index, part) in parts.into_iter().enumerate() {
         let path = fetch(&part.name, part.length, index, "volume")?;
         let overlay = check(daemon, &part, &path)?;
-        let base = match (part.base, &part.image.volume) {
-            (None, Some(copy)) => {
-                let base = fetch(copy, part.image.length, index, "base")?;
-                if digest(cx, &base, part.image.length)? != part.image.sha256 {
-                    let why = "its content is not the box's image";
-                    return Err(Error::Stranger { volume: copy.clone(), uri: daemon.uri().into(), why }.into());
+        if let Some(Below { here, image, .. }) = part.below {
+            let base = match (here, &image.volume) {
+                (None, Some(copy)) => {
+                    let base = fetch(copy, image.length, index, "base")?;
+                    if digest(cx, &base, image.length)? != image.sha256 {
+                        let why = "its content is not the box's image";
+                        return Err(Error::Stranger { volume: copy.clone(), uri: daemon.uri().into(), why }.into());
+                    }
+                    base
                 }
-                base
-            }
-            (base, _) => base.unwrap_or_default(),
-        };
-        disk::rest_on(&path, &base, &part.image.format)?;
+                (here, _) => here.unwrap_or_default(),
+            };
+            disk::rest_on(&path, &base, &image.format)?;
+        }
         images.push(Image { path, format: "qcow2".into(), virtual_size: overlay.size });
     }
     Ok(images)
 }
 
-/// What there is to fetch.
-fn survey(cx: &Cx, daemon: &Daemon, id: MachineId, storage: &Storage) -> Result<Vec<Part>, ProviderError> {
-    let mut parts = Vec::new();
-    for (index, image) in storage.images.iter().enumerate() {
-        let name = volume::disk_name(id, index);
-        let copy = image.volume.clone().unwrap_or_default();
-        let (pool_name, wanted) = (storage.pool.clone(), [name.clone(), copy.clone()]);
-        let found = daemon.call(cx, QUESTION, "look at the machine's disks", move |connection| {
-            let pool = pool(connection, &pool_name)?;
-            let [Some(overlay), Some(copy)] = [pool.volume(&wanted[0])?, pool.volume(&wanted[1])?] else {
-                return Ok(None);
-            };
-            Ok(Some((overlay.sizes()?.1, copy.path()?)))
-        })?;
-        let missing =
-            || ProviderError::FileMissing { what: "the volume", path: PathBuf::from(&storage.pool).join(&name) };
-        let (length, below) = found.ok_or_else(missing)?;
+/// One disk, and what it rests on.
+fn look(
+    cx: &Cx,
+    daemon: &Daemon,
+    storage: &Storage,
+    name: String,
+    image: Option<&StoredImage>,
+) -> Result<Part, ProviderError> {
+    let copy = image.map(|image| image.volume.clone().unwrap_or_default());
+    let (pool_name, wanted) = (storage.pool.clone(), name.clone());
+    let found = daemon.call(cx, QUESTION, "look at the machine's disks", move |connection| {
+        let pool = pool(connection, &pool_name)?;
+        let Some(disk) = pool.volume(&wanted)? else { return Ok(None) };
+        let below = match copy {
+            None => None,
+            Some(copy) => match pool.volume(&copy)? {
+                Some(copy) => Some(copy.path()?),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some((disk.sizes()?.1, below)))
+    })?;
+    let missing = || ProviderError::FileMissing { what: "the volume", path: PathBuf::from(&storage.pool).join(&name) };
+    let (length, path) = found.ok_or_else(missing)?;
+    let below = image.zip(path).map(|(image, path)| {
         let same = image.path.metadata().is_ok_and(|about| about.len() == image.length);
-        parts.push(Part { name, length, below, base: same.then(|| image.path.clone()), image: image.clone() });
-    }
-    Ok(parts)
+        Below { path, here: same.then(|| image.path.clone()), image: image.clone() }
+    });
+    Ok(Part { name, length, below })
 }
 
 /// Before the first byte comes.
 fn require_room(daemon: &Daemon, parts: &[Part], scratch: &Path) -> Result<(), ProviderError> {
-    let base = |part: &Part| if part.base.is_some() { 0 } else { part.image.length };
+    let fetched = |below: &Below| if below.here.is_some() { 0 } else { below.image.length };
+    let base = |part: &Part| part.below.as_ref().map_or(0, fetched);
     let needed = parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.length).saturating_add(base(part)));
     let about = rustix::fs::statvfs(scratch).map_err(|e| store::Error::io("read", scratch, e.into()))?;
     let free = about.f_bavail.saturating_mul(about.f_frsize);
@@ -130,7 +149,7 @@ fn check(daemon: &Daemon, part: &Part, path: &Path) -> Result<Overlay, ProviderE
         Ok(None) | Err(ProviderError::DiskDamaged { .. }) => return Err(stranger("it is no qcow2 image").into()),
         Err(error) => return Err(error),
     };
-    if overlay.backing.as_deref() != Some(Path::new(&part.below)) {
+    if overlay.backing.as_deref() != part.below.as_ref().map(|below| Path::new(&below.path)) {
         return Err(stranger("it rests on something else than the box's image").into());
     }
     if names_more(path)? {

@@ -144,11 +144,12 @@ impl<'a> Volumes<'a> {
         }
     }
 
-    /// The first of these volumes that is missing.
-    pub fn missing(&self) -> Result<Option<String>, ProviderError> {
-        let own = self.storage.own.clone();
+    /// The first of these volumes that is missing. More than the first `made` disks may be, which were never used.
+    pub fn missing(&self, made: usize) -> Result<Option<String>, ProviderError> {
+        let disks = (0..made).map(|index| volume::disk_name(self.id, index));
+        let seed = Some(volume::seed_name(self.id)).filter(|name| self.storage.own.contains(name));
         let images = self.storage.images.iter().filter_map(|image| image.volume.clone());
-        let wanted: Vec<_> = own.into_iter().chain(images).collect();
+        let wanted: Vec<_> = disks.chain(seed).chain(images).collect();
         self.call("look for the machine's volumes", move |pool| {
             for name in wanted {
                 if pool.volume(&name)?.is_none() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::record::{self, LibvirtRecord};
 use super::super::remote_tunnel::{Tunnel, Way};
 use super::super::uri::{self, Place};
-use super::super::volume::Storage;
+use super::super::volume::{self, Storage};
 use super::super::volume_store::{Keep, Volumes};
 use super::super::{host, remote, remote_console, volume_download};
 use super::{LibvirtVm, START};
@@ -61,7 +61,7 @@ impl LibvirtVm {
         let Some(storage) = &record.storage else { return Ok(None) };
         let daemon = self.daemon(cx, &record.uri)?;
         let mut keep = |_: &Storage| Ok(());
-        let name = Volumes::new(cx, &daemon, self.home.id, storage, &mut keep).missing()?;
+        let name = Volumes::new(cx, &daemon, self.home.id, storage, &mut keep).missing(record.plan.disks.len())?;
         Ok(name.map(|name| PathBuf::from(&storage.pool).join(name)))
     }
 
@@ -131,7 +131,8 @@ impl LibvirtVm {
         scratch: &Path,
     ) -> Result<Vec<Image>, ProviderError> {
         let daemon = self.daemon(cx, &record.uri)?;
-        let images = volume_download::disks(cx, &daemon, self.home.id, storage, scratch)?;
+        let names = (0..record.plan.disks.len()).map(|index| volume::disk_name(self.home.id, index)).collect();
+        let images = volume_download::disks(cx, &daemon, storage, names, scratch)?;
         // Nothing keeps others from starting it meanwhile.
         match self.busy(cx, record)? {
             Some(state) => {
