@@ -160,11 +160,12 @@ impl VirtualboxVm {
         Ok(())
     }
 
-    fn launch_and_customize(&mut self, cx: &Cx, record: &mut VirtualboxRecord, info: &Info) -> Result<(), Error> {
-        let launched = self.launch(cx, &record.plan.forwards, record.plan.virtualbox.gui, false);
+    fn launch_and_customize(&mut self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
+        let launched = self.launch(cx, &plan.forwards, plan.virtualbox.gui, false);
         self.prepared = matches!(launched, Err(Error::PortTaken { .. }));
         launched?;
-        customize::catch_up(cx, &self.machine()?, record, info, CustomizeEvent::PostBoot)
+        let mut record = self.record()?;
+        customize::catch_up(cx, &self.machine()?, &mut record, info, CustomizeEvent::PostBoot)
     }
 
     /// What is known of a machine of which VirtualBox may tell nothing: its process can be seen, and ended.
@@ -285,12 +286,12 @@ impl Vm for VirtualboxVm {
         let machine = self.machine()?;
         let plan = &bridge::settled(cx, &machine, plan, Some(&record.plan))?;
         let had = record.plan.forwards.clone();
-        let mut record = VirtualboxRecord { plan: plan.clone(), customized: Vec::new(), customizing: None, ..record };
+        let record = VirtualboxRecord { plan: plan.clone(), customized: Vec::new(), customizing: None, ..record };
         record::write(machine.files, &record)?;
         if prepared {
             // What `customize` set stays.
             machine.change_rules(cx, &plan.forwards, &had, &info)?;
-            return self.launch_and_customize(cx, &mut record, &info);
+            return self.launch_and_customize(cx, plan, &info);
         }
         let mut wires = network::wires(cx, &machine, &plan.devices.networks, &lock)?;
         wires.extend(plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned()).map(Wire::Bridged));
@@ -305,7 +306,7 @@ impl Vm for VirtualboxVm {
         customize::before_start(cx, &machine, plan, &info)?;
         let later = if customize::hangs_media(plan) { machine.info(cx)? } else { None };
         machine.attach_seed(cx, plan, later.as_ref().unwrap_or(&info))?;
-        self.launch_and_customize(cx, &mut record, &info)
+        self.launch_and_customize(cx, plan, &info)
     }
 
     fn finish_start(&mut self, cx: &Cx, options: &ProviderOptions, reached: bool) -> Result<(), Error> {
