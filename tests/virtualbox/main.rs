@@ -16,6 +16,7 @@ mod console;
 mod customize;
 mod faults;
 mod guest;
+mod guest_calls;
 mod guest_networks;
 mod import;
 mod kill;
