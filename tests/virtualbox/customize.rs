@@ -3,11 +3,10 @@
 
 use std::fs;
 
-use crate::guest::with_tiny;
 use crate::world::Lab;
 
 /// A machine file with calls for several moments, in Vagrant's language.
-fn in_ruby(calls: &str) -> String {
+pub fn in_ruby(calls: &str) -> String {
     format!(
         "Vagrant.configure('2') do |config|\n  config.vm.box = 'empty'\n  config.vm.boot_timeout = 1\n  \
          config.vm.synced_folder '.', '/vagrant', disabled: true\n  config.vm.provider 'virtualbox' do |vb|\n    \
@@ -15,13 +14,13 @@ fn in_ruby(calls: &str) -> String {
     )
 }
 
-fn write(lab: &Lab, text: &str) {
+pub fn write(lab: &Lab, text: &str) {
     fs::write(lab.world.project.join("Vagrantfile"), text).unwrap();
 }
 
 /// Of the calls made since this was asked last, those that name one of `words`, by the word; once where VirtualBox was busy
 /// and it was asked again.
-fn made(lab: &Lab, words: &[&str]) -> Vec<String> {
+pub fn made(lab: &Lab, words: &[&str]) -> Vec<String> {
     let of = |call: &String| words.iter().find(|word| call.contains(**word)).map(ToString::to_string);
     let mut made: Vec<_> = lab.calls().iter().filter_map(of).collect();
     made.dedup();
@@ -188,37 +187,4 @@ warning: the machine file asks for what is not done here
 
 "]]
     );
-}
-
-/// A guest that lets us in, which takes such a machine most of a minute.
-#[test]
-fn guest_calls_are_made_once_it_lets_us_in() {
-    let Some(lab) = with_tiny() else { return };
-    let text = in_ruby(
-        "    vb.memory = 128\n    vb.customize 'post-comm', ['setextradata', :id, 'said', 'late']\n    vb.customize 'post-comm', \
-         ['sharedfolder', 'add', :id, '--name', 'extra', '--hostpath', '/tmp', '--transient']",
-    );
-    let text = text
-        .replace("'empty'", "'tiny'\n  config.ssh.insert_key = false")
-        .replace("boot_timeout = 1", "boot_timeout = 300");
-    let shell = "  config.vm.provision 'shell', inline: 'echo provisioned', run: 'always'\n";
-    let text = text.replace("  config.vm.provider", &format!("{shell}  config.vm.provider"));
-    write(&lab, &text);
-    let words = ["startvm", "said late", "sharedfolder"];
-    lab.calls();
-    lab.behave("case \"$*\" in sharedfolder*) \"$REAL\" \"$@\"; kill -9 $PPID; exit 1;; esac");
-    let ran = lab.run(&["up", "--provider", "virtualbox"]);
-    assert!(ran.code == -1 && !ran.stdout.contains("provisioned"), "it was killed: {}", ran.stderr);
-    assert_eq!(made(&lab, &words), words);
-    lab.behave("");
-    lab.run(&["up"]).ok().says(&["provisioned"]);
-    assert_eq!(made(&lab, &words), ["sharedfolder"]);
-    lab.run(&["up"]).ok();
-    assert_eq!(made(&lab, &words), [""; 0], "it runs");
-    lab.run(&["suspend"]).ok();
-    lab.run(&["resume"]).ok();
-    assert_eq!(made(&lab, &words), ["startvm"], "it goes on");
-    lab.run(&["reload"]).ok();
-    assert_eq!(made(&lab, &words), words);
-    lab.destroy();
 }

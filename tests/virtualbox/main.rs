@@ -17,6 +17,7 @@ mod customize;
 mod disks;
 mod faults;
 mod guest;
+mod guest_calls;
 mod guest_networks;
 mod import;
 mod kill;

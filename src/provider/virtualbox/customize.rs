@@ -80,3 +80,40 @@ fn make(cx: &Cx, machine: &Machine<'_>, plan: &VmPlan, info: &Info, one: &Custom
     };
     machine.manage.call(cx, &args).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::argv::tests::plan;
+    use super::*;
+
+    /// As an earlier version wrote it.
+    fn record(plan: &VmPlan) -> VirtualboxRecord {
+        serde_json::from_value(serde_json::json!({ "plan": plan, "created": true, "bases": [] })).unwrap()
+    }
+
+    fn calls(words: &[&str]) -> Vec<Customization> {
+        words.iter().map(|words| Customization::from(words.split(' ').map(String::from).collect::<Vec<_>>())).collect()
+    }
+
+    #[test]
+    fn what_was_made_is_not_made_again_but_as_often_as_the_file_says_it() {
+        let mut plan = plan();
+        let twice = "post-boot controlvm :id keyboardputstring x";
+        plan.virtualbox.customize = calls(&[twice, "post-comm controlvm :id pause", twice, "modifyvm :id --usb on"]);
+        let mut record = record(&plan);
+        let left = |record: &VirtualboxRecord, event| outstanding(record, event).len();
+        assert_eq!(left(&record, CustomizeEvent::PostBoot), 2);
+        record.customized = calls(&[twice]);
+        assert_eq!(left(&record, CustomizeEvent::PostBoot), 1);
+        // It says so no more.
+        record.customized = calls(&[twice, twice, "post-boot controlvm :id resume"]);
+        assert_eq!(left(&record, CustomizeEvent::PostBoot), 0);
+        assert_eq!(left(&record, CustomizeEvent::PostComm), 1);
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_says_of_no_call_that_it_was_made() {
+        let record = record(&plan());
+        assert!(record.customized.is_empty() && record.customizing.is_none());
+    }
+}

@@ -164,11 +164,12 @@ impl VirtualboxVm {
         Ok(())
     }
 
-    fn launch_and_customize(&mut self, cx: &Cx, record: &mut VirtualboxRecord, info: &Info) -> Result<(), Error> {
-        let launched = self.launch(cx, &record.plan.forwards, record.plan.virtualbox.gui, false);
+    fn launch_and_customize(&mut self, cx: &Cx, plan: &VmPlan, info: &Info) -> Result<(), Error> {
+        let launched = self.launch(cx, &plan.forwards, plan.virtualbox.gui, false);
         self.prepared = matches!(launched, Err(Error::PortTaken { .. }));
         launched?;
-        customize::catch_up(cx, &self.machine()?, record, info, CustomizeEvent::PostBoot)
+        let mut record = self.record()?;
+        customize::catch_up(cx, &self.machine()?, &mut record, info, CustomizeEvent::PostBoot)
     }
 
     /// What is known of a machine of which VirtualBox may tell nothing: its process can be seen, and ended.
@@ -315,14 +316,13 @@ impl Vm for VirtualboxVm {
         let new = natnet::own_names(&plan.devices.networks);
         let new = new.into_iter().filter(|name| !record.nat_networks.contains(name));
         let nat_networks = record.nat_networks.iter().cloned().chain(new).collect();
-        let (plan, customized) = (plan.clone(), Vec::new());
-        let mut record = VirtualboxRecord { plan, nat_networks, customized, customizing: None, ..record };
-        let plan = &record.plan;
+        let (planned, customized) = (plan.clone(), Vec::new());
+        let mut record = VirtualboxRecord { plan: planned, nat_networks, customized, customizing: None, ..record };
         record::write(machine.files, &record)?;
         if prepared {
             // What `customize` set stays.
             machine.change_rules(cx, &plan.forwards, &info)?;
-            return self.launch_and_customize(cx, &mut record, &info);
+            return self.launch_and_customize(cx, plan, &info);
         }
         let private = Wires::find(cx, &machine, &plan.devices.networks, &lock)?;
         let bridges = plan.devices.publics.iter().flat_map(|network| network.bridge.iter().cloned());
@@ -339,7 +339,7 @@ impl Vm for VirtualboxVm {
         let later = if customize::hangs_media(plan) { machine.info(cx)? } else { None };
         machine.attach_seed(cx, plan, later.as_ref().unwrap_or(&info))?;
         self.leave_networks(cx, &mut record)?;
-        self.launch_and_customize(cx, &mut record, &info)
+        self.launch_and_customize(cx, plan, &info)
     }
 
     fn finish_start(&mut self, cx: &Cx, options: &ProviderOptions, reached: bool) -> Result<(), Error> {
