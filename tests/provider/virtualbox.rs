@@ -92,6 +92,11 @@ impl Host for Virtualbox {
         listed.split("\n\n").filter_map(disk).filter(|disk| disk.path.starts_with(&dir)).collect()
     }
 
+    /// Its service goes on with what a killed call asked of it.
+    fn acts_later(&self) -> bool {
+        true
+    }
+
     fn remembered(&self, id: MachineId) -> Vec<String> {
         let lists = self.manage(&["list", "vms"]) + &self.manage(&["list", "hdds"]);
         let of_it = |line: &&str| line.contains(&id.uuid()) || line.contains(&id.to_string());

@@ -102,7 +102,8 @@ impl<'a> TestVm<'a> {
             }
             state = self.state();
         }
-        state
+        // As commands ask: a service may be busy with it.
+        if matches!(state, VmState::Paused { .. }) { self.vm.awaited_state(&Cx::silent()).unwrap() } else { state }
     }
 
     /// Its only disk.

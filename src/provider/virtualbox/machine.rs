@@ -352,6 +352,14 @@ fn within(path: &Path, folder: &Path) -> bool {
 /// A guest that cannot go on, in VirtualBox's words.
 const GURU_MEDITATION: &str = "guru meditation";
 
+/// What VirtualBox's service is doing with a machine by itself, in its words.
+const BETWEEN: [&str; 2] = ["saving", "resuming"];
+
+/// Whether the service will come to an end with it.
+pub fn is_between(state: &VmState) -> bool {
+    matches!(state, VmState::Paused { why: Pause::Other(word) } if BETWEEN.contains(&word.as_str()))
+}
+
 /// The state in our words.
 pub fn state(info: &Info, files: &Files) -> VmState {
     let log = || files.log().map(|path| files::tail(&path, log::TAIL)).unwrap_or_default();
@@ -365,7 +373,7 @@ pub fn state(info: &Info, files: &Files) -> VmState {
         Some("aborted") => VmState::Vanished { why: "its process ended without the guest's knowing".into() },
         Some("paused") => VmState::Paused { why: paused(&log()) },
         Some("gurumeditation" | "stuck") => VmState::Paused { why: Pause::Other(GURU_MEDITATION.into()) },
-        Some(word @ ("saving" | "resuming")) => VmState::Paused { why: Pause::Other(word.into()) },
+        Some(word) if BETWEEN.contains(&word) => VmState::Paused { why: Pause::Other(word.into()) },
         Some(word) => VmState::Unresponsive { why: format!("VirtualBox says `{word}`") },
     }
 }

@@ -11,7 +11,7 @@ use super::super::{Error, Forward, Image, Level, Vm, VmHome, VmPlan, VmState};
 use super::card::Wire;
 use super::fault::Meaning;
 use super::files::{self, Files, Vdi};
-use super::machine::{Machine, VIRTUALBOX, seen, state};
+use super::machine::{Machine, VIRTUALBOX, is_between, seen, state};
 use super::network::Wires;
 use super::parse::Info;
 use super::record::{self, VirtualboxRecord};
@@ -30,6 +30,12 @@ const STUMBLED: Duration = Duration::from_secs(2);
 
 /// How often VirtualBox is asked for a machine whose process cannot be seen.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long its service may take to save a machine whose `suspend` was killed, or to go on with it.
+const SERVICE: Duration = Duration::from_secs(120);
+
+/// How often it is asked whether it has.
+const BETWEEN: Duration = Duration::from_millis(200);
 
 /// A machine on VirtualBox.
 pub struct VirtualboxVm {
@@ -248,7 +254,13 @@ impl Vm for VirtualboxVm {
     }
 
     fn awaited_state(&mut self, cx: &Cx) -> Result<VmState, Error> {
-        let told = self.told(Some(cx));
+        let deadline = Instant::now() + SERVICE;
+        let mut told = self.told(Some(cx));
+        while told.as_ref().is_ok_and(is_between) && Instant::now() < deadline {
+            cx.waiting("VirtualBox to end what a command began that was cut short");
+            cx.sleep(BETWEEN)?;
+            told = self.told(Some(cx));
+        }
         self.answered(told)
     }
 
