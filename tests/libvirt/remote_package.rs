@@ -121,7 +121,10 @@ fn a_copy_of_the_image_that_somebody_swapped_goes_into_no_box() {
     let Some((mut test, plan)) = machine(1) else { return };
     let (cx, scratch) = (test.cx(), folder(&test));
     let volumes = test.daemon.volumes("default");
-    let copy = volumes.iter().find(|name| name.contains("-sha256-") && name.ends_with(".raw")).unwrap();
+    let copy = volumes
+        .iter()
+        .find(|name| name.contains("-sha256-") && Path::new(name).extension().is_some_and(|end| end == "raw"))
+        .unwrap();
     let swapped = fs::File::options().write(true).open(test.daemon.dir().join("pools/default").join(copy)).unwrap();
     swapped.write_all_at(b"another's", 4096).unwrap();
     // What the library has is what was uploaded: nothing is fetched.
