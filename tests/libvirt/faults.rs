@@ -36,8 +36,9 @@ fn a_daemon_killed_at_any_instant_of_an_up_fails_clearly_and_the_next_up_goes_on
             assert!(error.hint().is_some(), "{said}");
         }
         assert!(test.daemon.restart());
-        // What it had begun may have come to its end or not.
-        let found = test.state();
+        // What it had begun may have come to its end or not; the daemon looks for that first, and answers when it has.
+        test.reopen();
+        let found = test.vm.awaited_state(&cx).unwrap();
         match found {
             VmState::Running => {}
             VmState::Absent | VmState::Off | VmState::Vanished { .. } => {

@@ -38,7 +38,8 @@ struct Bell {
     waiting: Condvar,
 }
 
-/// Hears when a domain starts, stops, or goes on, until it is dropped.
+/// Hears when a domain starts, stops, or goes on, until it is dropped. No thread waits at the connection for that: the loop
+/// only reads what comes while nobody else does. So it shares that of the questions (see `daemon::Aside`).
 pub struct Watch {
     connection: Arc<Connection>,
     id: c_int,
