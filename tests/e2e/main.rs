@@ -26,18 +26,12 @@ mod on_libvirt {
     }
 }
 
-mod in_a_session {
-    crate::at_libvirt::at_libvirt! { run_in_session:
-        outside {
-            suspend_and_resume_keep_the_guest_as_it_was
-        }
-    }
-}
-
 #[path = "../support/again.rs"]
+#[expect(dead_code, reason = "sessions are for machines without guests")]
 mod again;
 
 #[path = "../support/at_libvirt.rs"]
+#[expect(dead_code, reason = "sessions are for machines without guests")]
 mod at_libvirt;
 
 #[path = "../support/libvirt.rs"]

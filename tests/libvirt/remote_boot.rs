@@ -64,16 +64,6 @@ fn tour(test: &TestVm, project: &Project<'_>, options: &str) {
 }
 
 #[test]
-fn a_guest_boots_at_a_host_that_is_reached_by_tcp() {
-    let Some(demo) = demo_box() else { return };
-    let Some(test) = TestVm::remote() else { return };
-    let project = Project { root: test.root.path(), path: std::env::var("PATH").unwrap() };
-    add_demo(&project, &demo);
-    let (uri, address) = (test.daemon.tcp_uri(), test.daemon.far().there);
-    tour(&test, &project, &format!("uri = \"{uri}\"\nforward_address = \"{address}\""));
-}
-
-#[test]
 fn a_guest_boots_at_a_host_that_is_reached_by_tls() {
     let Some(demo) = demo_box() else { return };
     let Some(world) = World::new() else { return };
