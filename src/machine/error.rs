@@ -280,7 +280,6 @@ impl Explain for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::NoProject | Self::NoSpec { .. } | Self::NoBox { .. } | Self::MissingFiles { .. } => Exit::MachineFile,
-            Self::ExtraDiskShrinks { .. } => Exit::MachineState,
             Self::Pattern { .. } | Self::WhichOne { .. } => Exit::Usage,
             Self::NoProvider(_) | Self::Unsupported { .. } | Self::Died { .. } => Exit::Provider,
             Self::BoxMissing { .. } | Self::BoxGone { .. } => Exit::BoxNotFound,

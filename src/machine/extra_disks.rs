@@ -36,12 +36,13 @@ pub(super) fn tell_kept(cx: &Cx, record: &MachineRecord, spec: &MachineSpec) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boxes::Hardware;
     use crate::machine::plan::tests::spec;
     use crate::machine::record::sample as record;
 
     #[test]
     fn disks_are_added_and_grow_and_never_go_or_shrink() {
-        let mut record = record(&Default::default());
+        let mut record = record(&Hardware::default());
         let disk = |name: &str, mib: u64| ExtraDisk { name: name.into(), size: mib << 20 };
         record.extra_disks = vec![disk("data", 1024), disk("logs", 512)];
         let file = |disks: &[(&str, u64)]| {

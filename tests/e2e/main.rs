@@ -27,7 +27,6 @@ mod on_libvirt {
 }
 
 #[path = "../support/again.rs"]
-#[expect(dead_code, reason = "sessions are for machines without guests")]
 mod again;
 
 #[path = "../support/at_libvirt.rs"]
