@@ -30,10 +30,13 @@ impl Reload {
         let targets = app.targets_to_make(&fleet, &self.machines.names, Unnamed::Created)?;
         machine::check_provisioners(&targets, self.provisioning.names())?;
         let mut options = self.provisioning.options();
-        machine::end_destroys(&app.ui.cx(), &fleet, &targets);
+        let ended = machine::end_destroys(&app.ui.cx(), &fleet, &targets);
         self.agreement.seek(app, &fleet, &targets, &options)?;
         options.bridges = args::choose_bridges(app, &fleet, &targets, &options, true)?;
         let fared = app.each(&fleet, &targets, (Order::DependenciesFirst, true), |cx, target| {
+            if ended.contains(&target.name) {
+                return machine::reload_anew(cx, &fleet, target, &options);
+            }
             machine::reload(cx, &fleet, target, self.force, &options)
         });
         up::tell(app, &fleet, &targets, &fared)

@@ -210,7 +210,7 @@ fn spec_of(machine: &Machine, layer: &Layer, root: &Path, reader: &Reader) -> Ma
         cpus: layer.cpus,
         memory: layer.memory,
         disk: layer.disk,
-        extra_disks: layer.extra_disks.clone(),
+        extra_disks: extra_disks(machine, layer, reader),
         firmware: layer.firmware,
         disk_bus: layer.disk_bus,
         nic: layer.nic,
@@ -253,6 +253,15 @@ fn silent(layer: &Layer) -> Vec<&'static str> {
         ("synced_folder", !says_folder),
     ];
     keys.into_iter().filter(|(_, silent)| *silent).map(|(key, _)| key).collect()
+}
+
+/// The disks, of which there are not too many.
+fn extra_disks(machine: &Machine, layer: &Layer, reader: &Reader) -> Vec<ExtraDisk> {
+    if layer.extra_disks.len() > ExtraDisk::MOST {
+        let note = reader.error(format!("a machine has at most {} extra disks", ExtraDisk::MOST));
+        note.at(machine.span.clone().unwrap_or(0..0), "").push();
+    }
+    layer.extra_disks.clone()
 }
 
 fn depends_on(machine: &Machine) -> Vec<String> {

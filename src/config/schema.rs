@@ -161,7 +161,7 @@ pub struct MachineKeys {
 #[serde(deny_unknown_fields)]
 pub struct ExtraDisk {
     /// Its name: letters, digits, `-`, `_` and `.`. The guest finds a name of up to 20 characters by it
-    /// (`/dev/disk/by-id/virtio-NAME`; not with VirtualBox). The same name as an inherited disk's replaces that disk.
+    /// (`/dev/disk/by-id/virtio-NAME`, on another `disk_bus` behind another word; not with VirtualBox). The same name as an inherited disk's replaces that disk.
     pub name: String,
     /// Its size: MiB as a number, or a string with a unit such as `20 GiB`. It can grow, not shrink.
     pub size: Size,

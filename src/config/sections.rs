@@ -83,9 +83,6 @@ pub fn extra_disks(table: &mut Table<'_, '_>) -> Vec<ExtraDisk> {
         table.require("size", "how large it is, for instance `size = \"20 GiB\"`");
         if let Some(name) = name.as_ref().filter(|name| disks.iter().any(|other| other.name == *name.get_ref())) {
             table.refuse("name", name.span(), "another extra disk has this name");
-        } else if disks.len() == ExtraDisk::MOST {
-            let text = format!("a machine has at most {} extra disks", ExtraDisk::MOST);
-            table.reader().error(text).at(table.span(), "").push();
         } else if let (Some(name), Some(mib)) = (name, size) {
             disks.push(ExtraDisk { name: name.into_inner(), size: mib * MIB });
         }

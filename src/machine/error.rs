@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::size;
-use crate::config::spec::ProviderKind;
+use crate::config::spec::{ExtraDisk, ProviderKind};
 use crate::error::{Exit, Explain, Failure};
 use crate::provider::Pause;
 use crate::store::MachineId;
@@ -143,6 +143,14 @@ pub enum Error {
         from: u64,
         /// Bytes that the file wants.
         to: u64,
+    },
+    /// The machine file has more extra disks than fit beside those that the machine keeps.
+    #[error("machine `{name}` would have more than {} extra disks: it keeps the {has} that it has", ExtraDisk::MOST)]
+    TooManyExtraDisks {
+        /// The machine's name.
+        name: String,
+        /// How many it has.
+        has: usize,
     },
     /// The guest did not take what was uploaded.
     #[error("cannot write {to} in the guest: {said}")]
@@ -332,6 +340,7 @@ impl Explain for Error {
                 "write `size = \"{}\"` or more; a smaller one takes another name, or a new machine",
                 size::show(from / size::MIB)
             ),
+            Self::TooManyExtraDisks { .. } => "leave new ones out, or let those that it has grow".into(),
             Self::NotUploaded { .. } => {
                 "the login user writes it: upload it to /tmp, then `vbox-rs exec -- sudo mv …`".into()
             }

@@ -1,23 +1,26 @@
 //! The disks beside the box's. What the machine file once had for a machine holds somebody's data: it stays until `destroy`.
 
 use super::Error;
-use super::record::MachineRecord;
+use super::record::{Intent, MachineRecord};
 use crate::config::spec::{ExtraDisk, MachineSpec};
 use crate::progress::Cx;
 
 /// Those that the machine will have: what it has, larger where the file says so, then what is new there. Refuses to shrink
-/// one.
+/// one that was used, and more of them than there is room for.
 pub(super) fn wanted(record: &MachineRecord, spec: &MachineSpec) -> Result<Vec<ExtraDisk>, Error> {
     let mut disks = record.extra_disks.clone();
     for wanted in &spec.extra_disks {
         match disks.iter_mut().find(|disk| disk.name == wanted.name) {
-            Some(disk) if wanted.size < disk.size => {
+            Some(disk) if wanted.size < disk.size && record.intent != Some(Intent::Create) => {
                 let ExtraDisk { name: disk, size: from } = disk.clone();
                 return Err(Error::ExtraDiskShrinks { name: record.name.clone(), disk, from, to: wanted.size });
             }
             Some(disk) => disk.size = wanted.size,
             None => disks.push(wanted.clone()),
         }
+    }
+    if disks.len() > ExtraDisk::MOST {
+        return Err(Error::TooManyExtraDisks { name: record.name.clone(), has: record.extra_disks.len() });
     }
     Ok(disks)
 }
@@ -56,7 +59,15 @@ mod tests {
         ] {
             assert_eq!(wanted(&record, &file(wants)).unwrap(), gets, "{wants:?}");
         }
+        let many: Vec<_> = (0..11).map(|number| format!("d{number}")).collect();
+        let many: Vec<_> = many.iter().map(|name| (name.as_str(), 9)).collect();
+        assert_eq!(wanted(&record, &file(&many[1..])).unwrap().len(), 12);
+        let error = wanted(&record, &file(&many)).unwrap_err();
+        assert_eq!(error.to_string(), "machine `web` would have more than 12 extra disks: it keeps the 2 that it has");
         let error = wanted(&record, &file(&[("data", 1023)])).unwrap_err();
         assert_eq!(error.to_string(), "extra_disk `data` of machine `web` has 1 GiB and cannot shrink to 1023 MiB");
+        // Nothing was ever on it.
+        record.intent = Some(Intent::Create);
+        assert_eq!(wanted(&record, &file(&[("data", 1023)])).unwrap(), [disk("data", 1023), disk("logs", 512)]);
     }
 }

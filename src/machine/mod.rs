@@ -33,7 +33,7 @@ use serde::Serialize;
 pub use access::{Console, console, logs, ssh_target, timings, upload, wait};
 pub use error::Error;
 pub use needs::ProjectBoxes;
-pub use ops::{Fared, check_provisioners, each, provision, reload, resumable, resume, sync_folders, up};
+pub use ops::{Fared, check_provisioners, each, provision, reload, reload_anew, resumable, resume, sync_folders, up};
 pub use package::{PackageRequest, Packaged, package};
 pub use parallel::Order;
 pub use stop::{destroy, halt, suspend};

@@ -66,6 +66,11 @@ pub fn reload(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &Up
     trigger::around(cx, fleet, target, Action::Reload, || reload_one(cx, fleet, target, force, options))
 }
 
+/// A `reload` that found half of a machine, which `end_destroys` has ended: it makes the machine anew.
+pub fn reload_anew(cx: &Cx, fleet: &Fleet, target: &Target, options: &UpOptions) -> Result<UpReport, Failure> {
+    trigger::around(cx, fleet, target, Action::Reload, || up_one(cx, fleet, target, options))
+}
+
 fn reload_one(cx: &Cx, fleet: &Fleet, target: &Target, force: bool, options: &UpOptions) -> Result<UpReport, Failure> {
     let cx = &cx.for_machine(&target.name);
     let (lock, dir, mut record) = fleet.locked(cx, target, "reload")?;

@@ -353,7 +353,11 @@ impl<'a> Up<'a> {
         let mut plan = plan::vm_plan(record, &self.spec, installed, seed, formats);
         plan::choose_bridges(&mut plan.devices.publics, &self.options.bridges, &record.name);
         plan::refuse_findings(self.cx, record.provider, &plan)?;
+        if record.intent == Some(Intent::Create) {
+            self.dir.write(record)?;
+        }
         vm.create(self.cx, &plan)?;
+        // Until here a disk more was not there: it may be left out of the file, or become smaller.
         self.dir.write(record)?;
         Ok(plan)
     }

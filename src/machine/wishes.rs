@@ -29,8 +29,10 @@ impl HostWish {
 }
 
 /// Ends each `destroy` of these machines that was cut short, or waits for its end: what still goes with the machine must not
-/// be there for whoever looks what this computer lacks. What cannot be ended is told by the `up` that comes to it.
-pub fn end_destroys(cx: &Cx, fleet: &Fleet, targets: &[Target]) {
+/// be there for whoever looks what this computer lacks. What cannot be ended is told by the `up` that comes to it. Returns
+/// the names of those that are gone now.
+pub fn end_destroys(cx: &Cx, fleet: &Fleet, targets: &[Target]) -> Vec<String> {
+    let mut ended = Vec::new();
     let half = |record: &MachineRecord| record.intent == Some(Intent::Destroy);
     for target in targets {
         if target.spec.is_none() || !fleet.existing(target).is_ok_and(|(_, record)| half(&record)) {
@@ -39,10 +41,12 @@ pub fn end_destroys(cx: &Cx, fleet: &Fleet, targets: &[Target]) {
         let cx = &cx.for_machine(&target.name);
         if let Ok((lock, dir, record)) = fleet.locked(cx, target, "up")
             && half(&record)
+            && end_destroy(cx, fleet, &dir, record, lock).is_ok()
         {
-            drop(end_destroy(cx, fleet, &dir, record, lock));
+            ended.push(target.name.clone());
         }
     }
+    ended
 }
 
 /// What would have to be changed on this computer before these machines can start, each once. What cannot be known is told

@@ -143,9 +143,10 @@ pub trait Vm: Send {
     /// Makes or completes what the plan needs on disk. Idempotent; refuses to shrink a disk.
     fn create(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error>;
 
-    /// Refuses what `create` would refuse of disks that are there, also while it runs: to shrink one.
-    fn require_sizes(&self, plan: &VmPlan) -> Result<(), Error> {
-        let _ = plan;
+    /// Refuses what `create` would refuse of a machine that is there, also while it runs: to shrink a disk, or one more where
+    /// there is no place for it.
+    fn require_disks(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
+        let _ = (cx, plan);
         Ok(())
     }
 

@@ -116,12 +116,12 @@ pub struct Devices {
     pub disk_bus: DiskBus,
     /// The network card.
     pub nic: Nic,
-    /// Its hardware address, in lower case with colons; [`own_mac`] where `None`.
+    /// Its hardware address, in lower case with colons; [`own_mac`](super::own_mac) where `None`.
     pub mac: Option<String>,
-    /// A card each after the first, with the address [`further_mac`] where it names none; only for a provider that has
+    /// A card each after the first, with the address [`further_mac`](super::further_mac) where it names none; only for a provider that has
     /// private networks.
     pub networks: Vec<PrivateNetwork>,
-    /// A card each after those, with the address [`public_mac`] where it names none; only for a provider that has public
+    /// A card each after those, with the address [`public_mac`](super::public_mac) where it names none; only for a provider that has public
     /// networks.
     pub publics: Vec<PublicNetwork>,
 }

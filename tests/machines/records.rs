@@ -26,14 +26,18 @@ fn commands_that_were_cut_short_are_ended_by_the_next_up() {
     assert_eq!(world.processes().len(), 1);
     assert_eq!(world.id("default"), id);
 
-    edit(&world, &id, "provisioned", json!(true));
-    edit(&world, &id, "intent", json!("destroy"));
-    fs::remove_file(world.home().join("machines").join(&id).join("disk0.qcow2")).unwrap();
-    world.run(&["up"]).fails(10, &["`vbox-rs destroy` was cut short"]);
-    let new = world.id("default");
-    assert_ne!(new, id, "half of a machine is no machine");
-    assert_eq!(world.processes().len(), 1);
-    assert!(!world.home().join("machines").join(&id).exists());
+    for command in ["up", "reload"] {
+        let id = world.id("default");
+        edit(&world, &id, "provisioned", json!(true));
+        edit(&world, &id, "intent", json!("destroy"));
+        fs::remove_file(world.home().join("machines").join(&id).join("disk0.qcow2")).unwrap();
+        let told = "`vbox-rs destroy` was cut short; ending it, then making the machine anew";
+        world.run(&[command]).fails(10, &[told, "no ssh server answered"]);
+        let new = world.id("default");
+        assert_ne!(new, id, "half of a machine is no machine");
+        assert_eq!(world.processes().len(), 1);
+        assert!(!world.home().join("machines").join(&id).exists());
+    }
     world.run(&["destroy", "-f"]).ok();
     world.assert_nothing_left();
 }

@@ -1,5 +1,7 @@
 //! `config.vm.disk`, and `libvirt.storage`, which vagrant-libvirt has for it.
 
+use std::rc::Rc;
+
 use super::apply::{Applying, word_of};
 use super::ruby::{At, Value};
 use super::section::Setting;
@@ -17,18 +19,18 @@ fn next_device(disks: &[ExtraDisk]) -> String {
     names.find(|name| disks.iter().all(|disk| disk.name != *name)).unwrap_or_default()
 }
 
+/// The last value of an option that says anything.
+fn option(options: &[(Rc<str>, Value)], name: &str) -> Option<Value> {
+    let found = options.iter().rfind(|(key, _)| &**key == name);
+    found.map(|(_, value)| value.clone()).filter(|value| !value.is_nil())
+}
+
 impl Applying<'_> {
     /// `config.vm.disk :disk, size: "40GB", primary: true` and `config.vm.disk :disk, name: "data", size: "10GB"`.
     pub(super) fn disk(&mut self, layer: &mut Layer, setting: &Setting) {
         let at = setting.at;
         let options = Self::options(setting);
-        let get = |name: &str| {
-            options
-                .iter()
-                .rfind(|(key, _)| &**key == name)
-                .map(|(_, value)| value.clone())
-                .filter(|value| !value.is_nil())
-        };
+        let get = |name: &str| option(&options, name);
         let kind = setting.value().text().unwrap_or_else(|| "disk".into());
         let name = get("name").and_then(|name| word_of(&name));
         let shown = || name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
@@ -56,13 +58,7 @@ impl Applying<'_> {
     pub(super) fn storage(&mut self, layer: &mut Layer, setting: &Setting) {
         let at = setting.at;
         let options = Self::options(setting);
-        let get = |name: &str| {
-            options
-                .iter()
-                .rfind(|(key, _)| &**key == name)
-                .map(|(_, value)| value.clone())
-                .filter(|value| !value.is_nil())
-        };
+        let get = |name: &str| option(&options, name);
         let word = |name: &str| get(name).and_then(|value| word_of(&value));
         if let Some(kind) = word("device").filter(|device| ["cdrom", "floppy"].contains(&device.as_str())) {
             return self.left_out(at, &format!("a {kind} of the provider `libvirt`"), "only disks are there", true);
@@ -84,8 +80,12 @@ impl Applying<'_> {
 
     fn disk_size(&mut self, at: At, value: &Value) -> Option<u64> {
         match value {
-            // A number counts bytes there.
-            Value::Int(bytes) => u64::try_from(*bytes).ok().filter(|bytes| *bytes >= size::MIB),
+            // A number counts bytes there, and disks have whole MiB here.
+            Value::Int(bytes) => {
+                let mib = u64::try_from(*bytes).unwrap_or_default().div_ceil(size::MIB);
+                let wrong = |text| self.error(at, format!("`size` cannot be {bytes}"), Complaint::from(text));
+                size::check(mib).map_err(wrong).ok().map(|mib| mib * size::MIB)
+            }
             other => self
                 .checked(at, "size", other, |text| size::parse(text).map_err(Complaint::from))
                 .map(|mib| mib * size::MIB),

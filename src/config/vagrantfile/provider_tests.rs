@@ -60,6 +60,8 @@ fn disks_and_what_else_is_not_there_are_listed() {
         ("size: '1GB'", "a disk has no name"),
         ("name: 'data'", "the disk `data` has no size"),
         ("name: 'data', size: 'big'", "`size` cannot be `big`"),
+        ("name: 'data', size: 0", "`size` cannot be 0"),
+        ("name: 'data', size: -5", "`size` cannot be -5"),
         ("name: '_', size: '1GB'", "a disk cannot be called `_`"),
     ] {
         let text = wrong(&format!("config.vm.disk :disk, {call}"));
@@ -70,7 +72,7 @@ fn disks_and_what_else_is_not_there_are_listed() {
 #[test]
 fn what_vagrant_libvirt_stores_is_an_extra_disk() {
     let text = "Vagrant.configure('2') do |config|\n  config.vm.box = 'a/b'\n  config.vm.provider :libvirt do |lv|\n    lv.storage \
-        :file\n    lv.storage :file, size: '1G', serial: 'data', allow_existing: true\n    lv.storage :file, size: 9 << 20\n    \
+        :file\n    lv.storage :file, size: '1G', serial: 'data', allow_existing: true\n    lv.storage :file, size: (9 << 20) - 7\n    \
         lv.storage :file, device: :cdrom, path: 'x.iso'\n  end\nend\n";
     let (project, warnings) = read(text).unwrap();
     let disks: Vec<_> = project.machines[0].extra_disks.iter().map(|disk| (&*disk.name, disk.size >> 20)).collect();

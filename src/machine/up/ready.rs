@@ -21,8 +21,8 @@ impl Up<'_> {
         let plan = plan::vm_plan(record, spec, &installed, seed, provider.disk_formats());
         // What it warns of is told by the start.
         plan::refuse_findings(&Cx::silent(), kind, &plan)?;
-        let vm = self.fleet.vm(record)?;
-        vm.require_sizes(&plan)?;
+        let mut vm = self.fleet.vm(record)?;
+        vm.require_disks(self.cx, &plan)?;
         let mut chosen = spec.clone();
         plan::choose_bridges(&mut chosen.public_networks, &self.options.bridges, &record.name);
         provider.require_host(self.cx, &chosen, &vm.publics()?)?;

@@ -22,20 +22,28 @@ pub struct PutOver {
 
 /// The disk for which the definition `now` names another place than `ours`.
 pub fn put_over(ours: &str, now: &str) -> Option<PutOver> {
-    let (ours, now) = (Document::parse(ours).ok()?, Document::parse(now).ok()?);
+    all_put_over(ours, now).into_iter().next()
+}
+
+fn all_put_over(ours: &str, now: &str) -> Vec<PutOver> {
+    let (Ok(ours), Ok(now)) = (Document::parse(ours), Document::parse(now)) else { return Vec::new() };
     let before = disks(&ours);
-    disks(&now).into_iter().find_map(|(disk, place)| {
+    let over = |(disk, place): (&str, &str)| {
         let was = before.iter().find(|(other, _)| *other == disk)?.1;
         (was != place).then(|| PutOver { disk: disk.into(), ours: was.into(), other: place.into() })
-    })
+    };
+    disks(&now).into_iter().filter_map(over).collect()
 }
 
 /// The same where nobody knows the definition that the domain had, since that was cut short: `ours` is what it shall become.
-/// There may be more disks then, or fewer: a place whose name is one of ours but for its number is none of another's.
+/// There may be more disks then, or fewer: a place whose name is one of ours but for its number is none of another's. What
+/// `xml` adds may lie anywhere.
 pub fn put_over_unknown(ours: &str, now: &str) -> Option<PutOver> {
     let document = Document::parse(ours).ok()?;
     let names: Vec<_> = disks(&document).into_iter().map(|(_, place)| unnumbered(place)).collect();
-    put_over(ours, now).filter(|over| !names.contains(&unnumbered(&over.other)))
+    let is_ours = |place: &str| ["disk.qcow", "seed.img"].iter().any(|end| unnumbered(place).ends_with(end));
+    let all = all_put_over(ours, now).into_iter().filter(|over| is_ours(&over.ours));
+    all.into_iter().find(|over| !names.contains(&unnumbered(&over.other)))
 }
 
 /// A file's or volume's name without digits.
@@ -107,6 +115,14 @@ mod tests {
         }
         // It had another disk, and lay elsewhere.
         assert_eq!(over(&[("vda", "file='/old/disk0.qcow2'"), ("vdb", "file='/old/disk1.qcow2'")]), None);
+        // A disk of the user's own, which was another one in the definition that failed.
+        let with = |own: &str| definition(&[("vdc", own), ("vda", "file='/m/disk0.qcow2'")]);
+        assert_eq!(put_over_unknown(&with("file='/b.img'"), &with("file='/a.img'")), None);
+        let over = put_over_unknown(
+            &with("file='/b.img'"),
+            &definition(&[("vdc", "file='/a'"), ("vda", "file='/m/disk0.x'")]),
+        );
+        assert_eq!(over.unwrap().other, "/m/disk0.x");
         assert_eq!(put_over_unknown("<", &ours), None);
     }
 

@@ -97,9 +97,11 @@ impl Vm for LibvirtVm {
         self.write(&record)
     }
 
-    fn require_sizes(&self, plan: &VmPlan) -> Result<(), ProviderError> {
-        // Those in a storage pool are asked for by the start.
-        disk::refuse_shrink(&self.files, plan)
+    fn require_disks(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), ProviderError> {
+        match self.record()?.filter(|record| record.storage.is_some()) {
+            Some(record) => self.require_volumes(cx, &record, plan),
+            None => disk::refuse_shrink(&self.files, plan),
+        }
     }
 
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), ProviderError> {

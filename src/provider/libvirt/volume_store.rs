@@ -349,22 +349,33 @@ impl<'a> Volumes<'a> {
         size: Option<u64>,
         busy: &mut dyn FnMut() -> Result<Option<&'static str>, ProviderError>,
     ) -> Result<(), ProviderError> {
-        let name = volume::disk_name(self.id, index);
-        let find = name.clone();
-        let sizes = self.call("look at the machine's disk", move |pool| {
-            pool.volume(&find)?.map(|volume| volume.sizes()).transpose()
-        })?;
-        let path = PathBuf::from(&self.storage.pool).join(&name);
-        let (from, _) = sizes.ok_or_else(|| ProviderError::FileMissing { what: "the volume", path: path.clone() })?;
-        let Some(to) = size.filter(|to| *to != from) else { return Ok(()) };
-        if to < from {
-            return Err(ProviderError::Shrink { path, from, to });
-        }
+        let Some(to) = self.must_grow(index, size)? else { return Ok(()) };
         if let Some(state) = busy()? {
             let hint = "shut it down first: `vbox-rs halt`";
             return Err(ProviderError::State { action: "grow a disk of", state, hint });
         }
+        let name = volume::disk_name(self.id, index);
         self.call("grow the machine's disk", move |pool| pool.volume(&name)?.map_or(Ok(()), |volume| volume.resize(to)))
+    }
+
+    /// The size to which a disk must grow; refuses to shrink it.
+    fn must_grow(&self, index: usize, size: Option<u64>) -> Result<Option<u64>, ProviderError> {
+        let name = volume::disk_name(self.id, index);
+        let path = PathBuf::from(&self.storage.pool).join(&name);
+        let sizes = self.call("look at the machine's disk", move |pool| {
+            pool.volume(&name)?.map(|volume| volume.sizes()).transpose()
+        })?;
+        let (from, _) = sizes.ok_or_else(|| ProviderError::FileMissing { what: "the volume", path: path.clone() })?;
+        match size.filter(|to| *to != from) {
+            Some(to) if to < from => Err(ProviderError::Shrink { path, from, to }),
+            larger => Ok(larger),
+        }
+    }
+
+    /// Refuses to shrink one of the first `made` disks.
+    pub fn refuse_shrink(&self, plan: &VmPlan, made: usize) -> Result<(), ProviderError> {
+        let sized = plan.disks.iter().enumerate().take(made).filter(|(_, disk)| disk.size.is_some());
+        sized.map(|(index, disk)| self.must_grow(index, disk.size)).try_for_each(|size| size.map(drop))
     }
 
     fn delete(&self, names: Vec<String>) -> Result<(), ProviderError> {

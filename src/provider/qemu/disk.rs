@@ -160,6 +160,10 @@ pub fn complete(
         if index < made && !path.exists() {
             return Err(Error::FileMissing { what: "the disk", path });
         }
+        if index >= made && planned.backing.is_none() {
+            // Cut short before its first start: nothing was ever written to it.
+            store::remove_file(&path)?;
+        }
         ensure(files, index, planned)?;
         if must_grow(files, index, planned)? {
             if let Some(state) = busy()? {

@@ -175,7 +175,7 @@ impl Vm for QemuVm {
         Ok(record::write(&self.files, &QemuRecord { plan: plan.clone(), created: true, start: None, saved: None })?)
     }
 
-    fn require_sizes(&self, plan: &VmPlan) -> Result<(), Error> {
+    fn require_disks(&mut self, _cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
         disk::refuse_shrink(&self.files, plan)
     }
 

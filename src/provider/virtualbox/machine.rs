@@ -116,20 +116,38 @@ impl Machine<'_> {
         }
     }
 
-    /// Makes what the plan has beyond the first `made` disks, of a machine that is off. `attach_disks` hangs them up.
-    pub fn add_disks(&self, cx: &Cx, plan: &VmPlan, made: usize) -> Result<(), Error> {
+    /// Refuses disks beyond the first `made` where another medium has their place.
+    pub fn require_slots(&self, cx: &Cx, plan: &VmPlan, made: usize) -> Result<Info, Error> {
         if plan.disks.len() <= made {
-            return Ok(());
+            return Ok(Info::default());
         }
         let info = self.info(cx)?.unwrap_or_default();
-        for index in made..plan.disks.len() {
-            let (port, device) = argv::slot(plan.devices.disk_bus, index);
-            if info.medium(argv::CONTROLLER, port, device).is_some_and(|medium| medium != "none") {
+        let seed = Slots::of(&info).with(&self.files.seed());
+        let bus = plan.devices.disk_bus;
+        for slot in (made..plan.disks.len()).map(|index| argv::slot(bus, index)).filter(|slot| seed != Some(*slot)) {
+            if info.medium(argv::CONTROLLER, slot.0, slot.1).is_some_and(|medium| medium != "none") {
                 return Err(Error::State {
                     action: "hang an extra disk on",
                     state: "using its slot for another medium",
                     hint: "`VBoxManage showvminfo` shows which: put that one on a later port",
                 });
+            }
+        }
+        Ok(info)
+    }
+
+    /// Makes what the plan has beyond the first `made` disks, of a machine that is off. `attach_disks` hangs them up.
+    pub fn add_disks(&self, cx: &Cx, plan: &VmPlan, made: usize) -> Result<(), Error> {
+        if plan.disks.len() <= made {
+            return Ok(());
+        }
+        let info = self.require_slots(cx, plan, made)?;
+        let seed = Slots::of(&info).with(&self.files.seed());
+        for index in made..plan.disks.len() {
+            let slot = argv::slot(plan.devices.disk_bus, index);
+            if seed == Some(slot) {
+                // Where earlier versions hung it. The start hangs it on another one.
+                self.manage.call(cx, &argv::attach(self.id, slot, "none".as_ref()))?;
             }
             let disk = self.files.disk(index);
             if disk.exists() {

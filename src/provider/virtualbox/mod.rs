@@ -40,6 +40,9 @@ mod vm;
 
 pub(super) use fault::Fault;
 
+use natnet::NatNetworks;
+use run::Manage;
+
 use super::{Error, Finding, HostReport, OpenBridge, Provider, Vm, VmHome, VmPlan};
 use crate::config::spec::{MachineSpec, ProviderKind, PublicNetwork};
 use crate::progress::Cx;
@@ -80,7 +83,13 @@ impl Provider for Virtualbox {
     }
 
     fn require_host(&self, cx: &Cx, spec: &MachineSpec, had: &[PublicNetwork]) -> Result<(), Error> {
-        bridge::require(cx, self.networks(spec).1, had)
+        let (private, public) = self.networks(spec);
+        let mut nat = private.iter().filter(|network| network.nat).peekable();
+        if nat.peek().is_some() {
+            let there = NatNetworks::ask(cx, &Manage::find()?)?;
+            nat.try_for_each(|network| there.require(network))?;
+        }
+        bridge::require(cx, public, had)
     }
 
     fn shares_folders(&self) -> bool {

@@ -48,10 +48,8 @@ impl NatNetworks {
     /// What a card hangs on; made where there is none. The caller holds the lock of networks until the card is there.
     pub fn wire(&mut self, cx: &Cx, manage: &Manage, network: &PrivateNetwork) -> Result<Wire, Error> {
         let (own, wanted) = (own_name(network), subnet(network));
-        let found = self.find(network).cloned();
-        let half_made = |known: &Known| known.name == own && wanted != known.subnet && known.subnet == Some(FIRST_CARD);
-        let known = match found {
-            Some(known) if half_made(&known) => {
+        let known = match self.find(network).cloned() {
+            Some(known) if half_made(&known, network) => {
                 let subnet = wanted.unwrap_or_else(|| self.free());
                 manage.call(cx, &argv::change_nat_network(&own, subnet))?;
                 Known { subnet: Some(subnet), enabled: true, dhcp: true, ..known }
@@ -76,6 +74,14 @@ impl NatNetworks {
         Ok(wire)
     }
 
+    /// Refuses a card that cannot be what it wants to be, before anything is done for it.
+    pub fn require(&self, network: &PrivateNetwork) -> Result<(), Error> {
+        match self.find(network) {
+            Some(known) if !half_made(known, network) => fits(known, network),
+            _ => Ok(()),
+        }
+    }
+
     fn find(&self, network: &PrivateNetwork) -> Option<&Known> {
         let named = |name: &str| self.0.iter().find(|known| known.name == name);
         let own = || named(&own_name(network));
@@ -93,6 +99,11 @@ impl NatNetworks {
             |subnet: &Subnet| self.0.iter().filter_map(|known| known.subnet).all(|its| !its.overlaps(*subnet));
         all.clone().find(is_free).unwrap_or(Subnet::v4(Ipv4Addr::new(10, 0, 99, 0), 24))
     }
+}
+
+/// Whether it is one of ours that was made and not set up.
+fn half_made(known: &Known, network: &PrivateNetwork) -> bool {
+    known.name == own_name(network) && subnet(network) != known.subnet && known.subnet == Some(FIRST_CARD)
 }
 
 fn make(cx: &Cx, manage: &Manage, name: String, subnet: Subnet) -> Result<Known, Error> {

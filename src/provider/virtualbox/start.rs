@@ -58,7 +58,7 @@ pub fn check(plan: &VmPlan) -> Vec<Finding> {
         DiskBus::Ide => 4,
         DiskBus::Scsi => 15,
         DiskBus::Sata => 30,
-        DiskBus::Virtio | DiskBus::Nvme => 255,
+        DiskBus::Virtio | DiskBus::Nvme => argv::PORTS,
     };
     if media > most {
         object(

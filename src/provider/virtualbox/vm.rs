@@ -291,8 +291,10 @@ impl Vm for VirtualboxVm {
         Ok(record::write(&self.files, &record)?)
     }
 
-    fn require_sizes(&self, plan: &VmPlan) -> Result<(), Error> {
-        start::refuse_shrink(&self.files, plan)
+    fn require_disks(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
+        start::refuse_shrink(&self.files, plan)?;
+        let made = self.record()?.plan.disks.len();
+        self.machine()?.require_slots(cx, plan, made).map(drop)
     }
 
     fn start(&mut self, cx: &Cx, plan: &VmPlan, _keep: &[BorrowedFd<'_>]) -> Result<(), Error> {

@@ -56,6 +56,19 @@ impl LibvirtVm {
         self.write(&record)
     }
 
+    /// Refuses to shrink its volumes.
+    pub(super) fn require_volumes(
+        &mut self,
+        cx: &Cx,
+        record: &LibvirtRecord,
+        plan: &VmPlan,
+    ) -> Result<(), ProviderError> {
+        let Some(storage) = &record.storage else { return Ok(()) };
+        let daemon = self.daemon(cx, &record.uri)?;
+        let mut keep = |_: &Storage| Ok(());
+        Volumes::new(cx, &daemon, self.home.id, storage, &mut keep).refuse_shrink(plan, record.plan.disks.len())
+    }
+
     /// The first of its volumes that is missing.
     pub(super) fn missing_volume(&mut self, cx: &Cx, record: &LibvirtRecord) -> Result<Option<PathBuf>, ProviderError> {
         let Some(storage) = &record.storage else { return Ok(None) };

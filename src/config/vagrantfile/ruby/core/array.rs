@@ -327,7 +327,6 @@ fn rotated(ruby: &mut Interp, me: &Array, call: &Call) -> Result<Value> {
     ok(items)
 }
 
-/// `shuffle`, `sample`, `sample(2)`.
 /// A place below `limit`, by a chance of the program's own.
 fn chosen(ruby: &mut Interp, random: &Value, limit: usize) -> Result<usize> {
     let place = ruby.send(random, "rand", vec![limit.into()])?;
@@ -335,6 +334,7 @@ fn chosen(ruby: &mut Interp, random: &Value, limit: usize) -> Result<usize> {
     place.ok_or_else(|| ruby.error("RangeError", "random number too big"))
 }
 
+/// `shuffle`, `sample`, `sample(2)`.
 fn shuffled(ruby: &mut Interp, me: &Array, name: &str, call: &Call) -> Result<Value> {
     let mut items = me.items.borrow().clone();
     let random = call.keyword("random");
