@@ -106,6 +106,12 @@ fn extra_disks_are_volumes_that_grow_and_go_into_the_box() {
     run("qemu-io", &["-f", "qcow2", "-c", "write -P 7 0 1M", disk.to_str().unwrap()]);
     plan.disks[1].size = Some(24 << 20);
     test.vm.create(&cx, &plan).unwrap();
+    // What a reload asks before it ends the machine.
+    test.vm.require_disks(&cx, &plan).unwrap();
+    let mut smaller = plan.clone();
+    smaller.disks[0].size = Some(128 << 20);
+    let error = test.vm.require_disks(&cx, &smaller).unwrap_err();
+    assert!(error.to_string().ends_with("has 256 MiB and cannot shrink to 128 MiB"), "{error}");
     let images = test.vm.images_in(&cx, &scratch).unwrap();
     assert_whole(&images[0], &scratch, 1);
     assert_eq!((images.len(), images[1].virtual_size), (2, 24 << 20));

@@ -80,6 +80,7 @@ pub struct TestVm {
     pub id: MachineId,
     pub vm: Box<dyn Vm>,
     pub heard: Arc<Heard>,
+    abandoned: bool,
 }
 
 /// What was told.
@@ -122,7 +123,7 @@ impl TestVm {
         let daemon = start(&root.path().join("d"))?;
         let id = MachineId::random().unwrap();
         let vm = open(root.path(), id);
-        Some(Self { root, daemon, id, vm, heard: Arc::default() })
+        Some(Self { root, daemon, id, vm, heard: Arc::default(), abandoned: false })
     }
 
     pub fn plan(&self) -> VmPlan {
@@ -186,8 +187,19 @@ pub fn open(root: &Path, id: MachineId) -> Box<dyn Vm> {
     vm::open(ProviderKind::Libvirt, &Dirs::below(root), id)
 }
 
+impl TestVm {
+    /// Its daemon's own records are spoilt: nothing of it can be tested any more.
+    pub fn abandon(mut self) {
+        self.daemon.kill();
+        self.abandoned = true;
+    }
+}
+
 impl Drop for TestVm {
     fn drop(&mut self) {
+        if self.abandoned {
+            return;
+        }
         if self.daemon.virsh(&["version"]).is_none() {
             self.daemon.kill();
             self.daemon.restart();

@@ -54,8 +54,10 @@ fn the_place_of_an_extra_disk_is_for_nothing_else() {
     // It is there already, by that call or by hand.
     lab.machine_file(&format!("box = \"empty\"\n{customize}"));
     lab.up();
-    lab.run(&["halt", "-f"]).ok();
     lab.machine_file(&format!("box = \"empty\"\n{DATA}"));
+    lab.run(&["reload", "-f"]).fails(7, &["using its slot for another medium"]);
+    assert_eq!(lab.state(), "running");
+    lab.run(&["halt", "-f"]).ok();
     lab.run(&["up"]).fails(7, &["using its slot for another medium", "put that one on a later port"]);
     assert_eq!(on_port(&lab, 1), "theirs.vdi", "nothing was taken away");
     lab.run(&["destroy", "-f"]).ok();

@@ -94,6 +94,21 @@ fn a_nat_network_of_somebody_else_is_used_and_left() {
 }
 
 #[test]
+fn a_reload_to_a_nat_network_that_does_not_fit_ends_nothing() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.manage(&["natnetwork", "add", "--netname", "lab", "--network", "10.56.0.0/24", "--disable", "--dhcp", "on"]);
+    lab.up();
+    let process = lab.processes("VBoxHeadless");
+    lab.machine_file(&network("name = \"lab\""));
+    lab.run(&["reload", "-f"]).fails(3, &["`lab` is switched off"]);
+    assert_eq!(lab.processes("VBoxHeadless"), process);
+    lab.machine_file(&network("name = \"lab\"\nip = \"10.57.0.9\""));
+    lab.run(&["reload", "-f"]).fails(3, &["10.57.0.9 is none of them"]);
+    assert_eq!(lab.processes("VBoxHeadless"), process);
+    lab.destroy();
+}
+
+#[test]
 fn a_nat_network_goes_when_the_machine_file_wants_it_no_more() {
     let Some(lab) = with_network("name = \"shop\"") else { return };
     up(&lab, &[]);

@@ -73,6 +73,32 @@ fn a_disk_of_the_machine_file_on_the_second_port_stays_and_so_does_the_seed() {
     }
 }
 
+/// Earlier versions hung it behind the box's disks.
+#[test]
+fn a_seed_that_lies_where_a_disk_more_belongs_makes_way() {
+    let Some(lab) = with_boxes() else { return };
+    ruby(&lab, "seeded", "");
+    up(&lab);
+    lab.run(&["halt", "-f"]).ok();
+    let (machine, seed) = (lab.machine(), seed(&lab));
+    let last = place(&lab, &seed).unwrap();
+    for (port, medium) in [(last.split_once('-').unwrap().0, "none"), ("1", seed.to_str().unwrap())] {
+        let slot = ["--storagectl", "Disks", "--port", port, "--device", "0", "--type", "hdd", "--medium", medium];
+        lab.manage(&[&["storageattach", machine.as_str()], &slot[..]].concat());
+    }
+    ruby(
+        &lab,
+        "seeded",
+        "  end\n  config.vm.disk :disk, name: 'data', size: '8MB'\n  config.vm.provider 'virtualbox' do",
+    );
+    up(&lab);
+    assert_eq!(place(&lab, &seed), Some(last));
+    let (_, disk) = slots(&lab).into_iter().find(|(slot, _)| slot == "1-0").unwrap();
+    assert!(disk.ends_with("disk1.vdi"), "{}", disk.display());
+    lab.run(&["destroy", "-f"]).ok();
+    lab.assert_nothing_left();
+}
+
 /// Each start makes the calls anew.
 #[test]
 fn calls_for_every_start_leave_the_seed_where_it_is() {

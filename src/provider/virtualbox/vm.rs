@@ -150,6 +150,13 @@ impl VirtualboxVm {
 
     /// Starts what is set up, and looks whether its forwards are there, which VirtualBox itself tells nobody.
     fn launch(&mut self, cx: &Cx, forwards: &[Forward], gui: bool, saved: bool) -> Result<(), Error> {
+        // One that a killed command left saving or ending itself is off for VirtualBox before its process is gone, whose end
+        // VirtualBox would take for that of the new one.
+        self.process = None;
+        if self.process().is_some() {
+            cx.waiting("the machine's former process to end");
+            self.wait_until_ended(cx, END)?;
+        }
         self.files.keep_console()?;
         self.process = None;
         let id = self.home.id;

@@ -86,13 +86,15 @@ fn killed_after(test: &TestVm<'_>, kind: ProviderKind, time: Duration) {
     fs::write(root.join("kind"), serde_json::to_string(&kind).unwrap()).unwrap();
     fs::write(root.join("plan"), serde_json::to_string(&test.plan()).unwrap()).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "suite::kill::child_lives_and_dies", "--ignored"])
+        .args(["--exact", "suite::kill::child_lives_and_dies", "--ignored", "--nocapture"])
         .env("VBOX_RS_TEST_VICTIM", root)
         .stdout(Stdio::null())
+        .stderr(fs::File::create(root.join("said")).unwrap())
         .spawn()
         .unwrap();
     std::thread::sleep(time);
-    assert!(child.try_wait().unwrap().is_none(), "the victim failed by itself");
+    let said = || fs::read_to_string(root.join("said")).unwrap();
+    assert!(child.try_wait().unwrap().is_none(), "the victim failed by itself: {}", said());
     child.kill().unwrap();
     child.wait().unwrap();
 }
