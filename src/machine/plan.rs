@@ -195,16 +195,13 @@ fn virtualbox(record: &MachineRecord, spec: &MachineSpec) -> VirtualboxOptions {
 /// The key of forwarded ports; a restore applies them too.
 pub(super) const FORWARDS: &str = "forwarded_port";
 
-/// The key of extra disks; the machine has them for good.
-const EXTRA_DISKS: &str = "extra_disk";
-
 /// What of a machine file only a start applies, by its keys.
 pub(super) fn wishes(spec: &MachineSpec) -> BTreeMap<String, Value> {
     let wishes = [
         ("cpus", json!(spec.cpus)),
         ("memory", json!(spec.memory)),
         ("disk", json!(spec.disk)),
-        (EXTRA_DISKS, json!(spec.extra_disks)),
+        ("extra_disk", json!(spec.extra_disks)),
         ("firmware", json!(spec.firmware)),
         ("disk_bus", json!(spec.disk_bus)),
         ("nic", json!(spec.nic)),

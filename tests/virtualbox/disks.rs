@@ -16,24 +16,27 @@ fn on_port(lab: &Lab, port: u32) -> String {
 fn a_disk_that_a_killed_up_left_half_made_is_made_anew() {
     let Some(lab) = Lab::with_sleeper() else { return };
     for call in ["createmedium * --sizebyte", "storageattach * 1 *disk1.vdi"] {
-        println!("killed after {call}");
         lab.machine_file("box = \"empty\"\n");
         lab.up();
         lab.run(&["halt", "-f"]).ok();
         lab.machine_file(&format!("box = \"empty\"\n{DATA}"));
-        let pattern = call.replace(' ', "\\ ");
-        lab.behave(&format!(
-            "case \"$*\" in {pattern}*) \"$REAL\" \"$@\" >/dev/null 2>&1; kill -9 $PPID; exit ;; esac"
-        ));
-        lab.run(&["up"]);
-        assert!(lab.machines("runningvms").is_empty(), "it was killed before");
-        lab.behave("");
-        lab.run(&["status"]).ok();
+        lab.up_killed_after(call);
         lab.up();
         assert_eq!(on_port(&lab, 1), "disk1.vdi");
         lab.destroy();
         lab.assert_nothing_left();
     }
+}
+
+#[test]
+fn a_reload_makes_what_a_killed_up_did_not_come_to() {
+    let Some(lab) = Lab::with_sleeper() else { return };
+    lab.machine_file(&format!("box = \"empty\"\n{DATA}"));
+    lab.up_killed_after("createvm");
+    lab.run(&["reload"]).fails(10, &[]);
+    assert_eq!((lab.state(), on_port(&lab, 1)), ("running".into(), "disk1.vdi".into()));
+    lab.destroy();
+    lab.assert_nothing_left();
 }
 
 #[test]

@@ -82,6 +82,19 @@ impl Lab {
         fs::rename(new, self.bin().join("VBoxManage")).unwrap();
     }
 
+    /// An `up` that is killed once `VBoxManage` has made a call like this one: `storageattach * none`.
+    pub fn up_killed_after(&self, call: &str) {
+        println!("killed after {call}");
+        let pattern = call.replace(' ', "\\ ");
+        self.behave(&format!(
+            "case \"$*\" in {pattern}*) \"$REAL\" \"$@\" >/dev/null 2>&1; kill -9 $PPID; exit ;; esac"
+        ));
+        self.run(&["up"]);
+        assert!(self.machines("runningvms").is_empty(), "it was killed before");
+        self.behave("");
+        self.run(&["status"]).ok();
+    }
+
     fn real(&self) -> PathBuf {
         self.tool.join("bin/VBoxManage")
     }

@@ -99,7 +99,9 @@ impl Vm for LibvirtVm {
 
     fn require_disks(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), ProviderError> {
         match self.record()?.filter(|record| record.storage.is_some()) {
-            Some(record) => self.require_volumes(cx, &record, plan),
+            Some(record) if record.created => self.require_volumes(cx, &record, plan),
+            // An `up` did not come to their end: they are made anew.
+            Some(_) => Ok(()),
             None => disk::refuse_shrink(&self.files, plan),
         }
     }

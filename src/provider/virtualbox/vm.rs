@@ -300,7 +300,9 @@ impl Vm for VirtualboxVm {
 
     fn require_disks(&mut self, cx: &Cx, plan: &VmPlan) -> Result<(), Error> {
         start::refuse_shrink(&self.files, plan)?;
-        let made = self.record()?.plan.disks.len();
+        // One that an `up` did not come to the end of has none yet.
+        let Some(record) = record::read(&self.files)?.filter(|record| record.created) else { return Ok(()) };
+        let made = record.plan.disks.len();
         self.machine()?.require_slots(cx, plan, made).map(drop)
     }
 

@@ -31,8 +31,11 @@ pub fn disks_grow_while_the_machine_is_off_and_never_shrink(host: &dyn Host) {
 pub fn what_is_made_already_is_kept(host: &dyn Host) {
     let mut test = TestVm::new(host);
     let plan = test.plan();
+    // Of what is not there nothing can be lost.
+    test.vm.require_disks(&Cx::silent(), &plan).unwrap();
     test.create(&plan);
     let before = test.disk();
+    test.vm.require_disks(&Cx::silent(), &plan).unwrap();
     test.create(&plan);
     assert_eq!(test.disk(), before);
     test.start(&plan);
