@@ -17,9 +17,10 @@ use super::oci;
 use super::receive::{Broken, Received, ReceivedDisk, Receiver};
 use super::request::{AddRequest, Wanted};
 use super::source::Source;
+use super::sweep::put_manifest;
 use super::version::Version;
 use crate::progress::Cx;
-use crate::store::{create_private, read_record, sync_dir, write_record};
+use crate::store::{create_private, read_record, sync_dir};
 
 /// A publisher that replaces a file does so once.
 const ATTEMPTS: usize = 3;
@@ -214,7 +215,7 @@ impl Library {
             put(file, &self.disks().join(place), force)?;
         }
         sync_dir(&self.disks())?;
-        write_record(&path, &manifest)?;
+        put_manifest(&path, &manifest)?;
         Ok(Installed { manifest, path, disks: self.disks() })
     }
 }

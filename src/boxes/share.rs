@@ -7,8 +7,8 @@ use super::error::Error;
 use super::library::Library;
 use super::manifest::{Identity, Installed, Manifest, StoredDisk, architecture_fits};
 use super::request::Wanted;
+use super::sweep::put_manifest;
 use crate::progress::Cx;
-use crate::store::write_record;
 
 impl Library {
     /// The very box that is asked for: name, version, provider and architecture.
@@ -68,7 +68,7 @@ impl Library {
         if path.exists() {
             return Err(already_there(&manifest));
         }
-        write_record(&path, &manifest)?;
+        put_manifest(&path, &manifest)?;
         Ok(Some(Installed { manifest, path, disks: self.disks() }))
     }
 }

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::checksum::is_sha256;
+use super::gc::is_temporary;
 use super::incoming::{self, Incoming};
 use super::library::{Library, Listing};
-use super::manifest::digest_of;
+use super::manifest::{Manifest, digest_of};
 use super::needs::Needs;
 use crate::progress::Cx;
-use crate::store::{self, Lock, remove_dir, remove_file, write_atomic};
+use crate::store::{self, Lock, remove_dir, remove_file, write_atomic, write_record};
 
 /// A file of the library's folders.
 #[derive(Debug)]
@@ -125,6 +126,16 @@ impl Library {
     pub(super) fn lock(&self, cx: &Cx, purpose: &str, wait: bool) -> Result<Lock, Error> {
         Ok(Lock::exclusive(cx, &self.lock_path(), "the box library", purpose, wait)?)
     }
+}
+
+/// Writes a manifest, and removes what a command that was killed in doing so left there. The caller holds the library's lock,
+/// so nobody else is at it.
+pub(super) fn put_manifest(path: &Path, manifest: &Manifest) -> Result<(), Error> {
+    let there = path.parent().map(stored).unwrap_or_default();
+    for left in there.iter().filter(|file| is_temporary(&file.path)) {
+        remove_file(&left.path)?;
+    }
+    Ok(write_record(path, manifest)?)
 }
 
 /// Names of what is in a folder; none when it is not there.

@@ -91,6 +91,17 @@ fn what_only_a_machine_needs_is_verified_too() {
 }
 
 #[test]
+fn a_manifest_that_a_killed_add_began_to_write_goes_with_the_next_add() {
+    let home = Home::new();
+    let there = home.add_version("a", "1", &qcow2(1000));
+    let half = there.path().with_file_name(".new-abc");
+    fs::write(&half, "{").unwrap();
+    fs::remove_file(there.path()).unwrap();
+    home.add_version("a", "1", &qcow2(1000));
+    assert!(!half.exists() && there.path().exists());
+}
+
+#[test]
 fn records_permissions_and_strays_are_looked_at() {
     let home = Home::new();
     let damaged = home.add_version("a", "1", &qcow2(1000));
